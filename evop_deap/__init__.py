@@ -1,0 +1,67 @@
+"""EvoP (arXiv 2502.14910): evolutionary layer pruning of large language models, on DEAP.
+
+The names below are what a DEAP, Optuna or transformers user needs; each is imported when it
+is first touched, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evop_deap.config import SearchConfig as SearchConfig
+    from evop_deap.errors import EvopError as EvopError
+    from evop_deap.evolution import EvolutionSettings as EvolutionSettings
+    from evop_deap.evolution import EvolutionState as EvolutionState
+    from evop_deap.evolution import evolve as evolve
+    from evop_deap.fitness.cache import CachedEvaluator as CachedEvaluator
+    from evop_deap.fitness.evaluation import Evaluation as Evaluation
+    from evop_deap.fitness.reference import ReferenceEvaluator as ReferenceEvaluator
+    from evop_deap.fitness.tabular import TabularEvaluator as TabularEvaluator
+    from evop_deap.genome import Genome as Genome
+    from evop_deap.models.anatomy import find_anatomy as find_anatomy
+    from evop_deap.models.export import export_checkpoint as export_checkpoint
+    from evop_deap.models.loading import load_model as load_model
+    from evop_deap.models.surgery import bypassed as bypassed
+    from evop_deap.pipeline import run_search as run_search
+    from evop_deap.result import SearchResult as SearchResult
+    from evop_deap.space import SearchSpace as SearchSpace
+    from evop_deap.space import Unit as Unit
+    from evop_deap.stopping import Stopping as Stopping
+    from evop_deap.toolbox import make_toolbox as make_toolbox
+
+_HOMES = {
+    "CachedEvaluator": "fitness.cache",
+    "Evaluation": "fitness.evaluation",
+    "EvolutionSettings": "evolution",
+    "EvolutionState": "evolution",
+    "EvopError": "errors",
+    "Genome": "genome",
+    "ReferenceEvaluator": "fitness.reference",
+    "SearchConfig": "config",
+    "SearchResult": "result",
+    "SearchSpace": "space",
+    "Stopping": "stopping",
+    "TabularEvaluator": "fitness.tabular",
+    "Unit": "space",
+    "bypassed": "models.surgery",
+    "evolve": "evolution",
+    "export_checkpoint": "models.export",
+    "find_anatomy": "models.anatomy",
+    "load_model": "models.loading",
+    "make_toolbox": "toolbox",
+    "run_search": "pipeline",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'evop_deap' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"evop_deap.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

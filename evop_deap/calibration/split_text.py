@@ -1,0 +1,73 @@
+"""Where one long text comes apart into documents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+PASSAGE_CHARACTERS = 2000
+
+# WikiText writes articles as " = Title = " and their sections as " = = Section = = ".
+_TITLE = re.compile(r"^ ?= (?!=).*(?<!=) =[ \t]*$", re.MULTILINE)
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
+
+
+def split_text(text: str) -> list[str]:
+    """Cut a text into documents.
+
+    Where WikiText's ` = Title = ` lines occur at least twice, each starts a document, and so
+    does what stands before the first. Otherwise paragraphs (parted by blank lines, or lines
+    where no line is blank) are merged into passages of at least `PASSAGE_CHARACTERS`; a
+    paragraph of several times that length is cut between words.
+
+    Args:
+        text: lines ended by `"\\n"`.
+
+    Returns:
+        Non-blank documents in the text's order.
+    """
+    starts = [match.start() for match in _TITLE.finditer(text)]
+    if len(starts) >= 2:
+        bounds = [0, *starts, len(text)]
+        articles = [text[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+        return [_trimmed(article) for article in articles if article.strip()]
+    return _passages(text)
+
+
+def _passages(text: str) -> list[str]:
+    paragraphs = [part for part in _BLANK_LINES.split(text) if part.strip()]
+    joint = "\n\n"
+    if len(paragraphs) == 1:
+        paragraphs = [line for line in text.split("\n") if line.strip()]
+        joint = "\n"
+    passages: list[str] = []
+    open_parts: list[str] = []
+    for paragraph in paragraphs:
+        for piece in _pieces(paragraph):
+            open_parts.append(piece)
+            if sum(map(len, open_parts)) >= PASSAGE_CHARACTERS:
+                passages.append(_trimmed(joint.join(open_parts)))
+                open_parts = []
+    if open_parts:
+        rest = _trimmed(joint.join(open_parts))
+        if passages:
+            passages[-1] += joint + rest
+        else:
+            passages.append(rest)
+    return passages
+
+
+def _pieces(paragraph: str) -> Iterator[str]:
+    """The paragraph, cut at spaces where it is so long that it would rule its corpus."""
+    start = 0
+    while len(paragraph) - start >= 4 * PASSAGE_CHARACTERS:
+        earliest = start + PASSAGE_CHARACTERS
+        space = paragraph.find(" ", earliest, earliest + PASSAGE_CHARACTERS)
+        end = earliest if space < 0 else space
+        yield paragraph[start:end]
+        start = end
+    yield paragraph[start:]
+
+
+def _trimmed(document: str) -> str:
+    return document.lstrip("\n").rstrip()

@@ -1,0 +1,296 @@
+"""EPPS, the evolutionary search for a pruning pattern (EvoP, arXiv 2502.14910), on DEAP's toolbox.
+
+A (μ + λ) evolution with elitism in which no pattern is ever evaluated twice. It is an
+assembly of replaceable callables from the toolbox, knows nothing of models, and goes from
+one plain state to the next, so that a stored state continues exactly.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from deap import base, tools
+
+from evop_deap.genome import Genome, finite_or_worst
+from evop_deap.space import Pattern
+from evop_deap.stopping import Stopping
+
+
+@dataclass(frozen=True)
+class EvolutionSettings:
+    """Sizes and rates of the evolution.
+
+    Attributes:
+        population: μ, individuals that survive a generation.
+        offspring: λ, new patterns evaluated a generation.
+        crossover: probability that a child has two parents.
+        mutation: probability that such a child is mutated too; one with a single parent
+            always is.
+        attempts: tries at a child not evaluated before, until one is drawn afresh instead.
+    """
+
+    population: int = 12
+    offspring: int = 16
+    crossover: float = 0.5
+    mutation: float = 0.5
+    attempts: int = 20
+
+
+@dataclass(frozen=True)
+class EvolutionState:
+    """Everything the evolution knows after a generation; plain data.
+
+    Attributes:
+        generation: generations done after the first one, which is 0.
+        population: the survivors, best first.
+        losses: every pattern evaluated so far and its loss, in the order of evaluation.
+        records: one row a generation, as in DEAP's logbook.
+        cost: dense-forward equivalents spent.
+        cache_hits: patterns whose loss was known without evaluating them.
+        seconds: time spent, over all processes that worked on this search.
+        best_since: the generation in which the best pattern was found.
+        rng_state: state of the random generator that the toolbox's operators draw from.
+        stopped: why the search ended, or None while it can go on.
+    """
+
+    generation: int
+    population: tuple[Genome, ...]
+    losses: Mapping[Pattern, float]
+    records: tuple[Mapping[str, Any], ...]
+    cost: float
+    cache_hits: int
+    seconds: float
+    best_since: int
+    rng_state: tuple[Any, ...] = field(repr=False)
+    stopped: str | None = None
+
+    @property
+    def best(self) -> Genome:
+        """The best individual so far; elitism keeps it in the population."""
+        return self.population[0]
+
+    @property
+    def logbook(self) -> tools.Logbook:
+        """The records as DEAP's Logbook."""
+        logbook = tools.Logbook()
+        logbook.header = list(self.records[0])
+        for record in self.records:
+            logbook.record(**record)
+        return logbook
+
+    def hall_of_fame(self, size: int = 10) -> tools.HallOfFame:
+        """The best `size` patterns ever evaluated, as DEAP's HallOfFame."""
+        hall = tools.HallOfFame(size)
+        ranked = sorted(self.losses.items(), key=lambda item: item[1])[:size]
+        # DEAP puts an equal that comes later first: from worst to best keeps the order.
+        for pattern, loss in reversed(ranked):
+            hall.insert(Genome(pattern, loss=loss))
+        return hall
+
+
+Callback = Callable[[EvolutionState], object]
+"""Called with the state after each generation; a true answer ends the search."""
+
+
+def evolve(
+    toolbox: base.Toolbox,
+    rng: random.Random,
+    *,
+    settings: EvolutionSettings,
+    stopping: Stopping,
+    state: EvolutionState | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> EvolutionState:
+    """Search until a limit of `stopping` or a callback ends it.
+
+    Args:
+        toolbox: `population(n=…)`, `mate`, `mutate` and `select` as DEAP registers them, and
+            either `evaluate_population(individuals)`, which returns an `Evaluation`, or
+            `evaluate` and `map`, which then count as one dense forward pass a pattern.
+        rng: the generator that the toolbox's operators are bound to.
+        settings: sizes and rates.
+        stopping: when to end.
+        state: where to go on; without it the search begins with a first population.
+        callbacks: called in this order after each generation, the first one included.
+
+    Returns:
+        The last state; its `stopped` tells why it is the last.
+    """
+    began = time.monotonic() - (state.seconds if state else 0.0)
+
+    def finish(state: EvolutionState) -> EvolutionState:
+        state = replace(state, seconds=time.monotonic() - began)
+        state = replace(state, stopped=_reason(stopping, state))
+        # Every callback hears of every generation, whatever those before it answered.
+        answers = [callback(state) for callback in callbacks]
+        if any(answers) and state.stopped is None:
+            state = replace(state, stopped="a callback asked for it")
+        return state
+
+    if state is None:
+        state = finish(_first_generation(toolbox, rng, settings, stopping))
+    else:
+        rng.setstate(state.rng_state)
+        state = replace(state, stopped=_reason(stopping, state))
+    while state.stopped is None:
+        count = stopping.evaluations_left(len(state.losses), settings.offspring)
+        children = propose(state.population, state.losses, count, toolbox, rng, settings=settings)
+        if not children:
+            return replace(state, stopped="every pattern within reach was evaluated")
+        state = finish(_next_generation(state, children, toolbox, rng, settings))
+    return state
+
+
+def propose(
+    population: Sequence[Genome],
+    seen: Collection[Pattern],
+    count: int,
+    toolbox: base.Toolbox,
+    rng: random.Random,
+    *,
+    settings: EvolutionSettings,
+) -> list[Genome]:
+    """Up to `count` children of `population`, no two alike and none in `seen`.
+
+    Fewer come back only where neither the operators nor fresh draws find anything new.
+    """
+    children: dict[Pattern, Genome] = {}
+    while len(children) < count:
+        for attempt in range(2 * settings.attempts):
+            related = attempt < settings.attempts
+            child = _child(population, toolbox, rng, settings) if related else _fresh(toolbox)
+            if child.pattern not in seen and child.pattern not in children:
+                children[child.pattern] = child
+                break
+        else:
+            break
+    return list(children.values())
+
+
+def survive(individuals: Sequence[Genome], count: int) -> tuple[Genome, ...]:
+    """The best `count`, best first; of equals those that came first."""
+    return tuple(sorted(individuals, key=lambda individual: individual.loss)[:count])
+
+
+def _child(
+    population: Sequence[Genome],
+    toolbox: base.Toolbox,
+    rng: random.Random,
+    settings: EvolutionSettings,
+) -> Genome:
+    """One child of tournament winners: crossed over, mutated, or both."""
+    if rng.random() < settings.crossover:
+        first, second = (Genome(parent) for parent in toolbox.select(population, 2))
+        child, _ = toolbox.mate(first, second)
+        mutated = rng.random() < settings.mutation
+    else:
+        (parent,) = toolbox.select(population, 1)
+        child, mutated = Genome(parent), True
+    if mutated:
+        (child,) = toolbox.mutate(child)
+    return Genome(child)
+
+
+def _fresh(toolbox: base.Toolbox) -> Genome:
+    (individual,) = toolbox.population(n=1)
+    return Genome(individual)
+
+
+def _first_generation(
+    toolbox: base.Toolbox,
+    rng: random.Random,
+    settings: EvolutionSettings,
+    stopping: Stopping,
+) -> EvolutionState:
+    count = stopping.evaluations_left(0, settings.population)
+    individuals = [Genome(individual) for individual in toolbox.population(n=count)]
+    losses, cost, hits = _evaluate(toolbox, individuals)
+    population = survive(individuals, settings.population)
+    return EvolutionState(
+        generation=0,
+        population=population,
+        losses=losses,
+        records=(_record(0, population, new=len(losses), evaluations=len(losses), cost=cost),),
+        cost=cost,
+        cache_hits=hits,
+        seconds=0.0,
+        best_since=0,
+        rng_state=rng.getstate(),
+    )
+
+
+def _next_generation(
+    state: EvolutionState,
+    children: Sequence[Genome],
+    toolbox: base.Toolbox,
+    rng: random.Random,
+    settings: EvolutionSettings,
+) -> EvolutionState:
+    fresh, spent, hits = _evaluate(toolbox, children)
+    generation, cost = state.generation + 1, state.cost + spent
+    losses = {**state.losses, **fresh}
+    population = survive((*state.population, *children), settings.population)
+    record = _record(generation, population, new=len(fresh), evaluations=len(losses), cost=cost)
+    return replace(
+        state,
+        generation=generation,
+        population=population,
+        losses=losses,
+        records=(*state.records, record),
+        cost=cost,
+        cache_hits=state.cache_hits + hits,
+        best_since=generation if population[0].loss < state.best.loss else state.best_since,
+        rng_state=rng.getstate(),
+    )
+
+
+def _evaluate(
+    toolbox: base.Toolbox, individuals: Sequence[Genome]
+) -> tuple[dict[Pattern, float], float, int]:
+    """Give each individual its fitness; return losses by pattern, their cost and cache hits."""
+    if hasattr(toolbox, "evaluate_population"):
+        evaluation = toolbox.evaluate_population(individuals)
+        losses, cost, hits = evaluation.losses.tolist(), evaluation.cost, evaluation.hits
+    else:
+        losses = [value for (value,) in toolbox.map(toolbox.evaluate, individuals)]
+        cost, hits = float(len(losses)), 0
+    for individual, loss in zip(individuals, losses, strict=True):
+        individual.fitness.values = (finite_or_worst(loss),)
+    return {individual.pattern: individual.loss for individual in individuals}, cost, hits
+
+
+def _reason(stopping: Stopping, state: EvolutionState) -> str | None:
+    return stopping.reason(
+        state.generation,
+        evaluations=len(state.losses),
+        cost=state.cost,
+        seconds=state.seconds,
+        stagnant=state.generation - state.best_since,
+    )
+
+
+def _record(
+    generation: int, population: Sequence[Genome], *, new: int, evaluations: int, cost: float
+) -> dict[str, Any]:
+    """A row of the logbook: the survivors' losses, how unlike they are, and the work so far."""
+    statistics = tools.Statistics(lambda individual: individual.loss)
+    for name, function in (("min", np.min), ("avg", np.mean), ("std", np.std), ("max", np.max)):
+        statistics.register(name, function)
+    with np.errstate(invalid="ignore"):
+        compiled = statistics.compile(population)
+    row = {name: finite_or_worst(float(value)) for name, value in compiled.items()}
+    keep = np.mean(population, axis=0)  # (units,) share of survivors that keep each unit
+    diversity = float(np.mean(2 * keep * (1 - keep)))  # chance that two differ in a unit
+    return {
+        "gen": generation,
+        "nevals": new,
+        "evaluations": evaluations,
+        "cost": cost,
+        **row,
+        "diversity": diversity,
+    }

@@ -1,0 +1,1 @@
+"""Patterns in, losses out: evaluators, each with the face of `evaluation.Evaluator`."""

@@ -1,0 +1,53 @@
+"""What an evaluator gives back, and the face that every evaluator has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.space import Pattern
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The losses of a population, window by window, and what they cost.
+
+    Attributes:
+        sums: (patterns, windows) negative log-likelihood summed over the predicted tokens of
+            a window, in nats.
+        tokens: (windows,) predicted tokens of a window.
+        costs: (patterns,) work spent on each, in dense-forward equivalents: 1 is one forward
+            pass of the unpruned model over all windows, head included.
+        hits: patterns that a cache answered.
+    """
+
+    sums: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    costs: NDArray[np.float64]
+    hits: int = 0
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """(patterns,) mean nats per predicted token; infinite where that is not a number."""
+        losses = self.sums.sum(axis=1) / self.tokens.sum()
+        return np.where(np.isfinite(losses), losses, np.inf)
+
+    @property
+    def cost(self) -> float:
+        """Dense-forward equivalents spent on the whole population."""
+        return float(self.costs.sum())
+
+
+class Evaluator(Protocol):
+    """Patterns in, losses out, for a whole population at once.
+
+    Any object with this method can be a search's fitness.
+    """
+
+    def evaluate(self, patterns: Sequence[Pattern]) -> Evaluation:
+        """Judge each pattern; the order of the patterns never changes a loss."""
+        ...

@@ -1,0 +1,95 @@
+"""The reference evaluator: one ordinary forward pass a pattern, with the dropped blocks bypassed.
+
+Slow and plain on purpose: it is the truth that every faster evaluator is tested against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from evop_deap.fitness.evaluation import Evaluation
+from evop_deap.fitness.loss import window_sums
+from evop_deap.models.surgery import bypassed
+from evop_deap.space import Pattern, dropped_units
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy import Anatomy
+
+_LOGITS_BYTES = 256 * 2**20
+
+
+class ReferenceEvaluator:
+    """Judges block patterns by the model's own forward pass.
+
+    Args:
+        model: the dense model, in evaluation mode; left as it was after every call.
+        anatomy: its blocks, from `find_anatomy`.
+        tokens: (windows, length) token ids to predict, without padding.
+        on_evaluated: called after each pattern.
+
+    Example:
+        >>> import torch
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> from evop_deap.models.anatomy import find_anatomy
+        >>> model = LlamaForCausalLM(LlamaConfig(
+        ...     vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=3,
+        ...     num_attention_heads=2)).eval()
+        >>> windows = np.arange(40).reshape(2, 20)
+        >>> evaluator = ReferenceEvaluator(model, find_anatomy(model), windows)
+        >>> evaluator.evaluate([(1, 1, 1), (1, 0, 1)]).sums.shape
+        (2, 2)
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        anatomy: Anatomy,
+        tokens: NDArray[np.int64],
+        *,
+        on_evaluated: Callable[[], object] | None = None,
+    ) -> None:
+        self._model = model
+        self._anatomy = anatomy
+        self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
+        self._on_evaluated = on_evaluated
+
+    def evaluate(self, patterns: Sequence[Pattern]) -> Evaluation:
+        """One pass a pattern over all windows; `sums` does not depend on the other patterns."""
+        windows, length = self._tokens.shape
+        sums = np.empty((len(patterns), windows))
+        for row, pattern in enumerate(patterns):
+            sums[row] = self._sums(pattern)
+            if self._on_evaluated is not None:
+                self._on_evaluated()
+        return Evaluation(
+            sums=sums,
+            tokens=np.full(windows, length - 1, dtype=np.int64),
+            costs=np.array([self._cost(pattern) for pattern in patterns]),
+        )
+
+    def _sums(self, pattern: Pattern) -> NDArray[np.float64]:
+        with torch.inference_mode(), bypassed(self._anatomy, dropped_units(pattern)):
+            sums = [
+                window_sums(self._model(input_ids=batch, use_cache=False).logits, batch).cpu()
+                for batch in self._tokens.split(self._windows_at_once())
+            ]
+        array: NDArray[np.float64] = torch.cat(sums).numpy()
+        return array
+
+    def _cost(self, pattern: Pattern) -> float:
+        """Work of the kept blocks and the head, as a share of the dense model's."""
+        blocks = [block.work for block in self._anatomy.blocks]
+        kept = sum(work for work, keep in zip(blocks, pattern, strict=True) if keep)
+        return (kept + self._anatomy.head_work) / (sum(blocks) + self._anatomy.head_work)
+
+    def _windows_at_once(self) -> int:
+        """As many windows as have float32 logits of a bounded size; the same on any machine."""
+        vocabulary: int = self._model.config.get_text_config(decoder=True).vocab_size
+        return max(1, _LOGITS_BYTES // (4 * self._tokens.shape[1] * vocabulary))

@@ -1,0 +1,56 @@
+"""The individual that DEAP evolves: a list of 0/1 with a fitness to be minimised.
+
+Plain classes serve DEAP as well as those of `deap.creator`, and can be imported, typed,
+copied and pickled. Individuals made with `creator` work with every operator here too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from deap import base
+
+from evop_deap.space import Pattern
+
+
+class FitnessMin(base.Fitness):  # type: ignore[misc]
+    """A single loss in nats a token: lower is better."""
+
+    weights = (-1.0,)
+
+
+class Genome(list[int]):
+    """One 0/1 per unit, 1 = keep, with the fitness that DEAP's tools read.
+
+    Example:
+        >>> genome = Genome([1, 0, 1])
+        >>> genome.fitness.values = (3.5,)
+        >>> genome.fitness.valid, genome.pattern
+        (True, (1, 0, 1))
+    """
+
+    def __init__(self, genes: Iterable[int] = (), *, loss: float | None = None) -> None:
+        super().__init__(genes)
+        self.fitness = FitnessMin()
+        if loss is not None:
+            self.fitness.values = (finite_or_worst(loss),)
+
+    @property
+    def pattern(self) -> Pattern:
+        """The genes as a hashable key."""
+        return tuple(self)
+
+    @property
+    def loss(self) -> float:
+        """The loss in nats a token; only once it has been evaluated."""
+        return float(self.fitness.values[0])
+
+
+def finite_or_worst(loss: float) -> float:
+    """The loss, or infinity for what is not a number.
+
+    DEAP's fitness comparison lets NaN win every tournament and stay in a hall of fame for
+    good; infinity sorts last.
+    """
+    return loss if math.isfinite(loss) else math.inf

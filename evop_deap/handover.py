@@ -1,0 +1,140 @@
+"""From the pattern that a search settled on to a measured, exported and checked model."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from evop_deap.config import SearchConfig, settings_as_yaml
+from evop_deap.evolution import EvolutionState
+from evop_deap.files import write_json, write_text
+from evop_deap.result import SearchResult, TextLoss
+from evop_deap.runfolder import RunFolder
+from evop_deap.space import dropped_units, kept_units
+from evop_deap.subject import Subject
+
+if TYPE_CHECKING:
+    from evop_deap.calibration import WindowSet
+
+_VERSIONED = ("evop_deap", "torch", "transformers", "tokenizers", "datasets", "deap", "numpy")
+
+
+def hand_over(
+    config: SearchConfig,
+    subject: Subject,
+    folder: RunFolder,
+    state: EvolutionState,
+    *,
+    dense_loss: float,
+    seconds: float,
+) -> SearchResult:
+    """Measure the best pattern on held-out text, export it, and write the result last.
+
+    Args:
+        config: the effective settings.
+        subject: what was searched.
+        folder: where everything goes.
+        state: the end of the search.
+        dense_loss: nats per token of the dense model on the calibration windows.
+        seconds: time spent until now, over all processes.
+
+    Raises:
+        ExportError: the reloaded checkpoint is not the model that was searched.
+        OutputError: something cannot be written; what is there stays whole.
+    """
+    from evop_deap.models.card import model_card
+    from evop_deap.models.export import export_checkpoint
+
+    began = time.monotonic()
+    loaded, anatomy = subject.loaded, subject.anatomy
+    dropped = dropped_units(state.best.pattern)
+    found = _measure(config, subject, state, dense_loss)
+    # The result of an earlier, shorter run must not stand beside another model.
+    folder.result.unlink(missing_ok=True)
+    report = export_checkpoint(
+        loaded.model,
+        anatomy,
+        dropped,
+        loaded.tokenizer,
+        folder.model,
+        card=model_card(found, settings_as_yaml(config), base_model=loaded.hub_id),
+        stored_dtype=loaded.stored_dtype,
+        trust_remote_code=config.trust_remote_code,
+    )
+    _write_patterns(folder, subject, state)
+    result = dataclasses.replace(
+        found,
+        export_difference=report.max_logit_difference,
+        seconds=seconds + time.monotonic() - began,
+    )
+    write_json(folder.result, result.as_dict())
+    return result
+
+
+def _measure(
+    config: SearchConfig, subject: Subject, state: EvolutionState, dense_loss: float
+) -> SearchResult:
+    """Everything known of the pattern before it is exported."""
+    from evop_deap.fitness.reference import ReferenceEvaluator
+
+    space, anatomy, model = subject.space, subject.anatomy, subject.loaded.model
+    best = state.best.pattern
+    dropped, kept = dropped_units(best), kept_units(best)
+    heldout = ReferenceEvaluator(model, anatomy, subject.text.heldout.tokens)
+    dense, pruned = heldout.evaluate([space.dense, best]).losses.tolist()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return SearchResult(
+        model=config.model,
+        model_fingerprint=subject.fingerprint,
+        corpus=subject.corpus,
+        kept=tuple(space.units[i].name for i in kept),
+        dropped=tuple(space.units[i].name for i in dropped),
+        n_blocks=len(anatomy.blocks),
+        sparsity=len(dropped) / len(best),
+        calibration=_text_loss(subject.text.calibration, dense_loss, state.best.loss),
+        heldout=_text_loss(subject.text.heldout, dense, pruned),
+        parameters={
+            "dense": parameters,
+            "pruned": parameters - sum(space.units[i].parameters for i in dropped),
+        },
+        evaluations=len(state.losses),
+        cache_hits=state.cache_hits,
+        # The dense baseline is one forward pass over the calibration set.
+        cost=state.cost + 1.0,
+        generations=state.generation,
+        stopped=state.stopped or "",
+        seed=config.seed,
+        dtype=config.dtype,
+        device=model.device.type,
+        export_difference=0.0,
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in _VERSIONED},
+        },
+        seconds=0.0,
+    )
+
+
+def _text_loss(windows: WindowSet, dense: float, pruned: float) -> TextLoss:
+    count, window = windows.tokens.shape
+    return TextLoss(
+        loss={"dense": dense, "pruned": pruned},
+        tokens=count * (window - 1),
+        windows=count,
+        window=window,
+        fingerprint=windows.fingerprint,
+    )
+
+
+def _write_patterns(folder: RunFolder, subject: Subject, state: EvolutionState) -> None:
+    """The pattern in the formats of other tools."""
+    from evop_deap.models.formats import layer_drop_config, mergekit_passthrough
+
+    best = state.best.pattern
+    source = subject.loaded.hub_id or subject.loaded.name
+    dtype = str(subject.loaded.stored_dtype).removeprefix("torch.")
+    write_text(folder.drop_config, layer_drop_config(len(best), dropped_units(best)))
+    write_text(folder.mergekit, mergekit_passthrough(source, kept_units(best), dtype))

@@ -1,0 +1,411 @@
+"""What a decoder-only language model is made of, found by running it once and watching."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from evop_deap.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+# Short, so that even a sliding window of a few tokens covers its neighbours.
+_PROBE_TOKENS = 5
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_EXPERTS_PER_TOKEN = (
+    "num_experts_per_tok",
+    "num_experts_per_token",
+    "top_k_experts",
+    "moe_topk",
+    "moe_top_k",
+    "moe_k",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One decoder layer.
+
+    Args:
+        index: Position in the dense model.
+        name: Module path, such as "model.layers.12".
+        module: The layer itself.
+        attention: Direct children holding matrices that let a token see its neighbours.
+        mlp: The other direct children holding matrices; both are empty when the halves
+            cannot be told apart.
+        parameters: Number of elements of all its parameters.
+        work: Multiply-adds per token: the elements of its matrices, of which a mixture of
+            experts uses the share that one token is sent to.
+    """
+
+    index: int
+    name: str
+    module: nn.Module
+    attention: tuple[nn.Module, ...]
+    mlp: tuple[nn.Module, ...]
+    parameters: int
+    work: int
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """Where the parts of a model are.
+
+    Args:
+        path: Module path of the list of blocks, such as "model.layers".
+        blocks: The decoder layers in the order they run.
+        norm: The module that takes the last block's output; None when the head does.
+        head: The output embeddings.
+        head_work: Multiply-adds per token of the head.
+        output_items: Number of items in the tuple a block returns, hidden state first; 0 when
+            it returns the hidden state itself.
+    """
+
+    path: str
+    blocks: tuple[Block, ...]
+    norm: nn.Module | None
+    head: nn.Module
+    head_work: int
+    output_items: int
+
+    @property
+    def returns_tuple(self) -> bool:
+        """Whether a block returns a tuple with the hidden state first, or a bare tensor."""
+        return self.output_items > 0
+
+
+def find_anatomy(model: PreTrainedModel) -> Anatomy:
+    """Find blocks, halves, final norm and head by one forward pass over a few tokens.
+
+    The blocks are the children of a module list that run once each, in order, every one
+    taking exactly the tensor its predecessor returned. The model is left in evaluation mode.
+
+    Raises:
+        UnsupportedModelError: the model is no decoder-only causal language model, or its
+            blocks are no plain chain; the message says why.
+    """
+    name = type(model).__name__
+    if model.config.is_encoder_decoder:
+        raise UnsupportedModelError(
+            f"{name} is an encoder-decoder model; only decoder-only causal models can be pruned"
+        )
+    parts: Any = model
+    head = parts.get_output_embeddings()
+    if head is None:
+        raise UnsupportedModelError(
+            f"{name} has no output embeddings; load it with a language-modelling head"
+        )
+    parts.eval()
+    _check_causal(model)
+    path, trace = _find_chain(model)
+    chain = list(model.get_submodule(path).children())
+    halves = _find_halves(model, chain)
+    expert_share = _expert_share(model.config.get_text_config(decoder=True))
+    blocks = tuple(
+        Block(
+            index=index,
+            name=f"{path}.{index}",
+            module=module,
+            attention=attention,
+            mlp=mlp,
+            parameters=sum(p.numel() for p in module.parameters()),
+            work=_matrix_work(module, expert_share),
+        )
+        for index, (module, (attention, mlp)) in enumerate(zip(chain, halves, strict=True))
+    )
+    norm = trace.successor
+    return Anatomy(
+        path=path,
+        blocks=blocks,
+        norm=None if norm is head else norm,
+        head=head,
+        head_work=sum(p.numel() for p in head.parameters() if p.ndim >= 2),
+        output_items=0 if isinstance(trace.output, torch.Tensor) else len(trace.output),
+    )
+
+
+def probe_tokens(model: PreTrainedModel, length: int = _PROBE_TOKENS) -> torch.Tensor:
+    """A fixed batch of one row of `length` valid token ids, spread over the vocabulary: (1, L)."""
+    table = embedding_table(model)
+    ids = (torch.arange(1, length + 1) * 7919) % table.shape[0]
+    return ids.unsqueeze(0).to(table.device)
+
+
+def embedding_table(model: PreTrainedModel) -> torch.Tensor:
+    """The token embeddings: (vocabulary, width)."""
+    embeddings: Any = model.get_input_embeddings()
+    table: torch.Tensor = embeddings.weight
+    return table
+
+
+def run_forward(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
+    """Logits of a plain pass over token ids, without a cache: (rows, tokens, vocabulary).
+
+    Raises:
+        UnsupportedModelError: the model does not run on token ids alone.
+    """
+    try:
+        with torch.no_grad():
+            logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
+    except torch.OutOfMemoryError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        reason = " ".join(str(e).split())
+        raise UnsupportedModelError(
+            f"{type(model).__name__} cannot be run on token ids alone: {reason}"
+        ) from e
+    return logits
+
+
+@dataclass(frozen=True, eq=False)
+class _Trace:
+    """What came out of a chain of modules, and which module took it."""
+
+    output: Any
+    successor: nn.Module | None
+
+
+def _find_chain(model: PreTrainedModel) -> tuple[str, _Trace]:
+    """Path and trace of the outermost module list that is a pure chain of all the layers."""
+    name = type(model).__name__
+    count = int(model.config.get_text_config(decoder=True).num_hidden_layers)
+    lists = {
+        # By index: `children` would hide that one module stands for several layers.
+        path: [module[index] for index in range(count)]
+        for path, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    }
+    if not lists:
+        raise UnsupportedModelError(
+            f"{name} has no list of {count} modules, the `num_hidden_layers` of its config"
+        )
+    calls = _record_calls(model)
+    reasons = []
+    # named_modules goes from the outside in, so that the first chain is the outermost one.
+    for path, chain in lists.items():
+        reason = _why_no_chain(chain, calls)
+        if reason is None:
+            return path, _trace_of(chain, calls)
+        reasons.append(f"{path}: {reason}")
+    raise UnsupportedModelError(
+        f"the blocks of {name} are no plain chain and cannot be dropped one by one"
+        f" ({'; '.join(reasons)})"
+    )
+
+
+@dataclass(eq=False)
+class _Call:
+    """One call of one module during the probe; `output` is filled in when it returns."""
+
+    module: nn.Module
+    hidden: torch.Tensor | None
+    output: Any = None
+
+
+def _record_calls(model: PreTrainedModel) -> list[_Call]:
+    """Every module call of one probe forward, in the order the calls begin."""
+    calls: list[_Call] = []
+    running: list[_Call] = []
+
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        call = _Call(module, hidden_input(args, kwargs))
+        calls.append(call)
+        running.append(call)
+
+    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        running.pop().output = output
+
+    with _hooks() as handles, torch.no_grad():
+        for module in model.modules():
+            handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+            handles.append(module.register_forward_hook(after))
+        run_forward(model, probe_tokens(model))
+    return calls
+
+
+def _why_no_chain(chain: Sequence[nn.Module], calls: Sequence[_Call]) -> str | None:
+    """What keeps `chain` from being blocks that run once, in order, output to input."""
+    if len(set(chain)) < len(chain):
+        return "the same module stands for several layers"
+    members = set(chain)
+    made = [call for call in calls if call.module in members]
+    if len(made) < len(chain):
+        return f"{len(chain) - len(made)} of {len(chain)} did not run"
+    if len(made) > len(chain):
+        return "some run more than once a pass"
+    for index, (call, expected) in enumerate(zip(made, chain, strict=True)):
+        if call.module is not expected:
+            return "they do not run in the order of the list"
+        if call.hidden is None:
+            return f"block {index} takes no hidden state"
+        if index and call.hidden is not first_tensor(made[index - 1].output):
+            return f"something changes the hidden state between blocks {index - 1} and {index}"
+    return None
+
+
+def _trace_of(chain: Sequence[nn.Module], calls: Sequence[_Call]) -> _Trace:
+    output = next(call.output for call in calls if call.module is chain[-1])
+    hidden = first_tensor(output)
+    begun = [call.module for call in calls]
+    later = calls[begun.index(chain[-1]) + 1 :]
+    inside = set(chain[-1].modules())
+    takers = (c.module for c in later if c.hidden is hidden and c.module not in inside)
+    return _Trace(output=output, successor=next(takers, None))
+
+
+def first_tensor(output: Any) -> torch.Tensor | None:
+    """The hidden state of a module's output: the tensor itself or a tuple's first item."""
+    if isinstance(output, tuple | list) and output:
+        output = output[0]
+    return output if isinstance(output, torch.Tensor) else None
+
+
+def hidden_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+    """The hidden state among a call's arguments: `hidden_states`, or the first float tensor."""
+    key = _hidden_key(args, kwargs)
+    if key is None:
+        return None
+    value: torch.Tensor = args[key] if isinstance(key, int) else kwargs[key]
+    return value
+
+
+def _hidden_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str | None:
+    for position, value in enumerate(args):
+        if _is_hidden(value):
+            return position
+    if _is_hidden(kwargs.get("hidden_states")):
+        return "hidden_states"
+    return next((key for key, value in kwargs.items() if _is_hidden(value)), None)
+
+
+def _is_hidden(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim >= 2
+
+
+_Halves = tuple[tuple[nn.Module, ...], tuple[nn.Module, ...]]
+
+
+def _find_halves(model: PreTrainedModel, chain: Sequence[nn.Module]) -> list[_Halves]:
+    """Per block, its children that mix tokens and its other children with matrices."""
+    mixes: dict[nn.Module, bool | None] = {}
+
+    def after(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        mixes[module] = _mixes_tokens(module.forward, args, kwargs, output)
+
+    children = [[c for c in block.children() if _has_matrix(c)] for block in chain]
+    with _hooks() as handles, torch.no_grad():
+        for block_children in children:
+            for child in block_children:
+                handles.append(child.register_forward_hook(after, with_kwargs=True))
+        run_forward(model, probe_tokens(model))
+    return [_split(block_children, mixes) for block_children in children]
+
+
+def _split(children: Sequence[nn.Module], mixes: Mapping[nn.Module, bool | None]) -> _Halves:
+    verdicts = [mixes.get(child) for child in children]
+    # One child in doubt puts every half in doubt: what it does may belong to either.
+    if None in verdicts:
+        return (), ()
+    attention = tuple(c for c, mixing in zip(children, verdicts, strict=True) if mixing)
+    mlp = tuple(c for c, mixing in zip(children, verdicts, strict=True) if not mixing)
+    return attention, mlp
+
+
+def _mixes_tokens(
+    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
+) -> bool | None:
+    """Whether another first token changes what comes out for later ones; None: no telling."""
+    key = _hidden_key(args, kwargs)
+    before = first_tensor(output)
+    if key is None or before is None:
+        return None
+    hidden: torch.Tensor = args[key] if isinstance(key, int) else kwargs[key]
+    if hidden.shape[-2] != _PROBE_TOKENS or before.shape[-2] != _PROBE_TOKENS:
+        return None
+    changed = hidden.clone()
+    # Another direction of the same length: what follows stays in the range it is made for.
+    changed[..., 0, :] = -hidden[..., 0, :].roll(1, dims=-1)
+    if isinstance(key, int):
+        again = forward(*args[:key], changed, *args[key + 1 :], **kwargs)
+    else:
+        again = forward(*args, **{**kwargs, key: changed})
+    after = first_tensor(again)
+    if after is None:
+        return None
+    return not _nearly_equal(before[..., 1:, :], after[..., 1:, :])
+
+
+def _nearly_equal(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Equal but for rounding, which differs when experts serve other groups of tokens."""
+    tolerance = float(torch.finfo(left.dtype).eps) ** 0.5
+    scale = float(left.float().abs().max())
+    return float((left.float() - right.float()).abs().max()) <= tolerance * scale
+
+
+def _check_causal(model: PreTrainedModel) -> None:
+    """Refuse a model whose earlier predictions know later tokens."""
+    ids = probe_tokens(model)
+    changed = ids.clone()
+    changed[0, -1] = (changed[0, -1] + 1) % embedding_table(model).shape[0]
+    before, after = run_forward(model, ids), run_forward(model, changed)
+    if not _nearly_equal(before[:, :-1], after[:, :-1]):
+        raise UnsupportedModelError(
+            f"{type(model).__name__} is no causal language model: its prediction at a position"
+            " depends on later tokens"
+        )
+
+
+def _has_matrix(module: nn.Module) -> bool:
+    return any(parameter.ndim >= 2 for parameter in module.parameters())
+
+
+def _expert_share(config: PreTrainedConfig) -> tuple[int, float]:
+    """Number of experts of a layer and the share of them that one token is sent to."""
+    experts = _first_count(config, _EXPERTS)
+    chosen = _first_count(config, _EXPERTS_PER_TOKEN)
+    if experts < 2 or chosen < 1:
+        return 0, 1.0
+    return experts, chosen / experts
+
+
+def _first_count(config: PreTrainedConfig, names: Sequence[str]) -> int:
+    # Read from the dictionary: attributes that differ by layer refuse to be read as one value.
+    fields = config.to_dict()
+    values = (fields.get(config.attribute_map.get(name, name)) for name in names)
+    return next((value for value in values if isinstance(value, int)), 0)
+
+
+def _matrix_work(module: nn.Module, expert_share: tuple[int, float]) -> int:
+    """Multiply-adds per token of all the matrices in `module`."""
+    experts, share = expert_share
+    expert_lists = [
+        m for m in module.modules() if isinstance(m, nn.ModuleList) and len(m) == experts
+    ]
+    in_lists = {p for m in expert_lists for p in m.parameters()}
+    work = 0.0
+    for parameter in module.parameters():
+        if parameter.ndim < 2:
+            continue
+        stacked = parameter.ndim == 3 and parameter.shape[0] == experts
+        routed = experts > 0 and (stacked or parameter in in_lists)
+        work += parameter.numel() * (share if routed else 1.0)
+    return round(work)
+
+
+@contextmanager
+def _hooks() -> Iterator[list[Any]]:
+    """A list of hook handles that are all removed at the end."""
+    handles: list[Any] = []
+    try:
+        yield handles
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,67 @@
+"""The model card of a pruned checkpoint: what was dropped, what it costs, how to repeat it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evop_deap.result import SearchResult
+
+
+def model_card(result: SearchResult, settings: str, *, base_model: str | None) -> str:
+    """README.md of a checkpoint, with the front matter that the hub reads.
+
+    Args:
+        result: what was found and measured.
+        settings: the effective configuration as YAML.
+        base_model: hub id of the dense model, or None where it is on no hub.
+    """
+    dense, pruned = result.parameters["dense"], result.parameters["pruned"]
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    source = base_model or result.model
+    front = [
+        "---",
+        *([f"base_model: {base_model}"] if base_model else []),
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        "tags: [evop, layer-pruning, pruned]",
+        "---",
+    ]
+    rows = [
+        f"| {name}, {text.windows} windows of {text.window} tokens of {result.corpus} "
+        f"| {text.perplexity['dense']:.2f} | {text.perplexity['pruned']:.2f} |"
+        for name, text in (("calibration", result.calibration), ("held-out", result.heldout))
+    ]
+    return "\n".join(
+        [
+            *front,
+            "",
+            f"# {source.rstrip('/').rsplit('/', 1)[-1]} without {len(result.dropped)} blocks",
+            "",
+            f"Of the {result.n_blocks} decoder blocks of {source}, the blocks "
+            f"{', '.join(result.dropped)} (counted from 0) were removed, and nothing else was "
+            "changed or trained. They were chosen by evolutionary search on perplexity "
+            "([EvoP](https://arxiv.org/abs/2502.14910)) with evop_deap. The checkpoint was "
+            "reloaded with plain transformers and its logits compared with the model searched: "
+            f"largest difference {result.export_difference:g}.",
+            "",
+            f"| perplexity ({result.dtype}) | dense | pruned |",
+            "|---|---|---|",
+            *rows,
+            f"| parameters | {dense:,} | {pruned:,} |",
+            "",
+            f"{result.evaluations} patterns were evaluated, at the cost of {result.cost:.1f} "
+            f"forward passes of the dense model over the calibration windows, seed {result.seed}. "
+            "The held-out windows are of documents that the search did not see.",
+            "",
+            "## How it was made",
+            "",
+            "```yaml",
+            settings.rstrip(),
+            "```",
+            "",
+            f"Model fingerprint {json.dumps(result.model_fingerprint)}; {versions}.",
+            "",
+        ]
+    )

@@ -1,0 +1,237 @@
+"""Taking blocks out of a model: for the length of a `with`, or for good in a second model."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from evop_deap.errors import InputError, UnsupportedModelError
+from evop_deap.models.anatomy import Anatomy, hidden_input, probe_tokens, run_forward
+from evop_deap.models.config_fields import remap_config
+from evop_deap.models.quiet import quiet_transformers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_REHEARSAL_TOKENS = 16
+
+
+@contextmanager
+def bypassed(anatomy: Anatomy, dropped: Collection[int]) -> Iterator[None]:
+    """Let the hidden state pass the `dropped` blocks unchanged, everything else in its place.
+
+    Positions, masks, layer types and cache slots of the other blocks stay what they are in
+    the dense model, so this is the reference of what dropping means. May be nested.
+    """
+    blocks = [anatomy.blocks[index].module for index in sorted(_checked(anatomy, dropped))]
+    # Only `forward` is replaced: a model's own loop reads other attributes of its blocks.
+    # accelerate puts a `forward` of its own on the instance, which has to come back.
+    replaced = [block.__dict__.get("forward") for block in blocks]
+    passing = _pass_through(anatomy.output_items)
+    try:
+        for block in blocks:
+            block.__dict__["forward"] = passing
+        yield
+    finally:
+        for block, forward in zip(blocks, replaced, strict=True):
+            if forward is None:
+                del block.__dict__["forward"]
+            else:
+                block.__dict__["forward"] = forward
+
+
+def without_blocks(
+    model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]
+) -> PreTrainedModel:
+    """A second model that lacks the `dropped` blocks and shares all its tensors with `model`.
+
+    It is built from a remapped configuration, so every submodule knows its new layer index;
+    `model` itself is not touched.
+
+    Raises:
+        UnsupportedModelError: something in the model depends on its number of layers in a way
+            that cannot be rewritten; the message names it.
+    """
+    gone = _checked(anatomy, dropped)
+    _refuse_quantized(model)
+    kept = [block.index for block in anatomy.blocks if block.index not in gone]
+    device = _only_device(model)
+    pruned: Any = _skeleton(model, kept)
+    tensors = _renumbered(model.state_dict(), anatomy.path, kept)
+    try:
+        pruned.load_state_dict(tensors, strict=True, assign=True)
+    except RuntimeError as error:
+        reason = re.sub(r"\s+", " ", str(error).partition("\n")[2] or str(error)).strip()
+        raise UnsupportedModelError(
+            f"{type(model).__name__} cannot be built with {len(kept)} of its"
+            f" {len(anatomy.blocks)} blocks: {reason}"
+        ) from error
+    pruned.tie_weights()
+    # Tensors that no checkpoint holds are computed where the skeleton is built, on the CPU.
+    pruned.to(device)
+    pruned.generation_config = copy.deepcopy(model.generation_config)
+    finished: PreTrainedModel = pruned.eval()
+    return finished
+
+
+def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]) -> None:
+    """Rehearse the removal of `dropped` on a few tokens, before a search is paid for.
+
+    Dropping the first block is the hardest rehearsal: it renumbers all the others, and some
+    models read the state of their cache from it.
+
+    Raises:
+        UnsupportedModelError: the removed model is not the bypassed one, or does not predict
+            the same with a cache as without; the message has the number.
+    """
+    ids = probe_tokens(model, _REHEARSAL_TOKENS)
+    pruned = without_blocks(model, anatomy, dropped)
+    with bypassed(anatomy, dropped):
+        expected = run_forward(model, ids)
+    difference, allowed = logit_difference(expected, run_forward(pruned, ids))
+    removed = ", ".join(str(index) for index in sorted(dropped))
+    if not difference <= allowed:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} without blocks {removed} is not the model with these blocks"
+            f" bypassed: logits differ by {difference:.3g}, allowed is {allowed:.3g}"
+        )
+    fault = cache_fault(model, pruned, ids)
+    if fault is not None:
+        raise UnsupportedModelError(f"{type(model).__name__} without blocks {removed} {fault}")
+
+
+def cache_fault(model: PreTrainedModel, pruned: PreTrainedModel, ids: torch.Tensor) -> str | None:
+    """What goes wrong when `pruned` decodes with a cache; None if nothing that `model` does well.
+
+    Some models keep their count of cached tokens in one particular layer. Without it they
+    still predict, and generate nonsense or fail.
+    """
+    fault = _decoding_fault(pruned, ids)
+    if fault is None or _decoding_fault(model, ids) is not None:
+        return None
+    return fault
+
+
+def _decoding_fault(model: PreTrainedModel, ids: torch.Tensor) -> str | None:
+    """Generate from the first half of (rows, tokens) `ids` and predict the same text at once."""
+    from transformers import GenerationConfig
+
+    prompt = ids[:, : ids.shape[1] // 2]
+    greedy = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=prompt.shape[1],
+        use_cache=True,
+        pad_token_id=0,
+        return_dict_in_generate=True,
+        output_logits=True,
+    )
+    generator: Any = model
+    try:
+        with torch.no_grad(), quiet_transformers():
+            text = generator.generate(
+                prompt, attention_mask=torch.ones_like(prompt), generation_config=greedy
+            )
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        return f"cannot generate with a cache: {' '.join(str(error).split())}"
+    step_by_step = torch.stack(text.logits, dim=1).float()
+    at_once = run_forward(model, text.sequences)[:, prompt.shape[1] - 1 : -1].float()
+    difference = float((step_by_step - at_once).abs().max())
+    # Wide, because a cache adds up in another order; what this is after is off by the scale.
+    allowed = max(1e-2, 16 * torch.finfo(model.dtype).eps) * float(at_once.abs().max())
+    if difference <= allowed:
+        return None
+    return (
+        f"does not predict with a cache what it predicts without: logits differ by"
+        f" {difference:.3g}, allowed is {allowed:.3g}"
+    )
+
+
+def logit_difference(expected: torch.Tensor, got: torch.Tensor) -> tuple[float, float]:
+    """Largest absolute difference between logits, and the largest that rounding explains.
+
+    Rounding explains 1e-5 of the largest logit in float32 and a few units in the last place
+    of it in lower precision.
+    """
+    if expected.shape != got.shape:
+        return float("inf"), 0.0
+    scale = float(expected.float().abs().max())
+    difference = float((expected.float() - got.float()).abs().max())
+    relative = max(1e-5, 4 * torch.finfo(expected.dtype).eps)
+    return difference, relative * scale
+
+
+def _pass_through(output_items: int) -> Callable[..., Any]:
+    """A block's `forward` that returns its input, in a tuple of `output_items` if there are any."""
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        hidden = hidden_input(args, kwargs)
+        return (hidden, *[None] * (output_items - 1)) if output_items else hidden
+
+    return forward
+
+
+def _checked(anatomy: Anatomy, dropped: Collection[int]) -> frozenset[int]:
+    n_blocks = len(anatomy.blocks)
+    gone = frozenset(dropped)
+    strange = sorted(index for index in gone if not 0 <= index < n_blocks)
+    if strange:
+        raise InputError(
+            f"`dropped` must hold block indices from 0 to {n_blocks - 1}, but got {strange}"
+        )
+    if len(gone) == n_blocks:
+        raise InputError(f"`dropped` must leave at least one of the {n_blocks} blocks")
+    return gone
+
+
+def _refuse_quantized(model: PreTrainedModel) -> None:
+    # The attribute exists only on models that were loaded from a checkpoint.
+    if getattr(model, "hf_quantizer", None) is not None:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} is quantized; load it dequantized to remove blocks"
+        )
+
+
+def _only_device(model: PreTrainedModel) -> torch.device:
+    devices: set[torch.device] = {tensor.device for tensor in model.state_dict().values()}
+    if len(devices) > 1 or torch.device("meta") in devices:
+        places = ", ".join(sorted(str(device) for device in devices))
+        raise UnsupportedModelError(
+            f"the model is spread over {places}; load it on one device to remove blocks"
+        )
+    return devices.pop()
+
+
+def _skeleton(model: PreTrainedModel, kept: list[int]) -> PreTrainedModel:
+    """An uninitialised model of the kept blocks: parameters on meta, buffers computed."""
+    from accelerate import init_empty_weights  # type: ignore[import-untyped]
+
+    model_class: Any = type(model)
+    config = remap_config(model.config, kept)
+    # Buffers are real because nothing else would fill the ones that no checkpoint holds.
+    with init_empty_weights(include_buffers=False):
+        pruned: PreTrainedModel = model_class._from_config(config, dtype=model.dtype)
+    return pruned
+
+
+def _renumbered(
+    tensors: dict[str, torch.Tensor], path: str, kept: list[int]
+) -> dict[str, torch.Tensor]:
+    """The state of the kept blocks under their new numbers, and all outside the blocks."""
+    place = {str(index): str(position) for position, index in enumerate(kept)}
+    prefix = f"{path}."
+    renumbered = {}
+    for key, tensor in tensors.items():
+        if not key.startswith(prefix):
+            renumbered[key] = tensor
+            continue
+        index, _, rest = key.removeprefix(prefix).partition(".")
+        if index in place:
+            renumbered[f"{prefix}{place[index]}.{rest}"] = tensor
+    return renumbered

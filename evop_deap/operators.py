@@ -1,0 +1,132 @@
+"""Initialisation, crossover, mutation, selection: DEAP's signatures, each keeping the budget.
+
+Every operator works on any mutable sequence of 0/1 (1 = keep), keeps the number of dropped
+units by construction, never drops a unit that is not in `droppable`, and takes its
+randomness as an argument, to be bound with `toolbox.register`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, MutableSequence, Sequence
+from typing import Any, TypeVar
+
+from evop_deap.genome import Genome
+from evop_deap.space import SearchSpace, dropped_units
+
+Individual = TypeVar("Individual", bound=MutableSequence[int])
+
+
+def init_uniform(space: SearchSpace, *, rng: random.Random) -> Genome:
+    """A pattern drawn uniformly from the space (EvoP, section 3.3: random initial patterns)."""
+    return Genome(space.pattern(rng.sample(space.droppable, space.n_drop)))
+
+
+def init_distinct(
+    individual: Callable[[], Individual], n: int, *, attempts: int = 100
+) -> list[Individual]:
+    """Up to `n` individuals, no two alike; fewer where `attempts` draws in a row bring none new."""
+    found: dict[tuple[int, ...], Individual] = {}
+    misses = 0
+    while len(found) < n and misses < attempts:
+        drawn = individual()
+        misses = misses + 1 if tuple(drawn) in found else 0
+        found.setdefault(tuple(drawn), drawn)
+    return list(found.values())
+
+
+def mate_agreeing(
+    first: Individual, second: Individual, *, rng: random.Random
+) -> tuple[Individual, Individual]:
+    """Crossover in place: what the parents agree on stays, what they differ in is dealt out.
+
+    Of the units that only one parent drops, the first child drops a random share and the
+    second child the rest, so that each child drops as many units as its parent did.
+    """
+    differing = [i for i in range(len(first)) if first[i] != second[i]]
+    to_drop = sum(1 for i in differing if not first[i])
+    dropped = set(rng.sample(differing, to_drop))
+    for i in differing:
+        first[i] = 0 if i in dropped else 1
+        second[i] = 1 if i in dropped else 0
+    return first, second
+
+
+def mutate_swap(
+    individual: Individual,
+    *,
+    rng: random.Random,
+    droppable: Sequence[int] | None = None,
+    more: float = 0.3,
+) -> tuple[Individual]:
+    """Mutation in place: a few dropped units come back and as many kept ones go.
+
+    The number of swaps is geometric: one for certain, and each further one with probability
+    `more`, as far as there are units to swap.
+    """
+    dropped, kept = _swappable(individual, droppable)
+    most = min(len(dropped), len(kept))
+    if most == 0:
+        return (individual,)
+    swaps = 1
+    while swaps < most and rng.random() < more:
+        swaps += 1
+    for i in rng.sample(dropped, swaps):
+        individual[i] = 1
+    for i in rng.sample(kept, swaps):
+        individual[i] = 0
+    return (individual,)
+
+
+def mutate_neighbour(
+    individual: Individual, *, rng: random.Random, droppable: Sequence[int] | None = None
+) -> tuple[Individual]:
+    """Mutation in place: one dropped unit comes back and a kept neighbour of it goes instead.
+
+    Neighbours are adjacent among the units that may be dropped: protected ones are stepped
+    over.
+    """
+    order = list(droppable) if droppable is not None else list(range(len(individual)))
+    moves = [
+        (a, b) if not individual[a] else (b, a)
+        for a, b in itertools.pairwise(order)
+        if individual[a] != individual[b]
+    ]
+    if moves:
+        back, gone = rng.choice(moves)
+        individual[back], individual[gone] = 1, 0
+    return (individual,)
+
+
+def mutate_mixed(
+    individual: Individual,
+    *,
+    rng: random.Random,
+    droppable: Sequence[int] | None = None,
+    neighbour: float = 0.25,
+    more: float = 0.3,
+) -> tuple[Individual]:
+    """Mutation in place: with probability `neighbour` a neighbour move, else swaps."""
+    if rng.random() < neighbour:
+        return mutate_neighbour(individual, rng=rng, droppable=droppable)
+    return mutate_swap(individual, rng=rng, droppable=droppable, more=more)
+
+
+def select_tournament(
+    individuals: Sequence[Any], k: int, *, tournsize: int, rng: random.Random
+) -> list[Any]:
+    """`k` winners, each the best of `tournsize` different individuals drawn at random."""
+    size = min(tournsize, len(individuals))
+    return [
+        max(rng.sample(list(individuals), size), key=lambda individual: individual.fitness)
+        for _ in range(k)
+    ]
+
+
+def _swappable(
+    individual: Sequence[int], droppable: Sequence[int] | None
+) -> tuple[list[int], list[int]]:
+    """The dropped units, and the kept ones that may be dropped."""
+    order = range(len(individual)) if droppable is None else droppable
+    return list(dropped_units(individual)), [i for i in order if individual[i]]

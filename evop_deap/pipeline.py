@@ -1,0 +1,189 @@
+"""A whole search, from settings to a checked checkpoint: what the command line runs.
+
+model → anatomy → search space; corpus → calibration set; both → evaluator → evolution →
+pattern → export → result.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from evop_deap.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from evop_deap.config import SearchConfig, settings_as_yaml
+from evop_deap.evolution import Callback, EvolutionSettings, EvolutionState, evolve
+from evop_deap.files import remove_leftovers, write_json, write_text
+from evop_deap.fitness.cache import CachedEvaluator
+from evop_deap.handover import hand_over
+from evop_deap.progress import Progress
+from evop_deap.result import SearchResult
+from evop_deap.resuming import identity
+from evop_deap.runfolder import RunFolder
+from evop_deap.space import SearchSpace, dropped_units
+from evop_deap.stopping import Stopping
+from evop_deap.subject import Subject, prepare
+from evop_deap.toolbox import make_toolbox
+
+
+def run_search(
+    config: SearchConfig,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Search for the blocks that `config.model` can do without, and export what is left.
+
+    Args:
+        config: what to search, and how.
+        output: folder of the run; see `RunFolder` for what is written there.
+        resume: go on where a run in `output` was interrupted, or begin where there is none.
+        overwrite: replace the run in `output`.
+        progress: told what is going on.
+
+    Returns:
+        What was found, as written to `result.json`.
+
+    Raises:
+        EvopError: bad input, a model that cannot be pruned exactly, a foreign checkpoint, or
+            a place that cannot be written; its message is one line.
+
+    Example:
+        >>> run_search(SearchConfig(model="demo", sparsity=0.2), "runs/demo")  # doctest: +SKIP
+    """
+    began = time.monotonic()
+    progress = progress or Progress()
+    folder = RunFolder(Path(output))
+    folder.check_usable(resume=resume, overwrite=overwrite)
+    try:
+        subject = prepare(config, progress)
+        config = config.replace(dtype=str(subject.loaded.model.dtype).removeprefix("torch."))
+        stored = None
+        if resume and folder.checkpoint.exists():
+            stored = load_checkpoint(folder.checkpoint, identity(config, subject))
+        if overwrite:
+            folder.clear()
+        _write_beginning(folder, config, subject, stored)
+        before_search = time.monotonic() - began
+        state, dense_loss = _search(config, subject, folder, stored, progress)
+        progress.stage("exporting the pruned model and checking it")
+        return hand_over(
+            config,
+            subject,
+            folder,
+            state,
+            dense_loss=dense_loss,
+            seconds=before_search + state.seconds,
+        )
+    finally:
+        progress.close()
+
+
+def _write_beginning(
+    folder: RunFolder, config: SearchConfig, subject: Subject, stored: Checkpoint | None
+) -> None:
+    """Put down what will be done, and clear away what a killed process left half-written."""
+    write_text(folder.config, settings_as_yaml(config))
+    write_json(folder.calibration, subject.text.manifest)
+    remove_leftovers(folder.path)
+    folder.cut_history(stored.state.generation if stored else -1)
+
+
+def _search(
+    config: SearchConfig,
+    subject: Subject,
+    folder: RunFolder,
+    stored: Checkpoint | None,
+    progress: Progress,
+) -> tuple[EvolutionState, float]:
+    """Evolve from the beginning or from where `stored` ends; also the dense model's loss."""
+    from evop_deap.fitness.reference import ReferenceEvaluator
+
+    plain = ReferenceEvaluator(
+        subject.loaded.model,
+        subject.anatomy,
+        subject.text.calibration.tokens,
+        on_evaluated=progress.evaluated,
+    )
+    evaluator = CachedEvaluator(plain)
+    if stored is not None:
+        evaluator.restore(stored.rows)
+    dense_loss = float(evaluator.evaluate([subject.space.dense]).losses[0])
+    stopping = Stopping(
+        generations=config.generations,
+        evaluations=config.max_evaluations,
+        cost=config.max_cost,
+        seconds=config.max_seconds,
+        patience=config.patience,
+    )
+    settings = EvolutionSettings(
+        population=config.population,
+        offspring=config.offspring,
+        crossover=config.crossover,
+        mutation=config.mutation,
+    )
+    rng = random.Random(config.seed)
+    toolbox = make_toolbox(
+        subject.space,
+        evaluator,
+        rng,
+        tournament=config.tournament,
+        neighbour=config.neighbour,
+        more_swaps=config.more_swaps,
+    )
+    progress.searching(
+        len(stored.state.losses) if stored else 0,
+        expected_evaluations(settings, stopping, subject.space),
+    )
+    state = evolve(
+        toolbox,
+        rng,
+        settings=settings,
+        stopping=stopping,
+        state=stored.state if stored else None,
+        callbacks=(
+            _recording(folder, identity(config, subject), evaluator, subject.space),
+            progress.generation,
+        ),
+    )
+    progress.close()
+    return state, dense_loss
+
+
+def expected_evaluations(
+    settings: EvolutionSettings, stopping: Stopping, space: SearchSpace
+) -> int | None:
+    """How many patterns a search will evaluate at the most; None where only time ends it."""
+    limits = [space.size]
+    if stopping.generations is not None:
+        limits.append(settings.population + stopping.generations * settings.offspring)
+    if stopping.evaluations is not None:
+        limits.append(stopping.evaluations)
+    return min(limits) if len(limits) > 1 or space.size < 10_000 else None
+
+
+def _recording(
+    folder: RunFolder, run_identity: dict[str, Any], evaluator: CachedEvaluator, space: SearchSpace
+) -> Callback:
+    """A callback that writes down each generation."""
+
+    def record(state: EvolutionState) -> None:
+        # The history first: a row too many is cut on resuming, a missing one would stay so.
+        folder.append_history(_history_row(state, space))
+        save_checkpoint(folder.checkpoint, Checkpoint(run_identity, evaluator.rows, state))
+
+    return record
+
+
+def _history_row(state: EvolutionState, space: SearchSpace) -> dict[str, Any]:
+    """The logbook's row of the last generation and its best pattern, as plain JSON."""
+    row = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in state.records[-1].items()
+    }
+    dropped = [space.units[i].name for i in dropped_units(state.best.pattern)]
+    return {**row, "dropped": dropped, "seconds": round(state.seconds, 3)}

@@ -1,0 +1,81 @@
+"""What a run tells while it works: nothing by default, a bar or plain lines on a terminal."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evop_deap.evolution import EvolutionState
+
+
+class Progress:
+    """Listens to a run; this one keeps quiet. Subclass it to show a run elsewhere."""
+
+    def stage(self, text: str) -> None:
+        """A new part of the run begins, such as loading the model."""
+
+    def searching(self, done: int, expected: int | None) -> None:
+        """The search begins with `done` of about `expected` evaluations behind it."""
+
+    def evaluated(self) -> None:
+        """One more pattern has been evaluated."""
+
+    def generation(self, state: EvolutionState) -> None:
+        """A generation is over."""
+
+    def close(self) -> None:
+        """The search is over, or has failed."""
+
+
+class TerminalProgress(Progress):
+    """A bar on stderr with generation, evaluations, best perplexity and time left.
+
+    Where stderr is no terminal, a line a generation.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._interactive = sys.stderr.isatty()
+
+    def stage(self, text: str) -> None:
+        """Write what is being done."""
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def searching(self, done: int, expected: int | None) -> None:
+        """Open the bar."""
+        if self._interactive:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc="generation 0",
+                initial=done,
+                total=expected,
+                unit="pattern",
+                file=sys.stderr,
+                dynamic_ncols=True,
+            )
+
+    def evaluated(self) -> None:
+        """Move the bar on."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def generation(self, state: EvolutionState) -> None:
+        """Show the best perplexity so far."""
+        best = math.exp(min(state.best.loss, 700.0))
+        if self._bar is not None:
+            self._bar.set_description(f"generation {state.generation}", refresh=False)
+            self._bar.set_postfix_str(f"best perplexity {best:.2f}")
+        else:
+            self.stage(
+                f"generation {state.generation}: {len(state.losses)} evaluations, "
+                f"best perplexity {best:.2f}, {state.seconds:.0f} s"
+            )
+
+    def close(self) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

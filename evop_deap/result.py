@@ -1,0 +1,133 @@
+"""What a search found, as plain data: the content of `result.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TextLoss:
+    """How the dense and the pruned model do on one set of windows.
+
+    Attributes:
+        loss: mean nats per predicted token, under "dense" and "pruned".
+        tokens: predicted tokens.
+        windows: windows they stand in.
+        window: tokens of a window.
+        fingerprint: of the windows' token ids.
+    """
+
+    loss: Mapping[str, float]
+    tokens: int
+    windows: int
+    window: int
+    fingerprint: str
+
+    @property
+    def perplexity(self) -> dict[str, float]:
+        """The exponential of the loss; infinite where that is too large for a float."""
+        return {name: _exp(loss) for name, loss in self.loss.items()}
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The pattern that a search settled on and everything needed to judge it.
+
+    Attributes:
+        model: what the user called the model.
+        model_fingerprint: of its weights and configuration.
+        corpus: the corpus calibrated on.
+        kept: names of the units that stay.
+        dropped: names of the units that go.
+        n_blocks: blocks of the dense model.
+        sparsity: share of the units dropped.
+        calibration: losses on the windows searched on.
+        heldout: losses on windows of other documents.
+        parameters: of the "dense" and the "pruned" model, tied ones counted once.
+        evaluations: patterns evaluated by the search.
+        cache_hits: patterns whose loss was known already.
+        cost: dense-forward equivalents over the calibration set, the dense baseline included.
+        generations: after the first population.
+        stopped: why the search ended.
+        seed: of everything random.
+        dtype: number format computed in.
+        device: kind of device computed on.
+        export_difference: largest difference between the logits of the reloaded checkpoint
+            and those of the model searched.
+        versions: of the packages that matter.
+        seconds: time spent, loading and exporting included.
+    """
+
+    model: str
+    model_fingerprint: str
+    corpus: str
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+    n_blocks: int
+    sparsity: float
+    calibration: TextLoss
+    heldout: TextLoss
+    parameters: Mapping[str, int]
+    evaluations: int
+    cache_hits: int
+    cost: float
+    generations: int
+    stopped: str
+    seed: int
+    dtype: str
+    device: str
+    export_difference: float
+    versions: Mapping[str, str]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; a perplexity or loss that is not finite becomes None."""
+        plain = dataclasses.asdict(self)
+        for name, text in (("calibration", self.calibration), ("heldout", self.heldout)):
+            plain[name]["loss"] = _finite(text.loss)
+            plain[name]["perplexity"] = _finite(text.perplexity)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
+
+
+def result_table(result: SearchResult) -> str:
+    """The result for a terminal: the figures, what went and what it saves."""
+    dense, pruned = result.parameters["dense"], result.parameters["pruned"]
+    rows = [("perplexity", "dense", "pruned", "")]
+    for name, text in (("calibration", result.calibration), ("held-out", result.heldout)):
+        figures = text.perplexity
+        of = f"{text.windows} x {text.window} tokens of {result.corpus}"
+        rows.append((name, _figure(figures["dense"]), _figure(figures["pruned"]), of))
+    saved = f"{(dense - pruned) / dense:.1%} fewer"
+    rows.append(("parameters", _millions(dense), _millions(pruned), saved))
+    blocks = f"without {', '.join(result.dropped)}"
+    rows.append(("blocks", str(result.n_blocks), str(len(result.kept)), blocks))
+    lines = [f"{a:<12} {b:>10} {c:>10}   {d}".rstrip() for a, b, c, d in rows]
+    lines.append("")
+    lines.append(
+        f"{result.evaluations} evaluations, cost {result.cost:.1f} dense forward passes, "
+        f"{result.seconds:.0f} s; stopped {result.stopped}"
+    )
+    return "\n".join(lines)
+
+
+def _exp(loss: float) -> float:
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: v if math.isfinite(v) else None for name, v in values.items()}
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2f}" if value < 1e5 else f"{value:.2e}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f} M" if count < 1e9 else f"{count / 1e9:.2f} B"

@@ -1,0 +1,59 @@
+"""What makes two runs the same search, so that one may go on where the other stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from evop_deap.config import SearchConfig, read_settings
+from evop_deap.errors import CheckpointError
+from evop_deap.runfolder import RunFolder
+from evop_deap.subject import Subject
+
+# These say when to end, not what is searched: a longer search may follow a shorter one.
+STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds", "patience"}
+# Where things are may change as long as the fingerprints of what is there do not.
+_PLACES = {"model", "corpus", "text_column", "revision", "device", "trust_remote_code"}
+
+
+def identity(config: SearchConfig, subject: Subject) -> dict[str, Any]:
+    """What must be equal for a checkpoint to be continued, by name."""
+    settings = {
+        name: value
+        for name, value in config.as_dict().items()
+        if name not in STOPPING_SETTINGS | _PLACES
+    }
+    return {
+        "model": subject.fingerprint,
+        "calibration set": subject.text.calibration.fingerprint,
+        "held-out set": subject.text.heldout.fingerprint,
+        **settings,
+        **{f"version of {name}": version(name) for name in ("evop_deap", "torch", "transformers")},
+    }
+
+
+def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the run in `output` under those `given` now, which say when to stop.
+
+    Where there is no run yet, the given ones alone.
+
+    Raises:
+        InputError: the run's settings cannot be read.
+        CheckpointError: a setting given now is not the run's.
+    """
+    path = RunFolder(Path(output)).config
+    if not path.exists():
+        return dict(given)
+    stored = read_settings(path)
+    # "auto" asks for no particular value: the one that the run settled on will do.
+    asked = {name: value for name, value in given.items() if value != "auto"}
+    for name, value in asked.items():
+        wanted = list(value) if isinstance(value, tuple) else value
+        if name not in STOPPING_SETTINGS and name in stored and stored[name] != wanted:
+            raise CheckpointError(
+                f"`resume`: the run in {output} has {name} {stored[name]}, but got {wanted}: "
+                "leave it out, or start again with --overwrite"
+            )
+    return {**stored, **asked}

@@ -1,0 +1,166 @@
+"""Find the blocks that a language model can do without, and write the pruned model.
+
+Evolutionary pruning (EvoP, arXiv 2502.14910): binary patterns over the decoder blocks are
+evolved with DEAP; their fitness is perplexity on a calibration set. The result is an
+ordinary transformers checkpoint, reloaded and compared before success is reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import signal
+import sys
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from evop_deap.config import SearchConfig, read_settings
+from evop_deap.errors import EvopError, InputError
+
+_EXAMPLES = """examples:
+  try it on a small real model, no model hub needed:
+    python -m evop_deap.search --model demo --sparsity 0.2 --output runs/demo
+  prune a model of the hub by a quarter, calibrated on your own text, ends kept:
+    python -m evop_deap.search --model meta-llama/Llama-3.1-8B --sparsity 0.25 \\
+        --corpus texts/ --tokens 32768 --window 2048 --protect 0 -1 --output runs/llama
+  go on after an interruption, or search for longer:
+    python -m evop_deap.search --resume --output runs/llama --generations 60
+  run the same settings with another seed:
+    python -m evop_deap.search --config runs/demo/config.yaml --seed 1 --output runs/seed1
+"""
+
+
+class _Terminated(BaseException):
+    """SIGTERM has arrived."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code."""
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    run = {name: given.pop(name) for name in ("output", "config", "resume", "overwrite", "quiet")}
+    previous = signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        _search(given, **run)
+    except EvopError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _interrupted(run["output"], 130)
+    except _Terminated:
+        return _interrupted(run["output"], 143)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _search(
+    given: Mapping[str, Any],
+    *,
+    output: str,
+    config: str | None,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    settings = {**(read_settings(Path(config)) if config else {}), **given}
+    if resume:
+        from evop_deap.resuming import resumed_settings
+
+        settings = resumed_settings(output, settings)
+    for name in ("model", "sparsity"):
+        if name not in settings:
+            raise InputError(f"`{name}` is required: give --{name}, or --config with it")
+    checked = SearchConfig(**settings)
+
+    from evop_deap.pipeline import run_search
+    from evop_deap.progress import Progress, TerminalProgress
+    from evop_deap.result import result_table
+
+    result = run_search(
+        checked,
+        output,
+        resume=resume,
+        overwrite=overwrite,
+        progress=Progress() if quiet else TerminalProgress(),
+    )
+    print(result_table(result))  # noqa: T201
+    print(_where(Path(output)))  # noqa: T201
+
+
+def _where(output: Path) -> str:
+    return "\n".join(
+        [
+            f"\n{output / 'model'}  loads with AutoModelForCausalLM.from_pretrained",
+            f"{output / 'result.json'}  all figures; history.jsonl and config.yaml beside it",
+        ]
+    )
+
+
+def _interrupted(output: str, code: int) -> int:
+    begun = (Path(output) / "config.yaml").exists()
+    advice = (
+        f"go on with: python -m evop_deap.search --resume --output {output}"
+        if begun
+        else "nothing was written yet"
+    )
+    print(f"\ninterrupted; {advice}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Flags from the fields of `SearchConfig`, in its groups and with its help."""
+    description, _, _ = (__doc__ or "").partition("\n\n")
+    parser = _Parser(
+        prog="python -m evop_deap.search",
+        description=description,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("--output", required=True, metavar="DIR", help="folder for everything written")
+    run.add_argument("--config", metavar="FILE", help="YAML file of settings; flags go before it")
+    run.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    run.add_argument("--overwrite", action="store_true", help="replace the run in --output")
+    run.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    groups: dict[str, Any] = {}
+    hints = typing.get_type_hints(SearchConfig)
+    for option in dataclasses.fields(SearchConfig):
+        name = option.metadata["group"]
+        group = groups.get(name) or groups.setdefault(name, parser.add_argument_group(name))
+        _add_flag(group, option, hints[option.name])
+    return parser
+
+
+def _add_flag(group: Any, option: dataclasses.Field[Any], kind: Any) -> None:
+    """A flag without a default of its own, so that only what was given overrides a file."""
+    flag = "--" + option.name.replace("_", "-")
+    text = option.metadata["help"].replace("%", "%%")
+    common = {"dest": option.name, "default": argparse.SUPPRESS}
+    if kind is bool:
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
+        return
+    plain = next((t for t in typing.get_args(kind) or (kind,) if t in (int, float, str)), str)
+    many = {"nargs": "+"} if option.default == () else {}
+    if option.default not in (dataclasses.MISSING, None, ()):
+        text += f" (default: {option.default})"
+    metavar = option.metadata["metavar"] or option.name.upper()
+    group.add_argument(flag, type=plain, metavar=metavar, help=text, **many, **common)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""What a search may switch off: units, the pattern that keeps or drops each, and the budget.
+
+EvoP (arXiv 2502.14910) searches binary patterns over the decoder layers of a model; here a
+pattern is one 0/1 per unit with 1 = keep, and the budget says how many units must go.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from evop_deap.errors import InputError
+
+Pattern = tuple[int, ...]
+"""One 0/1 per unit, 1 = keep: hashable, the key of every cache."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one gene switches.
+
+    Attributes:
+        name: the block's position in the dense model, such as "12".
+        parameters: elements of its weights.
+        work: multiply-adds it spends on one token.
+    """
+
+    name: str
+    parameters: int
+    work: int
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Every pattern over `units` that drops exactly `n_drop` of them and no protected one.
+
+    Example:
+        >>> units = tuple(Unit(str(i), parameters=100, work=100) for i in range(4))
+        >>> space = SearchSpace(units, n_drop=1, protected=frozenset({0}))
+        >>> space.size, space.droppable, space.pattern([2])
+        (3, (1, 2, 3), (1, 1, 0, 1))
+
+    Raises:
+        InputError: `n_drop` leaves nothing to search for among the droppable units.
+    """
+
+    units: tuple[Unit, ...]
+    n_drop: int
+    protected: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        n_units = len(self.units)
+        if not 0 < self.n_drop < n_units:
+            raise InputError(
+                f"`n_drop` must be between 1 and {n_units - 1} of {n_units} units, "
+                f"but got {self.n_drop}"
+            )
+        if not self.protected <= set(range(n_units)):
+            raise InputError(
+                f"`protected` must hold positions below {n_units}, but got {sorted(self.protected)}"
+            )
+        if self.n_drop > len(self.droppable):
+            raise InputError(
+                f"`protect` leaves {len(self.droppable)} of {n_units} units, "
+                f"fewer than the {self.n_drop} to drop: protect fewer or lower `sparsity`"
+            )
+
+    @cached_property
+    def droppable(self) -> tuple[int, ...]:
+        """Positions of the units that may go, in order."""
+        return tuple(i for i in range(len(self.units)) if i not in self.protected)
+
+    @property
+    def size(self) -> int:
+        """How many patterns there are."""
+        return math.comb(len(self.droppable), self.n_drop)
+
+    @property
+    def dense(self) -> Pattern:
+        """The pattern of the unpruned model."""
+        return (1,) * len(self.units)
+
+    def pattern(self, dropped: Iterable[int]) -> Pattern:
+        """The pattern that drops the units at these positions."""
+        gone = set(dropped)
+        return tuple(0 if i in gone else 1 for i in range(len(self.units)))
+
+    def __contains__(self, pattern: Sequence[int]) -> bool:
+        gone = dropped_units(pattern)
+        return (
+            len(pattern) == len(self.units)
+            and set(pattern) <= {0, 1}
+            and len(gone) == self.n_drop
+            and self.protected.isdisjoint(gone)
+        )
+
+
+def dropped_units(pattern: Sequence[int]) -> tuple[int, ...]:
+    """Positions of the units that a pattern drops, in order."""
+    return tuple(i for i, keep in enumerate(pattern) if not keep)
+
+
+def kept_units(pattern: Sequence[int]) -> tuple[int, ...]:
+    """Positions of the units that a pattern keeps, in order."""
+    return tuple(i for i, keep in enumerate(pattern) if keep)
+
+
+def units_to_drop(n_units: int, sparsity: float) -> int:
+    """How many of `n_units` a share of them comes to, rounded to the nearest, halves up.
+
+    Raises:
+        InputError: the share is not between 0 and 1, or rounds to nothing or to everything.
+    """
+    if not 0.0 < sparsity < 1.0:
+        raise InputError(f"`sparsity` must lie between 0 and 1, both excluded, but got {sparsity}")
+    n_drop = math.floor(sparsity * n_units + 0.5)
+    if not 0 < n_drop < n_units:
+        what = "none" if n_drop == 0 else "all"
+        raise InputError(
+            f"`sparsity` {sparsity} rounds to {what} of {n_units} blocks: "
+            f"choose between {1 / n_units:.3f} and {(n_units - 1) / n_units:.3f}"
+        )
+    return n_drop
+
+
+def units_named(units: Sequence[Unit], names: Collection[str]) -> frozenset[int]:
+    """Positions of the units with these names; "-1" counts from the end, "3-5" is a range.
+
+    Raises:
+        InputError: a name that no unit has.
+    """
+    positions: set[int] = set()
+    for name in names:
+        positions.update(_positions(units, name.strip()))
+    return frozenset(positions)
+
+
+def _positions(units: Sequence[Unit], name: str) -> range:
+    by_name = {unit.name: i for i, unit in enumerate(units)}
+    first, dash, last = name.partition("-")
+    if name in by_name:
+        return range(by_name[name], by_name[name] + 1)
+    if dash and first in by_name and last in by_name and by_name[first] <= by_name[last]:
+        return range(by_name[first], by_name[last] + 1)
+    if dash and not first and last.isdecimal() and 1 <= int(last) <= len(units):
+        return range(len(units) - int(last), len(units) - int(last) + 1)
+    raise InputError(
+        f"`protect` names the unit '{name}', but the units are "
+        f"'{units[0].name}' to '{units[-1].name}'"
+    )

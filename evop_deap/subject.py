@@ -1,0 +1,80 @@
+"""What is searched: a loaded model, its parts, the space over them, and the text to judge by."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evop_deap.config import SearchConfig
+from evop_deap.progress import Progress
+from evop_deap.space import SearchSpace, Unit, units_named, units_to_drop
+
+if TYPE_CHECKING:
+    from evop_deap.calibration import CalibrationSet
+    from evop_deap.models.anatomy import Anatomy
+    from evop_deap.models.loading import LoadedModel
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Everything a search needs, loaded and checked.
+
+    Attributes:
+        loaded: the model and its tokenizer.
+        anatomy: where its blocks are.
+        space: which patterns there are.
+        fingerprint: the model's identity by content.
+        corpus: name of the corpus.
+        text: windows to search on and windows to report on.
+    """
+
+    loaded: LoadedModel
+    anatomy: Anatomy
+    space: SearchSpace
+    fingerprint: str
+    corpus: str
+    text: CalibrationSet
+
+
+def prepare(config: SearchConfig, progress: Progress) -> Subject:
+    """Load and check everything, writing nothing.
+
+    Raises:
+        EvopError: the model, the corpus or the budget cannot be used.
+    """
+    from evop_deap.calibration import build_calibration, load_corpus
+    from evop_deap.models.anatomy import find_anatomy
+    from evop_deap.models.fingerprint import fingerprint_model
+    from evop_deap.models.loading import load_model
+    from evop_deap.models.surgery import check_removable
+
+    progress.stage(f"loading the model {config.model}")
+    loaded = load_model(
+        config.model,
+        dtype=config.dtype,
+        device=config.device,
+        attn_implementation=config.attn_implementation,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+    )
+    anatomy = find_anatomy(loaded.model)
+    units = tuple(Unit(str(b.index), b.parameters, b.work) for b in anatomy.blocks)
+    space = SearchSpace(
+        units, units_to_drop(len(units), config.sparsity), units_named(units, config.protect)
+    )
+    # One pattern stands for all: what cannot be removed shows before the search is paid for.
+    rehearsal = random.Random(config.seed).sample(space.droppable, space.n_drop)
+    check_removable(loaded.model, anatomy, rehearsal)
+    progress.stage(f"reading the corpus {config.corpus}")
+    corpus = load_corpus(config.corpus, text_column=config.text_column)
+    text = build_calibration(
+        corpus,
+        loaded.tokenizer,
+        window=config.window,
+        tokens=config.tokens,
+        heldout_tokens=config.heldout_tokens,
+        seed=config.seed,
+        context=loaded.context,
+    )
+    return Subject(loaded, anatomy, space, fingerprint_model(loaded.model), corpus.name, text)

@@ -1,0 +1,14 @@
+"""Where things that outlive a run are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for evop_deap; the environment variable EVOP_CACHE overrides it."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("EVOP_CACHE")
+    return Path(chosen).expanduser() if chosen else user_cache_path("evop_deap", appauthor=False)
