@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evop_deap.config import SearchConfig
+from evop_deap.errors import UnsupportedModelError
 from evop_deap.progress import Progress
 from evop_deap.space import SearchSpace, Unit, units_named, units_to_drop
 
@@ -47,7 +48,6 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
     from evop_deap.models.anatomy import find_anatomy
     from evop_deap.models.fingerprint import fingerprint_model
     from evop_deap.models.loading import load_model
-    from evop_deap.models.surgery import check_removable
 
     progress.stage(f"loading the model {config.model}")
     loaded = load_model(
@@ -63,9 +63,7 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
     space = SearchSpace(
         units, units_to_drop(len(units), config.sparsity), units_named(units, config.protect)
     )
-    # One pattern stands for all: what cannot be removed shows before the search is paid for.
-    rehearsal = random.Random(config.seed).sample(space.droppable, space.n_drop)
-    check_removable(loaded.model, anatomy, rehearsal)
+    _rehearse(loaded, anatomy, space, random.Random(config.seed))
     progress.stage(f"reading the corpus {config.corpus}")
     corpus = load_corpus(config.corpus, text_column=config.text_column)
     text = build_calibration(
@@ -78,3 +76,23 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
         context=loaded.context,
     )
     return Subject(loaded, anatomy, space, fingerprint_model(loaded.model), corpus.name, text)
+
+
+def _rehearse(
+    loaded: LoadedModel, anatomy: Anatomy, space: SearchSpace, rng: random.Random
+) -> None:
+    """Show what cannot be removed before a search is paid for.
+
+    One pattern stands for all, and the first and last block are tried alone: what is special
+    in a model is special there.
+    """
+    from evop_deap.models.surgery import check_removable
+
+    check_removable(loaded.model, anatomy, rng.sample(space.droppable, space.n_drop))
+    for edge in {space.droppable[0], space.droppable[-1]} & {0, len(space.units) - 1}:
+        try:
+            check_removable(loaded.model, anatomy, [edge])
+        except UnsupportedModelError as error:
+            raise UnsupportedModelError(
+                f"{error}; `protect` {edge} to search the others"
+            ) from error

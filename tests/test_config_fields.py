@@ -182,7 +182,6 @@ def test_overrides_of_single_layers_move_with_them() -> None:
     dense = toy_model("gemma4").config
     pruned = remap_config(dense, [2, 3, 4])
     assert pruned.to_dict()["per_layer_config"] == {"1": {"head_dim": 16}, "2": {"head_dim": 16}}
-    assert remap_config(dense, [3, 4]).to_dict()["head_dim"] == 16 or True
 
 
 REFUSALS: list[tuple[str, dict[str, Any], list[int], str]] = [

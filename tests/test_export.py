@@ -65,6 +65,38 @@ def test_low_precision_is_kept_and_exact(
     assert _load(report.folder).dtype == dtype
 
 
+def test_weights_go_back_to_the_narrow_format_they_came_in(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    toy_model("llama-tied").to(torch.bfloat16).save_pretrained(tmp_path / "dense")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "dense", dtype=torch.float32).eval()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    report = export_checkpoint(
+        model,
+        find_anatomy(model),
+        [1],
+        tokenizer,
+        tmp_path / "model",
+        stored_dtype=torch.bfloat16,
+    )
+    assert report.max_logit_difference == 0.0
+    reloaded = _load(report.folder)
+    assert {p.dtype for p in reloaded.parameters()} == {torch.bfloat16}
+    assert reloaded.lm_head.weight is reloaded.model.embed_tokens.weight
+    assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
+
+
+def test_weights_are_not_rounded_to_a_narrow_format(
+    llama: PreTrainedModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    folder, narrow = tmp_path / "model", torch.bfloat16
+    report = export_checkpoint(
+        llama, find_anatomy(llama), [1], tokenizer, folder, stored_dtype=narrow
+    )
+    assert report.max_logit_difference == 0.0
+    assert _load(folder).dtype == torch.float32
+
+
 def test_the_folder_holds_all_that_a_checkpoint_needs(
     llama: PreTrainedModel, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
@@ -175,7 +207,7 @@ def test_settings_that_transformers_will_not_save_are_said_in_one_line(
 ) -> None:
     model = toy_model("llama")
     model.generation_config.temperature = 0.5
-    with pytest.raises(ExportError, match="cannot be saved: .*temperature") as caught:
+    with pytest.raises(ExportError, match=r"cannot be saved: .*temperature") as caught:
         export_checkpoint(model, find_anatomy(model), [1], tokenizer, tmp_path / "model")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())

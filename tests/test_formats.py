@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import yaml
 from hypothesis import given
@@ -62,7 +64,7 @@ def test_mergekit_slices_cover_the_kept_blocks_once(case: tuple[int, set[int]]) 
     ranges = [piece["sources"][0]["layer_range"] for piece in recipe["slices"]]
     assert [index for start, stop in ranges for index in range(start, stop)] == kept
     # Neighbouring runs are one slice.
-    assert all(left[1] < right[0] for left, right in zip(ranges, ranges[1:], strict=False))
+    assert all(left[1] < right[0] for left, right in pairwise(ranges))
     assert (recipe["merge_method"], recipe["dtype"]) == ("passthrough", "bfloat16")
 
 

@@ -26,7 +26,7 @@ def load_corpus(
         source: a text, jsonl, json, csv, tsv or parquet file, packed with gzip or not; a folder
             of them (read recursively, in the order of their paths); `wikitext2`, `c4` or
             `fineweb-edu` from the hub; or `demo`, text that every Python installation carries.
-            A file or folder of the same name comes before a preset when written as `./c4`.
+            A file called like one of these is read when written as `./c4`.
         text_column: the column that holds the text; None takes `text`, or the only column of
             strings. Texts have no columns and ignore it.
         max_documents: how many documents to keep, the first ones; presets that are streamed
@@ -41,11 +41,14 @@ def load_corpus(
         return make_corpus("demo", demo_documents(), max_documents=max_documents)
     if source in PRESETS:
         limit = min(max_documents, PRESETS[source].documents)
-        return make_corpus(source, preset_documents(source), max_documents=limit)
-    path = Path(source).expanduser()
-    if not source or not path.exists():
+        with quiet_datasets():
+            return make_corpus(source, preset_documents(source), max_documents=limit)
+    path = Path(source)
+    if not source or not _exists(path):
         known = ", ".join([*PRESETS, "demo"])
-        raise InputError(f"`corpus` must be a file, a folder, or one of {known}, but got {source!r}")
+        raise InputError(
+            f"`corpus` must be a file, a folder, or one of {known}, but got {source!r}"
+        )
     with quiet_datasets():
         documents = _local_documents(path, text_column)
         return make_corpus(path.resolve().name, documents, max_documents=max_documents)
@@ -57,3 +60,10 @@ def _local_documents(path: Path, text_column: str | None) -> Iterator[Document]:
     for file in files:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
         yield from read_documents(file, name=name, text_column=text_column, used_ids=used_ids)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name too long, or not a name at all
+        return False

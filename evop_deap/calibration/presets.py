@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evop_deap.calibration.documents import Document
-from evop_deap.calibration.reading import quiet_datasets, reason_of
+from evop_deap.calibration.reading import reason_of
 from evop_deap.calibration.split_text import split_text
 from evop_deap.errors import InputError
 
@@ -53,19 +53,18 @@ def preset_documents(name: str) -> Iterator[Document]:
         InputError: the hub cannot be reached, or does not give the data.
     """
     preset = PRESETS[name]
-    with quiet_datasets():
-        try:
-            _check_reachable(preset)
-            texts = (row["text"] for row in _load(preset))
-            # WikiText's rows are lines that keep their line end, blank ones excepted.
-            documents = split_text("\n".join(map(str.rstrip, texts))) if preset.lines else texts
-            for index, text in enumerate(documents):
-                yield Document(f"{name}#{index}", text)
-        except Exception as error:  # each layer below has network errors of its own
-            raise InputError(
-                f"`corpus` {name} could not be read from the hub ({preset.repository}: "
-                f"{reason_of(error)}); give a local file or folder, or `demo`"
-            ) from error
+    try:
+        _check_reachable(preset)
+        texts = (row["text"] for row in _load(preset))
+        # WikiText's rows are lines that keep their line end, blank ones excepted.
+        documents = split_text("\n".join(map(str.rstrip, texts))) if preset.lines else texts
+        for index, text in enumerate(documents):
+            yield Document(f"{name}#{index}", text)
+    except Exception as error:  # each layer below has network errors of its own
+        raise InputError(
+            f"`corpus` {name} could not be read from the hub ({preset.repository}: "
+            f"{reason_of(error)}); give a local file or folder, or `demo`"
+        ) from error
 
 
 def _check_reachable(preset: Preset) -> None:

@@ -81,17 +81,17 @@ def read_documents(
         return
     column = choose_text_column(head, text_column, path)
     for index, row in enumerate(chain(head, rows)):
-        text = row.get(column)
-        if isinstance(text, str):
+        value = row.get(column)
+        if isinstance(value, str):
             own_id = row.get("id")
-            named = isinstance(own_id, str) and own_id != "" and own_id not in used_ids
-            document = Document(str(own_id) if named else f"{name}#{index}", text)
-            used_ids.add(document.id)
-            yield document
-        elif text is not None:
+            new = isinstance(own_id, str) and own_id != "" and own_id not in used_ids
+            document_id = str(own_id) if new else f"{name}#{index}"
+            used_ids.add(document_id)
+            yield Document(document_id, value)
+        elif value is not None:
             raise InputError(
                 f"`text_column` {column!r} of {path} must hold strings, "
-                f"but row {index} holds {type(text).__name__}"
+                f"but row {index} holds {type(value).__name__}"
             )
 
 
@@ -132,18 +132,20 @@ def choose_text_column(
 def quiet_datasets() -> Iterator[None]:
     """Keep `datasets`, the hub client and pandas from printing; put things back afterwards."""
     import datasets
-    from huggingface_hub.utils import are_progress_bars_disabled as hub_bars_disabled
-    from huggingface_hub.utils import disable_progress_bars as disable_hub_bars
-    from huggingface_hub.utils import enable_progress_bars as enable_hub_bars
     from huggingface_hub.utils import logging as hub_logging
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
     levels = [(logging, logging.get_verbosity()) for logging in (datasets.logging, hub_logging)]
-    bars, hub_bars = not datasets.are_progress_bars_disabled(), not hub_bars_disabled()
+    bars, hub_bars = not datasets.are_progress_bars_disabled(), not are_progress_bars_disabled()
     try:
         for logging, _ in levels:
             logging.set_verbosity(logging.CRITICAL)
         datasets.disable_progress_bars()
-        disable_hub_bars()
+        disable_progress_bars()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
@@ -153,7 +155,7 @@ def quiet_datasets() -> Iterator[None]:
         if bars:
             datasets.enable_progress_bars()
         if hub_bars:
-            enable_hub_bars()
+            enable_progress_bars()
 
 
 def reason_of(error: BaseException) -> str:

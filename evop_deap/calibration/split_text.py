@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
 
 PASSAGE_CHARACTERS = 2000
 
 # WikiText writes articles as " = Title = " and their sections as " = = Section = = ".
-_TITLE = re.compile(r"^ ?= (?!=).*(?<!=) =[ \t]*$", re.MULTILINE)
+_TITLE = re.compile(r"^ ?= (?!=).*(?<!=) =[ \t]*$")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 
 
@@ -26,12 +27,31 @@ def split_text(text: str) -> list[str]:
     Returns:
         Non-blank documents in the text's order.
     """
-    starts = [match.start() for match in _TITLE.finditer(text)]
+    starts = _title_starts(text)
     if len(starts) >= 2:
         bounds = [0, *starts, len(text)]
-        articles = [text[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+        articles = [text[start:end] for start, end in pairwise(bounds)]
         return [_trimmed(article) for article in articles if article.strip()]
     return _passages(text)
+
+
+def _title_starts(text: str) -> list[int]:
+    """Where titles begin.
+
+    WikiText also breaks lines at the `=` of formulas and legends (` = Goals ; A = `). Titles
+    stand between blank lines; where those were dropped, the legends show by their semicolon.
+    """
+    lines = text.split("\n")
+    titles = [index for index, line in enumerate(lines) if _TITLE.match(line)]
+    between_blanks = [
+        index
+        for index in titles
+        if not "".join(lines[max(index - 1, 0) : index]).strip()
+        and not "".join(lines[index + 1 : index + 2]).strip()
+    ]
+    chosen = between_blanks or [index for index in titles if " ; " not in lines[index]]
+    ends = [0, *accumulate(len(line) + 1 for line in lines)]
+    return [ends[index] for index in chosen]
 
 
 def _passages(text: str) -> list[str]:
@@ -45,7 +65,7 @@ def _passages(text: str) -> list[str]:
     for paragraph in paragraphs:
         for piece in _pieces(paragraph):
             open_parts.append(piece)
-            if sum(map(len, open_parts)) >= PASSAGE_CHARACTERS:
+            if len(joint.join(open_parts)) >= PASSAGE_CHARACTERS:
                 passages.append(_trimmed(joint.join(open_parts)))
                 open_parts = []
     if open_parts:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,21 +10,21 @@ import torch
 from torch import nn
 
 from evop_deap.errors import UnsupportedModelError
+from evop_deap.models.probe import (
+    PROBE_TOKENS,
+    embedding_table,
+    first_tensor,
+    hidden_input,
+    hidden_key,
+    nearly_equal,
+    probe_tokens,
+    removable_hooks,
+    run_forward,
+)
+from evop_deap.models.work import expert_share, matrix_work
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
-
-# Short, so that even a sliding window of a few tokens covers its neighbours.
-_PROBE_TOKENS = 5
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-_EXPERTS_PER_TOKEN = (
-    "num_experts_per_tok",
-    "num_experts_per_token",
-    "top_k_experts",
-    "moe_topk",
-    "moe_top_k",
-    "moe_k",
-)
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +105,7 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
     path, trace = _find_chain(model)
     chain = list(model.get_submodule(path).children())
     halves = _find_halves(model, chain)
-    expert_share = _expert_share(model.config.get_text_config(decoder=True))
+    share = expert_share(model.config.get_text_config(decoder=True))
     blocks = tuple(
         Block(
             index=index,
@@ -115,7 +114,7 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
             attention=attention,
             mlp=mlp,
             parameters=sum(p.numel() for p in module.parameters()),
-            work=_matrix_work(module, expert_share),
+            work=matrix_work(module, share),
         )
         for index, (module, (attention, mlp)) in enumerate(zip(chain, halves, strict=True))
     )
@@ -128,39 +127,6 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
         head_work=sum(p.numel() for p in head.parameters() if p.ndim >= 2),
         output_items=0 if isinstance(trace.output, torch.Tensor) else len(trace.output),
     )
-
-
-def probe_tokens(model: PreTrainedModel, length: int = _PROBE_TOKENS) -> torch.Tensor:
-    """A fixed batch of one row of `length` valid token ids, spread over the vocabulary: (1, L)."""
-    table = embedding_table(model)
-    ids = (torch.arange(1, length + 1) * 7919) % table.shape[0]
-    return ids.unsqueeze(0).to(table.device)
-
-
-def embedding_table(model: PreTrainedModel) -> torch.Tensor:
-    """The token embeddings: (vocabulary, width)."""
-    embeddings: Any = model.get_input_embeddings()
-    table: torch.Tensor = embeddings.weight
-    return table
-
-
-def run_forward(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
-    """Logits of a plain pass over token ids, without a cache: (rows, tokens, vocabulary).
-
-    Raises:
-        UnsupportedModelError: the model does not run on token ids alone.
-    """
-    try:
-        with torch.no_grad():
-            logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
-    except torch.OutOfMemoryError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
-        reason = " ".join(str(e).split())
-        raise UnsupportedModelError(
-            f"{type(model).__name__} cannot be run on token ids alone: {reason}"
-        ) from e
-    return logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +187,7 @@ def _record_calls(model: PreTrainedModel) -> list[_Call]:
     def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         running.pop().output = output
 
-    with _hooks() as handles, torch.no_grad():
+    with removable_hooks() as handles, torch.no_grad():
         for module in model.modules():
             handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(module.register_forward_hook(after))
@@ -259,35 +225,6 @@ def _trace_of(chain: Sequence[nn.Module], calls: Sequence[_Call]) -> _Trace:
     return _Trace(output=output, successor=next(takers, None))
 
 
-def first_tensor(output: Any) -> torch.Tensor | None:
-    """The hidden state of a module's output: the tensor itself or a tuple's first item."""
-    if isinstance(output, tuple | list) and output:
-        output = output[0]
-    return output if isinstance(output, torch.Tensor) else None
-
-
-def hidden_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-    """The hidden state among a call's arguments: `hidden_states`, or the first float tensor."""
-    key = _hidden_key(args, kwargs)
-    if key is None:
-        return None
-    value: torch.Tensor = args[key] if isinstance(key, int) else kwargs[key]
-    return value
-
-
-def _hidden_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str | None:
-    for position, value in enumerate(args):
-        if _is_hidden(value):
-            return position
-    if _is_hidden(kwargs.get("hidden_states")):
-        return "hidden_states"
-    return next((key for key, value in kwargs.items() if _is_hidden(value)), None)
-
-
-def _is_hidden(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim >= 2
-
-
 _Halves = tuple[tuple[nn.Module, ...], tuple[nn.Module, ...]]
 
 
@@ -301,7 +238,7 @@ def _find_halves(model: PreTrainedModel, chain: Sequence[nn.Module]) -> list[_Ha
         mixes[module] = _mixes_tokens(module.forward, args, kwargs, output)
 
     children = [[c for c in block.children() if _has_matrix(c)] for block in chain]
-    with _hooks() as handles, torch.no_grad():
+    with removable_hooks() as handles, torch.no_grad():
         for block_children in children:
             for child in block_children:
                 handles.append(child.register_forward_hook(after, with_kwargs=True))
@@ -323,12 +260,12 @@ def _mixes_tokens(
     forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
 ) -> bool | None:
     """Whether another first token changes what comes out for later ones; None: no telling."""
-    key = _hidden_key(args, kwargs)
+    key = hidden_key(args, kwargs)
     before = first_tensor(output)
     if key is None or before is None:
         return None
     hidden: torch.Tensor = args[key] if isinstance(key, int) else kwargs[key]
-    if hidden.shape[-2] != _PROBE_TOKENS or before.shape[-2] != _PROBE_TOKENS:
+    if hidden.shape[-2] != PROBE_TOKENS or before.shape[-2] != PROBE_TOKENS:
         return None
     changed = hidden.clone()
     # Another direction of the same length: what follows stays in the range it is made for.
@@ -340,14 +277,7 @@ def _mixes_tokens(
     after = first_tensor(again)
     if after is None:
         return None
-    return not _nearly_equal(before[..., 1:, :], after[..., 1:, :])
-
-
-def _nearly_equal(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Equal but for rounding, which differs when experts serve other groups of tokens."""
-    tolerance = float(torch.finfo(left.dtype).eps) ** 0.5
-    scale = float(left.float().abs().max())
-    return float((left.float() - right.float()).abs().max()) <= tolerance * scale
+    return not nearly_equal(before[..., 1:, :], after[..., 1:, :])
 
 
 def _check_causal(model: PreTrainedModel) -> None:
@@ -356,7 +286,7 @@ def _check_causal(model: PreTrainedModel) -> None:
     changed = ids.clone()
     changed[0, -1] = (changed[0, -1] + 1) % embedding_table(model).shape[0]
     before, after = run_forward(model, ids), run_forward(model, changed)
-    if not _nearly_equal(before[:, :-1], after[:, :-1]):
+    if not nearly_equal(before[:, :-1], after[:, :-1]):
         raise UnsupportedModelError(
             f"{type(model).__name__} is no causal language model: its prediction at a position"
             " depends on later tokens"
@@ -365,47 +295,3 @@ def _check_causal(model: PreTrainedModel) -> None:
 
 def _has_matrix(module: nn.Module) -> bool:
     return any(parameter.ndim >= 2 for parameter in module.parameters())
-
-
-def _expert_share(config: PreTrainedConfig) -> tuple[int, float]:
-    """Number of experts of a layer and the share of them that one token is sent to."""
-    experts = _first_count(config, _EXPERTS)
-    chosen = _first_count(config, _EXPERTS_PER_TOKEN)
-    if experts < 2 or chosen < 1:
-        return 0, 1.0
-    return experts, chosen / experts
-
-
-def _first_count(config: PreTrainedConfig, names: Sequence[str]) -> int:
-    # Read from the dictionary: attributes that differ by layer refuse to be read as one value.
-    fields = config.to_dict()
-    values = (fields.get(config.attribute_map.get(name, name)) for name in names)
-    return next((value for value in values if isinstance(value, int)), 0)
-
-
-def _matrix_work(module: nn.Module, expert_share: tuple[int, float]) -> int:
-    """Multiply-adds per token of all the matrices in `module`."""
-    experts, share = expert_share
-    expert_lists = [
-        m for m in module.modules() if isinstance(m, nn.ModuleList) and len(m) == experts
-    ]
-    in_lists = {p for m in expert_lists for p in m.parameters()}
-    work = 0.0
-    for parameter in module.parameters():
-        if parameter.ndim < 2:
-            continue
-        stacked = parameter.ndim == 3 and parameter.shape[0] == experts
-        routed = experts > 0 and (stacked or parameter in in_lists)
-        work += parameter.numel() * (share if routed else 1.0)
-    return round(work)
-
-
-@contextmanager
-def _hooks() -> Iterator[list[Any]]:
-    """A list of hook handles that are all removed at the end."""
-    handles: list[Any] = []
-    try:
-        yield handles
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -42,9 +42,9 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
             f"Of the {result.n_blocks} decoder blocks of {source}, the blocks "
             f"{', '.join(result.dropped)} (counted from 0) were removed, and nothing else was "
             "changed or trained. They were chosen by evolutionary search on perplexity "
-            "([EvoP](https://arxiv.org/abs/2502.14910)) with evop_deap. The checkpoint was "
-            "reloaded with plain transformers and its logits compared with the model searched: "
-            f"largest difference {result.export_difference:g}.",
+            "([EvoP](https://arxiv.org/abs/2502.14910)) with evop_deap. Before it was handed over, "
+            "the checkpoint was reloaded with plain transformers and its logits compared with "
+            "those of the model searched.",
             "",
             f"| perplexity ({result.dtype}) | dense | pruned |",
             "|---|---|---|",

@@ -12,9 +12,11 @@ import torch
 
 from evop_deap.errors import EvopError, ExportError, OutputError
 from evop_deap.files import new_folder
-from evop_deap.models.anatomy import Anatomy, embedding_table, run_forward
+from evop_deap.models.anatomy import Anatomy
+from evop_deap.models.decoding import cache_fault
+from evop_deap.models.probe import embedding_table, run_forward
 from evop_deap.models.quiet import quiet_transformers
-from evop_deap.models.surgery import bypassed, cache_fault, logit_difference, without_blocks
+from evop_deap.models.surgery import bypassed, logit_difference, without_blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,6 +50,7 @@ def export_checkpoint(
     folder: Path,
     *,
     card: str | None = None,
+    stored_dtype: torch.dtype | None = None,
     trust_remote_code: bool = False,
 ) -> ExportReport:
     """Write `model` without the `dropped` blocks to `folder`, reload it and compare.
@@ -62,6 +65,8 @@ def export_checkpoint(
         tokenizer: Saved beside the weights.
         folder: Where the checkpoint goes.
         card: Text of README.md; without it there is none.
+        stored_dtype: Number format of the checkpoint that `model` was loaded from. Where it is
+            narrower than the model's, weights go back to it if that loses nothing.
         trust_remote_code: Whether reloading may run code that comes with the model.
 
     Raises:
@@ -73,6 +78,7 @@ def export_checkpoint(
     with bypassed(anatomy, dropped):
         expected = run_forward(model, ids)
     pruned = without_blocks(model, anatomy, dropped)
+    _narrow(pruned, stored_dtype or model.dtype)
     parameters = sum(parameter.numel() for parameter in pruned.parameters())
     with new_folder(folder) as temporary, quiet_transformers():
         with _reporting_native_errors(folder):
@@ -89,6 +95,21 @@ def export_checkpoint(
     return ExportReport(
         folder=folder, parameters=parameters, max_logit_difference=difference, bytes=size
     )
+
+
+def _narrow(pruned: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Store in `dtype` every parameter whose values it holds exactly.
+
+    A search may run in float32 on weights published in bfloat16, because that is faster on a
+    processor; the checkpoint would double in size for nothing.
+    """
+    for parameter in pruned.parameters():
+        if not parameter.is_floating_point() or parameter.itemsize <= dtype.itemsize:
+            continue
+        narrow = parameter.data.to(dtype)
+        if torch.equal(narrow.to(parameter.dtype), parameter.data):
+            # The parameter is this model's own; only its values are shared with the live one.
+            parameter.data = narrow
 
 
 def _check_tokens(model: PreTrainedModel) -> torch.Tensor:

@@ -12,6 +12,7 @@ from evop_deap.errors import InputError, UnsupportedModelError
 from evop_deap.models.hardware import choose_device, choose_dtype
 from evop_deap.models.quiet import quiet_transformers
 
+_HUB_SECONDS = 10.0
 DEMO_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 if TYPE_CHECKING:
@@ -103,7 +104,25 @@ def _locate(name: str) -> dict[str, Any]:
         )
     if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")):
         raise InputError(f"`model` names {name}, which does not exist")
-    return {"pretrained_model_name_or_path": name}
+    return {"pretrained_model_name_or_path": name, **_reach_hub(name)}
+
+
+def _reach_hub(name: str) -> dict[str, Any]:
+    """Ask the hub once, for transformers asks again and again; without it the cache must do."""
+    from huggingface_hub import HfApi, constants, errors
+
+    if constants.HF_HUB_OFFLINE:
+        return {"local_files_only": True}
+    try:
+        HfApi().model_info(name, timeout=_HUB_SECONDS)
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise InputError(
+            f"`model` {name} is neither a folder here nor a model on the hub: "
+            "check the spelling, or log in if it is private"
+        ) from error
+    except Exception:  # gated, offline, too slow: each has errors of its own
+        return {"local_files_only": True}
+    return {}
 
 
 @contextmanager
@@ -113,8 +132,13 @@ def _explaining(name: str) -> Iterator[None]:
         yield
     except (InputError, UnsupportedModelError):
         raise
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+    except Exception as error:  # every format and every library below has errors of its own
         reason = " ".join(str(error).split())
+        if "trust_remote_code" in reason:
+            raise InputError(
+                f"`model` {name} comes with code of its own, which only runs where "
+                "`trust_remote_code` allows it"
+            ) from error
         short = reason if len(reason) <= 300 else reason[:297] + "..."
         raise InputError(f"`model` {name} cannot be loaded: {short}") from error
 

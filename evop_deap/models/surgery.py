@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from evop_deap.errors import InputError, UnsupportedModelError
-from evop_deap.models.anatomy import Anatomy, hidden_input, probe_tokens, run_forward
+from evop_deap.models.anatomy import Anatomy
 from evop_deap.models.config_fields import remap_config
-from evop_deap.models.quiet import quiet_transformers
+from evop_deap.models.decoding import cache_fault
+from evop_deap.models.probe import hidden_input, probe_tokens, run_forward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -105,54 +106,6 @@ def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collectio
         raise UnsupportedModelError(f"{type(model).__name__} without blocks {removed} {fault}")
 
 
-def cache_fault(model: PreTrainedModel, pruned: PreTrainedModel, ids: torch.Tensor) -> str | None:
-    """What goes wrong when `pruned` decodes with a cache; None if nothing that `model` does well.
-
-    Some models keep their count of cached tokens in one particular layer. Without it they
-    still predict, and generate nonsense or fail.
-    """
-    fault = _decoding_fault(pruned, ids)
-    if fault is None or _decoding_fault(model, ids) is not None:
-        return None
-    return fault
-
-
-def _decoding_fault(model: PreTrainedModel, ids: torch.Tensor) -> str | None:
-    """Generate from the first half of (rows, tokens) `ids` and predict the same text at once."""
-    from transformers import GenerationConfig
-
-    prompt = ids[:, : ids.shape[1] // 2]
-    greedy = GenerationConfig(
-        do_sample=False,
-        max_new_tokens=prompt.shape[1],
-        use_cache=True,
-        pad_token_id=0,
-        return_dict_in_generate=True,
-        output_logits=True,
-    )
-    generator: Any = model
-    try:
-        with torch.no_grad(), quiet_transformers():
-            text = generator.generate(
-                prompt, attention_mask=torch.ones_like(prompt), generation_config=greedy
-            )
-    except torch.OutOfMemoryError:
-        raise
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        return f"cannot generate with a cache: {' '.join(str(error).split())}"
-    step_by_step = torch.stack(text.logits, dim=1).float()
-    at_once = run_forward(model, text.sequences)[:, prompt.shape[1] - 1 : -1].float()
-    difference = float((step_by_step - at_once).abs().max())
-    # Wide, because a cache adds up in another order; what this is after is off by the scale.
-    allowed = max(1e-2, 16 * torch.finfo(model.dtype).eps) * float(at_once.abs().max())
-    if difference <= allowed:
-        return None
-    return (
-        f"does not predict with a cache what it predicts without: logits differ by"
-        f" {difference:.3g}, allowed is {allowed:.3g}"
-    )
-
-
 def logit_difference(expected: torch.Tensor, got: torch.Tensor) -> tuple[float, float]:
     """Largest absolute difference between logits, and the largest that rounding explains.
 
@@ -210,7 +163,7 @@ def _only_device(model: PreTrainedModel) -> torch.device:
 
 def _skeleton(model: PreTrainedModel, kept: list[int]) -> PreTrainedModel:
     """An uninitialised model of the kept blocks: parameters on meta, buffers computed."""
-    from accelerate import init_empty_weights  # type: ignore[import-untyped]
+    from accelerate import init_empty_weights
 
     model_class: Any = type(model)
     config = remap_config(model.config, kept)

@@ -1,0 +1,54 @@
+"""Counting the multiply-adds that a part of a model spends on one token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_EXPERTS_PER_TOKEN = (
+    "num_experts_per_tok",
+    "num_experts_per_token",
+    "top_k_experts",
+    "moe_topk",
+    "moe_top_k",
+    "moe_k",
+)
+
+
+def expert_share(config: PreTrainedConfig) -> tuple[int, float]:
+    """Number of experts of a layer and the share of them that one token is sent to."""
+    experts = _first_count(config, _EXPERTS)
+    chosen = _first_count(config, _EXPERTS_PER_TOKEN)
+    if experts < 2 or chosen < 1:
+        return 0, 1.0
+    return experts, chosen / experts
+
+
+def _first_count(config: PreTrainedConfig, names: Sequence[str]) -> int:
+    # Read from the dictionary: attributes that differ by layer refuse to be read as one value.
+    fields = config.to_dict()
+    values = (fields.get(config.attribute_map.get(name, name)) for name in names)
+    return next((value for value in values if isinstance(value, int)), 0)
+
+
+def matrix_work(module: nn.Module, routing: tuple[int, float]) -> int:
+    """Multiply-adds per token of all the matrices in `module`; `routing` is `expert_share`'s."""
+    experts, share = routing
+    expert_lists = [
+        m for m in module.modules() if isinstance(m, nn.ModuleList) and len(m) == experts
+    ]
+    in_lists = {p for m in expert_lists for p in m.parameters()}
+    work = 0.0
+    for parameter in module.parameters():
+        if parameter.ndim < 2:
+            continue
+        stacked = parameter.ndim == 3 and parameter.shape[0] == experts
+        routed = experts > 0 and (stacked or parameter in in_lists)
+        work += parameter.numel() * (share if routed else 1.0)
+    return round(work)
