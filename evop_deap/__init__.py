@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evop_deap.evolution import evolve as evolve
     from evop_deap.fitness.cache import CachedEvaluator as CachedEvaluator
     from evop_deap.fitness.evaluation import Evaluation as Evaluation
+    from evop_deap.fitness.population import PopulationEvaluator as PopulationEvaluator
     from evop_deap.fitness.reference import ReferenceEvaluator as ReferenceEvaluator
     from evop_deap.fitness.tabular import TabularEvaluator as TabularEvaluator
     from evop_deap.genome import Genome as Genome
@@ -38,6 +39,7 @@ _HOMES = {
     "EvolutionState": "evolution",
     "EvopError": "errors",
     "Genome": "genome",
+    "PopulationEvaluator": "fitness.population",
     "ReferenceEvaluator": "fitness.reference",
     "SearchConfig": "config",
     "SearchResult": "result",

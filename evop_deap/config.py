@@ -106,6 +106,10 @@ class SearchConfig:
         (), BUDGET, "blocks to keep: 0 5-7 -1 (the last)", metavar="BLOCK"
     )
 
+    memory_budget: int = _option(
+        512, MODEL, "MiB of hidden states held while patterns are judged", metavar="MIB", least=1
+    )
+
     seed: int = _option(0, EVOLUTION, "of everything that is random", metavar="N", least=0)
     population: int = _option(
         12, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1

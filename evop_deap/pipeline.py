@@ -101,15 +101,20 @@ def _search(
     progress: Progress,
 ) -> tuple[EvolutionState, float]:
     """Evolve from the beginning or from where `stored` ends; also the dense model's loss."""
-    from evop_deap.fitness.reference import ReferenceEvaluator
+    from evop_deap.fitness.selfcheck import checked_evaluator
 
-    plain = ReferenceEvaluator(
-        subject.loaded.model,
-        subject.anatomy,
-        subject.text.calibration.tokens,
-        on_evaluated=progress.evaluated,
+    evaluator = CachedEvaluator(
+        checked_evaluator(
+            subject.loaded.model,
+            subject.anatomy,
+            subject.text.calibration.tokens,
+            subject.space,
+            rng=random.Random(config.seed),
+            memory_budget=config.memory_budget * 2**20,
+            on_evaluated=progress.evaluated,
+            on_fallback=progress.stage,
+        )
     )
-    evaluator = CachedEvaluator(plain)
     if stored is not None:
         evaluator.restore(stored.rows)
     dense_loss = float(evaluator.evaluate([subject.space.dense]).losses[0])

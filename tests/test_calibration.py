@@ -105,8 +105,7 @@ def test_no_document_is_both_calibrated_on_and_held_out(
             seed=seed,
             heldout_share=share,
         )
-    except InputError as error:
-        assert "larger corpus" in str(error)
+    except InputError:  # too small for what was asked
         return
     parts = [
         {stretch.document for stretches in part.stretches for stretch in stretches}
@@ -118,7 +117,7 @@ def test_no_document_is_both_calibrated_on_and_held_out(
     for name, names in zip(("calibration", "heldout"), parts, strict=True):
         assert {entry["id"] for entry in made.manifest[name]["documents"]} == names
     heard, held = (
-        set(tokenizer.decode(part.tokens.ravel().tolist()))
+        {letter for row in part.tokens.tolist() for letter in tokenizer.decode(row)}
         for part in (made.calibration, made.heldout)
     )
     # A window may begin within a letter's bytes, which shows as the replacement character.

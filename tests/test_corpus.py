@@ -15,10 +15,11 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evop_deap.calibration import Corpus, Document, load_corpus, make_corpus, split_text
+from evop_deap.calibration.presets import PRESETS, Preset
 from evop_deap.calibration.split_text import PASSAGE_CHARACTERS
 from evop_deap.errors import InputError
 
@@ -284,6 +285,27 @@ def test_local_files_need_neither_the_hub_nor_a_writable_home(tmp_path: Path) ->
     assert printed == ("3", "")
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_preset_gives_documents_whether_its_rows_are_lines_or_texts(
+    tmp_path, monkeypatch, capfd, streamed
+) -> None:
+    # A folder stands in for the repository: `datasets` reads either the same way.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    articles, rows = tmp_path / "articles", tmp_path / "rows"
+    articles.mkdir()
+    rows.mkdir()
+    (articles / "train.txt").write_text("\n = A = \n\n one \n\n = B = \n\n two \n")
+    (rows / "train.jsonl").write_bytes(lines_of([{"text": f"row {n}"} for n in range(9)]))
+    for name, folder, lines in (("wikitext2", articles, True), ("c4", rows, False)):
+        preset = Preset(str(folder), "default", streamed=streamed, lines=lines, documents=4)
+        monkeypatch.setitem(PRESETS, name, preset)
+    assert texts(load_corpus("wikitext2")) == [" = A =\n\n one", " = B =\n\n two"]
+    assert ids(load_corpus("c4")) == ["c4#0", "c4#1", "c4#2", "c4#3"]
+    assert texts(load_corpus("c4", max_documents=2)) == ["row 0", "row 1"]
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("preset", ["wikitext2", "c4", "fineweb-edu"])
 def test_a_preset_offline_ends_in_one_clear_line(tmp_path: Path, preset: str) -> None:
     told, printed = read_elsewhere(preset, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
@@ -357,6 +379,7 @@ def test_one_very_long_line_still_comes_apart(word: str) -> None:
         assert {piece for passage in passages for piece in passage.split()} == {"word"}
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(

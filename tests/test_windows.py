@@ -206,6 +206,7 @@ def test_every_token_of_a_long_document_is_equally_likely_to_be_heard_first() ->
     assert abs(firsts[(8, 10)] / 5_000 - 0.2) < 0.03
 
 
+@settings(deadline=None)
 @given(st.integers(0, 100), st.integers(1, 12), st.integers(0, 9))
 def test_cuts_cover_a_document_once(length, capacity, seed) -> None:
     cuts = cut_points(length, capacity, np.random.default_rng(seed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from evop_deap.errors import InputError, UnsupportedModelError
 from evop_deap.models.anatomy import Anatomy
 from evop_deap.models.config_fields import remap_config
 from evop_deap.models.decoding import cache_fault
-from evop_deap.models.probe import hidden_input, probe_tokens, run_forward
+from evop_deap.models.passing import pass_through, replaced_forward
+from evop_deap.models.probe import probe_tokens, run_forward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,20 +31,8 @@ def bypassed(anatomy: Anatomy, dropped: Collection[int]) -> Iterator[None]:
     the dense model, so this is the reference of what dropping means. May be nested.
     """
     blocks = [anatomy.blocks[index].module for index in sorted(_checked(anatomy, dropped))]
-    # Only `forward` is replaced: a model's own loop reads other attributes of its blocks.
-    # accelerate puts a `forward` of its own on the instance, which has to come back.
-    replaced = [block.__dict__.get("forward") for block in blocks]
-    passing = _pass_through(anatomy.output_items)
-    try:
-        for block in blocks:
-            block.__dict__["forward"] = passing
+    with replaced_forward(blocks, pass_through(anatomy.output_items)):
         yield
-    finally:
-        for block, forward in zip(blocks, replaced, strict=True):
-            if forward is None:
-                del block.__dict__["forward"]
-            else:
-                block.__dict__["forward"] = forward
 
 
 def without_blocks(
@@ -118,16 +107,6 @@ def logit_difference(expected: torch.Tensor, got: torch.Tensor) -> tuple[float, 
     difference = float((expected.float() - got.float()).abs().max())
     relative = max(1e-5, 4 * torch.finfo(expected.dtype).eps)
     return difference, relative * scale
-
-
-def _pass_through(output_items: int) -> Callable[..., Any]:
-    """A block's `forward` that returns its input, in a tuple of `output_items` if there are any."""
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        hidden = hidden_input(args, kwargs)
-        return (hidden, *[None] * (output_items - 1)) if output_items else hidden
-
-    return forward
 
 
 def _checked(anatomy: Anatomy, dropped: Collection[int]) -> frozenset[int]:

@@ -1,0 +1,75 @@
+"""The fast evaluator where it reproduces the model's own loss, elsewhere the reference one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from evop_deap.errors import UnsupportedModelError
+from evop_deap.fitness.evaluation import Evaluator
+from evop_deap.fitness.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
+from evop_deap.fitness.reference import ReferenceEvaluator
+from evop_deap.operators import init_uniform
+from evop_deap.space import SearchSpace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy import Anatomy
+
+_CHECKED_WINDOWS = 2
+# Nats per token that rounding explains: in low precision even the order of a sum shows.
+_ALLOWED = {torch.float32: 1e-4, torch.float64: 1e-4}
+_ALLOWED_ELSE = 2e-2
+
+
+def checked_evaluator(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    tokens: NDArray[np.int64],
+    space: SearchSpace,
+    *,
+    rng: random.Random,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
+    on_evaluated: Callable[[], object] | None = None,
+    on_fallback: Callable[[str], object] | None = None,
+) -> Evaluator:
+    """A population evaluator that was compared with the model's own forward pass.
+
+    The dense pattern and a random one of `space` are judged both ways on a few windows. Where
+    they differ, the reference evaluator is returned.
+
+    Args:
+        model: the dense model.
+        anatomy: its blocks.
+        tokens: (windows, length) token ids.
+        space: where the random pattern is drawn from.
+        rng: draws it.
+        memory_budget: bytes of hidden states to hold.
+        on_evaluated: called after each pattern that the evaluator judges.
+        on_fallback: told why the reference evaluator is used.
+    """
+    patterns = [space.dense, init_uniform(space, rng=rng).pattern]
+    few = tokens[:_CHECKED_WINDOWS]
+    try:
+        fast = PopulationEvaluator(model, anatomy, few, memory_budget=memory_budget)
+        found = fast.evaluate(patterns).losses
+    except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
+        problem = " ".join(str(error).split())
+    else:
+        expected = ReferenceEvaluator(model, anatomy, few).evaluate(patterns).losses
+        difference = float(np.abs(found - expected).max())
+        # Written so that a difference of NaN fails.
+        if difference <= _ALLOWED.get(model.dtype, _ALLOWED_ELSE):
+            return PopulationEvaluator(
+                model, anatomy, tokens, memory_budget=memory_budget, on_evaluated=on_evaluated
+            )
+        problem = f"its losses differ from the model's own by {difference:.2g} nats per token"
+    if on_fallback is not None:
+        on_fallback(f"the population evaluator is not used ({problem}); patterns run one by one")
+    return ReferenceEvaluator(model, anatomy, tokens, on_evaluated=on_evaluated)

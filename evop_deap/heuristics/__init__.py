@@ -1,0 +1,1 @@
+"""Published rules that pick a pattern without searching, one a file."""

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedModel
+
+from evop_deap.fitness.blocked_loss import Tile, blocked_window_sums
+from evop_deap.fitness.loss import window_sums
+from evop_deap.fitness.population import PopulationEvaluator
+from evop_deap.fitness.reference import ReferenceEvaluator
+from evop_deap.models.anatomy import find_anatomy
+from evop_deap.models.staged import Exit, find_exit
+from evop_deap.space import Pattern
+
+LENGTH = 12
+
+
+def populations(n_blocks: int) -> st.SearchStrategy[list[Pattern]]:
+    bit = st.sampled_from([0, 1])
+    return st.lists(st.tuples(*[bit] * n_blocks).filter(any), min_size=1, max_size=8)
+
+
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_the_population_evaluator_equals_the_reference_for_every_architecture(
+    any_model: PreTrainedModel, data: st.DataObject
+) -> None:
+    anatomy = find_anatomy(any_model)
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    shape = (data.draw(st.integers(1, 5)), LENGTH)
+    tokens = rng.integers(0, any_model.config.vocab_size, shape)
+    population = data.draw(populations(len(anatomy.blocks)))
+    evaluator = PopulationEvaluator(
+        any_model,
+        anatomy,
+        tokens,
+        stacked=data.draw(st.booleans()),
+        memory_budget=data.draw(st.sampled_from([1, 50_000, 2**29])),
+        tile=Tile(data.draw(st.integers(1, 60)), data.draw(st.integers(1, 200))),
+    )
+    fast = evaluator.evaluate(population)
+    plain = ReferenceEvaluator(any_model, anatomy, tokens).evaluate(population)
+    np.testing.assert_allclose(fast.losses, plain.losses, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(fast.sums, plain.sums, atol=1e-4, rtol=0)
+    np.testing.assert_array_equal(fast.tokens, plain.tokens)
+    assert fast.cost <= plain.cost + 1e-9
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_a_loss_has_the_same_bits_in_any_population_and_order(
+    llama: PreTrainedModel, data: st.DataObject
+) -> None:
+    anatomy = find_anatomy(llama)
+    tokens = np.random.default_rng(0).integers(0, llama.config.vocab_size, (3, LENGTH))
+    evaluator = PopulationEvaluator(llama, anatomy, tokens)
+    population = data.draw(populations(len(anatomy.blocks)))
+    together = evaluator.evaluate(population).sums
+    order = data.draw(st.permutations(range(len(population))))
+    np.testing.assert_array_equal(
+        evaluator.evaluate([population[i] for i in order]).sums, together[list(order)]
+    )
+    for pattern, sums in zip(population, together, strict=True):
+        np.testing.assert_array_equal(evaluator.evaluate([pattern]).sums[0], sums)
+
+
+@given(population=populations(5), stacked=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_cost_counts_each_distinct_step_once(
+    llama: PreTrainedModel, population: list[Pattern], stacked: bool
+) -> None:
+    anatomy = find_anatomy(llama)
+    tokens = np.zeros((2, LENGTH), dtype=np.int64)
+    evaluator = PopulationEvaluator(llama, anatomy, tokens, stacked=stacked, memory_budget=1)
+    steps = {(p[:depth], depth) for p in population for depth in range(5) if p[depth]}
+    heads = len(population) * anatomy.head_work
+    dense = sum(block.work for block in anatomy.blocks) + anatomy.head_work
+    expected = (sum(anatomy.blocks[depth].work for _, depth in steps) + heads) / dense
+    assert evaluator.evaluate(population).cost == pytest.approx(expected)
+
+
+def test_each_distinct_step_is_run_once(llama: PreTrainedModel) -> None:
+    anatomy = find_anatomy(llama)
+    tokens = np.zeros((2, LENGTH), dtype=np.int64)
+    evaluator = PopulationEvaluator(llama, anatomy, tokens)
+    runs = [0] * 5
+    handles = []
+    for block in anatomy.blocks:
+
+        def count(*_: object, index: int = block.index) -> None:
+            runs[index] += 1
+
+        handles.append(block.module.register_forward_hook(count))
+    evaluator.evaluate([(1, 1, 0, 1, 1), (1, 1, 1, 1, 0), (1, 1, 1, 0, 1)])
+    for handle in handles:
+        handle.remove()
+    # Entering the model calls each block but the last once, without running it.
+    assert runs == [1 + 1, 1 + 1, 1 + 1, 1 + 2, 2]
+
+
+def test_the_model_is_left_as_it_was(any_model: PreTrainedModel) -> None:
+    tokens = np.random.default_rng(0).integers(0, any_model.config.vocab_size, (2, LENGTH))
+    ids = torch.tensor(tokens)
+    with torch.no_grad():
+        before = any_model(input_ids=ids, use_cache=False).logits
+    anatomy = find_anatomy(any_model)
+    rest = (1,) * (len(anatomy.blocks) - 2)
+    PopulationEvaluator(any_model, anatomy, tokens).evaluate([(1, 0, *rest), (0, 1, *rest)])
+    with torch.no_grad():
+        assert torch.equal(any_model(input_ids=ids, use_cache=False).logits, before)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    windows=st.integers(1, 3),
+    length=st.integers(2, 9),
+    vocabulary=st.integers(2, 70),
+    tile=st.builds(Tile, st.integers(1, 30), st.integers(1, 80)),
+    scale=st.sampled_from([0.1, 1.0, 50.0]),
+    has_bias=st.booleans(),
+)
+def test_the_blocked_loss_equals_the_loss_of_whole_logits(
+    seed: int, windows: int, length: int, vocabulary: int, tile: Tile, scale: float, has_bias: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(windows, length, 8, generator=generator) * scale
+    weight = torch.randn(vocabulary, 8, generator=generator)
+    bias = torch.randn(vocabulary, generator=generator) if has_bias else None
+    tokens = torch.randint(vocabulary, (windows, length), generator=generator)
+    leaving = Exit((), weight, bias, lambda logits: logits.div_(30).tanh_().mul_(30))
+    logits = torch.nn.functional.linear(features, weight, bias).div(30).tanh().mul(30)
+    torch.testing.assert_close(
+        blocked_window_sums(features, tokens, leaving, tile),
+        window_sums(logits, tokens),
+        atol=1e-4,
+        rtol=1e-6,
+    )
+
+
+def test_the_exit_is_found_for_every_architecture(any_model: PreTrainedModel) -> None:
+    leaving = find_exit(any_model, find_anatomy(any_model))
+    assert leaving.weight.shape[0] == any_model.config.vocab_size
+    assert len(leaving.modules) >= 1

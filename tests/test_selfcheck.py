@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from toy_models import toy_model
+from transformers import PreTrainedModel
+
+from evop_deap.fitness.population import PopulationEvaluator
+from evop_deap.fitness.reference import ReferenceEvaluator
+from evop_deap.fitness.selfcheck import checked_evaluator
+from evop_deap.models.anatomy import find_anatomy
+from evop_deap.space import SearchSpace, Unit
+
+
+def check(model: PreTrainedModel) -> tuple[object, list[str]]:
+    anatomy = find_anatomy(model)
+    tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (3, 12))
+    space = SearchSpace(tuple(Unit(b.name, 1, 1) for b in anatomy.blocks), n_drop=1)
+    said: list[str] = []
+    evaluator = checked_evaluator(
+        model, anatomy, tokens, space, rng=random.Random(0), on_fallback=said.append
+    )
+    return evaluator, said
+
+
+def test_a_model_whose_fast_losses_are_right_gets_the_population_evaluator(
+    any_model: PreTrainedModel,
+) -> None:
+    evaluator, said = check(any_model)
+    assert isinstance(evaluator, PopulationEvaluator), said
+    assert said == []
+
+
+def test_rounding_in_low_precision_is_no_reason_to_fall_back() -> None:
+    evaluator, said = check(toy_model("llama").to(torch.bfloat16))
+    assert isinstance(evaluator, PopulationEvaluator), said
+
+
+def test_a_model_that_hides_work_from_its_modules_falls_back_and_says_so() -> None:
+    model = toy_model("llama")
+    plain = type(model).forward
+
+    def forward(self: PreTrainedModel, **inputs: object) -> object:
+        output = plain(self, **inputs)
+        output.logits = output.logits.roll(1, dims=-1)
+        return output
+
+    model.__class__ = type("Odd", (type(model),), {"forward": forward})
+    evaluator, said = check(model)
+    assert isinstance(evaluator, ReferenceEvaluator)
+    assert len(said) == 1
+    assert "in a way not known here" in said[0]
+
+
+def test_a_model_whose_blocks_depend_on_more_than_their_arguments_falls_back_and_says_so() -> None:
+    model = toy_model("llama")
+    block, entered = model.model.layers[-1], [0]
+    plain = block.forward
+
+    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        # A forward pass enters the model each time, a walk over many patterns enters it once.
+        entered[0] += 1
+        output = plain(hidden_states, **kwargs)
+        return output.roll(1, dims=-1) if entered[0] == 1 else output
+
+    handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
+    block.forward = forward
+    try:
+        evaluator, said = check(model)
+    finally:
+        handle.remove()
+    assert isinstance(evaluator, ReferenceEvaluator)
+    assert "differ from the model's own" in said[0]
