@@ -138,6 +138,21 @@ def test_the_fingerprint_tells_order_and_texts_but_not_names() -> None:
     assert prints[3] == prints[0]
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_every_row_of_a_longer_table_is_read(tmp_path: Path, suffix: str) -> None:
+    words = [f"row {number}" for number in range(1234)]
+    data = {
+        "jsonl": lines_of([{"text": word} for word in words]),
+        "csv": "\n".join(["text", *words]).encode(),
+        "parquet": parquet_bytes({"text": words}),
+    }[suffix]
+    (tmp_path / f"rows.{suffix}").write_bytes(data)
+    corpus = load_corpus(str(tmp_path / f"rows.{suffix}"))
+    assert texts(corpus) == words
+    assert ids(corpus)[-1] == f"rows.{suffix}#1233"
+    assert texts(load_corpus(str(tmp_path), max_documents=500)) == words[:500]
+
+
 def test_the_first_documents_are_kept_and_the_rest_not_even_read() -> None:
     def endless():
         number = 0
@@ -285,6 +300,14 @@ def test_local_files_need_neither_the_hub_nor_a_writable_home(tmp_path: Path) ->
     assert printed == ("3", "")
 
 
+def test_a_broken_file_makes_the_libraries_print_nothing_either(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_bytes(b'{"text": "a"}\n{"text":')
+    told, printed = read_elsewhere(str(data))
+    assert told.startswith("cannot read ")
+    assert printed == ""
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_preset_gives_documents_whether_its_rows_are_lines_or_texts(
     tmp_path, monkeypatch, capfd, streamed
@@ -326,7 +349,7 @@ def test_an_unreachable_hub_is_told_at_once_without_retries(tmp_path: Path) -> N
     assert "`corpus` c4 could not be read from the hub" in told
     assert "\n" not in told
     assert printed == ""
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 15  # the library's own retries take over 20
 
 
 WIKITEXT = """ \n = First = \n \n Text one . \n \n = = Section = = \n \n More . \n
@@ -356,7 +379,7 @@ def test_what_stands_before_the_first_title_is_a_document() -> None:
 
 
 def test_a_single_title_does_not_make_a_wikitext() -> None:
-    assert split_text("= Only =\n\ntext") == ["= Only =\n\ntext"]
+    assert split_text("foreword\n\n= Only =\n\ntext") == ["foreword\n\n= Only =\n\ntext"]
 
 
 @pytest.mark.parametrize(("joint", "length"), [("\n\n", 700), ("\n", 700), (" \n \n", 900)])

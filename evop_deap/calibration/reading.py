@@ -167,7 +167,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _whole_text(path: Path) -> str:
-    rows = _rows(path, "text", {"sample_by": "document", "encoding": "utf-8-sig"})
+    rows = _rows(path, "text", {"sample_by": "document"})
     text = "\n".join(row["text"] for row in rows)
     if "\0" in text:
         raise InputError(f"cannot read {path}: it is not text, for it holds NUL bytes")
