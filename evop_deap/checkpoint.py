@@ -29,11 +29,13 @@ class Checkpoint:
         identity: what must be the same in the run that goes on: model, calibration set,
             settings, seed and versions, each by name.
         rows: (windows,) sums of every pattern evaluated, the dense one among them.
+        dense_cost: what the dense one cost.
         state: the evolution's state.
     """
 
     identity: Mapping[str, Any]
     rows: Mapping[Pattern, NDArray[np.float64]]
+    dense_cost: float
     state: EvolutionState
 
 
@@ -49,6 +51,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             _bits(pattern): [_finite(value) for value in sums.tolist()]
             for pattern, sums in checkpoint.rows.items()
         },
+        "dense_cost": checkpoint.dense_cost,
         "losses": {_bits(pattern): _finite(loss) for pattern, loss in state.losses.items()},
         "records": [
             {name: _finite(value) for name, value in record.items()} for record in state.records
@@ -103,7 +106,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         best_since=payload["best_since"],
         rng_state=_as_tuples(payload["rng_state"]),
     )
-    return Checkpoint(identity=payload["identity"], rows=rows, state=state)
+    return Checkpoint(payload["identity"], rows, payload["dense_cost"], state)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -109,6 +109,9 @@ class SearchConfig:
     memory_budget: int = _option(
         512, MODEL, "MiB of hidden states held while patterns are judged", metavar="MIB", least=1
     )
+    cache: bool = _option(
+        True, MODEL, "take losses that earlier searches kept in the user's cache, and keep new ones"
+    )
 
     seed: int = _option(0, EVOLUTION, "of everything that is random", metavar="N", least=0)
     population: int = _option(

@@ -29,6 +29,7 @@ def hand_over(
     state: EvolutionState,
     *,
     dense_loss: float,
+    dense_cost: float,
     seconds: float,
 ) -> SearchResult:
     """Measure the best pattern on held-out text, export it, and write the result last.
@@ -39,6 +40,7 @@ def hand_over(
         folder: where everything goes.
         state: the end of the search.
         dense_loss: nats per token of the dense model on the calibration windows.
+        dense_cost: what finding that out cost, in dense-forward equivalents.
         seconds: time spent until now, over all processes.
 
     Raises:
@@ -51,7 +53,7 @@ def hand_over(
     began = time.monotonic()
     loaded, anatomy = subject.loaded, subject.anatomy
     dropped = dropped_units(state.best.pattern)
-    found = _measure(config, subject, state, dense_loss)
+    found = _measure(config, subject, state, dense_loss, state.cost + dense_cost)
     # The result of an earlier, shorter run must not stand beside another model.
     folder.result.unlink(missing_ok=True)
     report = export_checkpoint(
@@ -75,7 +77,7 @@ def hand_over(
 
 
 def _measure(
-    config: SearchConfig, subject: Subject, state: EvolutionState, dense_loss: float
+    config: SearchConfig, subject: Subject, state: EvolutionState, dense_loss: float, cost: float
 ) -> SearchResult:
     """Everything known of the pattern before it is exported."""
     from evop_deap.fitness.reference import ReferenceEvaluator
@@ -102,8 +104,7 @@ def _measure(
         },
         evaluations=len(state.losses),
         cache_hits=state.cache_hits,
-        # The dense baseline is one forward pass over the calibration set.
-        cost=state.cost + 1.0,
+        cost=cost,
         generations=state.generation,
         stopped=state.stopped or "",
         seed=config.seed,

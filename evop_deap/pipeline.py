@@ -16,8 +16,8 @@ from evop_deap.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution import Callback, EvolutionSettings, EvolutionState, evolve
 from evop_deap.files import remove_leftovers, write_json, write_text
-from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.handover import hand_over
+from evop_deap.judge import Judge, open_judge
 from evop_deap.progress import Progress
 from evop_deap.result import SearchResult
 from evop_deap.resuming import identity
@@ -65,18 +65,20 @@ def run_search(
         stored = None
         if resume and folder.checkpoint.exists():
             stored = load_checkpoint(folder.checkpoint, identity(config, subject))
-        if overwrite:
-            folder.clear()
-        _write_beginning(folder, config, subject, stored)
-        before_search = time.monotonic() - began
-        state, dense_loss = _search(config, subject, folder, stored, progress)
+        with open_judge(config, subject, stored, progress) as judge:
+            if overwrite:
+                folder.clear()
+            _write_beginning(folder, config, subject, stored)
+            before_search = time.monotonic() - began
+            state = _search(config, subject, folder, judge, stored, progress)
         progress.stage("exporting the pruned model and checking it")
         return hand_over(
             config,
             subject,
             folder,
             state,
-            dense_loss=dense_loss,
+            dense_loss=judge.dense_loss,
+            dense_cost=judge.dense_cost,
             seconds=before_search + state.seconds,
         )
     finally:
@@ -97,27 +99,11 @@ def _search(
     config: SearchConfig,
     subject: Subject,
     folder: RunFolder,
+    judge: Judge,
     stored: Checkpoint | None,
     progress: Progress,
-) -> tuple[EvolutionState, float]:
-    """Evolve from the beginning or from where `stored` ends; also the dense model's loss."""
-    from evop_deap.fitness.selfcheck import checked_evaluator
-
-    evaluator = CachedEvaluator(
-        checked_evaluator(
-            subject.loaded.model,
-            subject.anatomy,
-            subject.text.calibration.tokens,
-            subject.space,
-            rng=random.Random(config.seed),
-            memory_budget=config.memory_budget * 2**20,
-            on_evaluated=progress.evaluated,
-            on_fallback=progress.stage,
-        )
-    )
-    if stored is not None:
-        evaluator.restore(stored.rows)
-    dense_loss = float(evaluator.evaluate([subject.space.dense]).losses[0])
+) -> EvolutionState:
+    """Evolve from the beginning, or from where `stored` ends."""
     stopping = Stopping(
         generations=config.generations,
         evaluations=config.max_evaluations,
@@ -134,29 +120,28 @@ def _search(
     rng = random.Random(config.seed)
     toolbox = make_toolbox(
         subject.space,
-        evaluator,
+        judge.evaluator,
         rng,
         tournament=config.tournament,
         neighbour=config.neighbour,
         more_swaps=config.more_swaps,
     )
+    state = stored.state if stored else None
     progress.searching(
-        len(stored.state.losses) if stored else 0,
+        len(state.losses) if state else 0,
         expected_evaluations(settings, stopping, subject.space),
     )
+    record = _recording(folder, identity(config, subject), judge, subject.space)
     state = evolve(
         toolbox,
         rng,
         settings=settings,
         stopping=stopping,
-        state=stored.state if stored else None,
-        callbacks=(
-            _recording(folder, identity(config, subject), evaluator, subject.space),
-            progress.generation,
-        ),
+        state=state,
+        callbacks=(record, progress.generation),
     )
     progress.close()
-    return state, dense_loss
+    return state
 
 
 def expected_evaluations(
@@ -172,14 +157,17 @@ def expected_evaluations(
 
 
 def _recording(
-    folder: RunFolder, run_identity: dict[str, Any], evaluator: CachedEvaluator, space: SearchSpace
+    folder: RunFolder, run_identity: dict[str, Any], judge: Judge, space: SearchSpace
 ) -> Callback:
     """A callback that writes down each generation."""
 
     def record(state: EvolutionState) -> None:
         # The history first: a row too many is cut on resuming, a missing one would stay so.
         folder.append_history(_history_row(state, space))
-        save_checkpoint(folder.checkpoint, Checkpoint(run_identity, evaluator.rows, state))
+        checkpoint = Checkpoint(run_identity, judge.evaluator.rows, judge.dense_cost, state)
+        save_checkpoint(folder.checkpoint, checkpoint)
+        # Others may have it only now: a resumed run must not find what it has not recorded.
+        judge.release()
 
     return record
 

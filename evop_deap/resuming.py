@@ -15,7 +15,7 @@ from evop_deap.subject import Subject
 # These say when to end, not what is searched: a longer search may follow a shorter one.
 STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds", "patience"}
 # Where things are may change as long as the fingerprints of what is there do not.
-_PLACES = {"model", "corpus", "text_column", "revision", "device", "trust_remote_code"}
+_PLACES = {"model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"}
 
 
 def identity(config: SearchConfig, subject: Subject) -> dict[str, Any]:

@@ -126,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = _Parser(
         prog="python -m evop_deap.search",
+        usage="%(prog)s --model MODEL --sparsity SHARE --output DIR [options]",
         description=description,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

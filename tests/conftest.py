@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+
+# Toy models are too small to share between threads; processes that tests start heed it too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from toy_models import (
@@ -13,6 +18,20 @@ from toy_models import (
     write_toy_checkpoint,
 )
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What fixtures of several tests cache stays out of the user's folder, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a cache folder of its own, the user's stays out of it."""
+    monkeypatch.setenv("EVOP_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session", params=sorted(ARCHITECTURES))

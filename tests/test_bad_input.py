@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import (
+    AutoModelForCausalLM,
     AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
     T5Config,
     T5ForConditionalGeneration,
+    ViTConfig,
 )
 
 from evop_deap.search import main
@@ -134,6 +136,21 @@ def test_a_model_that_sees_the_future_is_refused(
     BertForMaskedLM(config).save_pretrained(tmp_path / "bert")
     AutoTokenizer.from_pretrained(toy_checkpoint).save_pretrained(tmp_path / "bert")
     refused("--model", str(tmp_path / "bert"), says="no causal language model")
+
+
+def test_a_model_of_pictures_is_refused(refused, tmp_path: Path) -> None:
+    ViTConfig(hidden_size=8, num_hidden_layers=2).save_pretrained(tmp_path / "vit")
+    refused("--model", str(tmp_path / "vit"), says="does not know as a causal language model")
+
+
+def test_a_model_that_overflows_is_refused(refused, toy_checkpoint: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(toy_checkpoint)
+    with torch.no_grad():
+        model.lm_head.weight *= 1e38
+        model.lm_head.weight *= 1e38
+    model.save_pretrained(tmp_path / "huge")
+    AutoTokenizer.from_pretrained(toy_checkpoint).save_pretrained(tmp_path / "huge")
+    refused("--model", str(tmp_path / "huge"), says="")
 
 
 @pytest.mark.parametrize("spoil", ["no config", "no weights", "half the weights", "no tokenizer"])

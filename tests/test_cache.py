@@ -19,7 +19,9 @@ class Plain:
     def __init__(self) -> None:
         self.asked: list[Pattern] = []
 
-    def evaluate(self, patterns: Sequence[Pattern]) -> Evaluation:
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
         self.asked += patterns
         codes = np.array([int("".join(map(str, p)), 2) for p in patterns], dtype=float)
         sums = codes[:, None] + np.array([0.25, 0.5])

@@ -32,7 +32,7 @@ def checkpoint() -> Checkpoint:
         rng_state=random.Random(5).getstate(),
     )
     rows = {pattern: np.array([1 / 3, np.inf]) for pattern in [*patterns, (1, 1, 1)]}
-    return Checkpoint(IDENTITY, rows, state)
+    return Checkpoint(IDENTITY, rows, 0.75, state)
 
 
 def test_a_checkpoint_comes_back_exactly(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -40,6 +40,7 @@ def test_a_checkpoint_comes_back_exactly(checkpoint: Checkpoint, tmp_path: Path)
     save_checkpoint(path, checkpoint)
     loaded = load_checkpoint(path, IDENTITY)
     assert loaded.state == checkpoint.state
+    assert loaded.dense_cost == 0.75
     assert [g.loss for g in loaded.state.population] == [1e-17, math.inf]
     assert loaded.rows.keys() == checkpoint.rows.keys()
     for pattern, sums in checkpoint.rows.items():

@@ -29,7 +29,9 @@ class Counting:
         self.asked: list[Pattern] = []
         self._loss = loss or (lambda p: 1.0 + len(set(BEST) - set(dropped_units(p))))
 
-    def evaluate(self, patterns: Sequence[Pattern]) -> Evaluation:
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
         self.asked += patterns
         sums = np.array([[self._loss(p)] for p in patterns], dtype=float).reshape(-1, 1)
         return Evaluation(sums, np.ones(1, dtype=np.int64), np.full(len(patterns), 0.5))

@@ -147,3 +147,22 @@ def test_the_exit_is_found_for_every_architecture(any_model: PreTrainedModel) ->
     leaving = find_exit(any_model, find_anatomy(any_model))
     assert leaving.weight.shape[0] == any_model.config.vocab_size
     assert len(leaving.modules) >= 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_some_windows_have_the_bits_that_they_have_among_all(
+    llama: PreTrainedModel, data: st.DataObject
+) -> None:
+    anatomy = find_anatomy(llama)
+    tokens = np.random.default_rng(0).integers(0, llama.config.vocab_size, (7, LENGTH))
+    budget = data.draw(st.sampled_from([1, 100_000, 2**29]))
+    fast = PopulationEvaluator(llama, anatomy, tokens, memory_budget=budget)
+    population = data.draw(populations(5))
+    some = data.draw(st.lists(st.integers(0, 6), min_size=1, unique=True))
+    everything, part = fast.evaluate(population), fast.evaluate(population, some)
+    np.testing.assert_array_equal(part.sums, everything.sums[:, some])
+    np.testing.assert_array_equal(part.tokens, everything.tokens[some])
+    assert part.cost <= everything.cost + 1e-9
+    plain = ReferenceEvaluator(llama, anatomy, tokens).evaluate(population, some)
+    np.testing.assert_allclose(part.losses, plain.losses, atol=1e-5)

@@ -100,9 +100,16 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["evop_deap.pipeline", "transformers", "datasets", "torch"])
 
 
+def run_with_cache(cache: str, arguments: list[str]) -> None:
+    os.environ["EVOP_CACHE"] = cache
+    main(arguments)
+
+
 def run_and_kill(arguments: list[str], when: Callable[[], bool]) -> None:
     """A process of its own that is sent SIGKILL as soon as `when` holds, or ends before."""
-    process = FORKS.Process(target=main, args=([*arguments, "--quiet"],))
+    process = FORKS.Process(
+        target=run_with_cache, args=(os.environ["EVOP_CACHE"], [*arguments, "--quiet"])
+    )
     process.start()
     while not when() and process.is_alive():
         time.sleep(0.0005)
@@ -139,7 +146,7 @@ def test_a_run_killed_again_and_again_at_any_time_gets_there(
 ) -> None:
     output = tmp_path / "run"
     began = time.monotonic()
-    run_and_kill([*settings, "--output", str(output)], when=lambda: False)
+    run_and_kill([*settings, "--no-cache", "--output", str(output)], when=lambda: False)
     lasts = time.monotonic() - began
     output = tmp_path / "killed"
     for step in range(1, 12):

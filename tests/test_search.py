@@ -27,7 +27,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("corpus") / "texts.jsonl"
     rows = [
         {"text": f"Document {i} tells of {['apple', 'pear', 'plum'][i % 3]}s. " * 4}
-        for i in range(40)
+        for i in range(120)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -131,10 +131,39 @@ def test_the_written_configuration_repeats_the_run(command: list[str], tmp_path:
     config, again = tmp_path / "run" / "config.yaml", tmp_path / "again"
     assert main(["--config", str(config), "--output", str(again), "--quiet"]) == 0
     first, second = (read(folder / "result.json") for folder in (tmp_path / "run", again))
-    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+    spent = {"seconds": 0, "cost": 0, "cache_hits": 0}
+    assert {**first, **spent} == {**second, **spent}
     assert main(["--config", str(config), "--output", str(tmp_path / "other"), "--quiet",
                  "--seed", "1"]) == 0  # fmt: skip
     assert read(tmp_path / "other" / "result.json")["seed"] == 1
+
+
+def test_losses_are_shared_with_later_searches_unless_declined(
+    command: list[str], tmp_path: Path
+) -> None:
+    results = []
+    for number, flags in enumerate(([], [], ["--no-cache"])):
+        output = tmp_path / str(number)
+        main([*command, "--quiet", *flags, "--output", str(output)])
+        results.append(read(output / "result.json"))
+    first, shared, declined = results
+    assert (first["cache_hits"], shared["cache_hits"], declined["cache_hits"]) == (0, 7, 0)
+    assert first["cost"] == declined["cost"] > shared["cost"] == 0.0
+    assert first["calibration"] == shared["calibration"] == declined["calibration"]
+
+
+def test_more_calibration_text_reuses_the_windows_already_paid_for(
+    command: list[str], tmp_path: Path
+) -> None:
+    main([*command, "--quiet", "--tokens", "2048", "--output", str(tmp_path / "less")])
+    more = ["--tokens", "3072", "--output", str(tmp_path / "more")]
+    main([*command, "--quiet", *more, "--max-evaluations", "4"])
+    # The first population is the same, and two thirds of its windows are.
+    cost, whole = read(tmp_path / "more" / "result.json")["cost"], tmp_path / "whole"
+    main(
+        [*command, "--quiet", *more, "--max-evaluations", "4", "--no-cache", "--output", str(whole)]
+    )
+    assert cost == pytest.approx(read(whole / "result.json")["cost"] / 3)
 
 
 def test_protected_blocks_stay(command: list[str], tmp_path: Path) -> None:

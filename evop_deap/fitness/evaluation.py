@@ -22,7 +22,7 @@ class Evaluation:
         tokens: (windows,) predicted tokens of a window.
         costs: (patterns,) work spent on each, in dense-forward equivalents: 1 is one forward
             pass of the unpruned model over all windows, head included.
-        hits: patterns that a cache answered.
+        hits: patterns that a cache answered whole.
     """
 
     sums: NDArray[np.float64]
@@ -48,6 +48,12 @@ class Evaluator(Protocol):
     Any object with this method can be a search's fitness.
     """
 
-    def evaluate(self, patterns: Sequence[Pattern]) -> Evaluation:
-        """Judge each pattern; the order of the patterns never changes a loss."""
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        """Judge each pattern on all windows, or on some by index.
+
+        A window's sum depends on the pattern and the window alone, never on the order or the
+        company of either.
+        """
         ...

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_MEMORY_BUDGET = 512 * 2**20
+_TOKENS_AT_ONCE = 2048  # of a state: enough for matrix products to run at full speed
 _STACKED_PATTERNS = 64  # that walk down together on an accelerator
 _SHAPES_KEPT = 16  # numbers of stacked rows whose block calls are remembered
 
@@ -94,27 +95,43 @@ class PopulationEvaluator:
         states = memory_budget // (one.numel() * one.element_size())  # of one window
         # Depth first, a state waits at each depth at the most; stacked, one for each pattern.
         waiting = _STACKED_PATTERNS if self._stacked else len(anatomy.blocks) + 1
-        self._group = min(len(self._tokens), max(1, states // (2 * waiting)))
+        fitting = max(1, states // (2 * waiting))
+        self._group = min(fitting, max(1, _TOKENS_AT_ONCE // self._tokens.shape[1]))
         self._stack = max(1, states // (2 * self._group))
 
-    def evaluate(self, patterns: Sequence[Pattern]) -> Evaluation:
-        """Judge each pattern; a loss depends on its pattern and the windows alone."""
-        windows, length = self._tokens.shape
-        sums = np.empty((len(patterns), windows))
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        """Judge each pattern on all windows, or on some by index."""
+        count, length = self._tokens.shape
+        asked = list(range(count) if windows is None else windows)
+        sums = np.empty((len(patterns), count))
         work = np.zeros(len(patterns))
+        # Windows are always computed with those they stand beside, so that a sum has the same
+        # bits whatever was asked for with it.
+        groups = sorted({window // self._group for window in asked})
         with torch.inference_mode():
-            for first in range(0, windows, self._group):
+            for number in groups:
+                first = number * self._group
                 group = self._tokens[first : first + self._group]
                 for row, hidden in self._walk(patterns, group, work):
-                    found = blocked_window_sums(
-                        self._exit.features(hidden), group, self._exit, self._tile
-                    )
+                    features = self._exit.features(hidden)
+                    found = blocked_window_sums(features, group, self._exit, self._tile)
                     sums[row, first : first + len(group)] = found.cpu().numpy()
-                    if first + len(group) == windows and self._on_evaluated is not None:
+                    work[row] += self._anatomy.head_work * len(group)
+                    if number == groups[-1] and self._on_evaluated is not None:
                         self._on_evaluated()
-        dense = windows * (sum(self._work) + self._anatomy.head_work)
-        costs = (work + windows * self._anatomy.head_work) / dense
-        return Evaluation(sums, np.full(windows, length - 1, dtype=np.int64), costs)
+        dense = count * (sum(self._work) + self._anatomy.head_work)
+        tokens = np.full(len(asked), length - 1, dtype=np.int64)
+        return Evaluation(sums[:, asked], tokens, work / dense)
+
+    @property
+    def batches(self) -> tuple[int, ...] | None:
+        """(windows,) how many windows each is computed with; None where that varies."""
+        count = len(self._tokens)
+        if self._stacked:
+            return None
+        return tuple(min(self._group, count - w // self._group * self._group) for w in range(count))
 
     def _walk(
         self, patterns: Sequence[Pattern], group: torch.Tensor, work: NDArray[np.float64]

@@ -60,25 +60,28 @@ class ReferenceEvaluator:
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
         self._on_evaluated = on_evaluated
 
-    def evaluate(self, patterns: Sequence[Pattern]) -> Evaluation:
-        """One pass a pattern over all windows; `sums` does not depend on the other patterns."""
-        windows, length = self._tokens.shape
-        sums = np.empty((len(patterns), windows))
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        """One pass a pattern over all windows, or over some by index."""
+        tokens = self._tokens if windows is None else self._tokens[list(windows)]
+        sums = np.empty((len(patterns), len(tokens)))
         for row, pattern in enumerate(patterns):
-            sums[row] = self._sums(pattern)
+            sums[row] = self._sums(pattern, tokens)
             if self._on_evaluated is not None:
                 self._on_evaluated()
+        share = len(tokens) / len(self._tokens)
         return Evaluation(
             sums=sums,
-            tokens=np.full(windows, length - 1, dtype=np.int64),
-            costs=np.array([self._cost(pattern) for pattern in patterns]),
+            tokens=np.full(len(tokens), tokens.shape[1] - 1, dtype=np.int64),
+            costs=np.array([share * self._cost(pattern) for pattern in patterns]),
         )
 
-    def _sums(self, pattern: Pattern) -> NDArray[np.float64]:
+    def _sums(self, pattern: Pattern, tokens: torch.Tensor) -> NDArray[np.float64]:
         with torch.inference_mode(), bypassed(self._anatomy, dropped_units(pattern)):
             sums = [
                 window_sums(self._model(input_ids=batch, use_cache=False).logits, batch).cpu()
-                for batch in self._tokens.split(self._windows_at_once())
+                for batch in tokens.split(self._windows_at_once())
             ]
         array: NDArray[np.float64] = torch.cat(sums).numpy()
         return array

@@ -30,12 +30,15 @@ class TabularEvaluator:
         self._losses = losses
         self._missing = missing
 
-    def evaluate(self, patterns: Sequence[Pattern]) -> Evaluation:
-        """Look each pattern up; one look-up counts as one dense forward pass."""
-        sums = np.array([[self._loss(tuple(pattern))] for pattern in patterns])
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        """Look each pattern up; a table is one window, and a look-up one dense forward pass."""
+        count = 1 if windows is None else len(windows)
+        losses = np.array([self._loss(tuple(pattern)) for pattern in patterns], dtype=np.float64)
         return Evaluation(
-            sums=sums.reshape(len(patterns), 1),
-            tokens=np.ones(1, dtype=np.int64),
+            sums=np.repeat(losses[:, None], count, axis=1),
+            tokens=np.ones(count, dtype=np.int64),
             costs=np.ones(len(patterns)),
         )
 

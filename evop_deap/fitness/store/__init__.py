@@ -1,0 +1,8 @@
+"""Window sums that outlive a process, in one SQLite file that many processes share."""
+
+from __future__ import annotations
+
+from evop_deap.fitness.store.loss_store import LossStore
+from evop_deap.fitness.store.queries import ContextSummary
+
+__all__ = ["ContextSummary", "LossStore"]

@@ -1,0 +1,72 @@
+"""Keys and values as they stand in the database.
+
+Every value carries a checksum over its whole key and itself, so a damaged file costs work but
+never gives a wrong number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.space import Pattern
+
+T = TypeVar("T")
+Row = tuple[bytes, bytes, bytes]  # packed pattern, window, value
+Found = tuple[object, object, object]  # a row of `losses` as damage has left it
+VALUE = np.dtype([("sum", "<f8"), ("checksum", "<u4")])
+# What CRC-32 makes of any message that its own checksum follows, lowest byte first.
+_RESIDUE = 0x2144DF1C
+_DIGITS = bytes.maketrans(b"\0\1", b"01")
+
+
+def encoded(name: str) -> bytes:
+    """A context or a window as it is stored; surrogates, as file names have, are kept."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def packed(pattern: Pattern) -> bytes:
+    """Eight units a byte, behind a 1 that tells (0, 1) from (1,)."""
+    return int(b"1" + bytes(pattern).translate(_DIGITS), 2).to_bytes(len(pattern) // 8 + 1, "big")
+
+
+def positions(keys: Sequence[bytes]) -> dict[bytes, int]:
+    """Each different key and where it stands among the different ones."""
+    return {key: at for at, key in enumerate(dict.fromkeys(keys))}
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in order, in lists of `size` and a last one that may be shorter."""
+    rest = iter(items)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def sealed(
+    context: bytes, bits: Sequence[bytes], windows: Sequence[bytes], sums: NDArray[np.float64]
+) -> list[Row]:
+    """The rows of all known sums; a value is the float's 8 bytes and the row's checksum."""
+    rows = []
+    start = crc32(context)
+    for pattern, line in zip(bits, sums, strict=True):
+        seed = crc32(pattern, start)
+        for window, number, unknown in zip(windows, line, np.isnan(line), strict=True):
+            if not unknown:
+                raw = number.tobytes()
+                checksum = crc32(window + raw, seed)
+                rows.append((pattern, window, raw + checksum.to_bytes(4, "little")))
+    return rows
+
+
+def is_sound(value: object, window: bytes, seed: int) -> bool:
+    """Whether a value is that of its key; `seed` is the CRC-32 of its context and pattern."""
+    return (
+        isinstance(value, bytes)
+        and len(value) == VALUE.itemsize
+        and crc32(window + value, seed) == _RESIDUE
+    )

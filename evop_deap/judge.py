@@ -1,0 +1,94 @@
+"""The evaluator of a run: checked, cached, and sharing its losses with other searches."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from evop_deap.checkpoint import Checkpoint
+from evop_deap.config import SearchConfig
+from evop_deap.errors import InputError
+from evop_deap.fitness.cache import CachedEvaluator
+from evop_deap.progress import Progress
+from evop_deap.subject import Subject
+from evop_deap.userdirs import cache_folder
+
+LOSSES_FILE = "losses.sqlite"
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """The evaluator of a run, and what it says of the dense model.
+
+    Attributes:
+        evaluator: remembers every loss of this run.
+        release: gives what is new to other searches.
+        dense_loss: nats per token of the dense model on the calibration windows.
+        dense_cost: what finding that out cost.
+    """
+
+    evaluator: CachedEvaluator
+    release: Callable[[], object]
+    dense_loss: float
+    dense_cost: float
+
+
+@contextmanager
+def open_judge(
+    config: SearchConfig, subject: Subject, stored: Checkpoint | None, progress: Progress
+) -> Iterator[Judge]:
+    """The fastest evaluator that is right for this model, knowing what was paid for before.
+
+    Raises:
+        InputError: the dense model's loss is not finite, so that no pattern could be told
+            from another.
+    """
+    from evop_deap.fitness.selfcheck import checked_evaluator
+    from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
+    from evop_deap.fitness.store import LossStore
+
+    tokens = subject.text.calibration.tokens
+    plain = checked_evaluator(
+        subject.loaded.model,
+        subject.anatomy,
+        tokens,
+        subject.space,
+        rng=random.Random(config.seed),
+        memory_budget=config.memory_budget * 2**20,
+        on_evaluated=progress.evaluated,
+        on_fallback=progress.stage,
+    )
+    with ExitStack() as stack:
+        release: Callable[[], object] = _nothing
+        if config.cache:
+            path = cache_folder() / LOSSES_FILE
+            held_back = HeldBackStore(
+                stack.enter_context(LossStore(path, on_damage=progress.stage))
+            )
+            release = held_back.release
+            plain = sharing_evaluator(
+                plain,
+                held_back,
+                model=subject.loaded.model,
+                name=config.model,
+                fingerprint=subject.fingerprint,
+                tokens=tokens,
+            )
+        evaluator = CachedEvaluator(plain)
+        if stored is not None:
+            evaluator.restore(stored.rows)
+        dense = evaluator.evaluate([subject.space.dense])
+        loss = float(dense.losses[0])
+        if not math.isfinite(loss):
+            raise InputError(
+                f"`model` {config.model} has no finite loss in `dtype` {config.dtype} on "
+                f"`corpus` {config.corpus}: try float32, or another text"
+            )
+        yield Judge(evaluator, release, loss, stored.dense_cost if stored else dense.cost)
+
+
+def _nothing() -> None:
+    """What there is to release where nothing is shared."""
