@@ -152,7 +152,7 @@ class SearchConfig:
     )
 
     generations: int | None = _option(
-        20, STOPPING, "generations after the first population", metavar="N", least=0
+        12, STOPPING, "generations after the first population", metavar="N", least=0
     )
     max_evaluations: int | None = _option(
         None, STOPPING, "patterns evaluated", metavar="N", least=1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -48,13 +49,16 @@ class TerminalProgress(Progress):
         if self._interactive:
             from tqdm import tqdm
 
+            # Some terminals do not know their size, and say 0: these are taken for 80 by 24.
+            size = shutil.get_terminal_size()
             self._bar = tqdm(
                 desc="generation 0",
                 initial=done,
                 total=expected,
                 unit="pattern",
                 file=sys.stderr,
-                dynamic_ncols=True,
+                ncols=size.columns,
+                nrows=size.lines,
             )
 
     def evaluated(self) -> None:
@@ -66,6 +70,8 @@ class TerminalProgress(Progress):
         """Show the best perplexity so far."""
         best = math.exp(min(state.best.loss, 700.0))
         if self._bar is not None:
+            # Patterns that a cache answered have not been counted one by one.
+            self._bar.update(len(state.losses) - self._bar.n)
             self._bar.set_description(f"generation {state.generation}", refresh=False)
             self._bar.set_postfix_str(f"best perplexity {best:.2f}")
         else:
