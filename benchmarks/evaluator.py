@@ -38,9 +38,9 @@ from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.models.staged import find_exit
 from evop_deap.models.surgery import bypassed
 from evop_deap.operators import init_uniform, mutate_swap
-from evop_deap.progress import Progress
+from evop_deap.run.progress import Progress
+from evop_deap.run.subject import Subject, prepare
 from evop_deap.space import Pattern, SearchSpace, dropped_units
-from evop_deap.subject import Subject, prepare
 
 FEW = 3  # patterns of a population that (a) and (b) are timed on, a round
 

@@ -23,10 +23,10 @@ from evop_deap.files import write_json
 from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.heuristics.block_influence import block_influence, least_influential
 from evop_deap.operators import init_uniform
-from evop_deap.pipeline import run_search
-from evop_deap.progress import Progress, TerminalProgress
+from evop_deap.run.pipeline import run_search
+from evop_deap.run.progress import Progress, TerminalProgress
+from evop_deap.run.subject import prepare
 from evop_deap.space import dropped_units
-from evop_deap.subject import prepare
 
 
 def measure(config: SearchConfig) -> dict[str, Any]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from evop_deap.models.export import export_checkpoint as export_checkpoint
     from evop_deap.models.loading import load_model as load_model
     from evop_deap.models.surgery import bypassed as bypassed
-    from evop_deap.pipeline import run_search as run_search
-    from evop_deap.result import SearchResult as SearchResult
+    from evop_deap.run.pipeline import run_search as run_search
+    from evop_deap.run.result import SearchResult as SearchResult
     from evop_deap.space import SearchSpace as SearchSpace
     from evop_deap.space import Unit as Unit
     from evop_deap.stopping import Stopping as Stopping
@@ -42,7 +42,7 @@ _HOMES = {
     "PopulationEvaluator": "fitness.population",
     "ReferenceEvaluator": "fitness.reference",
     "SearchConfig": "config",
-    "SearchResult": "result",
+    "SearchResult": "run.result",
     "SearchSpace": "space",
     "Stopping": "stopping",
     "TabularEvaluator": "fitness.tabular",
@@ -53,7 +53,7 @@ _HOMES = {
     "find_anatomy": "models.anatomy",
     "load_model": "models.loading",
     "make_toolbox": "toolbox",
-    "run_search": "pipeline",
+    "run_search": "run.pipeline",
 }
 
 __all__ = sorted(_HOMES)

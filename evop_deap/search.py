@@ -74,7 +74,7 @@ def _search(
 ) -> None:
     settings = {**(read_settings(Path(config)) if config else {}), **given}
     if resume:
-        from evop_deap.resuming import resumed_settings
+        from evop_deap.run.resuming import resumed_settings
 
         settings = resumed_settings(output, settings)
     for name in ("model", "sparsity"):
@@ -82,9 +82,9 @@ def _search(
             raise InputError(f"`{name}` is required: give --{name}, or --config with it")
     checked = SearchConfig(**settings)
 
-    from evop_deap.pipeline import run_search
-    from evop_deap.progress import Progress, TerminalProgress
-    from evop_deap.result import result_table
+    from evop_deap.run.pipeline import run_search
+    from evop_deap.run.progress import Progress, TerminalProgress
+    from evop_deap.run.result import result_table
 
     result = run_search(
         checked,

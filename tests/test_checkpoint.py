@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evop_deap.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from evop_deap.errors import CheckpointError
 from evop_deap.evolution import EvolutionState
 from evop_deap.genome import Genome
+from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 IDENTITY = {"model": "abc", "seed": 0, "protect": [], "version of torch": "2.13.0"}
 

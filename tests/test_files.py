@@ -7,7 +7,7 @@ import pytest
 
 from evop_deap.errors import InputError, OutputError
 from evop_deap.files import new_folder, remove_leftovers, write_json, write_text
-from evop_deap.runfolder import RunFolder
+from evop_deap.run.folder import RunFolder
 
 
 def names(folder: Path) -> list[str]:

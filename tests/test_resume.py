@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from evop_deap.checkpoint import load_checkpoint
+from evop_deap.run.checkpoint import load_checkpoint
 from evop_deap.search import main
 
 GENERATIONS = 4
@@ -97,7 +97,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
 # A server that has imported everything forks each run, so that a run to be killed costs no
 # start-up; it has started no threads that a fork would lose.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["evop_deap.pipeline", "transformers", "datasets", "torch"])
+FORKS.set_forkserver_preload(["evop_deap.run.pipeline", "transformers", "datasets", "torch"])
 
 
 def run_with_cache(cache: str, arguments: list[str]) -> None:

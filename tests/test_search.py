@@ -87,8 +87,8 @@ def test_the_losses_reported_are_those_of_the_exported_model(
     run = tmp_path / "run"
     result, manifest = read(run / "result.json"), read(run / "calibration.json")
     config = evop_deap.SearchConfig(**yaml.safe_load((run / "config.yaml").read_text()))
-    from evop_deap.progress import Progress
-    from evop_deap.subject import prepare
+    from evop_deap.run.progress import Progress
+    from evop_deap.run.subject import prepare
 
     text = prepare(config, Progress()).text
     pruned = load_model(str(run / "model"), dtype="float32")
@@ -177,7 +177,7 @@ def test_the_function_returns_what_the_command_writes(
 ) -> None:
     generations: list[int] = []
 
-    class Listener(evop_deap.progress.Progress):
+    class Listener(evop_deap.run.progress.Progress):
         def generation(self, state: evop_deap.EvolutionState) -> None:
             generations.append(state.generation)
 
@@ -233,6 +233,6 @@ def test_the_search_core_imports_without_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
         "import evop_deap.evolution, evop_deap.operators, evop_deap.space, evop_deap.toolbox\n"
-        "import evop_deap.fitness.tabular, evop_deap.fitness.cache, evop_deap.checkpoint"
+        "import evop_deap.fitness.tabular, evop_deap.fitness.cache, evop_deap.run.checkpoint"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

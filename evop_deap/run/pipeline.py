@@ -12,19 +12,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from evop_deap.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution import Callback, EvolutionSettings, EvolutionState, evolve
 from evop_deap.files import remove_leftovers, write_json, write_text
-from evop_deap.handover import hand_over
-from evop_deap.judge import Judge, open_judge
-from evop_deap.progress import Progress
-from evop_deap.result import SearchResult
-from evop_deap.resuming import identity
-from evop_deap.runfolder import RunFolder
+from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from evop_deap.run.folder import RunFolder
+from evop_deap.run.handover import hand_over
+from evop_deap.run.judge import Judge, open_judge
+from evop_deap.run.progress import Progress
+from evop_deap.run.result import SearchResult
+from evop_deap.run.resuming import identity
+from evop_deap.run.subject import Subject, prepare
 from evop_deap.space import SearchSpace, dropped_units
 from evop_deap.stopping import Stopping
-from evop_deap.subject import Subject, prepare
 from evop_deap.toolbox import make_toolbox
 
 

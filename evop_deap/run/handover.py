@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution import EvolutionState
 from evop_deap.files import write_json, write_text
-from evop_deap.result import SearchResult, TextLoss
-from evop_deap.runfolder import RunFolder
+from evop_deap.run.folder import RunFolder
+from evop_deap.run.result import SearchResult, TextLoss
+from evop_deap.run.subject import Subject
 from evop_deap.space import dropped_units, kept_units
-from evop_deap.subject import Subject
 
 if TYPE_CHECKING:
     from evop_deap.calibration import WindowSet
@@ -47,8 +47,8 @@ def hand_over(
         ExportError: the reloaded checkpoint is not the model that was searched.
         OutputError: something cannot be written; what is there stays whole.
     """
-    from evop_deap.models.card import model_card
     from evop_deap.models.export import export_checkpoint
+    from evop_deap.run.card import model_card
 
     began = time.monotonic()
     loaded, anatomy = subject.loaded, subject.anatomy

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from evop_deap.checkpoint import Checkpoint
 from evop_deap.config import SearchConfig
 from evop_deap.errors import InputError
 from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.progress import Progress
-from evop_deap.subject import Subject
+from evop_deap.run.checkpoint import Checkpoint
+from evop_deap.run.progress import Progress
+from evop_deap.run.subject import Subject
 from evop_deap.userdirs import cache_folder
 
 LOSSES_FILE = "losses.sqlite"

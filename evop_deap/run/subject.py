@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evop_deap.config import SearchConfig
 from evop_deap.errors import UnsupportedModelError
-from evop_deap.progress import Progress
+from evop_deap.run.progress import Progress
 from evop_deap.space import SearchSpace, Unit, units_named, units_to_drop
 
 if TYPE_CHECKING:

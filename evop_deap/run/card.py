@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evop_deap.result import SearchResult
+    from evop_deap.run.result import SearchResult
 
 
 def model_card(result: SearchResult, settings: str, *, base_model: str | None) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from evop_deap.config import SearchConfig, read_settings
 from evop_deap.errors import CheckpointError
-from evop_deap.runfolder import RunFolder
-from evop_deap.subject import Subject
+from evop_deap.run.folder import RunFolder
+from evop_deap.run.subject import Subject
 
 # These say when to end, not what is searched: a longer search may follow a shorter one.
 STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds", "patience"}
