@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from evop_deap.errors import EvopError, InputError, OutputError
+from evop_deap.userdirs import LOSSES_FILE
 
 if TYPE_CHECKING:
     from evop_deap.fitness.store import ContextSummary, LossStore
 
-FILE_NAME = "losses.sqlite"
 _MAGIC = b"SQLite format 3\0"
 _EXAMPLES = """examples:
   what is kept, for which models, and where:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _default_path() -> Path:
     from evop_deap.userdirs import cache_folder
 
-    return cache_folder() / FILE_NAME
+    return cache_folder() / LOSSES_FILE
 
 
 def _check_kind(path: Path) -> None:
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--path",
         metavar="FILE",
-        help=f"the store (default: {FILE_NAME} in the folder EVOP_CACHE, or the user's cache)",
+        help=f"the store (default: {LOSSES_FILE} in the folder EVOP_CACHE, or the user's cache)",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="{info,clear}")
     commands.add_parser("info", help="what is kept, for which contexts, and where")

@@ -109,9 +109,9 @@ def evolve(
     """Search until a limit of `stopping` or a callback ends it.
 
     Args:
-        toolbox: `population(n=…)`, `mate`, `mutate` and `select` as DEAP registers them, and
-            either `evaluate_population(individuals)`, which returns an `Evaluation`, or
-            `evaluate` and `map`, which then count as one dense forward pass a pattern.
+        toolbox: `population(n=…)`, `mate`, `mutate`, `select`, `evaluate` and `map` as DEAP
+            registers them. With the `evaluate` of `make_toolbox` populations are judged whole;
+            with any other, a pattern counts as one dense forward pass.
         rng: the generator that the toolbox's operators are bound to.
         settings: sizes and rates.
         stopping: when to end.
@@ -208,7 +208,8 @@ def _first_generation(
     stopping: Stopping,
 ) -> EvolutionState:
     count = stopping.evaluations_left(0, settings.population)
-    individuals = [Genome(individual) for individual in toolbox.population(n=count)]
+    drawn = [Genome(individual) for individual in toolbox.population(n=count)]
+    individuals = list({individual.pattern: individual for individual in drawn}.values())
     losses, cost, hits = _evaluate(toolbox, individuals)
     population = survive(individuals, settings.population)
     return EvolutionState(
@@ -253,8 +254,9 @@ def _evaluate(
     toolbox: base.Toolbox, individuals: Sequence[Genome]
 ) -> tuple[dict[Pattern, float], float, int]:
     """Give each individual its fitness; return losses by pattern, their cost and cache hits."""
-    if hasattr(toolbox, "evaluate_population"):
-        evaluation = toolbox.evaluate_population(individuals)
+    own, judge_whole = getattr(toolbox.evaluate.func, "whole", (None, None))
+    if judge_whole is not None and own is toolbox.evaluate.func:
+        evaluation = judge_whole(individuals)
         losses, cost, hits = evaluation.losses.tolist(), evaluation.cost, evaluation.hits
     else:
         losses = [value for (value,) in toolbox.map(toolbox.evaluate, individuals)]

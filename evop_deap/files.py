@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,17 @@ def new_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed process left half-written in `folder`."""
-    for part in folder.glob(f".*{_PART}"):
+def is_leftover(path: Path, names: Collection[str]) -> bool:
+    """Whether `path` is what a killed process left of writing one of `names`."""
+    match = re.fullmatch(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(_PART)}", path.name)
+    return match is not None and match[1] in names
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Delete what a killed process left half-written in `folder` of things with these names."""
+    for part in folder.iterdir():
+        if not is_leftover(part, names):
+            continue
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)
         else:

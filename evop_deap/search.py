@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import signal
 import sys
 import typing
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = {name: given.pop(name) for name in ("output", "config", "resume", "overwrite", "quiet")}
+    before = None if run["resume"] else _settings_written(run["output"])
     previous = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
         _search(given, **run)
@@ -55,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except KeyboardInterrupt:
-        return _interrupted(run["output"], 130)
+        return _interrupted(run["output"], _written_since(run["output"], before), 130)
     except _Terminated:
-        return _interrupted(run["output"], 143)
+        return _interrupted(run["output"], _written_since(run["output"], before), 143)
     finally:
         signal.signal(signal.SIGTERM, previous)
     return 0
@@ -106,15 +108,27 @@ def _where(output: Path) -> str:
     )
 
 
-def _interrupted(output: str, code: int) -> int:
-    begun = (Path(output) / "config.yaml").exists()
+def _interrupted(output: str, begun: bool, code: int) -> int:
     advice = (
-        f"go on with: python -m evop_deap.search --resume --output {output}"
+        f"go on with: python -m evop_deap.search --resume --output {shlex.quote(output)}"
         if begun
         else "nothing was written yet"
     )
     print(f"\ninterrupted; {advice}", file=sys.stderr)  # noqa: T201
     return code
+
+
+def _settings_written(output: str) -> int | None:
+    """When the settings in a run's folder were written; None where there are none."""
+    try:
+        return (Path(output) / "config.yaml").stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _written_since(output: str, before: int | None) -> bool:
+    """Whether there is something to go on with that is not an earlier run's."""
+    return _settings_written(output) not in (None, before)
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:

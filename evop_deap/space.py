@@ -120,7 +120,7 @@ def units_to_drop(n_units: int, sparsity: float) -> int:
         what = "none" if n_drop == 0 else "all"
         raise InputError(
             f"`sparsity` {sparsity} rounds to {what} of {n_units} blocks: "
-            f"choose between {1 / n_units:.3f} and {(n_units - 1) / n_units:.3f}"
+            f"choose between {0.5 / n_units:.3f} and {(n_units - 0.5) / n_units:.3f}"
         )
     return n_drop
 

@@ -81,14 +81,18 @@ def register_evaluator(toolbox: base.Toolbox, evaluator: Evaluator) -> None:
     def evaluate(individual: Sequence[int]) -> tuple[float]:
         return _fitnesses(evaluate_population([individual]))[0]
 
+    # A decorator copies the attributes of what it wraps: the function itself tells them apart.
+    evaluate.whole = (evaluate, evaluate_population)  # type: ignore[attr-defined]
+
     def batch_map(function: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
-        if function is toolbox.evaluate:
+        if function is judged:
             return list(_fitnesses(evaluate_population(list(sequences[0]))))
         return list(map(function, *sequences))
 
-    toolbox.register("evaluate_population", evaluate_population)
     toolbox.register("evaluate", evaluate)
     toolbox.register("map", batch_map)
+    # Whoever registers or decorates another `evaluate` is served by it, one by one.
+    judged = toolbox.evaluate
 
 
 def _fitnesses(evaluation: Evaluation) -> list[tuple[float]]:

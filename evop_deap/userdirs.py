@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+LOSSES_FILE = "losses.sqlite"
+"""Name of the file of shared losses in the cache folder."""
+
 
 def cache_folder() -> Path:
     """The user's cache folder for evop_deap; the environment variable EVOP_CACHE overrides it."""

@@ -171,6 +171,16 @@ def test_an_incomplete_checkpoint_is_refused(
     refused("--model", str(broken), says="`model`")
 
 
+def test_a_tokenizer_of_another_model_is_refused(
+    refused, toy_checkpoint: Path, tmp_path: Path
+) -> None:
+    small = AutoModelForCausalLM.from_pretrained(toy_checkpoint)
+    small.resize_token_embeddings(50)
+    small.save_pretrained(tmp_path / "small")
+    AutoTokenizer.from_pretrained(toy_checkpoint).save_pretrained(tmp_path / "small")
+    refused("--model", str(tmp_path / "small"), says="has embeddings for 50 tokens")
+
+
 def test_weights_that_the_checkpoint_lacks_are_not_made_up(
     refused, toy_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -232,7 +242,7 @@ def test_a_bad_configuration_file_is_refused(refused, tmp_path: Path, text: str,
     [
         (["--seed", "3"], "has seed 0, but got 3"),
         (["--sparsity", "0.2"], "has sparsity 0.4, but got 0.2"),
-        (["--corpus", "demo"], "has corpus"),
+        (["--corpus", "demo"], "its calibration set is"),
         (["--protect", "0"], "has protect [], but got ['0']"),
     ],
 )

@@ -185,7 +185,6 @@ def test_logbook_and_hall_of_fame_are_deaps_own() -> None:
 def test_the_loop_takes_a_toolbox_that_only_has_evaluate_and_map() -> None:
     rng = random.Random(0)
     toolbox = make_toolbox(SPACE, Counting(), rng)
-    toolbox.unregister("evaluate_population")
     toolbox.register("evaluate", lambda individual: (float(individual[0]),))
     toolbox.register("map", map)
     state = evolve(toolbox, rng, settings=SETTINGS, stopping=Stopping(generations=2))
@@ -213,6 +212,26 @@ def test_deaps_own_algorithms_run_on_our_toolbox_and_batched_cached_evaluator(
     assert all(isinstance(i, Genome) and i.pattern in SPACE for i in population)
     assert len(evaluator.asked) == len(set(evaluator.asked)) < 8 + 15 * 16
     assert hall[0].loss <= 2.0
+
+
+def test_a_fitness_of_ones_own_or_a_penalty_on_ours_is_what_counts() -> None:
+    rng = random.Random(0)
+    toolbox = make_toolbox(SPACE, Counting(), rng)
+    penalty = tools.DeltaPenalty(lambda individual: individual[0] == 1, 1000.0)
+    toolbox.decorate("evaluate", penalty)
+    individuals = [Genome(SPACE.pattern([0, 1, 2, 3])), Genome(SPACE.pattern(BEST))]
+    assert toolbox.map(toolbox.evaluate, individuals) == [(1000.0,), (1.0,)]
+    state = evolve(toolbox, rng, settings=SETTINGS, stopping=Stopping(generations=3))
+    assert state.best[0] == 1
+    assert any(loss == 1000.0 for loss in state.losses.values())
+
+
+def test_a_first_population_with_repeats_is_evaluated_once_each() -> None:
+    evaluator, rng = Counting(), random.Random(0)
+    toolbox = make_toolbox(SPACE, evaluator, rng)
+    toolbox.register("population", tools.initRepeat, list, lambda: Genome(SPACE.pattern(BEST)))
+    evolve(toolbox, rng, settings=SETTINGS, stopping=Stopping(generations=0))
+    assert len(evaluator.asked) == 1
 
 
 def test_the_batched_map_serves_other_functions_too() -> None:

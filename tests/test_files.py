@@ -61,13 +61,15 @@ def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_killed_process_go_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / ".model.1234.part").mkdir()
-    (tmp_path / ".model.1234.part" / "weights").touch()
-    (tmp_path / ".result.json.99.part").touch()
+    (tmp_path / ".model.1234abcd.part").mkdir()
+    (tmp_path / ".model.1234abcd.part" / "weights").touch()
+    (tmp_path / ".result.json.99999999.part").touch()
     (tmp_path / "result.json").touch()
     (tmp_path / ".hidden").touch()
-    remove_leftovers(tmp_path)
-    assert names(tmp_path) == [".hidden", "result.json"]
+    (tmp_path / ".cache.part").mkdir()
+    (tmp_path / ".thesis.tex.0123abcd.part").touch()
+    remove_leftovers(tmp_path, ["model", "result.json"])
+    assert names(tmp_path) == [".cache.part", ".hidden", ".thesis.tex.0123abcd.part", "result.json"]
 
 
 def test_a_place_below_a_file_cannot_be_written_and_is_named(tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_a_place_below_a_file_cannot_be_written_and_is_named(tmp_path: Path) -> 
 def test_an_existing_run_is_refused_unless_resumed_or_overwritten(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.check_usable(resume=False, overwrite=False)
-    folder.config.write_text("model: demo")
+    folder.config.write_text("model: demo\nsparsity: 0.2")
     with pytest.raises(InputError, match=r"already holds config.yaml.*--resume or --overwrite"):
         folder.check_usable(resume=False, overwrite=False)
     folder.check_usable(resume=True, overwrite=False)
@@ -91,10 +93,35 @@ def test_an_existing_run_is_refused_unless_resumed_or_overwritten(tmp_path: Path
     assert names(tmp_path) == ["config.yaml"]
 
 
-def test_overwriting_spares_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").touch()
+@pytest.mark.parametrize("flag", ["resume", "overwrite"])
+@pytest.mark.parametrize("settings", [None, "learning_rate: 1", "model: demo", ": ["])
+def test_a_folder_that_is_no_run_is_left_alone(
+    tmp_path: Path, flag: str, settings: str | None
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.tex").touch()
+    if settings is not None:
+        (tmp_path / "config.yaml").write_text(settings)
+    flags = {"resume": False, "overwrite": False, flag: True}
     with pytest.raises(InputError, match="is not the folder of a run"):
-        RunFolder(tmp_path).check_usable(resume=False, overwrite=True)
+        RunFolder(tmp_path).check_usable(**flags)
+
+
+def test_a_run_killed_while_its_settings_were_written_can_be_resumed(tmp_path: Path) -> None:
+    (tmp_path / ".config.yaml.0123abcd.part").touch()
+    RunFolder(tmp_path).check_usable(resume=True, overwrite=False)
+
+
+def test_two_searches_cannot_write_into_one_folder(tmp_path: Path) -> None:
+    same = RunFolder(tmp_path / ".." / tmp_path.name)
+    with (
+        RunFolder(tmp_path).exclusive(),
+        RunFolder(tmp_path / "other").exclusive(),
+        pytest.raises(InputError, match="is being written by another search"),
+    ):
+        same.exclusive().__enter__()
+    with RunFolder(tmp_path).exclusive():
+        pass
 
 
 def test_clearing_a_run_spares_what_is_not_its_own(tmp_path: Path) -> None:

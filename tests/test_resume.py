@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,7 +107,7 @@ def run_with_cache(cache: str, arguments: list[str]) -> None:
     main(arguments)
 
 
-def run_and_kill(arguments: list[str], when: Callable[[], bool]) -> None:
+def run_and_kill(arguments: list[str], when: Callable[[], bool]) -> int | None:
     """A process of its own that is sent SIGKILL as soon as `when` holds, or ends before."""
     process = FORKS.Process(
         target=run_with_cache, args=(os.environ["EVOP_CACHE"], [*arguments, "--quiet"])
@@ -115,6 +117,7 @@ def run_and_kill(arguments: list[str], when: Callable[[], bool]) -> None:
         time.sleep(0.0005)
     process.kill()
     process.join()
+    return process.exitcode
 
 
 MOMENTS: dict[str, Callable[[Path], Callable[[], bool]]] = {
@@ -136,7 +139,8 @@ def test_a_run_killed_when(
 ) -> None:
     """…resumes and ends like one that was not."""
     output = tmp_path / "run"
-    run_and_kill([*settings, "--output", str(output)], MOMENTS[moment](output))
+    exit_code = run_and_kill([*settings, "--output", str(output)], MOMENTS[moment](output))
+    assert exit_code == -signal.SIGKILL or moment == "the result is being written"
     assert main([*settings, "--output", str(output), "--resume", "--quiet"]) == 0
     assert_same_outcome(output, uninterrupted)
 
@@ -207,3 +211,41 @@ def test_resuming_where_nothing_was_begun_begins(
 ) -> None:
     assert main([*settings, "--output", str(tmp_path / "run"), "--resume", "--quiet"]) == 0
     assert_same_outcome(tmp_path / "run", uninterrupted)
+
+
+def test_interrupting_an_overwriting_run_early_does_not_send_one_to_the_old_run(
+    settings: list[str], uninterrupted: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "a run"
+    shutil.copytree(uninterrupted, output)
+    process = start([*settings, "--seed", "9"], output, "--overwrite")
+    line = process.stderr.readline()
+    assert "loading the model" in line
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.strip().endswith("nothing was written yet")
+    assert timeless(output) == timeless(uninterrupted)
+
+
+def test_the_advice_can_be_pasted_whatever_the_folder_is_called(
+    settings: list[str], tmp_path: Path
+) -> None:
+    output = tmp_path / "a run; of mine"
+    process = start(settings, output)
+    wait_for(appears(output / "checkpoint.json"), process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    advice = errors.strip().splitlines()[-1].split("evop_deap.search ")[1]
+    assert shlex.split(advice) == ["--resume", "--output", str(output)]
+
+
+def test_a_run_goes_on_where_its_model_has_moved(
+    settings: list[str], toy_checkpoint: Path, tmp_path: Path
+) -> None:
+    moved = shutil.copytree(toy_checkpoint, tmp_path / "moved")
+    output = str(tmp_path / "run")
+    assert main([*settings, "--output", output, "--quiet", "--generations", "1"]) == 0
+    more = ["--resume", "--generations", "2", "--model", str(moved), "--device", "cpu"]
+    assert main(["--output", output, "--quiet", *more]) == 0
+    assert len(history(tmp_path / "run")) == 3

@@ -43,7 +43,7 @@ def load_corpus(
         limit = min(max_documents, PRESETS[source].documents)
         with quiet_datasets():
             return make_corpus(source, preset_documents(source), max_documents=limit)
-    path = Path(source)
+    path = Path(source).expanduser()
     if not source or not _exists(path):
         known = ", ".join([*PRESETS, "demo"])
         raise InputError(

@@ -144,6 +144,7 @@ class PopulationEvaluator:
             return
         # Neighbours in sorted order share the longest prefixes, so they walk together.
         order = sorted(range(len(patterns)), key=lambda row: patterns[row], reverse=True)
+        self._calls.clear()  # of other windows: some models tell blocks more than a shape
         for first in range(0, len(order), _STACKED_PATTERNS):
             rows = tuple(order[first : first + _STACKED_PATTERNS])
             yield from self._breadth_first(patterns, rows, entrance, group, work)

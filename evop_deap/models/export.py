@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,7 @@ def export_checkpoint(
     card: str | None = None,
     stored_dtype: torch.dtype | None = None,
     trust_remote_code: bool = False,
+    before_replacing: Callable[[], object] | None = None,
 ) -> ExportReport:
     """Write `model` without the `dropped` blocks to `folder`, reload it and compare.
 
@@ -68,6 +69,7 @@ def export_checkpoint(
         stored_dtype: Number format of the checkpoint that `model` was loaded from. Where it is
             narrower than the model's, weights go back to it if that loses nothing.
         trust_remote_code: Whether reloading may run code that comes with the model.
+        before_replacing: Called when all is checked, just before the folder appears.
 
     Raises:
         ExportError: the reloaded checkpoint is not the bypassed model.
@@ -92,24 +94,25 @@ def export_checkpoint(
         if fault is not None:
             raise ExportError(f"the pruned checkpoint {fault}")
         size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
+        if before_replacing is not None:
+            before_replacing()
     return ExportReport(
         folder=folder, parameters=parameters, max_logit_difference=difference, bytes=size
     )
 
 
 def _narrow(pruned: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Store in `dtype` every parameter whose values it holds exactly.
+    """Store in `dtype` where it holds the values of every parameter exactly.
 
     A search may run in float32 on weights published in bfloat16, because that is faster on a
     processor; the checkpoint would double in size for nothing.
     """
-    for parameter in pruned.parameters():
-        if not parameter.is_floating_point() or parameter.itemsize <= dtype.itemsize:
-            continue
-        narrow = parameter.data.to(dtype)
-        if torch.equal(narrow.to(parameter.dtype), parameter.data):
+    wide = [p for p in pruned.parameters() if p.is_floating_point() and p.itemsize > dtype.itemsize]
+    # All or none: a checkpoint has one format, in which a plain reload reads all of it.
+    if all(torch.equal(p.data.to(dtype).to(p.dtype), p.data) for p in wide):
+        for parameter in wide:
             # The parameter is this model's own; only its values are shared with the live one.
-            parameter.data = narrow
+            parameter.data = parameter.data.to(dtype)
 
 
 def _check_tokens(model: PreTrainedModel) -> torch.Tensor:

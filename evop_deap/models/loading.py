@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.errors import InputError, UnsupportedModelError
 from evop_deap.models.hardware import choose_device, choose_dtype
+from evop_deap.models.probe import embedding_table
 from evop_deap.models.quiet import quiet_transformers
 
 _HUB_SECONDS = 10.0
@@ -80,7 +81,13 @@ def load_model(
         tokenizer = _load_tokenizer(where, trust_remote_code)
         placed: Any = model  # transformers wraps `to` without its signature
         placed.to(place)
-    hub_id = DEMO_HUB_ID if name == "demo" else None if Path(name).exists() else name
+    hub_id = DEMO_HUB_ID if name == "demo" else None if Path(name).expanduser().exists() else name
+    rows = embedding_table(model).shape[0]
+    if max(tokenizer.get_vocab().values(), default=0) >= rows:
+        raise InputError(
+            f"`model` {name} has embeddings for {rows} tokens, but its tokenizer knows "
+            f"{len(tokenizer)}: they do not belong together"
+        )
     return LoadedModel(model.eval(), tokenizer, name, hub_id, stored, _context(config))
 
 
@@ -139,6 +146,8 @@ def _explaining(name: str) -> Iterator[None]:
                 f"`model` {name} comes with code of its own, which only runs where "
                 "`trust_remote_code` allows it"
             ) from error
+        if "connect to" in reason:
+            reason = "it is no folder here, and the hub cannot be reached or does not give it"
         short = reason if len(reason) <= 300 else reason[:297] + "..."
         raise InputError(f"`model` {name} cannot be loaded: {short}") from error
 

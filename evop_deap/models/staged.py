@@ -166,7 +166,8 @@ def _exit(
     with torch.inference_mode():
         plain = nn.functional.linear(features, head.weight, bias).float()
         for transform in _transforms(model):
-            if nearly_equal(transform(plain.clone()), logits.float()):
+            # In the format of the logits, whose rounding is all that may stand between them.
+            if nearly_equal(transform(plain.clone()).to(logits.dtype), logits):
                 return Exit(modules, head.weight, bias, transform)
     raise UnsupportedModelError(
         f"{type(model).__name__} makes its logits from the head's output in a way not known here"
@@ -174,15 +175,18 @@ def _exit(
 
 
 def _transforms(model: PreTrainedModel) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
-    """What models of transformers do to their logits; the configuration has the numbers."""
+    """What models of transformers do to their logits; the configuration has the numbers.
+
+    What is configured comes first: on a few small logits, none of it looks like much.
+    """
     config = model.config.get_text_config(decoder=True)
-    yield lambda logits: logits
     for name, invert in (("logit_scale", False), ("logits_scaling", True)):  # Cohere; Granite
         if isinstance(value := getattr(config, name, None), int | float) and value:
             yield partial(torch.Tensor.mul_, other=1 / value if invert else value)
     cap = getattr(config, "final_logit_softcapping", None)  # Gemma-2
     if isinstance(cap, int | float) and cap:
         yield partial(_soft_capped, cap=cap)
+    yield lambda logits: logits
 
 
 def _soft_capped(logits: torch.Tensor, *, cap: float) -> torch.Tensor:

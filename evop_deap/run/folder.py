@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evop_deap.config import read_settings
 from evop_deap.errors import InputError, OutputError
-from evop_deap.files import remove_leftovers, reporting_write_errors, write_text
+from evop_deap.files import (
+    is_leftover,
+    remove_leftovers,
+    reporting_write_errors,
+    sha256_of_text,
+    write_text,
+)
+from evop_deap.userdirs import cache_folder
 
 
 @dataclass(frozen=True)
@@ -89,17 +99,51 @@ class RunFolder:
                 f"`output` {self.path} already holds {holds[0]}: "
                 "choose another folder, or add --resume or --overwrite"
             )
-        if overwrite and holds and not self.config.exists():
+        if holds and not self._is_run():
             raise InputError(
-                f"`output` {self.path} is not the folder of a run (it has no config.yaml), "
-                "so --overwrite leaves it alone: choose another folder"
+                f"`output` {self.path} is not the folder of a run (no config.yaml of one), "
+                f"so --{'resume' if resume else 'overwrite'} leaves it alone: choose another folder"
             )
         _check_writable(self.path)
+
+    def _is_run(self) -> bool:
+        """Whether there are a run's settings, or nothing but what was left of writing them."""
+        try:
+            return {"model", "sparsity"} <= read_settings(self.config).keys()
+        except InputError:
+            names = [path.name for path in self._own]
+            return all(is_leftover(path, names) for path in self.path.iterdir())
+
+    def remove_leftovers(self) -> None:
+        """Delete what a killed process left half-written here."""
+        remove_leftovers(self.path, [path.name for path in self._own])
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes from running a search into this folder at the same time.
+
+        Raises:
+            InputError: one does.
+        """
+        from filelock import FileLock, Timeout
+
+        name = sha256_of_text(str(self.path.resolve()))[:16]
+        lock = cache_folder() / "locks" / f"{name}.lock"
+        with reporting_write_errors(lock):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(lock, timeout=0):
+                yield
+        except Timeout as error:
+            raise InputError(
+                f"`output` {self.path} is being written by another search: wait for it, or "
+                "choose another folder"
+            ) from error
 
     def clear(self) -> None:
         """Remove an earlier run's files, its result first and its settings last."""
         with reporting_write_errors(self.path):
-            remove_leftovers(self.path)
+            self.remove_leftovers()
             for path in reversed(self._own):
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -116,12 +160,14 @@ class RunFolder:
         if not self.history.exists():
             return
         kept = []
-        for line in self.history.read_text(encoding="utf-8").splitlines():
+        with reporting_write_errors(self.history):
+            text = self.history.read_text(encoding="utf-8", errors="replace")
+        for line in text.splitlines():
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:
                 continue  # the line the process was killed in
-            if row["gen"] <= generation:
+            if isinstance(row, dict) and row.get("gen", math.inf) <= generation:
                 kept.append(line)
         write_text(self.history, "".join(f"{line}\n" for line in kept))
 

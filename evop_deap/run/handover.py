@@ -12,6 +12,7 @@ from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution import EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.run.folder import RunFolder
+from evop_deap.run.judge import Judge
 from evop_deap.run.result import SearchResult, TextLoss
 from evop_deap.run.subject import Subject
 from evop_deap.space import dropped_units, kept_units
@@ -28,8 +29,7 @@ def hand_over(
     folder: RunFolder,
     state: EvolutionState,
     *,
-    dense_loss: float,
-    dense_cost: float,
+    judge: Judge,
     seconds: float,
 ) -> SearchResult:
     """Measure the best pattern on held-out text, export it, and write the result last.
@@ -39,8 +39,7 @@ def hand_over(
         subject: what was searched.
         folder: where everything goes.
         state: the end of the search.
-        dense_loss: nats per token of the dense model on the calibration windows.
-        dense_cost: what finding that out cost, in dense-forward equivalents.
+        judge: the evaluator, and what it says of the dense model.
         seconds: time spent until now, over all processes.
 
     Raises:
@@ -53,9 +52,7 @@ def hand_over(
     began = time.monotonic()
     loaded, anatomy = subject.loaded, subject.anatomy
     dropped = dropped_units(state.best.pattern)
-    found = _measure(config, subject, state, dense_loss, state.cost + dense_cost)
-    # The result of an earlier, shorter run must not stand beside another model.
-    folder.result.unlink(missing_ok=True)
+    found = _measure(config, subject, state, judge)
     report = export_checkpoint(
         loaded.model,
         anatomy,
@@ -65,6 +62,8 @@ def hand_over(
         card=model_card(found, settings_as_yaml(config), base_model=loaded.hub_id),
         stored_dtype=loaded.stored_dtype,
         trust_remote_code=config.trust_remote_code,
+        # The result of an earlier, shorter run must not stand beside another model.
+        before_replacing=lambda: folder.result.unlink(missing_ok=True),
     )
     _write_patterns(folder, subject, state)
     result = dataclasses.replace(
@@ -77,7 +76,7 @@ def hand_over(
 
 
 def _measure(
-    config: SearchConfig, subject: Subject, state: EvolutionState, dense_loss: float, cost: float
+    config: SearchConfig, subject: Subject, state: EvolutionState, judge: Judge
 ) -> SearchResult:
     """Everything known of the pattern before it is exported."""
     from evop_deap.fitness.reference import ReferenceEvaluator
@@ -96,7 +95,7 @@ def _measure(
         dropped=tuple(space.units[i].name for i in dropped),
         n_blocks=len(anatomy.blocks),
         sparsity=len(dropped) / len(best),
-        calibration=_text_loss(subject.text.calibration, dense_loss, state.best.loss),
+        calibration=_text_loss(subject.text.calibration, judge.dense_loss, state.best.loss),
         heldout=_text_loss(subject.text.heldout, dense, pruned),
         parameters={
             "dense": parameters,
@@ -104,10 +103,11 @@ def _measure(
         },
         evaluations=len(state.losses),
         cache_hits=state.cache_hits,
-        cost=cost,
+        cost=state.cost + judge.dense_cost,
         generations=state.generation,
         stopped=state.stopped or "",
         seed=config.seed,
+        evaluator=judge.name,
         dtype=config.dtype,
         device=model.device.type,
         export_difference=0.0,

@@ -14,9 +14,7 @@ from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.run.checkpoint import Checkpoint
 from evop_deap.run.progress import Progress
 from evop_deap.run.subject import Subject
-from evop_deap.userdirs import cache_folder
-
-LOSSES_FILE = "losses.sqlite"
+from evop_deap.userdirs import LOSSES_FILE, cache_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +22,14 @@ class Judge:
     """The evaluator of a run, and what it says of the dense model.
 
     Attributes:
+        name: class of the evaluator that does the work.
         evaluator: remembers every loss of this run.
         release: gives what is new to other searches.
         dense_loss: nats per token of the dense model on the calibration windows.
         dense_cost: what finding that out cost.
     """
 
+    name: str
     evaluator: CachedEvaluator
     release: Callable[[], object]
     dense_loss: float
@@ -61,6 +61,7 @@ def open_judge(
         on_evaluated=progress.evaluated,
         on_fallback=progress.stage,
     )
+    name = type(plain).__name__
     with ExitStack() as stack:
         release: Callable[[], object] = _nothing
         if config.cache:
@@ -87,7 +88,7 @@ def open_judge(
                 f"`model` {config.model} has no finite loss in `dtype` {config.dtype} on "
                 f"`corpus` {config.corpus}: try float32, or another text"
             )
-        yield Judge(evaluator, release, loss, stored.dense_cost if stored else dense.cost)
+        yield Judge(name, evaluator, release, loss, stored.dense_cost if stored else dense.cost)
 
 
 def _nothing() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution import Callback, EvolutionSettings, EvolutionState, evolve
-from evop_deap.files import remove_leftovers, write_json, write_text
+from evop_deap.files import write_json, write_text
 from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.handover import hand_over
@@ -60,29 +60,41 @@ def run_search(
     folder = RunFolder(Path(output))
     folder.check_usable(resume=resume, overwrite=overwrite)
     try:
-        subject = prepare(config, progress)
-        config = config.replace(dtype=str(subject.loaded.model.dtype).removeprefix("torch."))
-        stored = None
-        if resume and folder.checkpoint.exists():
-            stored = load_checkpoint(folder.checkpoint, identity(config, subject))
-        with open_judge(config, subject, stored, progress) as judge:
-            if overwrite:
-                folder.clear()
-            _write_beginning(folder, config, subject, stored)
-            before_search = time.monotonic() - began
-            state = _search(config, subject, folder, judge, stored, progress)
-        progress.stage("exporting the pruned model and checking it")
-        return hand_over(
-            config,
-            subject,
-            folder,
-            state,
-            dense_loss=judge.dense_loss,
-            dense_cost=judge.dense_cost,
-            seconds=before_search + state.seconds,
-        )
+        with folder.exclusive():
+            return _run(config, folder, resume, overwrite, progress, began)
     finally:
         progress.close()
+
+
+def _run(
+    config: SearchConfig,
+    folder: RunFolder,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+    began: float,
+) -> SearchResult:
+    """The run itself, in a folder that is this process's alone."""
+    subject = prepare(config, progress)
+    config = config.replace(dtype=str(subject.loaded.model.dtype).removeprefix("torch."))
+    stored = None
+    if resume and folder.checkpoint.exists():
+        stored = load_checkpoint(folder.checkpoint, identity(config, subject))
+    with open_judge(config, subject, stored, progress) as judge:
+        if overwrite:
+            folder.clear()
+        _write_beginning(folder, config, subject, stored)
+        before_search = time.monotonic() - began
+        state = _search(config, subject, folder, judge, stored, progress)
+    progress.stage("exporting the pruned model and checking it")
+    return hand_over(
+        config,
+        subject,
+        folder,
+        state,
+        judge=judge,
+        seconds=before_search + state.seconds,
+    )
 
 
 def _write_beginning(
@@ -91,7 +103,7 @@ def _write_beginning(
     """Put down what will be done, and clear away what a killed process left half-written."""
     write_text(folder.config, settings_as_yaml(config))
     write_json(folder.calibration, subject.text.manifest)
-    remove_leftovers(folder.path)
+    folder.remove_leftovers()
     folder.cut_history(stored.state.generation if stored else -1)
 
 

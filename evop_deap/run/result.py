@@ -54,6 +54,7 @@ class SearchResult:
         generations: after the first population.
         stopped: why the search ended.
         seed: of everything random.
+        evaluator: class that judged the patterns.
         dtype: number format computed in.
         device: kind of device computed on.
         export_difference: largest difference between the logits of the reloaded checkpoint
@@ -78,6 +79,7 @@ class SearchResult:
     generations: int
     stopped: str
     seed: int
+    evaluator: str
     dtype: str
     device: str
     export_difference: float

@@ -49,9 +49,10 @@ def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, 
     stored = read_settings(path)
     # "auto" asks for no particular value: the one that the run settled on will do.
     asked = {name: value for name, value in given.items() if value != "auto"}
+    free = STOPPING_SETTINGS | _PLACES
     for name, value in asked.items():
-        wanted = list(value) if isinstance(value, tuple) else value
-        if name not in STOPPING_SETTINGS and name in stored and stored[name] != wanted:
+        wanted = [str(item) for item in value] if isinstance(value, list | tuple) else value
+        if name not in free and name in stored and stored[name] != wanted:
             raise CheckpointError(
                 f"`resume`: the run in {output} has {name} {stored[name]}, but got {wanted}: "
                 "leave it out, or start again with --overwrite"
