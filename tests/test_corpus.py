@@ -414,3 +414,10 @@ def test_splitting_loses_nothing_but_white_space(text: str) -> None:
     documents = split_text(text)
     assert "".join("".join(documents).split()) == "".join(text.split())
     assert all(document.strip() for document in documents)
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "null", "nan"])
+def test_words_that_pandas_takes_for_nothing_are_texts(tmp_path: Path, word: str) -> None:
+    (tmp_path / "words.csv").write_text(f"text\nhello\n{word}\n")
+    corpus = load_corpus(str(tmp_path / "words.csv"))
+    assert [document.text for document in corpus.documents] == ["hello", word]

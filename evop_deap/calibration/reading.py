@@ -19,8 +19,8 @@ TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst", ".raw", ".tokens")
 _TABLES: dict[str, tuple[str, dict[str, Any]]] = {
     ".jsonl": ("json", {}),
     ".json": ("json", {}),
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
+    ".csv": ("csv", {"keep_default_na": False}),  # "None" and "NA" are words, too
+    ".tsv": ("csv", {"sep": "\t", "keep_default_na": False}),
     ".parquet": ("parquet", {}),
 }
 READABLE_SUFFIXES = (*TEXT_SUFFIXES, *_TABLES)

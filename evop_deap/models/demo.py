@@ -13,7 +13,12 @@ import zipfile
 from pathlib import Path
 
 from evop_deap.errors import InputError
-from evop_deap.files import new_folder, reporting_write_errors, sha256_of_file
+from evop_deap.files import (
+    new_folder,
+    remove_leftovers,
+    reporting_write_errors,
+    sha256_of_file,
+)
 from evop_deap.models.quiet import quiet_transformers
 from evop_deap.userdirs import cache_folder
 
@@ -38,6 +43,7 @@ def demo_checkpoint() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             if not (folder / "config.json").is_file():
+                remove_leftovers(folder.parent, [folder.name])
                 with tempfile.TemporaryDirectory() as scratch:
                     _convert(_fetch(Path(scratch)), folder)
     return folder
