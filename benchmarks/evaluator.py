@@ -42,6 +42,7 @@ from evop_deap.run.progress import Progress
 from evop_deap.run.subject import Subject, prepare
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
+POPULATIONS = ["offspring", "random", "pairs"]
 FEW = 3  # patterns of a population that (a) and (b) are timed on, a round
 
 
@@ -101,8 +102,8 @@ def _product_seconds(rows: int, out: int, inner: int, dtype: torch.dtype) -> flo
     )
 
 
-def measure(subject: Subject, rounds: int) -> dict[str, Any]:
-    """Everything, as the JSON file holds it."""
+def measure(subject: Subject, names: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Everything, as the JSON file holds it, for the populations of these names."""
     model, anatomy, tokens = subject.loaded.model, subject.anatomy, subject.text.calibration.tokens
     groups = populations(subject.space, random.Random(0))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -112,7 +113,8 @@ def measure(subject: Subject, rounds: int) -> dict[str, Any]:
     one_by_one = ReferenceEvaluator(model, anatomy, tokens)
     cached = CachedEvaluator(together)
     report: dict[str, Any] = {"extra_memory_mib": extra, "populations": {}}
-    for name, patterns in groups.items():
+    for name in names:
+        patterns = groups[name]
         times: dict[str, list[float]] = {"a": [], "b": [], "c": []}
         for turn in range(rounds):
             few = patterns[turn * FEW : (turn + 1) * FEW]
@@ -134,7 +136,8 @@ def measure(subject: Subject, rounds: int) -> dict[str, Any]:
             "roofline_share": roofline_seconds(subject, patterns) / len(patterns) / medians["c"],
         }
         report[f"{name}_ratio"] = medians["a"] / medians["c"]
-    report["roofline_share"] = report["populations"]["offspring"]["roofline_share"]
+    if "offspring" in names:
+        report["roofline_share"] = report["populations"]["offspring"]["roofline_share"]
     cached.evaluate(groups["offspring"])
     lookups = [seconds_of(lambda: cached.evaluate(groups["offspring"])) for _ in range(50)]
     report["lookup_us"] = statistics.median(lookups) / 64 * 1e6
@@ -168,6 +171,9 @@ def main() -> None:
     parser.add_argument("--corpus", default="demo")
     parser.add_argument("--sparsity", type=float, default=0.2)
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument(
+        "--populations", nargs="+", choices=POPULATIONS, default=POPULATIONS, help="which to judge"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -175,7 +181,7 @@ def main() -> None:
         model=given.model, corpus=given.corpus, sparsity=given.sparsity, dtype=given.dtype
     )
     subject = prepare(config, Progress())
-    report = measure(subject, given.rounds)
+    report = measure(subject, given.populations, given.rounds)
     print(table(report))
     print(
         f"\n{report['extra_memory_mib']:.0f} MiB above the model, "
