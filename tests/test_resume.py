@@ -51,7 +51,13 @@ def start(settings: list[str], output: Path, *flags: str) -> subprocess.Popen[st
     command = [sys.executable, "-m", "evop_deap.search", *settings, "--output", str(output), *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        # A shell has the jobs in its background ignore SIGINT, and their children with them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
