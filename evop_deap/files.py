@@ -36,12 +36,21 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: the file cannot be written; an older file at `path` is untouched.
     """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, atomically as `write_text` does.
+
+    Raises:
+        OutputError: the file cannot be written; an older file at `path` is untouched.
+    """
     with reporting_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary_name(path)
         try:
-            with temporary.open("x", encoding="utf-8") as file:
-                file.write(text)
+            with temporary.open("xb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
