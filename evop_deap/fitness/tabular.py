@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evop_deap.errors import InputError
 from evop_deap.fitness.evaluation import Evaluation
+from evop_deap.fitness.landscape import Landscape, load_landscape
+from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.space import Pattern
 
 
 class TabularEvaluator:
     """Losses known beforehand, with the face of any other evaluator.
 
+    A table of plain losses is one window of one token, and a look-up in it counts as one dense
+    forward pass. A landscape has windows, and costs there what the population evaluator would
+    spend on the same patterns.
+
     Args:
-        losses: nats per token of each pattern.
+        losses: nats per token of each pattern, or a landscape.
         missing: loss of a pattern that the table lacks; None refuses such patterns.
 
     Example:
@@ -26,24 +34,49 @@ class TabularEvaluator:
         InputError: from `evaluate`, for a pattern that the table lacks.
     """
 
-    def __init__(self, losses: Mapping[Pattern, float], *, missing: float | None = None) -> None:
-        self._losses = losses
+    def __init__(
+        self, losses: Mapping[Pattern, float] | Landscape, *, missing: float | None = None
+    ) -> None:
         self._missing = missing
+        self._costs: Callable[[Sequence[Pattern]], NDArray[np.float64]]
+        if isinstance(losses, Landscape):
+            work = [unit.work for unit in losses.units]
+            head_work = losses.head_work
+            self._rows: Mapping[Pattern, int] = losses.rows
+            self._sums, self._tokens = losses.sums, losses.tokens
+            self._costs = lambda patterns: walk_costs(patterns, work, head_work)
+        else:
+            self._rows = {pattern: row for row, pattern in enumerate(losses)}
+            self._sums = np.array([[loss] for loss in losses.values()]).reshape(len(losses), 1)
+            self._tokens = np.ones(1, dtype=np.int64)
+            self._costs = lambda patterns: np.ones(len(patterns))
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> TabularEvaluator:
+        """The landscape at `path`.
+
+        Raises:
+            InputError: there is none.
+        """
+        return cls(load_landscape(Path(path)))
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Look each pattern up; a table is one window, and a look-up one dense forward pass."""
-        count = 1 if windows is None else len(windows)
-        losses = np.array([self._loss(tuple(pattern)) for pattern in patterns], dtype=np.float64)
+        """Look each pattern up, on all windows or on some by index."""
+        keys = [tuple(pattern) for pattern in patterns]
+        asked = list(range(len(self._tokens)) if windows is None else windows)
+        sums = np.array([self._row(key) for key in keys]).reshape(len(keys), len(self._tokens))
         return Evaluation(
-            sums=np.repeat(losses[:, None], count, axis=1),
-            tokens=np.ones(count, dtype=np.int64),
-            costs=np.ones(len(patterns)),
+            sums=sums[:, asked],
+            tokens=self._tokens[asked],
+            costs=self._costs(keys) * len(asked) / len(self._tokens),
         )
 
-    def _loss(self, pattern: Pattern) -> float:
-        loss = self._losses.get(pattern, self._missing)
-        if loss is None:
+    def _row(self, pattern: Pattern) -> NDArray[np.float64]:
+        row = self._rows.get(pattern)
+        if row is not None:
+            return np.asarray(self._sums[row])
+        if self._missing is None:
             raise InputError(f"the table has no loss for the pattern {pattern}")
-        return loss
+        return self._missing * self._tokens.astype(np.float64)

@@ -1,0 +1,118 @@
+"""The loss of every pattern that drops so many units: ground truth for judging searches.
+
+    python -m benchmarks.landscape --drop 1 2 3 --corpus mixed.jsonl --output demo.blocks.npz
+
+Losses are kept in the user's cache as they are found, so an interrupted run goes on. The file's
+format is described in `evop_deap.fitness.landscape`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.record import circumstances
+from evop_deap.config import SearchConfig
+from evop_deap.fitness.landscape import Landscape, save_landscape
+from evop_deap.fitness.population import PopulationEvaluator
+from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
+from evop_deap.fitness.store import LossStore
+from evop_deap.run.progress import TerminalProgress
+from evop_deap.run.subject import Subject, prepare
+from evop_deap.space import Pattern, SearchSpace
+from evop_deap.userdirs import LOSSES_FILE, cache_folder
+
+CHUNK = 64  # patterns judged, and then stored, at a time
+
+
+def all_patterns(space: SearchSpace, drops: Sequence[int]) -> list[Pattern]:
+    """The dense pattern and every one that drops as many units, neighbours in walk order."""
+    chosen = (
+        space.pattern(dropped)
+        for count in (0, *drops)
+        for dropped in itertools.combinations(space.droppable, count)
+    )
+    return sorted(chosen, reverse=True)
+
+
+def judged(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator[np.ndarray]:
+    """(patterns, windows) sums, a chunk at a time, each stored before the next."""
+    tokens = subject.text.calibration.tokens
+    with LossStore(cache_folder() / LOSSES_FILE) as store:
+        held_back = HeldBackStore(store)
+        evaluator = sharing_evaluator(
+            PopulationEvaluator(subject.loaded.model, subject.anatomy, tokens),
+            held_back,
+            model=subject.loaded.model,
+            name=name,
+            fingerprint=subject.fingerprint,
+            tokens=tokens,
+        )
+        for first in tqdm(range(0, len(patterns), CHUNK), file=sys.stderr, mininterval=20):
+            yield evaluator.evaluate(patterns[first : first + CHUNK]).sums
+            held_back.release()
+
+
+def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
+    """Judge every pattern that drops one of `drops` units."""
+    subject = prepare(config, TerminalProgress())
+    patterns = all_patterns(subject.space, drops)
+    sums = np.concatenate(list(judged(subject, patterns, config.model)))
+    windows = subject.text.calibration
+    count, length = windows.tokens.shape
+    return Landscape(
+        units=subject.space.units,
+        patterns=np.array(patterns, dtype=np.uint8),
+        sums=sums,
+        tokens=np.full(count, length - 1, dtype=np.int64),
+        head_work=subject.anatomy.head_work,
+        about={
+            "model": config.model,
+            "model_fingerprint": subject.fingerprint,
+            "corpus": subject.corpus,
+            "windows": windows.fingerprint,
+            "window": length,
+            "dtype": str(subject.loaded.model.dtype).removeprefix("torch."),
+            "seed": config.seed,
+            "drops": list(drops),
+            **circumstances(),
+        },
+    )
+
+
+def main() -> None:
+    """Parse, judge and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--corpus", default="demo")
+    parser.add_argument("--drop", type=int, nargs="+", required=True, help="units dropped")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--window", type=int, default=256)
+    parser.add_argument("--tokens", type=int, default=2048)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, required=True)
+    given = parser.parse_args()
+    config = SearchConfig(
+        model=given.model,
+        corpus=given.corpus,
+        sparsity=0.2,
+        dtype=given.dtype,
+        window=given.window,
+        tokens=given.tokens,
+        heldout_tokens=given.window,
+        seed=given.seed,
+    )
+    landscape = landscape_of(config, given.drop)
+    save_landscape(given.output, landscape)
+    size = given.output.stat().st_size
+    print(f"{len(landscape.patterns)} patterns, {size / 1000:.0f} kB, {landscape.fingerprint[:12]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Landscape files: the loss of every pattern of a space, the ground truth for judging a search.
+
+A landscape is a NumPy archive (`.npz`, compressed) of these arrays:
+
+    patterns   (patterns, units) uint8, 1 = keep, in any order, all different
+    sums       (patterns, windows) float64, negative log-likelihood over a window's tokens, nats
+    tokens     (windows,) int64, predicted tokens of a window
+    work       (units,) int64, multiply-adds that a unit spends on one token
+    parameters (units,) int64, elements of a unit's weights
+    head_work  () int64, multiply-adds that what follows the units spends on one token
+    about      () str, a JSON object: "format" (1), "units" (their names), and whatever tells
+               where the numbers are from; ours name model, corpus, windows, dtype and versions
+
+The pattern that keeps everything may be among them; costs and excess losses refer to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.errors import InputError
+from evop_deap.files import write_bytes
+from evop_deap.space import Pattern, SearchSpace, Unit
+
+FORMAT = 1
+_ARRAYS = {
+    "patterns": np.uint8,
+    "sums": np.float64,
+    "tokens": np.int64,
+    "work": np.int64,
+    "parameters": np.int64,
+    "head_work": np.int64,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Landscape:
+    """Known losses of many patterns, window by window.
+
+    Attributes:
+        units: what the genes switch.
+        patterns: (patterns, units) uint8, 1 = keep.
+        sums: (patterns, windows) negative log-likelihood in nats.
+        tokens: (windows,) predicted tokens of each window.
+        head_work: multiply-adds a token of what follows the units.
+        about: plain JSON that tells where the numbers are from.
+
+    Example:
+        >>> units = (Unit("0", 10, 10), Unit("1", 10, 10))
+        >>> landscape = Landscape(
+        ...     units, np.array([[1, 0], [0, 1]], np.uint8), np.array([[30.0], [20.0]]),
+        ...     np.array([10]), head_work=5, about={})
+        >>> landscape.losses, landscape.spaces()[0].n_drop
+        (array([3., 2.]), 1)
+
+    Raises:
+        InputError: the arrays do not fit together, or a pattern stands there twice.
+    """
+
+    units: tuple[Unit, ...]
+    patterns: NDArray[np.uint8]
+    sums: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    head_work: int
+    about: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        count, windows = len(self.patterns), len(self.tokens)
+        if self.patterns.shape != (count, len(self.units)) or self.sums.shape != (count, windows):
+            raise InputError(
+                f"`patterns` {self.patterns.shape}, `sums` {self.sums.shape} and `tokens` "
+                f"{self.tokens.shape} of a landscape of {len(self.units)} units do not fit together"
+            )
+        if not count or not windows or int(self.tokens.min()) < 1 or self.patterns.max() > 1:
+            raise InputError("a landscape must hold patterns of 0 and 1, and windows with tokens")
+        if len(np.unique(self.patterns, axis=0)) < count:
+            raise InputError("`patterns` of a landscape must all be different")
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """(patterns,) mean nats per predicted token."""
+        mean: NDArray[np.float64] = self.sums.sum(axis=1) / self.tokens.sum()
+        return mean
+
+    @cached_property
+    def rows(self) -> dict[Pattern, int]:
+        """Where each pattern stands."""
+        return {tuple(pattern): row for row, pattern in enumerate(self.patterns.tolist())}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the numbers, the same for the same landscape on every machine."""
+        digest = hashlib.sha256(json.dumps([unit.name for unit in self.units]).encode())
+        for name, array in _as_arrays(self).items():
+            digest.update(f"{name}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).data)
+        return digest.hexdigest()
+
+    def spaces(self) -> tuple[SearchSpace, ...]:
+        """The spaces that are known whole, the one with the fewest units dropped first."""
+        dropped = len(self.units) - self.patterns.sum(axis=1, dtype=np.int64)
+        candidates = (
+            SearchSpace(self.units, int(n)) for n in np.unique(dropped) if 0 < n < len(self.units)
+        )
+        return tuple(s for s in candidates if int((dropped == s.n_drop).sum()) == s.size)
+
+
+def save_landscape(path: Path, landscape: Landscape) -> None:
+    """Write `landscape` at `path`, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    about = {
+        **landscape.about,
+        "format": FORMAT,
+        "units": [unit.name for unit in landscape.units],
+        "fingerprint": landscape.fingerprint,
+    }
+    buffer = io.BytesIO()
+    text = np.array(json.dumps(about, ensure_ascii=False, sort_keys=True))
+    arrays: dict[str, Any] = {**_as_arrays(landscape), "about": text}
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_landscape(path: Path) -> Landscape:
+    """Read the landscape at `path`; nothing in it can run.
+
+    Raises:
+        InputError: the file cannot be read, is no landscape, or was changed.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            about = json.loads(str(archive["about"]))
+            arrays = {name: archive[name].astype(kind) for name, kind in _ARRAYS.items()}
+        if about.pop("format") != FORMAT:
+            raise InputError(f"`landscape` {path} has another format than {FORMAT}")
+        names, stated = about.pop("units"), about.pop("fingerprint", None)
+        numbers = zip(names, arrays["parameters"].tolist(), arrays["work"].tolist(), strict=True)
+        landscape = Landscape(
+            units=tuple(Unit(str(name), parameters, work) for name, parameters, work in numbers),
+            patterns=arrays["patterns"],
+            sums=arrays["sums"],
+            tokens=arrays["tokens"],
+            head_work=int(arrays["head_work"]),
+            about=about,
+        )
+    except OSError as error:
+        reason = error.strerror or " ".join(str(error).split())
+        raise InputError(f"`landscape` {path} cannot be read: {reason}") from error
+    except (ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"`landscape` {path} is not a landscape file: {reason}") from error
+    if stated is not None and stated != landscape.fingerprint:
+        raise InputError(f"`landscape` {path} was changed: its fingerprint is another")
+    return landscape
+
+
+def _as_arrays(landscape: Landscape) -> dict[str, NDArray[Any]]:
+    columns: dict[str, Any] = {
+        "patterns": landscape.patterns,
+        "sums": landscape.sums,
+        "tokens": landscape.tokens,
+        "work": [unit.work for unit in landscape.units],
+        "parameters": [unit.parameters for unit in landscape.units],
+        "head_work": landscape.head_work,
+    }
+    return {name: np.asarray(columns[name], dtype=kind) for name, kind in _ARRAYS.items()}
