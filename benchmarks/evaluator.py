@@ -30,11 +30,11 @@ import torch
 from benchmarks.record import circumstances, markdown_table
 from evop_deap.config import SearchConfig
 from evop_deap.files import write_json
-from evop_deap.fitness.blocked_loss import tile_for
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.evaluation import Evaluator
 from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.fitness.reference import ReferenceEvaluator
+from evop_deap.fitness.tiles import tile_for
 from evop_deap.models.staged import find_exit
 from evop_deap.models.surgery import bypassed
 from evop_deap.operators import init_uniform, mutate_swap

@@ -1,4 +1,4 @@
-"""An in-memory cache around an evaluator: no pattern is ever paid for twice."""
+"""An in-memory cache around an evaluator: no window of a pattern is ever paid for twice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.fitness.evaluation import Evaluation, Evaluator
+from evop_deap.fitness.filling import evaluate_unknown
 from evop_deap.space import Pattern
 
 
@@ -32,35 +33,39 @@ class CachedEvaluator:
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Judge each pattern; those seen before, or twice in `patterns`, cost nothing.
-
-        Only judgements on all windows are remembered; those on some are passed on.
-        """
-        if windows is not None:
-            return self._evaluator.evaluate(patterns, windows)
-        keys = [tuple(pattern) for pattern in patterns]
-        new = [key for key in dict.fromkeys(keys) if key not in self._rows]
-        costs = dict.fromkeys(keys, 0.0)
-        hits = len(keys) - len(new)
-        if new or self._tokens is None:
-            fresh = self._evaluator.evaluate(new)
-            self._tokens = fresh.tokens
-            self._rows.update(zip(new, fresh.sums, strict=True))
-            costs.update(zip(new, fresh.costs.tolist(), strict=True))
-            hits += fresh.hits
-        return Evaluation(
-            sums=np.array([self._rows[key] for key in keys]).reshape(len(keys), len(self._tokens)),
-            tokens=self._tokens,
-            # A pattern that stands in the population twice is paid for where it stands first.
-            costs=np.array([costs.pop(key, 0.0) for key in keys]),
-            hits=hits,
+        """Judge each pattern on all windows, or on some; what was seen before costs nothing."""
+        return evaluate_unknown(
+            self._evaluator, patterns, windows, self.tokens, recall=self._recall, keep=self._keep
         )
 
     @property
+    def tokens(self) -> NDArray[np.int64]:
+        """(windows,) predicted tokens of each of the evaluator's windows."""
+        if self._tokens is None:
+            self._tokens = self._evaluator.evaluate([]).tokens
+        return self._tokens
+
+    @property
     def rows(self) -> Mapping[Pattern, NDArray[np.float64]]:
-        """The (windows,) sums of every pattern seen so far, in the order of evaluation."""
+        """The (windows,) sums of every pattern seen so far, in the order of evaluation.
+
+        NaN stands where a pattern has not been judged.
+        """
         return self._rows
 
     def restore(self, rows: Mapping[Pattern, NDArray[np.float64]]) -> None:
         """Take over what an earlier process has paid for."""
-        self._rows.update(rows)
+        self._rows.update({pattern: row.copy() for pattern, row in rows.items()})
+
+    def _recall(self, patterns: Sequence[Pattern], windows: Sequence[int]) -> NDArray[np.float64]:
+        nothing = np.full(len(self.tokens), np.nan)
+        known = [self._rows.get(pattern, nothing) for pattern in patterns]
+        return np.array(known).reshape(len(known), len(self.tokens))[:, windows]
+
+    def _keep(
+        self, patterns: Sequence[Pattern], windows: Sequence[int], sums: NDArray[np.float64]
+    ) -> None:
+        for pattern, found in zip(patterns, sums, strict=True):
+            row = self._rows.setdefault(pattern, np.full(len(self.tokens), np.nan))
+            # NaN says that nothing is known; a sum that came out as no number is known, and lost.
+            row[windows] = np.where(np.isnan(found), np.inf, found)

@@ -12,23 +12,47 @@ from numpy.typing import NDArray
 from evop_deap.space import Pattern
 
 
+@dataclass(frozen=True)
+class Work:
+    """What was really executed, in counts that are the same on every machine.
+
+    Attributes:
+        block_tokens: tokens that went through a block, over all blocks run.
+        head_tokens: tokens that went through the head.
+        bytes_held: the most that hidden states took up, those kept for later included.
+    """
+
+    block_tokens: int = 0
+    head_tokens: int = 0
+    bytes_held: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        """One after the other: counts add up, of the bytes the most counts."""
+        return Work(
+            self.block_tokens + other.block_tokens,
+            self.head_tokens + other.head_tokens,
+            max(self.bytes_held, other.bytes_held),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """The losses of a population, window by window, and what they cost.
 
     Attributes:
-        sums: (patterns, windows) negative log-likelihood summed over the predicted tokens of
-            a window, in nats.
+        sums: (patterns, windows) fitness summed over the predicted tokens of a window, in nats.
         tokens: (windows,) predicted tokens of a window.
         costs: (patterns,) work spent on each, in dense-forward equivalents: 1 is one forward
             pass of the unpruned model over all windows, head included.
         hits: patterns that a cache answered whole.
+        work: the same work as `costs`, by what it was.
     """
 
     sums: NDArray[np.float64]
     tokens: NDArray[np.int64]
     costs: NDArray[np.float64]
     hits: int = 0
+    work: Work = Work()
 
     @property
     def losses(self) -> NDArray[np.float64]:

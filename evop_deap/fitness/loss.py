@@ -19,4 +19,20 @@ def window_sums(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     predictions = logits[:, :-1].float().flatten(0, 1)  # (windows * (length - 1), vocabulary)
     targets = tokens[:, 1:].flatten()
     losses = torch.nn.functional.cross_entropy(predictions, targets, reduction="none")
-    return losses.view(tokens.shape[0], -1).double().sum(dim=1)
+    # On the host, since not every device knows float64.
+    return losses.view(tokens.shape[0], -1).cpu().double().sum(dim=1)
+
+
+def divergence_sums(logits: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
+    """KL divergence of each window's predictions from the dense model's, summed, in nats.
+
+    Args:
+        logits: (windows, length, vocabulary) of the model to judge.
+        dense: likewise, of the dense model.
+
+    Returns:
+        (windows,) float64 sums over the `length - 1` tokens that predict another.
+    """
+    log_q = logits[:, :-1].float().log_softmax(-1)
+    log_p = dense[:, :-1].float().log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1).cpu().double().sum(1)

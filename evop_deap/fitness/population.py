@@ -7,15 +7,18 @@ distinct (kept prefix, block) is run once for all of them, and logits never exis
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from evop_deap.fitness.blocked_loss import Tile, blocked_window_sums, tile_for
-from evop_deap.fitness.evaluation import Evaluation
-from evop_deap.models.staged import BlockCall, Entrance, enter, find_exit
+from evop_deap.errors import InputError
+from evop_deap.fitness.criterion import FITNESSES, Criterion, CrossEntropy, Divergence
+from evop_deap.fitness.evaluation import Evaluation, Work
+from evop_deap.fitness.kept_states import KeptStates
+from evop_deap.fitness.tiles import Tile, tile_for
+from evop_deap.fitness.walk import Tally, Walk
+from evop_deap.models.staged import BlockCall, enter, find_exit
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -31,25 +34,22 @@ _STACKED_PATTERNS = 64  # that walk down together on an accelerator
 _SHAPES_KEPT = 16  # numbers of stacked rows whose block calls are remembered
 
 
-@dataclass(frozen=True, eq=False)
-class _Branch:
-    """Patterns that keep the same blocks before `depth`, and the hidden state they share."""
-
-    rows: tuple[int, ...]
-    hidden: torch.Tensor  # (windows, length, width)
-
-
 class PopulationEvaluator:
     """Judges block patterns by running each distinct step of theirs once.
 
     On an accelerator the branches of a depth are stacked into as few calls as memory allows;
     elsewhere one branch is followed to its end before the next, which needs least memory.
+    States at which patterns part ways are kept for the next call, as far as there is room.
 
     Args:
         model: the dense model, in evaluation mode; left as it was after every call.
         anatomy: its blocks, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
-        memory_budget: bytes of hidden states to hold at the most, beside the model.
+        fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
+        memory_budget: bytes of hidden states to hold at the most, beside the model; half of
+            them for the walk, half for states that are kept.
+        windows_at_once: windows that are computed together at the most; by default as many as
+            fill matrix products. Where it is given, every multiple of it begins a new group.
         stacked: whether branches are stacked; by default on accelerators.
         tile: of the loss; by default by device.
         on_evaluated: called after each pattern.
@@ -68,6 +68,7 @@ class PopulationEvaluator:
 
     Raises:
         UnsupportedModelError: what stands between the blocks and the logits is not understood.
+        InputError: no such fitness.
     """
 
     def __init__(
@@ -76,28 +77,36 @@ class PopulationEvaluator:
         anatomy: Anatomy,
         tokens: NDArray[np.int64],
         *,
+        fitness: str = "ce",
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        windows_at_once: int | None = None,
         stacked: bool | None = None,
         tile: Tile | None = None,
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
+        if fitness not in FITNESSES:
+            raise InputError(f"`fitness` must be {' or '.join(FITNESSES)}, but got '{fitness}'")
         self._model = model
         self._anatomy = anatomy
         self._exit = find_exit(model, anatomy)
-        self._tile = tile or tile_for(model.device)
         self._stacked = model.device.type != "cpu" if stacked is None else stacked
         self._on_evaluated = on_evaluated
-        self._work = [block.work for block in anatomy.blocks]
+        self._dense_work = sum(block.work for block in anatomy.blocks) + anatomy.head_work
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
         self._calls: dict[int, tuple[BlockCall, ...]] = {}
         with torch.inference_mode():
             one = enter(model, anatomy, self._tokens[:1]).hidden
-        states = memory_budget // (one.numel() * one.element_size())  # of one window
+        self._state_bytes = one.numel() * one.element_size()  # of one window
+        count, length = self._tokens.shape
+        states = memory_budget // self._state_bytes
         # Depth first, a state waits at each depth at the most; stacked, one for each pattern.
-        waiting = _STACKED_PATTERNS if self._stacked else len(anatomy.blocks) + 1
-        fitting = max(1, states // (2 * waiting))
-        self._group = min(fitting, max(1, _TOKENS_AT_ONCE // self._tokens.shape[1]))
+        waiting = _STACKED_PATTERNS if self._stacked else len(anatomy.blocks) + Divergence.at_once
+        wanted = windows_at_once or max(1, _TOKENS_AT_ONCE // length)
+        self._group = _largest_part(wanted, max(1, states // (2 * waiting)))
         self._stack = max(1, states // (2 * self._group))
+        groups = -(-count // self._group)
+        self.kept = KeptStates(states // 2 // (self._group * groups))
+        self._criterion = self._criterion_of(fitness, tile or tile_for(model.device))
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
@@ -106,24 +115,24 @@ class PopulationEvaluator:
         count, length = self._tokens.shape
         asked = list(range(count) if windows is None else windows)
         sums = np.empty((len(patterns), count))
-        work = np.zeros(len(patterns))
+        tally = Tally(np.zeros(len(patterns)))
         # Windows are always computed with those they stand beside, so that a sum has the same
         # bits whatever was asked for with it.
-        groups = sorted({window // self._group for window in asked})
+        groups = sorted({window // self._group for window in asked}) if patterns else []
         with torch.inference_mode():
-            for number in groups:
-                first = number * self._group
-                group = self._tokens[first : first + self._group]
-                for row, hidden in self._walk(patterns, group, work):
-                    features = self._exit.features(hidden)
-                    found = blocked_window_sums(features, group, self._exit, self._tile)
-                    sums[row, first : first + len(group)] = found.cpu().numpy()
-                    work[row] += self._anatomy.head_work * len(group)
-                    if number == groups[-1] and self._on_evaluated is not None:
-                        self._on_evaluated()
-        dense = count * (sum(self._work) + self._anatomy.head_work)
-        tokens = np.full(len(asked), length - 1, dtype=np.int64)
-        return Evaluation(sums[:, asked], tokens, work / dense)
+            for group in groups:
+                told = self._on_evaluated if group == groups[-1] else None
+                sums[:, self._windows(group)] = self._judge(patterns, group, tally, told)
+        return Evaluation(
+            sums[:, asked],
+            np.full(len(asked), length - 1, dtype=np.int64),
+            tally.spent / (count * self._dense_work),
+            work=Work(
+                block_tokens=tally.block_rows * length,
+                head_tokens=tally.head_rows * length,
+                bytes_held=self._state_bytes * self._group * (tally.states + len(self.kept)),
+            ),
+        )
 
     @property
     def batches(self) -> tuple[int, ...] | None:
@@ -133,99 +142,117 @@ class PopulationEvaluator:
             return None
         return tuple(min(self._group, count - w // self._group * self._group) for w in range(count))
 
+    @property
+    def preparation_cost(self) -> float:
+        """Dense-forward equivalents spent before the first pattern."""
+        return 1.0 if isinstance(self._criterion, Divergence) else 0.0
+
+    def _windows(self, group: int) -> slice:
+        first = group * self._group
+        return slice(first, min(first + self._group, len(self._tokens)))
+
+    def _judge(
+        self,
+        patterns: Sequence[Pattern],
+        group: int,
+        tally: Tally,
+        told: Callable[[], object] | None,
+    ) -> NDArray[np.float64]:
+        """(patterns, windows of the group) sums."""
+        windows = self._windows(group)
+        order: list[int] = []
+        losses: list[torch.Tensor] = []  # of a pattern (windows, length - 1), on the device
+        waiting: list[tuple[int, torch.Tensor]] = []
+
+        def judge_waiting() -> None:
+            rows = [row for row, _ in waiting]
+            features = [self._exit.features(hidden) for _, hidden in waiting]
+            losses.extend(self._criterion.losses(features, windows))
+            order.extend(rows)
+            runs = self._criterion.heads(len(rows))
+            tally.heads(rows, self._anatomy.head_work, runs, windows.stop - windows.start)
+            waiting.clear()
+            if told is not None:
+                for _ in rows:
+                    told()
+
+        for row, hidden in self._walk(patterns, group, tally):
+            waiting.append((row, hidden))
+            if len(waiting) == self._criterion.at_once:
+                judge_waiting()
+        if waiting:
+            judge_waiting()
+        # One transfer a group: the device is not waited for before.
+        found = torch.stack(losses).cpu().double().sum(dim=2).numpy()
+        sums: NDArray[np.float64] = np.empty_like(found)
+        sums[order] = found
+        return sums
+
     def _walk(
-        self, patterns: Sequence[Pattern], group: torch.Tensor, work: NDArray[np.float64]
+        self, patterns: Sequence[Pattern], group: int, tally: Tally
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Each pattern's row and last hidden state; what was spent is added to `work`."""
-        entrance = enter(self._model, self._anatomy, group)
+        """Each pattern's row and last hidden state."""
+        tokens = self._tokens[self._windows(group)]
+        entrance = enter(self._model, self._anatomy, tokens)
+        walk = Walk(self._anatomy, patterns, group, entrance, self.kept, tally)
         if not self._stacked:
-            rows = tuple(range(len(patterns)))
-            yield from self._depth_first(patterns, rows, entrance, work)
+            yield from walk.depth_first(range(len(patterns)))
             return
         # Neighbours in sorted order share the longest prefixes, so they walk together.
         order = sorted(range(len(patterns)), key=lambda row: patterns[row], reverse=True)
         self._calls.clear()  # of other windows: some models tell blocks more than a shape
         for first in range(0, len(order), _STACKED_PATTERNS):
-            rows = tuple(order[first : first + _STACKED_PATTERNS])
-            yield from self._breadth_first(patterns, rows, entrance, group, work)
-
-    def _depth_first(
-        self,
-        patterns: Sequence[Pattern],
-        rows: tuple[int, ...],
-        entrance: Entrance,
-        work: NDArray[np.float64],
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """One branch to its end before the next: at most one state waits at each depth."""
-        waiting = [(0, _Branch(rows, entrance.hidden))]
-        while waiting:
-            depth, branch = waiting.pop()
-            if depth == len(self._work):
-                yield from ((row, branch.hidden) for row in branch.rows)
-                continue
-            keeping, dropping = _parted(branch.rows, patterns, depth)
-            if dropping:
-                waiting.append((depth + 1, _Branch(dropping, branch.hidden)))
-            if keeping:
-                hidden = entrance.calls[depth](self._anatomy.blocks[depth], branch.hidden)
-                work[keeping[0]] += self._work[depth] * len(hidden)
-                waiting.append((depth + 1, _Branch(keeping, hidden)))
-
-    def _breadth_first(
-        self,
-        patterns: Sequence[Pattern],
-        rows: tuple[int, ...],
-        entrance: Entrance,
-        group: torch.Tensor,
-        work: NDArray[np.float64],
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """All branches take a step, stacked into few calls, before any takes the next."""
-        branches = [_Branch(rows, entrance.hidden)]
-        for depth, block_work in enumerate(self._work):
-            parted = [(branch, *_parted(branch.rows, patterns, depth)) for branch in branches]
-            stepping = [(branch.hidden, keeping) for branch, keeping, _ in parted if keeping]
-            outputs = self._step_stacked(depth, group, [hidden for hidden, _ in stepping])
-            branches = [
-                _Branch(dropping, branch.hidden) for branch, _, dropping in parted if dropping
-            ]
-            for (_, keeping), hidden in zip(stepping, outputs, strict=True):
-                work[keeping[0]] += block_work * len(hidden)
-                branches.append(_Branch(keeping, hidden))
-        for branch in branches:
-            yield from ((row, branch.hidden) for row in branch.rows)
+            yield from walk.breadth_first(
+                order[first : first + _STACKED_PATTERNS],
+                lambda depth, states: self._step_stacked(depth, tokens, states),
+            )
 
     def _step_stacked(
-        self, depth: int, group: torch.Tensor, states: Sequence[torch.Tensor]
+        self, depth: int, tokens: torch.Tensor, states: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         """One block over several states; running out of memory halves the stack for good."""
         outputs: list[torch.Tensor] = []
         while len(outputs) < len(states):
             some = list(states[len(outputs) : len(outputs) + self._stack])
             try:
-                call = self._calls_for(group, len(some))[depth]
+                call = self._calls_for(tokens, len(some))[depth]
                 stacked = call(self._anatomy.blocks[depth], torch.cat(some))
             except torch.OutOfMemoryError:
                 if len(some) == 1:
                     raise
                 self._stack = len(some) // 2
                 continue
-            outputs += stacked.split(len(group))
+            outputs += stacked.split(len(tokens))
         return outputs
 
-    def _calls_for(self, group: torch.Tensor, states: int) -> tuple[BlockCall, ...]:
+    def _calls_for(self, tokens: torch.Tensor, states: int) -> tuple[BlockCall, ...]:
         """How blocks are called for so many states: taken from the model once a shape."""
-        rows = states * len(group)
+        rows = states * len(tokens)
         if rows not in self._calls:
             if len(self._calls) >= _SHAPES_KEPT:
                 self._calls.clear()
-            self._calls[rows] = enter(self._model, self._anatomy, group.repeat(states, 1)).calls
+            self._calls[rows] = enter(self._model, self._anatomy, tokens.repeat(states, 1)).calls
         return self._calls[rows]
 
+    def _criterion_of(self, fitness: str, tile: Tile) -> Criterion:
+        if fitness == "ce":
+            return CrossEntropy(self._tokens, self._exit, tile)
+        with torch.inference_mode():
+            dense = [
+                self._dense_features(self._tokens[self._windows(group)])
+                for group in range(-(-len(self._tokens) // self._group))
+            ]
+            return Divergence(torch.cat(dense), self._exit, tile)
 
-def _parted(
-    rows: Sequence[int], patterns: Sequence[Pattern], depth: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The rows whose patterns keep the block at `depth`, and those whose patterns drop it."""
-    keeping = tuple(row for row in rows if patterns[row][depth])
-    dropping = tuple(row for row in rows if not patterns[row][depth])
-    return keeping, dropping
+    def _dense_features(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The head's input where every block is kept: (windows, length, width)."""
+        entrance = enter(self._model, self._anatomy, tokens)
+        hidden = entrance.hidden
+        for call, block in zip(entrance.calls, self._anatomy.blocks, strict=True):
+            hidden = call(block, hidden)
+        return self._exit.features(hidden)
+
+
+def _largest_part(whole: int, most: int) -> int:
+    """The largest divisor of `whole` that is at most `most`."""
+    return next(part for part in range(min(whole, most), 0, -1) if whole % part == 0)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from evop_deap.fitness.evaluation import Evaluation
-from evop_deap.fitness.loss import window_sums
+from evop_deap.errors import InputError
+from evop_deap.fitness.criterion import FITNESSES
+from evop_deap.fitness.evaluation import Evaluation, Work
+from evop_deap.fitness.loss import divergence_sums, window_sums
 from evop_deap.models.surgery import bypassed
 from evop_deap.space import Pattern, dropped_units
 
@@ -32,6 +34,8 @@ class ReferenceEvaluator:
         model: the dense model, in evaluation mode; left as it was after every call.
         anatomy: its blocks, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
+        fitness: "ce", cross-entropy, or "kl", divergence from the dense model, which is then
+            run beside every pattern.
         on_evaluated: called after each pattern.
 
     Example:
@@ -53,8 +57,12 @@ class ReferenceEvaluator:
         anatomy: Anatomy,
         tokens: NDArray[np.int64],
         *,
+        fitness: str = "ce",
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
+        if fitness not in FITNESSES:
+            raise InputError(f"`fitness` must be {' or '.join(FITNESSES)}, but got '{fitness}'")
+        self._divergence = fitness == "kl"
         self._model = model
         self._anatomy = anatomy
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
@@ -71,20 +79,34 @@ class ReferenceEvaluator:
             if self._on_evaluated is not None:
                 self._on_evaluated()
         share = len(tokens) / len(self._tokens)
+        costs = np.array([share * self._cost(pattern) for pattern in patterns])
+        runs = len(patterns) * (2 if self._divergence else 1)
+        blocks = sum(map(sum, patterns))
+        if self._divergence:
+            costs += share
+            blocks += len(patterns) * len(self._anatomy.blocks)
         return Evaluation(
             sums=sums,
             tokens=np.full(len(tokens), tokens.shape[1] - 1, dtype=np.int64),
-            costs=np.array([share * self._cost(pattern) for pattern in patterns]),
+            costs=costs,
+            work=Work(blocks * tokens.numel(), runs * tokens.numel()),
         )
 
     def _sums(self, pattern: Pattern, tokens: torch.Tensor) -> NDArray[np.float64]:
-        with torch.inference_mode(), bypassed(self._anatomy, dropped_units(pattern)):
+        with torch.inference_mode():
             sums = [
-                window_sums(self._model(input_ids=batch, use_cache=False).logits, batch).cpu()
+                self._batch_sums(dropped_units(pattern), batch)
                 for batch in tokens.split(self._windows_at_once())
             ]
         array: NDArray[np.float64] = torch.cat(sums).numpy()
         return array
+
+    def _batch_sums(self, dropped: Sequence[int], batch: torch.Tensor) -> torch.Tensor:
+        with bypassed(self._anatomy, dropped):
+            logits = self._model(input_ids=batch, use_cache=False).logits
+        if not self._divergence:
+            return window_sums(logits, batch)
+        return divergence_sums(logits, self._model(input_ids=batch, use_cache=False).logits)
 
     def _cost(self, pattern: Pattern) -> float:
         """Work of the kept blocks and the head, as a share of the dense model's."""

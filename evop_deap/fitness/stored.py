@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from evop_deap.errors import InputError
 from evop_deap.fitness.evaluation import Evaluation, Evaluator
+from evop_deap.fitness.filling import evaluate_unknown
 from evop_deap.space import Pattern
 
 
@@ -75,40 +76,14 @@ class StoredEvaluator:
 
         A pattern that stands in `patterns` twice is paid for where it stands first.
         """
-        keys = [tuple(pattern) for pattern in patterns]
-        asked = list(range(len(self._windows)) if windows is None else windows)
-        places = {key: at for at, key in enumerate(dict.fromkeys(keys))}
-        sums = self._store.get(self._context, list(places), [self._windows[w] for w in asked])
-        costs = dict.fromkeys(keys, 0.0)
-        evaluated = 0
-        for missing, group in _by_missing_windows(sums, list(places)).items():
-            fresh = self._fresh(group, [asked[column] for column in missing])
-            sums[np.ix_([places[key] for key in group], missing)] = fresh.sums
-            costs.update(zip(group, fresh.costs.tolist(), strict=True))
-            evaluated += len(group)
-        return Evaluation(
-            sums=sums[[places[key] for key in keys]],
-            tokens=self._tokens[asked],
-            costs=np.array([costs.pop(key, 0.0) for key in keys]),
-            hits=len(keys) - evaluated,
+        return evaluate_unknown(
+            self._evaluator, patterns, windows, self._tokens, recall=self._recall, keep=self._keep
         )
 
-    def _fresh(self, patterns: Sequence[Pattern], windows: Sequence[int]) -> Evaluation:
-        """What the evaluator says, kept at once: the next group may never finish."""
-        everything = list(windows) == list(range(len(self._windows)))
-        fresh = self._evaluator.evaluate(patterns, None if everything else windows)
-        names = [self._windows[window] for window in windows]
-        self._store.put(self._context, patterns, names, fresh.sums)
-        return fresh
+    def _recall(self, patterns: Sequence[Pattern], windows: Sequence[int]) -> NDArray[np.float64]:
+        return self._store.get(self._context, patterns, [self._windows[w] for w in windows])
 
-
-def _by_missing_windows(
-    sums: NDArray[np.float64], patterns: Sequence[Pattern]
-) -> dict[tuple[int, ...], list[Pattern]]:
-    """The patterns with unknown sums, by the columns that they lack."""
-    groups: dict[tuple[int, ...], list[Pattern]] = {}
-    for pattern, unknown in zip(patterns, np.isnan(sums), strict=True):
-        missing = tuple(np.flatnonzero(unknown).tolist())
-        if missing:
-            groups.setdefault(missing, []).append(pattern)
-    return groups
+    def _keep(
+        self, patterns: Sequence[Pattern], windows: Sequence[int], sums: NDArray[np.float64]
+    ) -> None:
+        self._store.put(self._context, patterns, [self._windows[w] for w in windows], sums)
