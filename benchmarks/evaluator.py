@@ -25,8 +25,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from benchmarks import racing
+from benchmarks.racing import DEFAULTS
 from benchmarks.record import circumstances, markdown_table
 from evop_deap.config import SearchConfig
 from evop_deap.files import write_json
@@ -35,6 +38,7 @@ from evop_deap.fitness.evaluation import Evaluator
 from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.fitness.tiles import tile_for
+from evop_deap.genome import Genome
 from evop_deap.models.staged import find_exit
 from evop_deap.models.surgery import bypassed
 from evop_deap.operators import init_uniform, mutate_swap
@@ -48,16 +52,21 @@ FEW = 3  # patterns of a population that (a) and (b) are timed on, a round
 
 def populations(space: SearchSpace, rng: random.Random) -> dict[str, list[Pattern]]:
     """The three populations by name."""
-    elite = init_uniform(space, rng=rng)
-    children: dict[Pattern, None] = {}
-    while len(children) < 64:
-        (child,) = mutate_swap(type(elite)(elite), rng=rng, droppable=space.droppable, more=0.5)
-        children[child.pattern] = None
+    children = children_of(init_uniform(space, rng=rng), 64, space, rng)
     fresh: dict[Pattern, None] = {}
     while len(fresh) < 64:
         fresh[init_uniform(space, rng=rng).pattern] = None
     pairs = [space.pattern(pair) for pair in itertools.combinations(range(len(space.units)), 2)]
-    return {"offspring": list(children), "random": list(fresh), "pairs": pairs}
+    return {"offspring": children, "random": list(fresh), "pairs": pairs}
+
+
+def children_of(elite: Genome, count: int, space: SearchSpace, rng: random.Random) -> list[Pattern]:
+    """Different mutants of one pattern, most of them by one to three swaps."""
+    children: dict[Pattern, None] = {}
+    while len(children) < count:
+        (child,) = mutate_swap(Genome(elite), rng=rng, droppable=space.droppable, more=0.5)
+        children[child.pattern] = None
+    return list(children)
 
 
 def published_way(subject: Subject, pattern: Pattern) -> float:
@@ -107,12 +116,15 @@ def measure(subject: Subject, names: Sequence[str], rounds: int) -> dict[str, An
     model, anatomy, tokens = subject.loaded.model, subject.anatomy, subject.text.calibration.tokens
     groups = populations(subject.space, random.Random(0))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    together: Evaluator = PopulationEvaluator(model, anatomy, tokens)
-    together.evaluate(groups["offspring"][:16])
+    together = PopulationEvaluator(model, anatomy, tokens)
+    held = together.evaluate(groups["offspring"][:16]).work.bytes_held
     extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     one_by_one = ReferenceEvaluator(model, anatomy, tokens)
-    cached = CachedEvaluator(together)
-    report: dict[str, Any] = {"extra_memory_mib": extra, "populations": {}}
+    report: dict[str, Any] = {
+        "extra_memory_mib": extra,
+        "states_held_mib": held / 2**20,
+        "populations": {},
+    }
     for name in names:
         patterns = groups[name]
         times: dict[str, list[float]] = {"a": [], "b": [], "c": []}
@@ -120,7 +132,9 @@ def measure(subject: Subject, names: Sequence[str], rounds: int) -> dict[str, An
             few = patterns[turn * FEW : (turn + 1) * FEW]
             times["a"].append(seconds_of(lambda: [published_way(subject, p) for p in few]) / FEW)  # noqa: B023
             times["b"].append(seconds_of(lambda: one_by_one.evaluate(few)) / FEW)  # noqa: B023
-            times["c"].append(seconds_of(lambda: together.evaluate(patterns)) / len(patterns))  # noqa: B023
+            # A new one each round: nothing is kept from the round before.
+            fresh = PopulationEvaluator(model, anatomy, tokens)
+            times["c"].append(seconds_of(lambda: fresh.evaluate(patterns)) / len(patterns))  # noqa: B023
             print(name, {k: round(v[-1], 3) for k, v in times.items()}, file=sys.stderr, flush=True)
         medians = {way: statistics.median(values) for way, values in times.items()}
         asked = sum(sum(pattern) for pattern in patterns)
@@ -138,10 +152,16 @@ def measure(subject: Subject, names: Sequence[str], rounds: int) -> dict[str, An
         report[f"{name}_ratio"] = medians["a"] / medians["c"]
     if "offspring" in names:
         report["roofline_share"] = report["populations"]["offspring"]["roofline_share"]
-    cached.evaluate(groups["offspring"])
-    lookups = [seconds_of(lambda: cached.evaluate(groups["offspring"])) for _ in range(50)]
-    report["lookup_us"] = statistics.median(lookups) / 64 * 1e6
+    report["lookup_us"] = lookup_microseconds(together, groups["offspring"])
     return report
+
+
+def lookup_microseconds(evaluator: Evaluator, patterns: Sequence[Pattern]) -> float:
+    """Median microseconds a pattern of a population whose losses are all known."""
+    cached = CachedEvaluator(evaluator)
+    cached.restore({pattern: np.ones(len(cached.tokens)) for pattern in patterns})
+    rounds = [seconds_of(lambda: cached.evaluate(patterns)) for _ in range(50)]
+    return statistics.median(rounds) / len(patterns) * 1e6
 
 
 def table(report: dict[str, Any]) -> str:
@@ -175,6 +195,7 @@ def main() -> None:
         "--populations", nargs="+", choices=POPULATIONS, default=POPULATIONS, help="which to judge"
     )
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--landscape", type=Path, default=racing.LANDSCAPE, help="for racing")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     config = SearchConfig(
@@ -182,10 +203,14 @@ def main() -> None:
     )
     subject = prepare(config, Progress())
     report = measure(subject, given.populations, given.rounds)
+    raced = racing.measure(given.landscape, seeds=20, generations=DEFAULTS.generations or 20)
+    report |= {name: value for name, value in raced.items() if name.startswith("racing_")}
     print(table(report))
     print(
         f"\n{report['extra_memory_mib']:.0f} MiB above the model, "
-        f"{report['lookup_us']:.1f} us a look-up, {subject.loaded.model.dtype}"
+        f"{report['lookup_us']:.1f} us a look-up, {subject.loaded.model.dtype}; with racing "
+        f"the same winner in {report['racing_same_winner']} of {report['racing_seeds']} seeds "
+        f"at {report['racing_cost_share']:.2f} of the cost"
     )
     if given.json:
         settings = {**config.as_dict(), "corpus": Path(given.corpus).name}

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from evop_deap.errors import InputError
+from evop_deap.fitness.kinds import FITNESSES
 
 MODEL = "model"
 CALIBRATION = "calibration"
 BUDGET = "what to drop"
+FITNESS = "how patterns are judged"
 EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
 
@@ -34,10 +36,22 @@ _BOUNDS = {
 
 
 def _option(
-    default: Any, group: str, text: str, *, metavar: str | None = None, **bounds: Any
+    default: Any,
+    group: str,
+    text: str,
+    *,
+    metavar: str | None = None,
+    choices: tuple[str, ...] = (),
+    **bounds: Any,
 ) -> Any:
     """A field with its help and bounds: `least` and `most` included, `above` and `below` not."""
-    metadata = {"group": group, "help": text, "metavar": metavar, "bounds": bounds}
+    metadata = {
+        "group": group,
+        "help": text,
+        "metavar": metavar,
+        "choices": choices,
+        "bounds": bounds,
+    }
     if default is _REQUIRED:
         return field(metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -89,7 +103,10 @@ class SearchConfig:
         metavar="NAME",
     )
     calibration: str = _option(
-        "random", CALIBRATION, "how calibration documents are chosen: random (uniform, seeded)"
+        "random",
+        CALIBRATION,
+        "how calibration documents are chosen: random (uniform, seeded)",
+        choices=("random",),
     )
     window: int = _option(256, CALIBRATION, "tokens of a window", metavar="N", least=2)
     tokens: int = _option(
@@ -106,16 +123,32 @@ class SearchConfig:
         (), BUDGET, "blocks to keep: 0 5-7 -1 (the last)", metavar="BLOCK"
     )
 
+    fitness: str = _option(
+        "ce",
+        FITNESS,
+        "ce, cross-entropy of the text (its exponential is perplexity), or kl, divergence from "
+        "the dense model's predictions",
+        choices=FITNESSES,
+    )
+    racing: str = _option(
+        "on",
+        FITNESS,
+        "judge children on a part of the windows first, and in full only those that may survive; "
+        "off is the exact search",
+        choices=("on", "off"),
+    )
     memory_budget: int = _option(
-        512, MODEL, "MiB of hidden states held while patterns are judged", metavar="MIB", least=1
+        512, FITNESS, "MiB of hidden states held while patterns are judged", metavar="MIB", least=1
     )
     cache: bool = _option(
-        True, MODEL, "take losses that earlier searches kept in the user's cache, and keep new ones"
+        True,
+        FITNESS,
+        "take losses that earlier searches kept in the user's cache, and keep new ones",
     )
 
     seed: int = _option(0, EVOLUTION, "of everything that is random", metavar="N", least=0)
     population: int = _option(
-        12, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
+        8, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
     )
     offspring: int = _option(
         16, EVOLUTION, "new patterns evaluated a generation (λ)", metavar="N", least=1
@@ -152,7 +185,7 @@ class SearchConfig:
     )
 
     generations: int | None = _option(
-        12, STOPPING, "generations after the first population", metavar="N", least=0
+        20, STOPPING, "generations after the first population", metavar="N", least=0
     )
     max_evaluations: int | None = _option(
         None, STOPPING, "patterns evaluated", metavar="N", least=1
@@ -174,11 +207,15 @@ class SearchConfig:
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for option in dataclasses.fields(self):
-            value = _coerced(option.name, getattr(self, option.name), hints[option.name])
+            value, choices = getattr(self, option.name), option.metadata["choices"]
+            if isinstance(value, bool) and "on" in choices:
+                value = "on" if value else "off"  # YAML takes these words for true and false
+            value = _coerced(option.name, value, hints[option.name])
             _check_bounds(option.name, value, option.metadata["bounds"])
+            if choices and value not in choices:
+                known = " or ".join(f"'{choice}'" for choice in choices)
+                raise InputError(f"`{option.name}` must be {known}, but got '{value}'")
             object.__setattr__(self, option.name, value)
-        if self.calibration != "random":
-            raise InputError(f"`calibration` must be 'random', but got '{self.calibration}'")
         if self.tournament > self.population:
             raise InputError(
                 f"`tournament` must be at most `population` ({self.population}), "

@@ -7,6 +7,7 @@ one plain state to the next, so that a stored state continues exactly.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,7 +16,9 @@ from typing import Any
 
 import numpy as np
 from deap import base, tools
+from numpy.typing import NDArray
 
+from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.genome import Genome, finite_or_worst
 from evop_deap.space import Pattern
 from evop_deap.stopping import Stopping
@@ -34,11 +37,26 @@ class EvolutionSettings:
         attempts: tries at a child not evaluated before, until one is drawn afresh instead.
     """
 
-    population: int = 12
+    population: int = 8
     offspring: int = 16
     crossover: float = 0.5
     mutation: float = 0.5
     attempts: int = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Which proposals are worth a full evaluation, and what finding that out cost.
+
+    Attributes:
+        chosen: in the order of the proposals.
+        costs: (proposals,) dense-forward equivalents spent on each.
+        work: the same work by what it was.
+    """
+
+    chosen: tuple[Genome, ...]
+    costs: NDArray[np.float64]
+    work: Work = field(default_factory=Work)
 
 
 @dataclass(frozen=True)
@@ -48,7 +66,8 @@ class EvolutionState:
     Attributes:
         generation: generations done after the first one, which is 0.
         population: the survivors, best first.
-        losses: every pattern evaluated so far and its loss, in the order of evaluation.
+        losses: every pattern evaluated on all windows so far and its loss, in that order.
+        lost: patterns that were judged in part and not chosen; never proposed again.
         records: one row a generation, as in DEAP's logbook.
         cost: dense-forward equivalents spent.
         cache_hits: patterns whose loss was known without evaluating them.
@@ -67,7 +86,20 @@ class EvolutionState:
     seconds: float
     best_since: int
     rng_state: tuple[Any, ...] = field(repr=False)
+    lost: tuple[Pattern, ...] = ()
     stopped: str | None = None
+
+    @property
+    def evaluations(self) -> int:
+        """Patterns judged so far, in full or in part."""
+        return len(self.losses) + len(self.lost)
+
+    @property
+    def work(self) -> Work:
+        """What was executed in all generations."""
+        names = [field.name for field in dataclasses.fields(Work)]
+        rows = (Work(**{name: record[name] for name in names}) for record in self.records)
+        return sum(rows, Work())
 
     @property
     def best(self) -> Genome:
@@ -111,7 +143,9 @@ def evolve(
     Args:
         toolbox: `population(n=…)`, `mate`, `mutate`, `select`, `evaluate` and `map` as DEAP
             registers them. With the `evaluate` of `make_toolbox` populations are judged whole;
-            with any other, a pattern counts as one dense forward pass.
+            with any other, a pattern counts as one dense forward pass. Where there is a
+            `choose(children, population)` that returns a `Choice`, such as `race`, only the
+            children chosen are evaluated.
         rng: the generator that the toolbox's operators are bound to.
         settings: sizes and rates.
         stopping: when to end.
@@ -138,8 +172,9 @@ def evolve(
         rng.setstate(state.rng_state)
         state = replace(state, stopped=_reason(stopping, state))
     while state.stopped is None:
-        count = stopping.evaluations_left(len(state.losses), settings.offspring)
-        children = propose(state.population, state.losses, count, toolbox, rng, settings=settings)
+        count = stopping.evaluations_left(state.evaluations, settings.offspring)
+        seen = {*state.losses, *state.lost}
+        children = propose(state.population, seen, count, toolbox, rng, settings=settings)
         if not children:
             return replace(state, stopped="every pattern within reach was evaluated")
         state = finish(_next_generation(state, children, toolbox, rng, settings))
@@ -209,16 +244,17 @@ def _first_generation(
 ) -> EvolutionState:
     count = stopping.evaluations_left(0, settings.population)
     drawn = [Genome(individual) for individual in toolbox.population(n=count)]
-    individuals = list({individual.pattern: individual for individual in drawn}.values())
-    losses, cost, hits = _evaluate(toolbox, individuals)
+    individuals = tuple({individual.pattern: individual for individual in drawn}.values())
+    everyone = Choice(individuals, np.zeros(len(individuals)))
+    judged = _judge(toolbox, individuals, everyone)
     population = survive(individuals, settings.population)
     return EvolutionState(
         generation=0,
         population=population,
-        losses=losses,
-        records=(_record(0, population, new=len(losses), evaluations=len(losses), cost=cost),),
-        cost=cost,
-        cache_hits=hits,
+        losses=judged.losses,
+        records=(_record(0, population, judged, evaluations=len(individuals), cost=judged.cost),),
+        cost=judged.cost,
+        cache_hits=judged.hits,
         seconds=0.0,
         best_since=0,
         rng_state=rng.getstate(),
@@ -232,44 +268,69 @@ def _next_generation(
     rng: random.Random,
     settings: EvolutionSettings,
 ) -> EvolutionState:
-    fresh, spent, hits = _evaluate(toolbox, children)
-    generation, cost = state.generation + 1, state.cost + spent
-    losses = {**state.losses, **fresh}
-    population = survive((*state.population, *children), settings.population)
-    record = _record(generation, population, new=len(fresh), evaluations=len(losses), cost=cost)
+    everyone = Choice(tuple(children), np.zeros(len(children)))
+    choose = getattr(toolbox, "choose", None)
+    judged = _judge(toolbox, children, choose(children, state.population) if choose else everyone)
+    generation, cost = state.generation + 1, state.cost + judged.cost
+    evaluated = [child for child in children if child.pattern in judged.losses]
+    population = survive((*state.population, *evaluated), settings.population)
+    evaluations = state.evaluations + len(children)
+    record = _record(generation, population, judged, evaluations=evaluations, cost=cost)
     return replace(
         state,
         generation=generation,
         population=population,
-        losses=losses,
+        losses={**state.losses, **judged.losses},
+        lost=(*state.lost, *judged.lost),
         records=(*state.records, record),
         cost=cost,
-        cache_hits=state.cache_hits + hits,
+        cache_hits=state.cache_hits + judged.hits,
         best_since=generation if population[0].loss < state.best.loss else state.best_since,
         rng_state=rng.getstate(),
     )
 
 
-def _evaluate(
-    toolbox: base.Toolbox, individuals: Sequence[Genome]
-) -> tuple[dict[Pattern, float], float, int]:
-    """Give each individual its fitness; return losses by pattern, their cost and cache hits."""
+@dataclass(frozen=True)
+class _Judged:
+    """What became of a generation's proposals."""
+
+    losses: Mapping[Pattern, float]
+    lost: tuple[Pattern, ...]
+    cost: float
+    hits: int
+    work: Work
+
+
+def _judge(toolbox: base.Toolbox, proposals: Sequence[Genome], choice: Choice) -> _Judged:
+    """Give each individual that was chosen its fitness."""
+    chosen = choice.chosen
     own, judge_whole = getattr(toolbox.evaluate.func, "whole", (None, None))
     if judge_whole is not None and own is toolbox.evaluate.func:
-        evaluation = judge_whole(individuals)
-        losses, cost, hits = evaluation.losses.tolist(), evaluation.cost, evaluation.hits
+        evaluation: Evaluation = judge_whole(chosen)
+        losses, costs, work = evaluation.losses.tolist(), evaluation.costs, evaluation.work
     else:
-        losses = [value for (value,) in toolbox.map(toolbox.evaluate, individuals)]
-        cost, hits = float(len(losses)), 0
-    for individual, loss in zip(individuals, losses, strict=True):
+        losses = [value for (value,) in toolbox.map(toolbox.evaluate, chosen)]
+        costs, work = np.ones(len(losses)), Work()
+    for individual, loss in zip(chosen, losses, strict=True):
         individual.fitness.values = (finite_or_worst(loss),)
-    return {individual.pattern: individual.loss for individual in individuals}, cost, hits
+    spent = dict(zip((p.pattern for p in proposals), choice.costs.tolist(), strict=True))
+    for individual, cost in zip(chosen, costs.tolist(), strict=True):
+        spent[individual.pattern] += cost
+    known = {individual.pattern: individual.loss for individual in chosen}
+    return _Judged(
+        losses=known,
+        lost=tuple(pattern for pattern in spent if pattern not in known),
+        cost=sum(spent.values()),
+        # Judging anything runs the head at least: what cost nothing was known.
+        hits=sum(cost == 0.0 for cost in spent.values()),
+        work=choice.work + work,
+    )
 
 
 def _reason(stopping: Stopping, state: EvolutionState) -> str | None:
     return stopping.reason(
         state.generation,
-        evaluations=len(state.losses),
+        evaluations=state.evaluations,
         cost=state.cost,
         seconds=state.seconds,
         stagnant=state.generation - state.best_since,
@@ -277,7 +338,12 @@ def _reason(stopping: Stopping, state: EvolutionState) -> str | None:
 
 
 def _record(
-    generation: int, population: Sequence[Genome], *, new: int, evaluations: int, cost: float
+    generation: int,
+    population: Sequence[Genome],
+    judged: _Judged,
+    *,
+    evaluations: int,
+    cost: float,
 ) -> dict[str, Any]:
     """A row of the logbook: the survivors' losses, how unlike they are, and the work so far."""
     statistics = tools.Statistics(lambda individual: individual.loss)
@@ -290,9 +356,12 @@ def _record(
     diversity = float(np.mean(2 * keep * (1 - keep)))  # chance that two differ in a unit
     return {
         "gen": generation,
-        "nevals": new,
+        "nevals": len(judged.losses),
+        "lost": len(judged.lost),
+        "hits": judged.hits,
         "evaluations": evaluations,
         "cost": cost,
         **row,
         "diversity": diversity,
+        **dataclasses.asdict(judged.work),
     }

@@ -93,7 +93,7 @@ def _search(
         output,
         resume=resume,
         overwrite=overwrite,
-        progress=Progress() if quiet else TerminalProgress(),
+        progress=Progress() if quiet else TerminalProgress(checked.fitness),
     )
     print(result_table(result))  # noqa: T201
     print(_where(Path(output)))  # noqa: T201
@@ -173,7 +173,8 @@ def _add_flag(group: Any, option: dataclasses.Field[Any], kind: Any) -> None:
     many = {"nargs": "+"} if option.default == () else {}
     if option.default not in (dataclasses.MISSING, None, ()):
         text += f" (default: {option.default})"
-    metavar = option.metadata["metavar"] or option.name.upper()
+    choices = option.metadata["choices"]
+    metavar = "|".join(choices) or option.metadata["metavar"] or option.name.upper()
     group.add_argument(flag, type=plain, metavar=metavar, help=text, **many, **common)
 
 

@@ -22,6 +22,7 @@ from transformers import (
     ViTConfig,
 )
 
+from evop_deap.run.checkpoint import FORMAT
 from evop_deap.search import main
 
 
@@ -282,7 +283,7 @@ def test_a_damaged_checkpoint_is_refused_and_left_alone(
     elif damage == "changed":
         path.write_text(text.replace('"generation": 1', '"generation": 0'))
     else:
-        path.write_text(text.replace('"format": 1', '"format": 99'))
+        path.write_text(text.replace(f'"format": {FORMAT}', '"format": 99'))
     damaged = path.read_bytes()
     refused("--resume", says="checkpoint.json")
     assert path.read_bytes() == damaged

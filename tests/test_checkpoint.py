@@ -30,9 +30,12 @@ def checkpoint() -> Checkpoint:
         seconds=1.25,
         best_since=1,
         rng_state=random.Random(5).getstate(),
+        lost=((0, 0, 1),),
     )
     rows = {pattern: np.array([1 / 3, np.inf]) for pattern in [*patterns, (1, 1, 1)]}
-    return Checkpoint(IDENTITY, rows, 0.75, state)
+    rows[0, 0, 1] = np.array([2.5, np.nan])
+    kept = [(0, [(0,), (0, 2)]), (3, [])]
+    return Checkpoint(IDENTITY, rows, 0.75, kept, state)
 
 
 def test_a_checkpoint_comes_back_exactly(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_history_has_a_row_a_generation_and_the_work_adds_up(
     rows = [json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines()]
     result = read(tmp_path / "run" / "result.json")
     assert [row["gen"] for row in rows] == list(range(result["generations"] + 1))
-    assert sum(row["nevals"] for row in rows) == result["evaluations"]
+    assert sum(row["nevals"] + row["lost"] for row in rows) == result["evaluations"]
     assert rows[-1]["cost"] + 1 == result["cost"]
     assert rows[-1]["dropped"] == result["dropped"]
     assert rows[-1]["min"] == result["calibration"]["loss"]["pruned"]
@@ -131,7 +131,7 @@ def test_the_written_configuration_repeats_the_run(command: list[str], tmp_path:
     config, again = tmp_path / "run" / "config.yaml", tmp_path / "again"
     assert main(["--config", str(config), "--output", str(again), "--quiet"]) == 0
     first, second = (read(folder / "result.json") for folder in (tmp_path / "run", again))
-    spent = {"seconds": 0, "cost": 0, "cache_hits": 0}
+    spent = {"seconds": 0, "cost": 0, "cache_hits": 0, "work": {}}
     assert {**first, **spent} == {**second, **spent}
     assert main(["--config", str(config), "--output", str(tmp_path / "other"), "--quiet",
                  "--seed", "1"]) == 0  # fmt: skip

@@ -17,8 +17,6 @@ from evop_deap.fitness.blocked_loss import blocked_losses
 from evop_deap.fitness.tiles import Tile
 from evop_deap.models.staged import Exit
 
-FITNESSES = ("ce", "kl")
-
 
 class Criterion(Protocol):
     """Judges the head's inputs of several patterns on the same windows."""

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from evop_deap.errors import InputError
-from evop_deap.fitness.criterion import FITNESSES, Criterion, CrossEntropy, Divergence
+from evop_deap.fitness.criterion import Criterion, CrossEntropy, Divergence
 from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.fitness.kept_states import KeptStates
+from evop_deap.fitness.kinds import FITNESSES
 from evop_deap.fitness.tiles import Tile, tile_for
 from evop_deap.fitness.walk import Tally, Walk
 from evop_deap.models.staged import BlockCall, enter, find_exit
@@ -85,7 +86,7 @@ class PopulationEvaluator:
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
         if fitness not in FITNESSES:
-            raise InputError(f"`fitness` must be {' or '.join(FITNESSES)}, but got '{fitness}'")
+            raise InputError(f"`fitness` must be 'ce' or 'kl', but got '{fitness}'")
         self._model = model
         self._anatomy = anatomy
         self._exit = find_exit(model, anatomy)
@@ -101,12 +102,14 @@ class PopulationEvaluator:
         states = memory_budget // self._state_bytes
         # Depth first, a state waits at each depth at the most; stacked, one for each pattern.
         waiting = _STACKED_PATTERNS if self._stacked else len(anatomy.blocks) + Divergence.at_once
-        wanted = windows_at_once or max(1, _TOKENS_AT_ONCE // length)
-        self._group = _largest_part(wanted, max(1, states // (2 * waiting)))
+        most = max(1, _TOKENS_AT_ONCE // length)
+        fitting = max(1, min(most, states // (2 * waiting)))
+        self._group = _largest_part(windows_at_once or most, fitting)
         self._stack = max(1, states // (2 * self._group))
         groups = -(-count // self._group)
         self.kept = KeptStates(states // 2 // (self._group * groups))
-        self._criterion = self._criterion_of(fitness, tile or tile_for(model.device))
+        self.tile = tile or tile_for(model.device)
+        self._criterion = self._criterion_of(fitness, self.tile)
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None

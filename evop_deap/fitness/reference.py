@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from evop_deap.errors import InputError
-from evop_deap.fitness.criterion import FITNESSES
 from evop_deap.fitness.evaluation import Evaluation, Work
+from evop_deap.fitness.kinds import FITNESSES
 from evop_deap.fitness.loss import divergence_sums, window_sums
 from evop_deap.models.surgery import bypassed
 from evop_deap.space import Pattern, dropped_units
@@ -61,12 +61,15 @@ class ReferenceEvaluator:
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
         if fitness not in FITNESSES:
-            raise InputError(f"`fitness` must be {' or '.join(FITNESSES)}, but got '{fitness}'")
+            raise InputError(f"`fitness` must be 'ce' or 'kl', but got '{fitness}'")
         self._divergence = fitness == "kl"
         self._model = model
         self._anatomy = anatomy
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
         self._on_evaluated = on_evaluated
+
+    preparation_cost = 0.0
+    """Nothing is spent before the first pattern."""
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from evop_deap.errors import UnsupportedModelError
-from evop_deap.fitness.evaluation import Evaluator
 from evop_deap.fitness.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.operators import init_uniform
@@ -35,10 +34,12 @@ def checked_evaluator(
     space: SearchSpace,
     *,
     rng: random.Random,
+    fitness: str = "ce",
+    windows_at_once: int | None = None,
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
     on_evaluated: Callable[[], object] | None = None,
     on_fallback: Callable[[str], object] | None = None,
-) -> Evaluator:
+) -> PopulationEvaluator | ReferenceEvaluator:
     """A population evaluator that was compared with the model's own forward pass.
 
     The dense pattern and a random one of `space` are judged both ways on a few windows. Where
@@ -50,6 +51,8 @@ def checked_evaluator(
         tokens: (windows, length) token ids.
         space: where the random pattern is drawn from.
         rng: draws it.
+        fitness: "ce" or "kl".
+        windows_at_once: windows that are computed together at the most.
         memory_budget: bytes of hidden states to hold.
         on_evaluated: called after each pattern that the evaluator judges.
         on_fallback: told why the reference evaluator is used.
@@ -57,19 +60,28 @@ def checked_evaluator(
     patterns = [space.dense, init_uniform(space, rng=rng).pattern]
     few = tokens[:_CHECKED_WINDOWS]
     try:
-        fast = PopulationEvaluator(model, anatomy, few, memory_budget=memory_budget)
+        fast = PopulationEvaluator(
+            model, anatomy, few, fitness=fitness, memory_budget=memory_budget
+        )
         found = fast.evaluate(patterns).losses
     except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
         problem = " ".join(str(error).split())
     else:
-        expected = ReferenceEvaluator(model, anatomy, few).evaluate(patterns).losses
+        slow = ReferenceEvaluator(model, anatomy, few, fitness=fitness)
+        expected = slow.evaluate(patterns).losses
         difference = float(np.abs(found - expected).max())
         # Written so that a difference of NaN fails.
         if difference <= _ALLOWED.get(model.dtype, _ALLOWED_ELSE):
             return PopulationEvaluator(
-                model, anatomy, tokens, memory_budget=memory_budget, on_evaluated=on_evaluated
+                model,
+                anatomy,
+                tokens,
+                fitness=fitness,
+                memory_budget=memory_budget,
+                windows_at_once=windows_at_once,
+                on_evaluated=on_evaluated,
             )
         problem = f"its losses differ from the model's own by {difference:.2g} nats per token"
     if on_fallback is not None:
         on_fallback(f"the population evaluator is not used ({problem}); patterns run one by one")
-    return ReferenceEvaluator(model, anatomy, tokens, on_evaluated=on_evaluated)
+    return ReferenceEvaluator(model, anatomy, tokens, fitness=fitness, on_evaluated=on_evaluated)

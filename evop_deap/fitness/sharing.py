@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 # To be raised with any change that may alter a bit of a sum.
-_VERSION = 1
+_VERSION = 2
 
 
 class HeldBackStore:
@@ -66,6 +66,7 @@ def sharing_evaluator(
     name: str,
     fingerprint: str,
     tokens: NDArray[np.int64],
+    fitness: str = "ce",
 ) -> Evaluator:
     """`evaluator`, asked only for what no search has stored.
 
@@ -79,24 +80,30 @@ def sharing_evaluator(
         name: of the model, for people to read.
         fingerprint: of the model.
         tokens: (windows, length) of the evaluator's windows.
+        fitness: what the evaluator judges by.
     """
-    batches = evaluator.batches if isinstance(evaluator, PopulationEvaluator) else None
-    if batches is None:
+    if not isinstance(evaluator, PopulationEvaluator) or evaluator.batches is None:
         return evaluator
     windows = [
         f"{hashlib.sha256(np.ascontiguousarray(row, '<i8').tobytes()).hexdigest()} of {batch}"
-        for row, batch in zip(tokens, batches, strict=True)
+        for row, batch in zip(tokens, evaluator.batches, strict=True)
     ]
     return StoredEvaluator(
         evaluator,
         store,
-        context=_context(evaluator, model, name, fingerprint),
+        context=_context(evaluator, model, name, fingerprint, fitness),
         windows=windows,
         tokens=np.full(len(windows), tokens.shape[1] - 1, dtype=np.int64),
     )
 
 
-def _context(evaluator: Evaluator, model: PreTrainedModel, name: str, fingerprint: str) -> str:
+def _context(
+    evaluator: PopulationEvaluator,
+    model: PreTrainedModel,
+    name: str,
+    fingerprint: str,
+    fitness: str,
+) -> str:
     """Everything that decides a bit of a sum, but for the pattern and the windows."""
     place = model.device.type
     if place == "cpu":
@@ -108,6 +115,8 @@ def _context(evaluator: Evaluator, model: PreTrainedModel, name: str, fingerprin
         " ".join(name.split()),
         str(model.dtype).removeprefix("torch."),
         f"{type(evaluator).__name__} {_VERSION}",
+        fitness,
+        f"tiles of {evaluator.tile.tokens} x {evaluator.tile.words}",
         str(model.config._attn_implementation),
         place,
         f"torch {torch.__version__}",

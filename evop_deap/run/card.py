@@ -17,6 +17,7 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
         settings: the effective configuration as YAML.
         base_model: hub id of the dense model, or None where it is on no hub.
     """
+    searched_on = {"ce": "perplexity", "kl": "divergence from the dense model"}[result.fitness.name]
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     source = base_model or result.model
@@ -41,7 +42,7 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
             "",
             f"Of the {result.n_blocks} decoder blocks of {source}, the blocks "
             f"{', '.join(result.dropped)} (counted from 0) were removed, and nothing else was "
-            "changed or trained. They were chosen by evolutionary search on perplexity "
+            f"changed or trained. They were chosen by evolutionary search on {searched_on} "
             "([EvoP](https://arxiv.org/abs/2502.14910)) with evop_deap. Before it was handed over, "
             "the checkpoint was reloaded with plain transformers and its logits compared with "
             "those of the model searched.",
@@ -51,7 +52,7 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
             *rows,
             f"| parameters | {dense:,} | {pruned:,} |",
             "",
-            f"{result.evaluations} patterns were evaluated, at the cost of {result.cost:.1f} "
+            f"{result.evaluations} patterns were judged, at the cost of {result.cost:.1f} "
             f"forward passes of the dense model over the calibration windows, seed {result.seed}. "
             "The held-out windows are of documents that the search did not see.",
             "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from evop_deap.files import sha256_of_text, write_json
 from evop_deap.genome import Genome
 from evop_deap.space import Pattern
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +28,17 @@ class Checkpoint:
     Attributes:
         identity: what must be the same in the run that goes on: model, calibration set,
             settings, seed and versions, each by name.
-        rows: (windows,) sums of every pattern evaluated, the dense one among them.
+        rows: (windows,) sums of every pattern judged, the dense one among them; those that
+            were judged in part end in NaN.
         dense_cost: what the dense one cost.
+        kept: names of the hidden states that wait for the next generation, by window group.
         state: the evolution's state.
     """
 
     identity: Mapping[str, Any]
     rows: Mapping[Pattern, NDArray[np.float64]]
     dense_cost: float
+    kept: Sequence[tuple[int, Sequence[tuple[int, ...]]]]
     state: EvolutionState
 
 
@@ -48,11 +51,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "generation": state.generation,
         "population": [_bits(genome.pattern) for genome in state.population],
         "rows": {
-            _bits(pattern): [_finite(value) for value in sums.tolist()]
+            _bits(pattern): [_finite(value) for value in _known(sums).tolist()]
             for pattern, sums in checkpoint.rows.items()
         },
         "dense_cost": checkpoint.dense_cost,
+        "kept": _as_lists(tuple((group, tuple(names)) for group, names in checkpoint.kept)),
         "losses": {_bits(pattern): _finite(loss) for pattern, loss in state.losses.items()},
+        "lost": [_bits(pattern) for pattern in state.lost],
         "records": [
             {name: _finite(value) for name, value in record.items()} for record in state.records
         ],
@@ -85,8 +90,11 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
                 f"but this run's is {_short(wanted)}; resume with the same, or use --overwrite"
             )
     losses = {_pattern(bits): _number(loss) for bits, loss in payload["losses"].items()}
+    windows = max(map(len, payload["rows"].values()))
     rows = {
-        _pattern(bits): np.array([_number(value) for value in sums])
+        _pattern(bits): np.array(
+            [*map(_number, sums), *[math.nan] * (windows - len(sums))], dtype=np.float64
+        )
         for bits, sums in payload["rows"].items()
     }
     state = EvolutionState(
@@ -105,8 +113,10 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         seconds=payload["seconds"],
         best_since=payload["best_since"],
         rng_state=_as_tuples(payload["rng_state"]),
+        lost=tuple(map(_pattern, payload["lost"])),
     )
-    return Checkpoint(payload["identity"], rows, payload["dense_cost"], state)
+    kept = _as_tuples(payload["kept"])
+    return Checkpoint(payload["identity"], rows, payload["dense_cost"], kept, state)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -135,6 +145,12 @@ def _bits(pattern: Pattern) -> str:
 
 def _pattern(bits: str) -> Pattern:
     return tuple(map(int, bits))
+
+
+def _known(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sums before the first that is not known: a race sees windows in their order."""
+    unknown = np.flatnonzero(np.isnan(sums))
+    return sums[: unknown[0]] if len(unknown) else sums
 
 
 def _finite(value: Any) -> Any:

@@ -13,7 +13,7 @@ from evop_deap.evolution import EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge
-from evop_deap.run.result import SearchResult, TextLoss
+from evop_deap.run.result import Fitness, SearchResult, TextLoss
 from evop_deap.run.subject import Subject
 from evop_deap.space import dropped_units, kept_units
 
@@ -84,8 +84,13 @@ def _measure(
     space, anatomy, model = subject.space, subject.anatomy, subject.loaded.model
     best = state.best.pattern
     dropped, kept = dropped_units(best), kept_units(best)
-    heldout = ReferenceEvaluator(model, anatomy, subject.text.heldout.tokens)
-    dense, pruned = heldout.evaluate([space.dense, best]).losses.tolist()
+    calibration, heldout = subject.text.calibration, subject.text.heldout
+    fitness = Fitness(config.fitness, judge.dense_fitness, state.best.loss)
+
+    def losses(windows: WindowSet) -> TextLoss:
+        evaluator = ReferenceEvaluator(model, anatomy, windows.tokens)
+        return _text_loss(windows, *evaluator.evaluate([space.dense, best]).losses.tolist())
+
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return SearchResult(
         model=config.model,
@@ -95,15 +100,20 @@ def _measure(
         dropped=tuple(space.units[i].name for i in dropped),
         n_blocks=len(anatomy.blocks),
         sparsity=len(dropped) / len(best),
-        calibration=_text_loss(subject.text.calibration, judge.dense_loss, state.best.loss),
-        heldout=_text_loss(subject.text.heldout, dense, pruned),
+        fitness=fitness,
+        calibration=_text_loss(calibration, fitness.dense, fitness.pruned)
+        if config.fitness == "ce"
+        else losses(calibration),
+        heldout=losses(heldout),
         parameters={
             "dense": parameters,
             "pruned": parameters - sum(space.units[i].parameters for i in dropped),
         },
-        evaluations=len(state.losses),
+        evaluations=state.evaluations,
+        cut_short=len(state.lost),
         cache_hits=state.cache_hits,
         cost=state.cost + judge.dense_cost,
+        work=dataclasses.asdict(state.work),
         generations=state.generation,
         stopped=state.stopped or "",
         seed=config.seed,

@@ -7,14 +7,20 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evop_deap.config import SearchConfig
 from evop_deap.errors import InputError
 from evop_deap.fitness.cache import CachedEvaluator
+from evop_deap.fitness.evaluation import Evaluator
+from evop_deap.racing import Racing, windows_together
 from evop_deap.run.checkpoint import Checkpoint
 from evop_deap.run.progress import Progress
 from evop_deap.run.subject import Subject
 from evop_deap.userdirs import LOSSES_FILE, cache_folder
+
+if TYPE_CHECKING:
+    from evop_deap.fitness.kept_states import KeptStates
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,15 +30,19 @@ class Judge:
     Attributes:
         name: class of the evaluator that does the work.
         evaluator: remembers every loss of this run.
+        kept: hidden states that wait for the next generation.
         release: gives what is new to other searches.
-        dense_loss: nats per token of the dense model on the calibration windows.
-        dense_cost: what finding that out cost.
+        racing: how children race; None where each is judged in full.
+        dense_fitness: of the dense model on the calibration windows.
+        dense_cost: what finding that out cost, and getting ready to.
     """
 
     name: str
     evaluator: CachedEvaluator
+    kept: KeptStates
     release: Callable[[], object]
-    dense_loss: float
+    racing: Racing | None
+    dense_fitness: float
     dense_cost: float
 
 
@@ -46,22 +56,32 @@ def open_judge(
         InputError: the dense model's loss is not finite, so that no pattern could be told
             from another.
     """
+    from evop_deap.fitness.kept_states import KeptStates
+    from evop_deap.fitness.population import PopulationEvaluator
     from evop_deap.fitness.selfcheck import checked_evaluator
     from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
     from evop_deap.fitness.store import LossStore
 
     tokens = subject.text.calibration.tokens
-    plain = checked_evaluator(
+    racing = None
+    if config.racing == "on":
+        racing = Racing.over(len(tokens), together=windows_together(config.window))
+    working: Evaluator
+    working = plain = checked_evaluator(
         subject.loaded.model,
         subject.anatomy,
         tokens,
         subject.space,
         rng=random.Random(config.seed),
+        fitness=config.fitness,
+        # A rung that ends within a group of windows would have to compute all of the group.
+        windows_at_once=windows_together(config.window) if racing else None,
         memory_budget=config.memory_budget * 2**20,
-        on_evaluated=progress.evaluated,
+        # In a race a pattern is judged several times: the generation tells how many there were.
+        on_evaluated=None if racing else progress.evaluated,
         on_fallback=progress.stage,
     )
-    name = type(plain).__name__
+    kept = plain.kept if isinstance(plain, PopulationEvaluator) else KeptStates(capacity=0)
     with ExitStack() as stack:
         release: Callable[[], object] = _nothing
         if config.cache:
@@ -70,17 +90,19 @@ def open_judge(
                 stack.enter_context(LossStore(path, on_damage=progress.stage))
             )
             release = held_back.release
-            plain = sharing_evaluator(
+            working = sharing_evaluator(
                 plain,
                 held_back,
                 model=subject.loaded.model,
                 name=config.model,
                 fingerprint=subject.fingerprint,
                 tokens=tokens,
+                fitness=config.fitness,
             )
-        evaluator = CachedEvaluator(plain)
+        evaluator = CachedEvaluator(working)
         if stored is not None:
             evaluator.restore(stored.rows)
+            kept.restore(stored.kept)
         dense = evaluator.evaluate([subject.space.dense])
         loss = float(dense.losses[0])
         if not math.isfinite(loss):
@@ -88,7 +110,15 @@ def open_judge(
                 f"`model` {config.model} has no finite loss in `dtype` {config.dtype} on "
                 f"`corpus` {config.corpus}: try float32, or another text"
             )
-        yield Judge(name, evaluator, release, loss, stored.dense_cost if stored else dense.cost)
+        yield Judge(
+            name=type(plain).__name__,
+            evaluator=evaluator,
+            kept=kept,
+            release=release,
+            racing=racing,
+            dense_fitness=loss,
+            dense_cost=stored.dense_cost if stored else plain.preparation_cost + dense.cost,
+        )
 
 
 def _nothing() -> None:

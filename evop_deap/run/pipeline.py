@@ -15,6 +15,7 @@ from typing import Any
 from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution import Callback, EvolutionSettings, EvolutionState, evolve
 from evop_deap.files import write_json, write_text
+from evop_deap.racing import race
 from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.handover import hand_over
@@ -138,9 +139,17 @@ def _search(
         neighbour=config.neighbour,
         more_swaps=config.more_swaps,
     )
+    if judge.racing is not None:
+        toolbox.register(
+            "choose",
+            race,
+            evaluator=judge.evaluator,
+            racing=judge.racing,
+            size=config.population,
+        )
     state = stored.state if stored else None
     progress.searching(
-        len(state.losses) if state else 0,
+        state.evaluations if state else 0,
         expected_evaluations(settings, stopping, subject.space),
     )
     record = _recording(folder, identity(config, subject), judge, subject.space)
@@ -176,7 +185,9 @@ def _recording(
     def record(state: EvolutionState) -> None:
         # The history first: a row too many is cut on resuming, a missing one would stay so.
         folder.append_history(_history_row(state, space))
-        checkpoint = Checkpoint(run_identity, judge.evaluator.rows, judge.dense_cost, state)
+        checkpoint = Checkpoint(
+            run_identity, judge.evaluator.rows, judge.dense_cost, judge.kept.names, state
+        )
         save_checkpoint(folder.checkpoint, checkpoint)
         # Others may have it only now: a resumed run must not find what it has not recorded.
         judge.release()

@@ -34,9 +34,13 @@ class TerminalProgress(Progress):
     """A bar on stderr with generation, evaluations, best perplexity and time left.
 
     Where stderr is no terminal, a line a generation.
+
+    Args:
+        fitness: what is minimised; other than cross-entropy, it has no perplexity to show.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fitness: str = "ce") -> None:
+        self._fitness = fitness
         self._bar: Any = None
         self._interactive = sys.stderr.isatty()
 
@@ -67,17 +71,19 @@ class TerminalProgress(Progress):
             self._bar.update()
 
     def generation(self, state: EvolutionState) -> None:
-        """Show the best perplexity so far."""
-        best = math.exp(min(state.best.loss, 700.0))
+        """Show the best perplexity or divergence so far."""
+        best = f"best divergence {state.best.loss:.4f}"
+        if self._fitness == "ce":
+            best = f"best perplexity {math.exp(min(state.best.loss, 700.0)):.2f}"
         if self._bar is not None:
             # Patterns that a cache answered have not been counted one by one.
-            self._bar.update(len(state.losses) - self._bar.n)
+            self._bar.update(state.evaluations - self._bar.n)
             self._bar.set_description(f"generation {state.generation}", refresh=False)
-            self._bar.set_postfix_str(f"best perplexity {best:.2f}")
+            self._bar.set_postfix_str(best)
         else:
             self.stage(
-                f"generation {state.generation}: {len(state.losses)} evaluations, "
-                f"best perplexity {best:.2f}, {state.seconds:.0f} s"
+                f"generation {state.generation}: {state.evaluations} evaluations, "
+                f"{best}, {state.seconds:.0f} s"
             )
 
     def close(self) -> None:

@@ -34,6 +34,21 @@ class TextLoss:
 
 
 @dataclass(frozen=True)
+class Fitness:
+    """What the search minimised, on the windows searched on.
+
+    Attributes:
+        name: "ce", cross-entropy, or "kl", divergence from the dense model.
+        dense: nats per predicted token of the dense model.
+        pruned: likewise, of the pattern found.
+    """
+
+    name: str
+    dense: float
+    pruned: float
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """The pattern that a search settled on and everything needed to judge it.
 
@@ -45,12 +60,16 @@ class SearchResult:
         dropped: names of the units that go.
         n_blocks: blocks of the dense model.
         sparsity: share of the units dropped.
+        fitness: what the search minimised.
         calibration: losses on the windows searched on.
         heldout: losses on windows of other documents.
         parameters: of the "dense" and the "pruned" model, tied ones counted once.
-        evaluations: patterns evaluated by the search.
+        evaluations: patterns judged by the search.
+        cut_short: those of them that lost a race and were judged on a part of the windows.
         cache_hits: patterns whose loss was known already.
         cost: dense-forward equivalents over the calibration set, the dense baseline included.
+        work: what the search executed: "block_tokens" (tokens times blocks run), "head_tokens"
+            and "bytes_held" (the most that hidden states took up).
         generations: after the first population.
         stopped: why the search ended.
         seed: of everything random.
@@ -70,12 +89,15 @@ class SearchResult:
     dropped: tuple[str, ...]
     n_blocks: int
     sparsity: float
+    fitness: Fitness
     calibration: TextLoss
     heldout: TextLoss
     parameters: Mapping[str, int]
     evaluations: int
+    cut_short: int
     cache_hits: int
     cost: float
+    work: Mapping[str, int]
     generations: int
     stopped: str
     seed: int
@@ -89,6 +111,9 @@ class SearchResult:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; a perplexity or loss that is not finite becomes None."""
         plain = dataclasses.asdict(self)
+        plain["fitness"] = {
+            name: _plain(value) for name, value in dataclasses.asdict(self.fitness).items()
+        }
         for name, text in (("calibration", self.calibration), ("heldout", self.heldout)):
             plain[name]["loss"] = _finite(text.loss)
             plain[name]["perplexity"] = _finite(text.perplexity)
@@ -109,8 +134,9 @@ def result_table(result: SearchResult) -> str:
     rows.append(("blocks", str(result.n_blocks), str(len(result.kept)), blocks))
     lines = [f"{a:<12} {b:>10} {c:>10}   {d}".rstrip() for a, b, c, d in rows]
     lines.append("")
+    short = f" ({result.cut_short} cut short)" if result.cut_short else ""
     lines.append(
-        f"{result.evaluations} evaluations, cost {result.cost:.1f} dense forward passes, "
+        f"{result.evaluations} evaluations{short}, cost {result.cost:.1f} dense forward passes, "
         f"{result.seconds:.0f} s; stopped {result.stopped}"
     )
     return "\n".join(lines)
@@ -123,8 +149,12 @@ def _exp(loss: float) -> float:
         return math.inf
 
 
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: v if math.isfinite(v) else None for name, v in values.items()}
+def _finite(values: Mapping[str, float]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _figure(value: float) -> str:
