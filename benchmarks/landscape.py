@@ -2,8 +2,8 @@
 
     python -m benchmarks.landscape --drop 1 2 3 --corpus mixed.jsonl --output demo.blocks.npz
 
-Losses are kept in the user's cache as they are found, so an interrupted run goes on. The file's
-format is described in `evop_deap.fitness.landscape`.
+`--protect` leaves units out. Losses are kept in the user's cache as they are found, so an
+interrupted run goes on. The file's format is described in `evop_deap.fitness.landscape`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from benchmarks.record import circumstances
 from evop_deap.config import SearchConfig
+from evop_deap.errors import EvopError, InputError
 from evop_deap.fitness.landscape import Landscape, save_landscape
 from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
@@ -32,10 +33,10 @@ CHUNK = 64  # patterns judged, and then stored, at a time
 
 
 def all_patterns(space: SearchSpace, drops: Sequence[int]) -> list[Pattern]:
-    """The dense pattern and every one that drops as many units, neighbours in walk order."""
+    """The dense pattern and every one that drops as many units, once, neighbours in walk order."""
     chosen = (
         space.pattern(dropped)
-        for count in (0, *drops)
+        for count in {0, *drops}
         for dropped in itertools.combinations(space.droppable, count)
     )
     return sorted(chosen, reverse=True)
@@ -60,8 +61,19 @@ def judged(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator
 
 
 def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
-    """Judge every pattern that drops one of `drops` units."""
+    """Judge every pattern that drops one of `drops` units.
+
+    Raises:
+        EvopError: so many cannot be dropped, or the model or the corpus cannot be used.
+    """
+    if min(drops) < 1:
+        raise InputError(f"`drop` must be at least 1, but got {min(drops)}")
     subject = prepare(config, TerminalProgress())
+    if max(drops) > len(subject.space.droppable):
+        raise InputError(
+            f"`drop` must be at most {len(subject.space.droppable)}, the units that may go, "
+            f"but got {max(drops)}"
+        )
     patterns = all_patterns(subject.space, drops)
     sums = np.concatenate(list(judged(subject, patterns, config.model)))
     windows = subject.text.calibration
@@ -80,39 +92,47 @@ def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
             "window": length,
             "dtype": str(subject.loaded.model.dtype).removeprefix("torch."),
             "seed": config.seed,
-            "drops": list(drops),
+            "drops": sorted(set(drops)),
+            "protected": sorted(subject.space.protected),
             **circumstances(),
         },
     )
 
 
-def main() -> None:
-    """Parse, judge and write."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, judge and write; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--corpus", default="demo")
     parser.add_argument("--drop", type=int, nargs="+", required=True, help="units dropped")
+    parser.add_argument("--protect", nargs="+", default=[], help="units that always stay: 0-7")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--window", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True)
-    given = parser.parse_args()
-    config = SearchConfig(
-        model=given.model,
-        corpus=given.corpus,
-        sparsity=0.2,
-        dtype=given.dtype,
-        window=given.window,
-        tokens=given.tokens,
-        heldout_tokens=given.window,
-        seed=given.seed,
-    )
-    landscape = landscape_of(config, given.drop)
-    save_landscape(given.output, landscape)
+    given = parser.parse_args(arguments)
+    try:
+        config = SearchConfig(
+            model=given.model,
+            corpus=given.corpus,
+            sparsity=0.1,
+            protect=tuple(given.protect),
+            dtype=given.dtype,
+            window=given.window,
+            tokens=given.tokens,
+            heldout_tokens=given.window,
+            seed=given.seed,
+        )
+        landscape = landscape_of(config, given.drop)
+        save_landscape(given.output, landscape)
+    except EvopError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return error.exit_code
     size = given.output.stat().st_size
     print(f"{len(landscape.patterns)} patterns, {size / 1000:.0f} kB, {landscape.fingerprint[:12]}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -42,6 +42,7 @@ _ARRAYS = {
     "parameters": np.int64,
     "head_work": np.int64,
 }
+_OURS = ("format", "units", "fingerprint")  # what we write into `about` ourselves
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class Landscape:
         (array([3., 2.]), 1)
 
     Raises:
-        InputError: the arrays do not fit together, or a pattern stands there twice.
+        InputError: the arrays do not fit together, or a pattern or a name stands there twice.
     """
 
     units: tuple[Unit, ...]
@@ -76,16 +77,24 @@ class Landscape:
     about: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        count, windows = len(self.patterns), len(self.tokens)
-        if self.patterns.shape != (count, len(self.units)) or self.sums.shape != (count, windows):
+        if (
+            self.tokens.ndim != 1
+            or self.patterns.shape[1:] != (len(self.units),)
+            or self.sums.shape != self.patterns.shape[:1] + self.tokens.shape
+        ):
             raise InputError(
                 f"`patterns` {self.patterns.shape}, `sums` {self.sums.shape} and `tokens` "
                 f"{self.tokens.shape} of a landscape of {len(self.units)} units do not fit together"
             )
-        if not count or not windows or int(self.tokens.min()) < 1 or self.patterns.max() > 1:
+        binary = self.patterns.size > 0 and bool(np.isin(self.patterns, (0, 1)).all())
+        if not binary or not self.tokens.size or int(self.tokens.min()) < 1:
             raise InputError("a landscape must hold patterns of 0 and 1, and windows with tokens")
-        if len(np.unique(self.patterns, axis=0)) < count:
+        if len(np.unique(self.patterns, axis=0)) < len(self.patterns):
             raise InputError("`patterns` of a landscape must all be different")
+        if len({unit.name for unit in self.units}) < len(self.units):
+            raise InputError("names of a landscape's units must all be different")
+        if min(self.head_work, *(min(unit.work, unit.parameters) for unit in self.units)) < 0:
+            raise InputError("`work`, `parameters` and `head_work` must not be negative")
 
     @property
     def losses(self) -> NDArray[np.float64]:
@@ -141,31 +150,73 @@ def load_landscape(path: Path) -> Landscape:
     Raises:
         InputError: the file cannot be read, is no landscape, or was changed.
     """
+    about, arrays = _read(path)
+    if about["format"] != FORMAT:
+        raise InputError(f"`landscape` {path} has another format than {FORMAT}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            about = json.loads(str(archive["about"]))
-            arrays = {name: archive[name].astype(kind) for name, kind in _ARRAYS.items()}
-        if about.pop("format") != FORMAT:
-            raise InputError(f"`landscape` {path} has another format than {FORMAT}")
-        names, stated = about.pop("units"), about.pop("fingerprint", None)
-        numbers = zip(names, arrays["parameters"].tolist(), arrays["work"].tolist(), strict=True)
-        landscape = Landscape(
-            units=tuple(Unit(str(name), parameters, work) for name, parameters, work in numbers),
-            patterns=arrays["patterns"],
-            sums=arrays["sums"],
-            tokens=arrays["tokens"],
-            head_work=int(arrays["head_work"]),
-            about=about,
-        )
-    except OSError as error:
-        reason = error.strerror or " ".join(str(error).split())
-        raise InputError(f"`landscape` {path} cannot be read: {reason}") from error
-    except (ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"`landscape` {path} is not a landscape file: {reason}") from error
-    if stated is not None and stated != landscape.fingerprint:
+        landscape = _assembled(about, arrays)
+    except InputError as error:
+        raise InputError(f"`landscape` {path} is not a landscape file: {error}") from error
+    if about.get("fingerprint") not in (None, landscape.fingerprint):
         raise InputError(f"`landscape` {path} was changed: its fingerprint is another")
     return landscape
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What the file says of itself, and those of our arrays that it holds, as they stand there."""
+    try:
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise InputError("it is no zip archive")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                about = json.loads(str(archive["about"]))
+                arrays = {n: np.asarray(archive[n]) for n in _ARRAYS if n in archive}
+        if not isinstance(about, dict) or "format" not in about:
+            raise InputError("`about` must be a JSON object with a `format`")
+    except OSError as error:
+        raise InputError(f"`landscape` {path} cannot be read: {_reason(error)}") from error
+    except Exception as error:  # parsers of archives, arrays and JSON, each with errors of its own
+        raise InputError(f"`landscape` {path} is not a landscape file: {_reason(error)}") from error
+    return about, arrays
+
+
+def _reason(error: Exception) -> str:
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(said.split())
+
+
+def _assembled(about: Mapping[str, Any], given: Mapping[str, NDArray[Any]]) -> Landscape:
+    arrays = {name: _exact(name, given.get(name), kind) for name, kind in _ARRAYS.items()}
+    names = about.get("units")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError("`units` must be a list of names")
+    shapes = [arrays[name].shape for name in ("work", "parameters", "head_work")]
+    if shapes != [(len(names),), (len(names),), ()]:
+        raise InputError(
+            f"`work`, `parameters` and `head_work` {shapes} do not fit {len(names)} units"
+        )
+    columns = zip(names, arrays["parameters"].tolist(), arrays["work"].tolist(), strict=True)
+    return Landscape(
+        units=tuple(Unit(name, parameters, work) for name, parameters, work in columns),
+        patterns=arrays["patterns"],
+        sums=arrays["sums"],
+        tokens=arrays["tokens"],
+        head_work=int(arrays["head_work"]),
+        about={key: value for key, value in about.items() if key not in _OURS},
+    )
+
+
+def _exact(name: str, array: NDArray[Any] | None, kind: type[Any]) -> NDArray[Any]:
+    """`array` in the format's own kind, where that changes no number."""
+    if array is None:
+        raise InputError(f"it lacks `{name}`")
+    wanted = np.dtype(kind)
+    if array.dtype.kind in ("f" if wanted.kind == "f" else "biu"):
+        converted = array.astype(wanted, copy=False)
+        if np.array_equal(converted, array, equal_nan=wanted.kind == "f"):
+            return converted
+    raise InputError(f"`{name}` of {array.dtype} must hold nothing but {wanted}")
 
 
 def _as_arrays(landscape: Landscape) -> dict[str, NDArray[Any]]:

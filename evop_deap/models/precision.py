@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,28 +17,61 @@ if TYPE_CHECKING:
 
 _NARROW = (torch.bfloat16, torch.float16)
 
+_Stored = list[tuple[nn.Parameter, torch.dtype]]
+"""Weights and the format that each is stored in."""
+
 
 @contextmanager
 def computing_in_float32(model: PreTrainedModel) -> Iterator[None]:
     """While this lasts, passes of a bfloat16 or float16 model are float32 throughout.
 
-    A module's own weights are widened when it is called and narrowed when it returns, which
-    gives back the same bits; so no second copy of the model is ever held.
+    The weights that a module reads are widened when it is called and narrowed when it returns,
+    which gives back the same bits; so no second copy of the model is ever held.
     """
-    narrow = {id(p): p.dtype for p in model.parameters() if p.dtype in _NARROW}
+    stored = _narrow(model.parameters())
+    head = model.get_output_embeddings()
+    # What each call under way has widened, so that of calls within each other only the outermost
+    # to read a weight narrows it. A call that fails before it widens finds nothing to narrow.
+    widened: defaultdict[nn.Module, list[_Stored]] = defaultdict(list)
 
     def widen(module: nn.Module, _: Any) -> None:
-        for parameter in module.parameters(recurse=False):
-            if id(parameter) in narrow:
-                parameter.data = parameter.data.float()
+        found = _narrow(_weights_read(module, head))
+        widened[module].append(found)
+        for parameter, _dtype in found:
+            parameter.data = parameter.data.float()
 
     def restore(module: nn.Module, *_: Any) -> None:
-        for parameter in module.parameters(recurse=False):
-            if id(parameter) in narrow:
-                parameter.data = parameter.data.to(narrow[id(parameter)])
+        if widened[module]:
+            _put_back(widened[module].pop())
 
     with removable_hooks() as handles:
-        for module in model.modules() if narrow else ():
-            handles.append(module.register_forward_pre_hook(widen))
-            handles.append(module.register_forward_hook(restore, always_call=True))
-        yield
+        try:
+            for module in model.modules() if stored else ():
+                handles.append(module.register_forward_pre_hook(widen))
+                handles.append(module.register_forward_hook(restore, always_call=True))
+            yield
+        finally:
+            # An interruption is no `Exception`, and torch runs no hooks after it.
+            _put_back(stored)
+
+
+def _weights_read(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Parameter]:
+    """Its own weights and those of the children that it may use without calling them.
+
+    Mixers of Mamba's kind hand the weights of their convolution to a kernel. Tables of the
+    vocabulary are always called, and too large to be held wide throughout a pass.
+    """
+    yield from module.parameters(recurse=False)
+    for child in module.children():
+        is_leaf = next(child.children(), None) is None
+        if is_leaf and child is not head and not isinstance(child, nn.Embedding):
+            yield from child.parameters(recurse=False)
+
+
+def _narrow(parameters: Iterable[nn.Parameter]) -> _Stored:
+    return [(p, p.dtype) for p in parameters if p.dtype in _NARROW]
+
+
+def _put_back(stored: _Stored) -> None:
+    for parameter, dtype in stored:
+        parameter.data = parameter.data.to(dtype)
