@@ -18,7 +18,8 @@ from typing import Any
 
 from benchmarks.record import circumstances, markdown_table
 from evop_deap.config import SearchConfig
-from evop_deap.evolution import EvolutionSettings, EvolutionState, evolve
+from evop_deap.evolution import evolve
+from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape

@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evop_deap.config import SearchConfig as SearchConfig
     from evop_deap.errors import EvopError as EvopError
-    from evop_deap.evolution import EvolutionSettings as EvolutionSettings
-    from evop_deap.evolution import EvolutionState as EvolutionState
     from evop_deap.evolution import evolve as evolve
+    from evop_deap.evolution_state import Choice as Choice
+    from evop_deap.evolution_state import EvolutionSettings as EvolutionSettings
+    from evop_deap.evolution_state import EvolutionState as EvolutionState
     from evop_deap.fitness.cache import CachedEvaluator as CachedEvaluator
     from evop_deap.fitness.evaluation import Evaluation as Evaluation
+    from evop_deap.fitness.evaluation import Work as Work
+    from evop_deap.fitness.landscape import Landscape as Landscape
+    from evop_deap.fitness.landscape import load_landscape as load_landscape
+    from evop_deap.fitness.landscape import save_landscape as save_landscape
     from evop_deap.fitness.population import PopulationEvaluator as PopulationEvaluator
     from evop_deap.fitness.reference import ReferenceEvaluator as ReferenceEvaluator
     from evop_deap.fitness.tabular import TabularEvaluator as TabularEvaluator
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from evop_deap.models.export import export_checkpoint as export_checkpoint
     from evop_deap.models.loading import load_model as load_model
     from evop_deap.models.surgery import bypassed as bypassed
+    from evop_deap.racing import Racing as Racing
+    from evop_deap.racing import race as race
     from evop_deap.run.pipeline import run_search as run_search
     from evop_deap.run.result import SearchResult as SearchResult
     from evop_deap.space import SearchSpace as SearchSpace
@@ -34,12 +41,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CachedEvaluator": "fitness.cache",
+    "Choice": "evolution_state",
     "Evaluation": "fitness.evaluation",
-    "EvolutionSettings": "evolution",
-    "EvolutionState": "evolution",
+    "EvolutionSettings": "evolution_state",
+    "EvolutionState": "evolution_state",
     "EvopError": "errors",
     "Genome": "genome",
+    "Landscape": "fitness.landscape",
     "PopulationEvaluator": "fitness.population",
+    "Racing": "racing",
     "ReferenceEvaluator": "fitness.reference",
     "SearchConfig": "config",
     "SearchResult": "run.result",
@@ -47,13 +57,17 @@ _HOMES = {
     "Stopping": "stopping",
     "TabularEvaluator": "fitness.tabular",
     "Unit": "space",
+    "Work": "fitness.evaluation",
     "bypassed": "models.surgery",
     "evolve": "evolution",
     "export_checkpoint": "models.export",
     "find_anatomy": "models.anatomy",
+    "load_landscape": "fitness.landscape",
     "load_model": "models.loading",
     "make_toolbox": "toolbox",
+    "race": "racing",
     "run_search": "run.pipeline",
+    "save_landscape": "fitness.landscape",
 }
 
 __all__ = sorted(_HOMES)

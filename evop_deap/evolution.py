@@ -11,119 +11,17 @@ import dataclasses
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from deap import base, tools
-from numpy.typing import NDArray
 
+from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState
 from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.genome import Genome, finite_or_worst
 from evop_deap.space import Pattern
 from evop_deap.stopping import Stopping
-
-
-@dataclass(frozen=True)
-class EvolutionSettings:
-    """Sizes and rates of the evolution.
-
-    Attributes:
-        population: μ, individuals that survive a generation.
-        offspring: λ, new patterns evaluated a generation.
-        crossover: probability that a child has two parents.
-        mutation: probability that such a child is mutated too; one with a single parent
-            always is.
-        attempts: tries at a child not evaluated before, until one is drawn afresh instead.
-    """
-
-    population: int = 8
-    offspring: int = 16
-    crossover: float = 0.5
-    mutation: float = 0.5
-    attempts: int = 20
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """Which proposals are worth a full evaluation, and what finding that out cost.
-
-    Attributes:
-        chosen: in the order of the proposals.
-        costs: (proposals,) dense-forward equivalents spent on each.
-        work: the same work by what it was.
-    """
-
-    chosen: tuple[Genome, ...]
-    costs: NDArray[np.float64]
-    work: Work = field(default_factory=Work)
-
-
-@dataclass(frozen=True)
-class EvolutionState:
-    """Everything the evolution knows after a generation; plain data.
-
-    Attributes:
-        generation: generations done after the first one, which is 0.
-        population: the survivors, best first.
-        losses: every pattern evaluated on all windows so far and its loss, in that order.
-        lost: patterns that were judged in part and not chosen; never proposed again.
-        records: one row a generation, as in DEAP's logbook.
-        cost: dense-forward equivalents spent.
-        cache_hits: patterns whose loss was known without evaluating them.
-        seconds: time spent, over all processes that worked on this search.
-        best_since: the generation in which the best pattern was found.
-        rng_state: state of the random generator that the toolbox's operators draw from.
-        stopped: why the search ended, or None while it can go on.
-    """
-
-    generation: int
-    population: tuple[Genome, ...]
-    losses: Mapping[Pattern, float]
-    records: tuple[Mapping[str, Any], ...]
-    cost: float
-    cache_hits: int
-    seconds: float
-    best_since: int
-    rng_state: tuple[Any, ...] = field(repr=False)
-    lost: tuple[Pattern, ...] = ()
-    stopped: str | None = None
-
-    @property
-    def evaluations(self) -> int:
-        """Patterns judged so far, in full or in part."""
-        return len(self.losses) + len(self.lost)
-
-    @property
-    def work(self) -> Work:
-        """What was executed in all generations."""
-        names = [field.name for field in dataclasses.fields(Work)]
-        rows = (Work(**{name: record[name] for name in names}) for record in self.records)
-        return sum(rows, Work())
-
-    @property
-    def best(self) -> Genome:
-        """The best individual so far; elitism keeps it in the population."""
-        return self.population[0]
-
-    @property
-    def logbook(self) -> tools.Logbook:
-        """The records as DEAP's Logbook."""
-        logbook = tools.Logbook()
-        logbook.header = list(self.records[0])
-        for record in self.records:
-            logbook.record(**record)
-        return logbook
-
-    def hall_of_fame(self, size: int = 10) -> tools.HallOfFame:
-        """The best `size` patterns ever evaluated, as DEAP's HallOfFame."""
-        hall = tools.HallOfFame(size)
-        ranked = sorted(self.losses.items(), key=lambda item: item[1])[:size]
-        # DEAP puts an equal that comes later first: from worst to best keeps the order.
-        for pattern, loss in reversed(ranked):
-            hall.insert(Genome(pattern, loss=loss))
-        return hall
-
 
 Callback = Callable[[EvolutionState], object]
 """Called with the state after each generation; a true answer ends the search."""
@@ -303,20 +201,12 @@ class _Judged:
 
 def _judge(toolbox: base.Toolbox, proposals: Sequence[Genome], choice: Choice) -> _Judged:
     """Give each individual that was chosen its fitness."""
-    chosen = choice.chosen
-    own, judge_whole = getattr(toolbox.evaluate.func, "whole", (None, None))
-    if judge_whole is not None and own is toolbox.evaluate.func:
-        evaluation: Evaluation = judge_whole(chosen)
-        losses, costs, work = evaluation.losses.tolist(), evaluation.costs, evaluation.work
-    else:
-        losses = [value for (value,) in toolbox.map(toolbox.evaluate, chosen)]
-        costs, work = np.ones(len(losses)), Work()
-    for individual, loss in zip(chosen, losses, strict=True):
-        individual.fitness.values = (finite_or_worst(loss),)
     spent = dict(zip((p.pattern for p in proposals), choice.costs.tolist(), strict=True))
-    for individual, cost in zip(chosen, costs.tolist(), strict=True):
+    losses, costs, work = _evaluate(toolbox, choice.chosen)
+    for individual, loss, cost in zip(choice.chosen, losses, costs, strict=True):
+        individual.fitness.values = (finite_or_worst(loss),)
         spent[individual.pattern] += cost
-    known = {individual.pattern: individual.loss for individual in chosen}
+    known = {individual.pattern: individual.loss for individual in choice.chosen}
     return _Judged(
         losses=known,
         lost=tuple(pattern for pattern in spent if pattern not in known),
@@ -325,6 +215,20 @@ def _judge(toolbox: base.Toolbox, proposals: Sequence[Genome], choice: Choice) -
         hits=sum(cost == 0.0 for cost in spent.values()),
         work=choice.work + work,
     )
+
+
+def _evaluate(
+    toolbox: base.Toolbox, individuals: Sequence[Genome]
+) -> tuple[list[float], list[float], Work]:
+    """The loss of each individual, what each cost, and the work done."""
+    if not individuals:
+        return [], [], Work()
+    own, judge_whole = getattr(toolbox.evaluate.func, "whole", (None, None))
+    if judge_whole is not None and own is toolbox.evaluate.func:
+        evaluation: Evaluation = judge_whole(individuals)
+        return evaluation.losses.tolist(), evaluation.costs.tolist(), evaluation.work
+    losses = [value for (value,) in toolbox.map(toolbox.evaluate, individuals)]
+    return losses, [1.0] * len(losses), Work()
 
 
 def _reason(stopping: Stopping, state: EvolutionState) -> str | None:

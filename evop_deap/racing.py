@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.evolution import Choice
+from evop_deap.evolution_state import Choice
 from evop_deap.fitness.evaluation import Evaluator, Work
 from evop_deap.genome import Genome
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evop_deap.errors import CheckpointError
-from evop_deap.evolution import EvolutionState
+from evop_deap.evolution_state import EvolutionState
 from evop_deap.genome import Genome
 from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 

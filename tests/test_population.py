@@ -81,7 +81,7 @@ def test_cost_counts_each_distinct_step_once(
 ) -> None:
     anatomy = find_anatomy(llama)
     tokens = np.zeros((2, LENGTH), dtype=np.int64)
-    evaluator = PopulationEvaluator(llama, anatomy, tokens, stacked=stacked, memory_budget=1)
+    evaluator = PopulationEvaluator(llama, anatomy, tokens, stacked=stacked)
     steps = {(p[:depth], depth) for p in population for depth in range(5) if p[depth]}
     heads = len(population) * anatomy.head_work
     dense = sum(block.work for block in anatomy.blocks) + anatomy.head_work

@@ -14,6 +14,7 @@ import torch
 
 from evop_deap.fitness.blocked_divergence import blocked_divergences, blocked_log_totals
 from evop_deap.fitness.blocked_loss import blocked_losses
+from evop_deap.fitness.room import JUDGED_TOGETHER
 from evop_deap.fitness.tiles import Tile
 from evop_deap.models.staged import Exit
 
@@ -68,7 +69,7 @@ class Divergence:
     patterns that are judged together.
     """
 
-    at_once = 8
+    at_once = JUDGED_TOGETHER
 
     def __init__(self, dense: torch.Tensor, leaving: Exit, tile: Tile) -> None:
         self._dense = dense  # (windows, length, width)

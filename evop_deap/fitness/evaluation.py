@@ -78,6 +78,6 @@ class Evaluator(Protocol):
         """Judge each pattern on all windows, or on some by index.
 
         A window's sum depends on the pattern and the window alone, never on the order or the
-        company of either.
+        company of either. `patterns` may be empty: the answer tells the windows' tokens.
         """
         ...

@@ -58,6 +58,10 @@ class KeptStates:
         if len(states) > self.capacity:
             states.popitem(last=False)
 
+    def __contains__(self, place: tuple[int, Prefix]) -> bool:
+        group, prefix = place
+        return prefix in self._groups.get(group, ())
+
     def __len__(self) -> int:
         return sum(map(len, self._groups.values()))
 

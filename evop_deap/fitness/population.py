@@ -17,6 +17,7 @@ from evop_deap.fitness.criterion import Criterion, CrossEntropy, Divergence
 from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.fitness.kept_states import KeptStates
 from evop_deap.fitness.kinds import FITNESSES
+from evop_deap.fitness.room import Room
 from evop_deap.fitness.tiles import Tile, tile_for
 from evop_deap.fitness.walk import Tally, Walk
 from evop_deap.models.staged import BlockCall, enter, find_exit
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 DEFAULT_MEMORY_BUDGET = 512 * 2**20
 _TOKENS_AT_ONCE = 2048  # of a state: enough for matrix products to run at full speed
-_STACKED_PATTERNS = 64  # that walk down together on an accelerator
 _SHAPES_KEPT = 16  # numbers of stacked rows whose block calls are remembered
 
 
@@ -43,15 +43,17 @@ class PopulationEvaluator:
     States at which patterns part ways are kept for the next call, as far as there is room.
 
     Args:
-        model: the dense model, in evaluation mode; left as it was after every call.
+        model: the dense model, in evaluation mode; left as it was after every call. Its weights
+            must stay what they are, since hidden states are kept.
         anatomy: its blocks, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
-        memory_budget: bytes of hidden states to hold at the most, beside the model; half of
-            them for the walk, half for states that are kept.
+        memory_budget: bytes of hidden states to hold at the most, beside the model, as far as
+            one window can be walked down with that.
         windows_at_once: windows that are computed together at the most; by default as many as
             fill matrix products. Where it is given, every multiple of it begins a new group.
-        stacked: whether branches are stacked; by default on accelerators.
+        stacked: whether branches are stacked where there is room for it; by default on
+            accelerators.
         tile: of the loss; by default by device.
         on_evaluated: called after each pattern.
 
@@ -90,7 +92,6 @@ class PopulationEvaluator:
         self._model = model
         self._anatomy = anatomy
         self._exit = find_exit(model, anatomy)
-        self._stacked = model.device.type != "cpu" if stacked is None else stacked
         self._on_evaluated = on_evaluated
         self._dense_work = sum(block.work for block in anatomy.blocks) + anatomy.head_work
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
@@ -99,17 +100,22 @@ class PopulationEvaluator:
             one = enter(model, anatomy, self._tokens[:1]).hidden
         self._state_bytes = one.numel() * one.element_size()  # of one window
         count, length = self._tokens.shape
-        states = memory_budget // self._state_bytes
-        # Depth first, a state waits at each depth at the most; stacked, one for each pattern.
-        waiting = _STACKED_PATTERNS if self._stacked else len(anatomy.blocks) + Divergence.at_once
         most = max(1, _TOKENS_AT_ONCE // length)
-        fitting = max(1, min(most, states // (2 * waiting)))
-        self._group = _largest_part(windows_at_once or most, fitting)
-        self._stack = max(1, states // (2 * self._group))
-        groups = -(-count // self._group)
-        self.kept = KeptStates(states // 2 // (self._group * groups))
+        room = Room.within(
+            memory_budget // self._state_bytes,
+            windows=count,
+            blocks=len(anatomy.blocks),
+            most=most,
+            whole=windows_at_once or most,
+            stacked=model.device.type != "cpu" if stacked is None else stacked,
+        )
+        self._stacked, self._group = room.stacked, room.group
+        self._together, self._stack = room.together, room.stack
+        self.kept = KeptStates(room.kept)
         self.tile = tile or tile_for(model.device)
         self._criterion = self._criterion_of(fitness, self.tile)
+        # To tell how far predictions have moved, the head's input of the dense model is held.
+        self._dense_states = count if fitness == "kl" else 0
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
@@ -133,7 +139,7 @@ class PopulationEvaluator:
             work=Work(
                 block_tokens=tally.block_rows * length,
                 head_tokens=tally.head_rows * length,
-                bytes_held=self._state_bytes * self._group * (tally.states + len(self.kept)),
+                bytes_held=self._state_bytes * (self._group * tally.states + self._dense_states),
             ),
         )
 
@@ -204,9 +210,9 @@ class PopulationEvaluator:
         # Neighbours in sorted order share the longest prefixes, so they walk together.
         order = sorted(range(len(patterns)), key=lambda row: patterns[row], reverse=True)
         self._calls.clear()  # of other windows: some models tell blocks more than a shape
-        for first in range(0, len(order), _STACKED_PATTERNS):
+        for first in range(0, len(order), self._together):
             yield from walk.breadth_first(
-                order[first : first + _STACKED_PATTERNS],
+                order[first : first + self._together],
                 lambda depth, states: self._step_stacked(depth, tokens, states),
             )
 
@@ -254,8 +260,3 @@ class PopulationEvaluator:
         for call, block in zip(entrance.calls, self._anatomy.blocks, strict=True):
             hidden = call(block, hidden)
         return self._exit.features(hidden)
-
-
-def _largest_part(whole: int, most: int) -> int:
-    """The largest divisor of `whole` that is at most `most`."""
-    return next(part for part in range(min(whole, most), 0, -1) if whole % part == 0)

@@ -7,7 +7,7 @@ stacked into few calls, before any takes the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,7 +40,7 @@ class Tally:
         spent: (patterns,) multiply-adds a token, times rows of tokens, by who is charged.
         block_rows: rows of tokens that went through a block.
         head_rows: rows of tokens that went through the head.
-        states: the most hidden states of one group that were held at a time.
+        states: the most hidden states that were held at a time, the kept ones included.
     """
 
     spent: NDArray[np.float64]
@@ -89,7 +89,7 @@ class Walk:
         blocks = self.anatomy.blocks
         waiting = self._starts(rows)
         while waiting:
-            self.tally.holds(len(waiting))
+            self._hold(branch for _, branch in waiting)
             depth, branch = waiting.pop()
             if depth == len(blocks):
                 yield from ((row, branch.hidden) for row in branch.rows)
@@ -124,9 +124,15 @@ class Walk:
             for (branch, keeping), hidden in zip(stepping, outputs, strict=True):
                 self.tally.block(keeping[0], block.work, len(hidden))
                 branches.append(Branch(keeping, (*branch.prefix, depth), hidden))
-            self.tally.holds(len(branches))
+            self._hold([*branches, *(branch for branch, _ in stepping)])
         for branch in [*branches, *starting.get(len(self.anatomy.blocks), [])]:
             yield from ((row, branch.hidden) for row in branch.rows)
+
+    def _hold(self, branches: Iterable[Branch]) -> None:
+        """Count the states that are held now: a prefix stands for its state, wherever it is."""
+        prefixes = {branch.prefix for branch in branches}
+        walking = sum((self.group, prefix) not in self.kept for prefix in prefixes)
+        self.tally.holds(walking + len(self.kept))
 
     def _starts(self, rows: Sequence[int]) -> list[tuple[int, Branch]]:
         """The depth and branch that each row begins with: the deepest state kept, or none."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.errors import CheckpointError
-from evop_deap.evolution import EvolutionState
+from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import sha256_of_text, write_json
 from evop_deap.genome import Genome
 from evop_deap.space import Pattern

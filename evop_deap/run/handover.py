@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from evop_deap.config import SearchConfig, settings_as_yaml
-from evop_deap.evolution import EvolutionState
+from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge

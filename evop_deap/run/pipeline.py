@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from evop_deap.config import SearchConfig, settings_as_yaml
-from evop_deap.evolution import Callback, EvolutionSettings, EvolutionState, evolve
+from evop_deap.evolution import Callback, evolve
+from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.racing import race
 from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evop_deap.evolution import EvolutionState
+    from evop_deap.evolution_state import EvolutionState
 
 
 class Progress:

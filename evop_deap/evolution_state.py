@@ -1,0 +1,117 @@
+"""What an evolution is set to and what it knows: plain data that goes in and comes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from deap import tools
+from numpy.typing import NDArray
+
+from evop_deap.fitness.evaluation import Work
+from evop_deap.genome import Genome
+from evop_deap.space import Pattern
+
+
+@dataclass(frozen=True)
+class EvolutionSettings:
+    """Sizes and rates of the evolution.
+
+    Attributes:
+        population: μ, individuals that survive a generation.
+        offspring: λ, new patterns evaluated a generation.
+        crossover: probability that a child has two parents.
+        mutation: probability that such a child is mutated too; one with a single parent
+            always is.
+        attempts: tries at a child not evaluated before, until one is drawn afresh instead.
+    """
+
+    population: int = 8
+    offspring: int = 16
+    crossover: float = 0.5
+    mutation: float = 0.5
+    attempts: int = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Which proposals are worth a full evaluation, and what finding that out cost.
+
+    Attributes:
+        chosen: in the order of the proposals.
+        costs: (proposals,) dense-forward equivalents spent on each.
+        work: the same work by what it was.
+    """
+
+    chosen: tuple[Genome, ...]
+    costs: NDArray[np.float64]
+    work: Work = field(default_factory=Work)
+
+
+@dataclass(frozen=True)
+class EvolutionState:
+    """Everything the evolution knows after a generation; plain data.
+
+    Attributes:
+        generation: generations done after the first one, which is 0.
+        population: the survivors, best first.
+        losses: every pattern evaluated on all windows so far and its loss, in that order.
+        lost: patterns that were judged in part and not chosen; never proposed again.
+        records: one row a generation, as in DEAP's logbook.
+        cost: dense-forward equivalents spent.
+        cache_hits: patterns whose loss was known without evaluating them.
+        seconds: time spent, over all processes that worked on this search.
+        best_since: the generation in which the best pattern was found.
+        rng_state: state of the random generator that the toolbox's operators draw from.
+        stopped: why the search ended, or None while it can go on.
+    """
+
+    generation: int
+    population: tuple[Genome, ...]
+    losses: Mapping[Pattern, float]
+    records: tuple[Mapping[str, Any], ...]
+    cost: float
+    cache_hits: int
+    seconds: float
+    best_since: int
+    rng_state: tuple[Any, ...] = field(repr=False)
+    lost: tuple[Pattern, ...] = ()
+    stopped: str | None = None
+
+    @property
+    def evaluations(self) -> int:
+        """Patterns judged so far, in full or in part."""
+        return len(self.losses) + len(self.lost)
+
+    @property
+    def work(self) -> Work:
+        """What was executed in all generations."""
+        names = [field.name for field in dataclasses.fields(Work)]
+        rows = (Work(**{name: record[name] for name in names}) for record in self.records)
+        return sum(rows, Work())
+
+    @property
+    def best(self) -> Genome:
+        """The best individual so far; elitism keeps it in the population."""
+        return self.population[0]
+
+    @property
+    def logbook(self) -> tools.Logbook:
+        """The records as DEAP's Logbook."""
+        logbook = tools.Logbook()
+        logbook.header = list(self.records[0])
+        for record in self.records:
+            logbook.record(**record)
+        return logbook
+
+    def hall_of_fame(self, size: int = 10) -> tools.HallOfFame:
+        """The best `size` patterns ever evaluated, as DEAP's HallOfFame."""
+        hall = tools.HallOfFame(size)
+        ranked = sorted(self.losses.items(), key=lambda item: item[1])[:size]
+        # DEAP puts an equal that comes later first: from worst to best keeps the order.
+        for pattern, loss in reversed(ranked):
+            hall.insert(Genome(pattern, loss=loss))
+        return hall
