@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("--corpus", default="demo")
     parser.add_argument("--sparsity", type=float, default=0.2)
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--tokens", type=int, default=2048, help="in windows of 256")
     parser.add_argument(
         "--populations", nargs="+", choices=POPULATIONS, default=POPULATIONS, help="which to judge"
     )
@@ -201,7 +202,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     config = SearchConfig(
-        model=given.model, corpus=given.corpus, sparsity=given.sparsity, dtype=given.dtype
+        model=given.model,
+        corpus=given.corpus,
+        sparsity=given.sparsity,
+        dtype=given.dtype,
+        tokens=given.tokens,
     )
     subject = prepare(config, Progress())
     report = measure(subject, given.populations, given.rounds)

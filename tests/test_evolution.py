@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from deap import algorithms, tools
+from numpy.typing import NDArray
 
-from evop_deap.evolution import EvolutionSettings, EvolutionState, evolve
+from evop_deap.evolution import evolve
+from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState
 from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.fitness.evaluation import Evaluation
+from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.genome import Genome
+from evop_deap.racing import Racing, race
 from evop_deap.space import Pattern, SearchSpace, Unit, dropped_units
 from evop_deap.stopping import Stopping
 from evop_deap.toolbox import make_toolbox
@@ -237,3 +240,194 @@ def test_a_first_population_with_repeats_is_evaluated_once_each() -> None:
 def test_the_batched_map_serves_other_functions_too() -> None:
     toolbox = make_toolbox(SPACE, Counting(), random.Random(0))
     assert toolbox.map(lambda a, b: a + b, [1, 2], [10, 20]) == [11, 22]
+
+
+class Windowed:
+    """Five windows: 1 plus the distance from the best pattern, more in some than in others."""
+
+    windows = 5
+
+    def __init__(self, noise: float = 0.3) -> None:
+        self.asked: list[tuple[Pattern, int]] = []
+        self._noise = noise
+
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        some = list(range(self.windows) if windows is None else windows)
+        self.asked += [(pattern, window) for pattern in patterns for window in some]
+        rows = [self._sums(pattern)[some] for pattern in patterns]
+        return Evaluation(
+            np.array(rows).reshape(-1, len(some)),
+            np.full(len(some), 4),
+            np.full(len(patterns), len(some) / self.windows),
+            work=Work(4 * len(some) * len(patterns), 4 * len(patterns), len(rows) * len(some)),
+        )
+
+    def _sums(self, pattern: Pattern) -> NDArray[np.float64]:
+        rng = np.random.default_rng(int("".join(map(str, pattern)), 2))
+        distance = len(set(BEST) - set(dropped_units(pattern)))
+        noise: NDArray[np.float64] = rng.normal(0, self._noise, self.windows)
+        return 4 * (1 + distance + noise - noise.mean())
+
+
+def search_raced(
+    evaluator: Windowed,
+    stopping: Stopping,
+    *,
+    seed: int = 0,
+    space: SearchSpace = SPACE,
+    cached: CachedEvaluator | None = None,
+    state: EvolutionState | None = None,
+    callbacks: Sequence[Callable[[EvolutionState], object]] = (),
+) -> EvolutionState:
+    rng = random.Random(seed)
+    cached = cached or CachedEvaluator(evaluator)
+    toolbox = make_toolbox(space, cached, rng)
+    toolbox.register(
+        "choose", race, evaluator=cached, racing=Racing(step=1), size=SETTINGS.population
+    )
+    return evolve(
+        toolbox,
+        rng,
+        settings=SETTINGS,
+        stopping=stopping,
+        state=state,
+        callbacks=callbacks,
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_raced_search_finds_the_best_pattern_for_less(seed: int) -> None:
+    state = search_raced(Windowed(), Stopping(generations=25), seed=seed)
+    assert dropped_units(state.best) == BEST
+    assert state.best.loss == pytest.approx(1.0)
+    assert state.lost
+    assert state.cost < state.evaluations
+
+
+def test_lost_patterns_are_in_no_ranking_and_never_come_back() -> None:
+    lost: list[tuple[Pattern, ...]] = []
+    asked: list[int] = []
+    evaluator = Windowed()
+    state = search_raced(
+        evaluator,
+        Stopping(generations=15),
+        callbacks=[lambda s: lost.append(s.lost), lambda s: asked.append(len(evaluator.asked))],
+    )
+    assert len(set(state.lost)) == len(state.lost) > 0
+    assert not set(state.lost) & set(state.losses)
+    assert not set(state.lost) & {genome.pattern for genome in state.population}
+    assert not set(state.lost) & {hero.pattern for hero in state.hall_of_fame(1000)}
+    for before, generation in zip(lost, asked, strict=True):
+        assert state.lost[: len(before)] == before
+        assert not set(before) & {pattern for pattern, _ in evaluator.asked[generation:]}
+    assert len(set(evaluator.asked)) == len(evaluator.asked)
+    judged = [pattern for pattern, _ in evaluator.asked]
+    assert all(judged.count(pattern) == Windowed.windows for pattern in state.losses)
+    assert all(0 < judged.count(pattern) < Windowed.windows for pattern in state.lost)
+    assert set(judged) == {*state.losses, *state.lost}
+
+
+@pytest.mark.parametrize("limit", [1, 6, 7, 14, 33])
+def test_a_limit_on_evaluations_is_met_exactly_whether_they_are_full_or_cut_short(
+    limit: int,
+) -> None:
+    state = search_raced(Windowed(), Stopping(evaluations=limit))
+    assert state.evaluations == len(state.losses) + len(state.lost) == limit
+    assert state.stopped == f"after {limit} evaluations"
+
+
+def test_a_small_space_is_raced_through_and_then_the_search_ends() -> None:
+    space = SearchSpace(SPACE.units[:6], n_drop=2)
+    state = search_raced(Windowed(), Stopping(), space=space)
+    assert state.evaluations == space.size == 15
+    assert state.lost
+    assert state.stopped == "every pattern within reach was evaluated"
+
+
+def test_records_tell_what_was_lost_what_was_known_and_what_was_executed() -> None:
+    evaluator = Windowed()
+    state = search_raced(evaluator, Stopping(generations=9))
+    book = state.logbook
+    assert book.select("lost")[0] == 0
+    assert sum(book.select("lost")) == len(state.lost)
+    assert sum(book.select("nevals")) == len(state.losses)
+    both = np.add(book.select("nevals"), book.select("lost"))
+    assert np.cumsum(both).tolist() == book.select("evaluations")
+    assert book.select("hits") == [0] * 10
+    assert state.work == Work(
+        sum(book.select("block_tokens")),
+        sum(book.select("head_tokens")),
+        max(book.select("bytes_held")),
+    )
+    assert state.work.block_tokens == 4 * len(evaluator.asked)
+    assert state.cost == pytest.approx(len(evaluator.asked) / Windowed.windows)
+    assert book.select("cost")[-1] == state.cost
+
+
+def test_what_an_earlier_search_has_judged_counts_as_known_and_costs_nothing() -> None:
+    evaluator = Windowed()
+    cached = CachedEvaluator(evaluator)
+    first = search_raced(evaluator, Stopping(generations=4), cached=cached)
+    again = search_raced(evaluator, Stopping(generations=4), cached=cached)
+    assert (again.losses, again.lost) == (first.losses, first.lost)
+    assert (again.cost, again.work.block_tokens) == (0.0, 0)
+    assert again.cache_hits == sum(again.logbook.select("hits")) == again.evaluations
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+@pytest.mark.parametrize("interrupted_at", range(7))
+def test_a_raced_search_continued_from_any_generation_ends_like_an_uninterrupted_one(
+    interrupted_at: int, forgetful: bool
+) -> None:
+    whole = search_raced(Windowed(), Stopping(generations=6))
+    before = CachedEvaluator(Windowed())
+    part = search_raced(Windowed(), Stopping(generations=interrupted_at), cached=before)
+    after = CachedEvaluator(Windowed())
+    if not forgetful:
+        after.restore(before.rows)
+    rest = search_raced(Windowed(), Stopping(generations=6), seed=99, cached=after, state=part)
+    assert whole.lost
+    assert timeless(rest) == timeless(whole)
+
+
+def test_a_generation_of_which_nobody_is_chosen_leaves_the_population() -> None:
+    rng = random.Random(0)
+    toolbox = make_toolbox(SPACE, Counting(), rng)
+    toolbox.register("choose", lambda children, _: Choice((), np.full(len(children), 0.25)))
+    state = evolve(toolbox, rng, settings=SETTINGS, stopping=Stopping(patience=3))
+    assert (state.generation, len(state.lost)) == (3, 3 * 8)
+    assert {genome.pattern for genome in state.population} == set(state.losses)
+    assert state.cost == 6 * 0.5 + 3 * 8 * 0.25
+    assert state.best_since == 0
+
+
+def test_a_choice_goes_with_a_fitness_of_ones_own() -> None:
+    rng = random.Random(0)
+    toolbox = make_toolbox(SPACE, Counting(), rng)
+    toolbox.register("evaluate", lambda individual: (float(individual[0]),))
+    toolbox.register(
+        "choose",
+        lambda children, _: Choice(tuple(children[::2]), np.full(len(children), 0.5), Work(7, 5)),
+    )
+    state = evolve(toolbox, rng, settings=SETTINGS, stopping=Stopping(generations=2))
+    assert (len(state.losses), len(state.lost)) == (6 + 2 * 4, 2 * 4)
+    assert state.cost == 6 + 2 * (4 * 1.5 + 4 * 0.5)
+    assert state.work == Work(14, 10)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_raced_search_goes_on_past_windows_that_fail(bad: float) -> None:
+    class Failing(Windowed):
+        def evaluate(
+            self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+        ) -> Evaluation:
+            found = super().evaluate(patterns, windows)
+            found.sums[[pattern[0] == 0 for pattern in patterns], -1] = bad
+            return found
+
+    state = search_raced(Failing(), Stopping(generations=12))
+    assert dropped_units(state.best) == BEST
+    assert all(hero[0] == 1 for hero in state.hall_of_fame(5))
+    assert all(loss == math.inf for pattern, loss in state.losses.items() if pattern[0] == 0)
