@@ -97,6 +97,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--window", type=int, default=256)
     parser.add_argument("--generations", type=int, default=20)
+    parser.add_argument("--population", type=int, default=8)
+    parser.add_argument("--racing", default="on", choices=["on", "off"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -107,6 +109,8 @@ def main() -> None:
         tokens=given.tokens,
         window=given.window,
         generations=given.generations,
+        population=given.population,
+        racing=given.racing,
     )
     runs = []
     for seed in given.seeds:

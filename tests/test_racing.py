@@ -241,10 +241,10 @@ def test_two_windows_are_believed_as_a_t_test_does_the_more_the_less_is_unseen(
 ) -> None:
     # Against a single survivor: worse by m - 1 and m + 1, which has a standard error of 1
     # and less of it where two windows are a good part of all.
-    for m, seen in ((1.02 * limit, 2), (0.98 * limit, 3)):
+    for m, drops_out in ((1.02 * limit, True), (0.98 * limit, False)):
         table = [[1.0] * windows, [m, m + 2, m, *[m + 1] * (windows - 3)]]
         run = held(landscape(table), survivors=1, size=1)
-        assert (run.seen[0] == 2) == (seen == 2)
+        assert (run.seen == [2] and not run.chosen) == drops_out
 
 
 def test_one_window_is_believed_by_how_survivors_differ_from_window_to_window() -> None:
