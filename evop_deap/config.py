@@ -208,8 +208,6 @@ class SearchConfig:
         hints = typing.get_type_hints(type(self))
         for option in dataclasses.fields(self):
             value, choices = getattr(self, option.name), option.metadata["choices"]
-            if isinstance(value, bool) and "on" in choices:
-                value = "on" if value else "off"  # YAML takes these words for true and false
             value = _coerced(option.name, value, hints[option.name])
             _check_bounds(option.name, value, option.metadata["bounds"])
             if choices and value not in choices:
@@ -277,7 +275,15 @@ def read_settings(path: Path) -> dict[str, Any]:
             f"`config` {path} must hold `name: value` lines, but holds a {type(settings).__name__}"
         )
     check_names(settings, source=f"`config` {path}")
-    return settings
+    return {name: _word(name, value) for name, value in settings.items()}
+
+
+def _word(name: str, value: Any) -> Any:
+    """YAML takes the words on and off for true and false."""
+    (option,) = (option for option in dataclasses.fields(SearchConfig) if option.name == name)
+    if isinstance(value, bool) and "on" in option.metadata["choices"]:
+        return "on" if value else "off"
+    return value
 
 
 def settings_as_yaml(config: SearchConfig) -> str:

@@ -100,9 +100,11 @@ class PopulationEvaluator:
             one = enter(model, anatomy, self._tokens[:1]).hidden
         self._state_bytes = one.numel() * one.element_size()  # of one window
         count, length = self._tokens.shape
-        most = max(1, _TOKENS_AT_ONCE // length)
+        most = max(1, min(count, _TOKENS_AT_ONCE // length))
+        # To tell how far predictions have moved, the head's input of the dense model is held.
+        self._dense_states = count if fitness == "kl" else 0
         room = Room.within(
-            memory_budget // self._state_bytes,
+            max(0, memory_budget // self._state_bytes - self._dense_states),
             windows=count,
             blocks=len(anatomy.blocks),
             most=most,
@@ -114,8 +116,6 @@ class PopulationEvaluator:
         self.kept = KeptStates(room.kept)
         self.tile = tile or tile_for(model.device)
         self._criterion = self._criterion_of(fitness, self.tile)
-        # To tell how far predictions have moved, the head's input of the dense model is held.
-        self._dense_states = count if fitness == "kl" else 0
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
