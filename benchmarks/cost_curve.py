@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluator import children_of, seconds_of
-from benchmarks.record import circumstances, markdown_table
+from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.config import SearchConfig
 from evop_deap.files import write_json
 from evop_deap.fitness.population import PopulationEvaluator
@@ -126,4 +126,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line():
+        main()

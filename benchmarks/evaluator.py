@@ -31,7 +31,7 @@ import torch
 
 from benchmarks import racing
 from benchmarks.racing import DEFAULTS
-from benchmarks.record import circumstances, markdown_table
+from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.config import SearchConfig
 from evop_deap.files import write_json
 from evop_deap.fitness.cache import CachedEvaluator
@@ -243,4 +243,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line():
+        main()

@@ -16,8 +16,9 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import circumstances, markdown_table
+from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.config import SearchConfig
+from evop_deap.errors import InputError
 from evop_deap.evolution import evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json
@@ -56,6 +57,8 @@ def search(
 
 def measure(path: Path, seeds: int, generations: int) -> dict[str, Any]:
     """Each seed both ways; the top holds the share of cost and how often the winner is the same."""
+    if seeds < 1:
+        raise InputError(f"`seeds` must be at least 1, but got {seeds}")
     landscape = load_landscape(path)
     space = space_of(landscape)
     rows = landscape.patterns.sum(axis=1) == len(landscape.units) - space.n_drop
@@ -138,4 +141,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line():
+        main()

@@ -5,8 +5,13 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
+
+from evop_deap.errors import EvopError
 
 _PACKAGES = ("evop_deap", "torch", "transformers", "deap", "numpy")
 
@@ -21,6 +26,16 @@ def circumstances() -> dict[str, Any]:
         "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """What the library refuses ends the program with its message and its exit code."""
+    try:
+        yield
+    except EvopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record import circumstances, markdown_table
+from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.config import SearchConfig
 from evop_deap.files import write_json
 from evop_deap.fitness.reference import ReferenceEvaluator
@@ -122,4 +122,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors_in_one_line():
+        main()
