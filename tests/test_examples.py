@@ -37,6 +37,7 @@ def test_the_python_of_the_readme_runs(
     # A toy stands in for the demo model: the examples are about the calls.
     code = python_blocks()[number].replace('"demo"', repr(str(toy_checkpoint)), 1)
     code = code.replace("window=256, tokens=2048", "window=16, tokens=64, heldout_tokens=64")
+    (tmp_path / "benchmarks").symlink_to(README.parent / "benchmarks")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, f"README.md, example {number}", "exec"), {"__name__": "__main__"})
 

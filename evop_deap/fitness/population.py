@@ -49,7 +49,8 @@ class PopulationEvaluator:
         tokens: (windows, length) token ids to predict, without padding.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
         memory_budget: bytes of hidden states to hold at the most, beside the model, as far as
-            one window can be walked down with that.
+            one window can be walked down with that; "kl" holds one state of every window
+            whatever the budget is, and the walk has what is left.
         windows_at_once: windows that are computed together at the most; by default as many as
             fill matrix products. Where it is given, every multiple of it begins a new group.
         stacked: whether branches are stacked where there is room for it; by default on

@@ -24,7 +24,7 @@ class Room:
 
     Example:
         >>> Room.within(910, windows=8, blocks=30, most=8, whole=8, stacked=False)
-        Room(stacked=False, group=8, together=1, stack=1, kept=36)
+        Room(stacked=False, group=8, together=1, stack=1, kept=37)
     """
 
     stacked: bool
