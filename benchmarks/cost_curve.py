@@ -29,6 +29,8 @@ def measure(subject: Subject, sparsities: list[float], sizes: list[int]) -> list
     """A row for each share dropped and population size."""
     model, anatomy, tokens = subject.loaded.model, subject.anatomy, subject.text.calibration.tokens
     units = subject.space.units
+    # The first pass of a process takes longer than any other.
+    PopulationEvaluator(model, anatomy, tokens).evaluate([subject.space.dense])
     rows = []
     for sparsity in sparsities:
         space = SearchSpace(units, units_to_drop(len(units), sparsity))
@@ -119,7 +121,8 @@ def main() -> None:
     rows = measure(subject, given.sparsities, given.sizes)
     print(table(rows))
     if given.json:
-        settings = {**config.as_dict(), "dtype": str(subject.loaded.model.dtype)}
+        settings = {**config.as_dict(), "corpus": Path(given.corpus).name}
+        settings["dtype"] = str(subject.loaded.model.dtype)
         write_json(given.json, {**circumstances(), "settings": settings, "rows": rows})
     if given.plot:
         plot(rows, given.plot)
