@@ -7,19 +7,18 @@ one plain state to the next, so that a stored state continues exactly.
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
-from deap import base, tools
+from deap import base
 
-from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState
-from evop_deap.fitness.evaluation import Evaluation, Work
-from evop_deap.genome import Genome, finite_or_worst
+from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState, Preference
+from evop_deap.genome import Genome
+from evop_deap.judging import judge
+from evop_deap.logbook import foresight_of, record_of
 from evop_deap.space import Pattern
 from evop_deap.stopping import Stopping
 
@@ -43,7 +42,9 @@ def evolve(
             registers them. With the `evaluate` of `make_toolbox` populations are judged whole;
             with any other, a pattern counts as one dense forward pass. Where there is a
             `choose(children, population)` that returns a `Choice`, such as `race`, only the
-            children chosen are evaluated.
+            children chosen are evaluated. Where there is a `prefer(proposals, count)` that
+            returns a `Preference`, as of a surrogate, more children are proposed than are
+            evaluated, and it says which.
         rng: the generator that the toolbox's operators are bound to.
         settings: sizes and rates.
         stopping: when to end.
@@ -72,10 +73,13 @@ def evolve(
     while state.stopped is None:
         count = stopping.evaluations_left(state.evaluations, settings.offspring)
         seen = {*state.losses, *state.lost}
-        children = propose(state.population, seen, count, toolbox, rng, settings=settings)
-        if not children:
+        prefer = getattr(toolbox, "prefer", _the_first)
+        wanted = count if prefer is _the_first else count * settings.proposals
+        proposals = propose(state.population, seen, wanted, toolbox, rng, settings=settings)
+        if not proposals:
             return replace(state, stopped="every pattern within reach was evaluated")
-        state = finish(_next_generation(state, children, toolbox, rng, settings))
+        preference = prefer(proposals, count)
+        state = finish(_next_generation(state, preference, toolbox, rng, settings))
     return state
 
 
@@ -129,6 +133,11 @@ def _child(
     return Genome(child)
 
 
+def _the_first(proposals: Sequence[Genome], count: int) -> Preference:
+    """Proposals as they come."""
+    return Preference(tuple(proposals[:count]))
+
+
 def _fresh(toolbox: base.Toolbox) -> Genome:
     (individual,) = toolbox.population(n=1)
     return Genome(individual)
@@ -144,13 +153,13 @@ def _first_generation(
     drawn = [Genome(individual) for individual in toolbox.population(n=count)]
     individuals = tuple({individual.pattern: individual for individual in drawn}.values())
     everyone = Choice(individuals, np.zeros(len(individuals)))
-    judged = _judge(toolbox, individuals, everyone)
+    judged = judge(toolbox, individuals, everyone)
     population = survive(individuals, settings.population)
     return EvolutionState(
         generation=0,
         population=population,
         losses=judged.losses,
-        records=(_record(0, population, judged, evaluations=len(individuals), cost=judged.cost),),
+        records=(record_of(0, population, judged, evaluations=len(individuals), cost=judged.cost),),
         cost=judged.cost,
         cache_hits=judged.hits,
         seconds=0.0,
@@ -161,19 +170,23 @@ def _first_generation(
 
 def _next_generation(
     state: EvolutionState,
-    children: Sequence[Genome],
+    preference: Preference,
     toolbox: base.Toolbox,
     rng: random.Random,
     settings: EvolutionSettings,
 ) -> EvolutionState:
-    everyone = Choice(tuple(children), np.zeros(len(children)))
+    children = preference.chosen
+    everyone = Choice(children, np.zeros(len(children)))
     choose = getattr(toolbox, "choose", None)
-    judged = _judge(toolbox, children, choose(children, state.population) if choose else everyone)
+    judged = judge(toolbox, children, choose(children, state.population) if choose else everyone)
     generation, cost = state.generation + 1, state.cost + judged.cost
     evaluated = [child for child in children if child.pattern in judged.losses]
     population = survive((*state.population, *evaluated), settings.population)
     evaluations = state.evaluations + len(children)
-    record = _record(generation, population, judged, evaluations=evaluations, cost=cost)
+    record = {
+        **record_of(generation, population, judged, evaluations=evaluations, cost=cost),
+        **foresight_of(preference, judged.losses),
+    }
     return replace(
         state,
         generation=generation,
@@ -188,49 +201,6 @@ def _next_generation(
     )
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """What became of a generation's proposals."""
-
-    losses: Mapping[Pattern, float]
-    lost: tuple[Pattern, ...]
-    cost: float
-    hits: int
-    work: Work
-
-
-def _judge(toolbox: base.Toolbox, proposals: Sequence[Genome], choice: Choice) -> _Judged:
-    """Give each individual that was chosen its fitness."""
-    spent = dict(zip((p.pattern for p in proposals), choice.costs.tolist(), strict=True))
-    losses, costs, work = _evaluate(toolbox, choice.chosen)
-    for individual, loss, cost in zip(choice.chosen, losses, costs, strict=True):
-        individual.fitness.values = (finite_or_worst(loss),)
-        spent[individual.pattern] += cost
-    known = {individual.pattern: individual.loss for individual in choice.chosen}
-    return _Judged(
-        losses=known,
-        lost=tuple(pattern for pattern in spent if pattern not in known),
-        cost=sum(spent.values()),
-        # Judging anything runs the head at least: what cost nothing was known.
-        hits=sum(cost == 0.0 for cost in spent.values()),
-        work=choice.work + work,
-    )
-
-
-def _evaluate(
-    toolbox: base.Toolbox, individuals: Sequence[Genome]
-) -> tuple[list[float], list[float], Work]:
-    """The loss of each individual, what each cost, and the work done."""
-    if not individuals:
-        return [], [], Work()
-    own, judge_whole = getattr(toolbox.evaluate.func, "whole", (None, None))
-    if judge_whole is not None and own is toolbox.evaluate.func:
-        evaluation: Evaluation = judge_whole(individuals)
-        return evaluation.losses.tolist(), evaluation.costs.tolist(), evaluation.work
-    losses = [value for (value,) in toolbox.map(toolbox.evaluate, individuals)]
-    return losses, [1.0] * len(losses), Work()
-
-
 def _reason(stopping: Stopping, state: EvolutionState) -> str | None:
     return stopping.reason(
         state.generation,
@@ -239,33 +209,3 @@ def _reason(stopping: Stopping, state: EvolutionState) -> str | None:
         seconds=state.seconds,
         stagnant=state.generation - state.best_since,
     )
-
-
-def _record(
-    generation: int,
-    population: Sequence[Genome],
-    judged: _Judged,
-    *,
-    evaluations: int,
-    cost: float,
-) -> dict[str, Any]:
-    """A row of the logbook: the survivors' losses, how unlike they are, and the work so far."""
-    statistics = tools.Statistics(lambda individual: individual.loss)
-    for name, function in (("min", np.min), ("avg", np.mean), ("std", np.std), ("max", np.max)):
-        statistics.register(name, function)
-    with np.errstate(invalid="ignore"):
-        compiled = statistics.compile(population)
-    row = {name: finite_or_worst(float(value)) for name, value in compiled.items()}
-    keep = np.mean(population, axis=0)  # (units,) share of survivors that keep each unit
-    diversity = float(np.mean(2 * keep * (1 - keep)))  # chance that two differ in a unit
-    return {
-        "gen": generation,
-        "nevals": len(judged.losses),
-        "lost": len(judged.lost),
-        "hits": judged.hits,
-        "evaluations": evaluations,
-        "cost": cost,
-        **row,
-        "diversity": diversity,
-        **dataclasses.asdict(judged.work),
-    }

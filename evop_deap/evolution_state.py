@@ -27,13 +27,16 @@ class EvolutionSettings:
         mutation: probability that such a child is mutated too; one with a single parent
             always is.
         attempts: tries at a child not evaluated before, until one is drawn afresh instead.
+        proposals: children proposed for each that is evaluated, where the toolbox has a
+            `prefer` that chooses among them.
     """
 
     population: int = 8
-    offspring: int = 16
+    offspring: int = 8
     crossover: float = 0.5
     mutation: float = 0.5
     attempts: int = 20
+    proposals: int = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,40 @@ class Choice:
     chosen: tuple[Genome, ...]
     costs: NDArray[np.float64]
     work: Work = field(default_factory=Work)
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What was expected of patterns before they were evaluated.
+
+    Attributes:
+        expected: (patterns,) losses in nats per token.
+        low: (patterns,) lower end of an interval that should hold the loss in nine of ten cases.
+        high: (patterns,) upper end.
+        trusted: whether these decided what was evaluated.
+        fit: rank correlation of the losses known before with what all others say of each.
+        cover: share of the losses known before within the interval that all others give.
+    """
+
+    expected: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    trusted: bool
+    fit: float
+    cover: float
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Which of many proposals are evaluated, and what is expected of them.
+
+    Attributes:
+        chosen: in the order of preference.
+        foresight: in the order of `chosen`; None where nothing is known yet.
+    """
+
+    chosen: tuple[Genome, ...]
+    foresight: Foresight | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +139,8 @@ class EvolutionState:
     def logbook(self) -> tools.Logbook:
         """The records as DEAP's Logbook."""
         logbook = tools.Logbook()
-        logbook.header = list(self.records[0])
+        # A surrogate has nothing to say of the first generation.
+        logbook.header = list(dict.fromkeys(name for row in self.records for name in row))
         for record in self.records:
             logbook.record(**record)
         return logbook

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from evop_deap.genome import Genome
 from evop_deap.space import SearchSpace, dropped_units
 
+_DEALS = 50  # at a pattern that is new, from what is left of a pack and from a whole one
+
 Individual = TypeVar("Individual", bound=MutableSequence[int])
 
 
@@ -34,6 +36,41 @@ def init_distinct(
         misses = misses + 1 if tuple(drawn) in found else 0
         found.setdefault(tuple(drawn), drawn)
     return list(found.values())
+
+
+def init_balanced(space: SearchSpace, n: int, *, rng: random.Random) -> list[Genome]:
+    """Up to `n` patterns, no two alike, that drop every droppable unit as often as any other.
+
+    The units are dealt like cards: a pack is used up before the next is shuffled. Counts of
+    two units differ by more than one only where a pack's end holds no pattern that is new.
+    """
+    found: dict[tuple[int, ...], Genome] = {}
+    pack: list[int] = []
+    misses = 0
+    while len(found) < n and misses < 2 * _DEALS:
+        hand, rest = _deal(pack, space, rng)
+        genome = Genome(space.pattern(hand))
+        if genome.pattern not in found:
+            found[genome.pattern], pack, misses = genome, rest, 0
+            continue
+        misses += 1
+        if misses == _DEALS:
+            pack = []
+    return list(found.values())
+
+
+def _deal(
+    pack: Sequence[int], space: SearchSpace, rng: random.Random
+) -> tuple[list[int], list[int]]:
+    """A hand of different units, and what is left of the pack and of a new one if need be."""
+    hand = rng.sample(list(pack), min(space.n_drop, len(pack)))
+    rest = [unit for unit in pack if unit not in hand]
+    if (missing := space.n_drop - len(hand)) > 0:
+        fresh = [unit for unit in space.droppable if unit not in hand]
+        drawn = rng.sample(fresh, missing)
+        hand += drawn
+        rest = [unit for unit in space.droppable if unit not in drawn]
+    return hand, rest
 
 
 def mate_agreeing(

@@ -1,0 +1,43 @@
+"""Which of many proposals to evaluate: the most promising that do not tell the same twice."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def most_promising(
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    count: int,
+    *,
+    noise: float,
+    boldness: float,
+) -> list[int]:
+    """Up to `count` places, the lowest confidence bound first.
+
+    After each choice the others are as certain as they would be had it been evaluated: its
+    likes promise no surprise any more and stand back (Desautels, Krause and Burdick 2014).
+
+    Args:
+        mean: (proposals,) expected values, lower is better.
+        covariance: (proposals, proposals) of what is expected.
+        count: how many to choose.
+        noise: variance of an evaluation.
+        boldness: standard deviations between the mean and the bound.
+
+    Example:
+        >>> covariance = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        >>> most_promising(np.array([0.0, 0.1, 0.5]), covariance, 2, noise=0.01, boldness=1.0)
+        [0, 2]
+    """
+    left, chosen = covariance.copy(), list[int]()
+    free = np.ones(len(mean), dtype=bool)
+    for _ in range(min(count, len(mean))):
+        bound = mean - boldness * np.sqrt(np.maximum(np.diagonal(left), 0.0))
+        best = int(np.argmin(np.where(free, bound, np.inf)))
+        free[best] = False
+        chosen.append(best)
+        column = left[:, best]
+        left = left - np.outer(column, column) / (max(column[best], 0.0) + noise)
+    return chosen

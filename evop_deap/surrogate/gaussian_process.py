@@ -1,0 +1,91 @@
+"""A Gaussian process over patterns, exact, on NumPy (Rasmussen and Williams 2006)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.surrogate.kernel import Drops, SetKernel
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianProcess:
+    """What values at some patterns say of the values at others.
+
+    Values are taken to vary about their mean; the kernel's variances are shares of their spread.
+
+    Attributes:
+        kernel: covariances of patterns.
+        drops: (observations, units) patterns seen.
+        values: (observations,) their values.
+        noise: (observations,) variance of each value's own error, beside the kernel's noise.
+
+    Example:
+        >>> from evop_deap.space import Unit
+        >>> from evop_deap.surrogate.kernel import Layout, Shape, as_drops
+        >>> units = tuple(Unit(str(i), 1, 1) for i in range(4))
+        >>> kernel = SetKernel(Layout.of(units), Shape((1.0,), noise=1e-4), size=1)
+        >>> seen = as_drops([(0, 1, 1, 1), (1, 1, 1, 0)])
+        >>> process = GaussianProcess(kernel, seen, np.array([1.0, 3.0]), np.zeros(2))
+        >>> mean, _ = process.predict(as_drops([(1, 0, 1, 1)]))
+        >>> bool(mean[0] < 2.0)
+        True
+    """
+
+    kernel: SetKernel
+    drops: Drops
+    values: NDArray[np.float64]
+    noise: NDArray[np.float64]
+
+    def predict(self, drops: Drops) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(patterns,) means and (patterns, patterns) covariances, noise left out."""
+        across = self.kernel(self.drops, drops)
+        part = _solve_lower(self._factor, across)
+        covariance = self.kernel(drops, drops) - part.T @ part
+        return self.mean + self.scale * (across.T @ self.weights), self.scale**2 * covariance
+
+    def leave_one_out(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(observations,) mean and variance of each value as the others foresee it (eq. 5.12)."""
+        precision = np.diagonal(self._inverse)
+        foreseen = self.values - self.scale * self.weights / precision
+        return foreseen, self.scale**2 / precision
+
+    @cached_property
+    def mean(self) -> float:
+        """What values vary about."""
+        return float(self.values.mean())
+
+    @cached_property
+    def scale(self) -> float:
+        """The values' spread; 1 where they have none."""
+        return float(self.values.std()) or 1.0
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """(observations,) K⁻¹y, of the values in units of their spread."""
+        weights: NDArray[np.float64] = self._inverse @ ((self.values - self.mean) / self.scale)
+        return weights
+
+    @cached_property
+    def _factor(self) -> NDArray[np.float64]:
+        noise = self.kernel.shape.noise + self.noise / self.scale**2
+        factor: NDArray[np.float64] = np.linalg.cholesky(
+            self.kernel(self.drops, self.drops) + np.diag(noise)
+        )
+        return factor
+
+    @cached_property
+    def _inverse(self) -> NDArray[np.float64]:
+        part = _solve_lower(self._factor, np.eye(len(self.values)))
+        inverse: NDArray[np.float64] = part.T @ part
+        return inverse
+
+
+def _solve_lower(factor: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.linalg import solve_triangular
+
+    solved: NDArray[np.float64] = solve_triangular(factor, right, lower=True, check_finite=False)
+    return solved

@@ -1,0 +1,125 @@
+"""What was seen of a landscape: the logarithm of each pattern's excess loss, and its error.
+
+The dense model's loss on the same windows is taken off first. That leaves what pruning does
+to a text and not how hard the text is, so that patterns judged on a part of the windows can
+stand beside those judged on all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.space import Pattern
+from evop_deap.surrogate.kernel import Drops, as_drops
+
+MOST = 2000
+_FLOOR = 1e-3  # of the median excess: how near to nothing an excess may come
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Patterns seen, in the order in which they were.
+
+    Attributes:
+        drops: (observations, units), 1 = dropped.
+        values: (observations,) log(loss - dense loss + `shift`), losses in nats a token.
+        noise: (observations,) variance of a value that comes from the windows not seen.
+        base: dense loss on all windows, less `shift`: the loss whose value is minus infinity.
+    """
+
+    drops: Drops
+    values: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    base: float
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def first(self, count: int) -> Observations:
+        """The first `count` of them."""
+        return self._some(slice(count))
+
+    def below(self, quantile: float) -> Observations:
+        """The same, but none above this quantile of the values."""
+        if not len(self):
+            return self
+        ceiling = float(np.quantile(self.values, quantile))
+        return dataclasses.replace(self, values=np.minimum(self.values, ceiling))
+
+    def bounded(self, most: int = MOST) -> Observations:
+        """At most so many: the best half of them, the rest spread evenly over what was seen."""
+        if len(self) <= most:
+            return self
+        ranked = np.argsort(self.values, kind="stable")
+        best, others = ranked[: most // 2], np.sort(ranked[most // 2 :])
+        spread = np.linspace(0, len(others) - 1, most - len(best)).round().astype(int)
+        return self._some(np.sort(np.concatenate([best, others[spread]])))
+
+    def loss(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Losses in nats a token, of values."""
+        losses: NDArray[np.float64] = self.base + np.exp(values)
+        return losses
+
+    def _some(self, which: slice | NDArray[np.int64]) -> Observations:
+        return Observations(self.drops[which], self.values[which], self.noise[which], self.base)
+
+
+def observe(
+    rows: Mapping[Pattern, NDArray[np.float64]], tokens: NDArray[np.int64], dense: Pattern
+) -> Observations:
+    """Observations from window sums.
+
+    Args:
+        rows: (windows,) sums of each pattern in nats, NaN for windows not judged.
+        tokens: (windows,) predicted tokens of each.
+        dense: the pattern that drops nothing. Without its row losses stand for themselves.
+    """
+    patterns = [pattern for pattern in rows if pattern != dense]
+    sums = np.array([rows[pattern] for pattern in patterns]).reshape(len(patterns), len(tokens))
+    base = rows.get(dense, np.zeros(len(tokens)))
+    judged = ~np.isnan(sums).all(axis=1)
+    patterns = [pattern for pattern, known in zip(patterns, judged.tolist(), strict=True) if known]
+    excess, error = _excess(sums[judged], base, tokens)
+    finite = np.isfinite(excess)
+    if not finite.any():
+        nothing = np.zeros(0)
+        return Observations(np.zeros((0, len(dense))), nothing, nothing, 0.0)
+    # What came out as no number is as bad as the worst that did.
+    excess = np.where(finite, excess, excess[finite].max())
+    error = np.where(finite, error, 0.0)
+    shift = _shift(excess)
+    return Observations(
+        as_drops(patterns),
+        np.log(excess + shift),
+        # The slope of the logarithm carries the error over; it is never taken as beyond e-fold.
+        np.minimum((error / (excess + shift)) ** 2, 1.0),
+        float(base.sum() / tokens.sum()) - shift,
+    )
+
+
+def _excess(
+    sums: NDArray[np.float64], base: NDArray[np.float64], tokens: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(patterns,) mean nats a token above `base` over the windows judged, and its error."""
+    known = ~np.isnan(sums)
+    seen = known.sum(axis=1)
+    above = np.where(known, sums - base, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = above.sum(axis=1) / (known * tokens).sum(axis=1)
+        off = np.where(known, (sums - base) / tokens - mean[:, None], 0.0)
+        variance = (off**2).sum(axis=1) / np.maximum(seen - 1, 1)
+        # One window tells nothing of the spread between windows: the mean itself stands for it.
+        variance = np.where(seen > 1, variance, mean**2)
+        error = np.sqrt(variance / seen * (1 - seen / len(tokens)))
+    return mean, error
+
+
+def _shift(excess: NDArray[np.float64]) -> float:
+    """What makes every excess positive: pruning may even help."""
+    floor = _FLOOR * float(np.median(np.abs(excess))) or _FLOOR
+    return max(0.0, floor - 2 * float(excess.min()))

@@ -1,0 +1,147 @@
+"""Of many proposals, those that the losses seen so far make worth an evaluation.
+
+DEAP's operators propose; a Gaussian process over all that was seen decides. `prefer` is one
+callable in the evolution's toolbox, and all it goes by are the losses: the same ones give the
+same answer, before a kill and after it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from deap import base
+from numpy.typing import NDArray
+
+from evop_deap.evolution_state import Foresight, Preference
+from evop_deap.fitness.cache import CachedEvaluator
+from evop_deap.genome import Genome
+from evop_deap.operators import init_balanced
+from evop_deap.ranks import rank_correlation
+from evop_deap.space import SearchSpace
+from evop_deap.surrogate.acquisition import most_promising
+from evop_deap.surrogate.fitting import fit_shape
+from evop_deap.surrogate.gaussian_process import GaussianProcess
+from evop_deap.surrogate.kernel import Layout, SetKernel, as_drops
+from evop_deap.surrogate.observations import Observations, observe
+
+_FITTED_ON = 160  # observations at the most: parameters need fewer than predictions do
+_FIRST_FIT, _GROWTH = 8, 1.3
+Z90 = 1.6448536269514722  # standard deviations either side that hold 90 % of a normal variable
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """How proposals are judged beforehand.
+
+    Attributes:
+        powers: of the kernel: 1 takes every drop for itself, 2 pairs, 3 triples.
+        boldness: standard deviations between what is expected and the bound it is judged by.
+        ceiling: quantile of the values seen above which all are taken for equally bad. How bad
+            the bad ones are tells little of the good ones, and the kernel would spend itself
+            on it.
+    """
+
+    powers: int = 3
+    boldness: float = 1.0
+    ceiling: float = 0.5
+
+    def learn(self, seen: Observations, space: SearchSpace) -> GaussianProcess:
+        """The process given everything seen."""
+        layout, size = Layout.of(space.units), float(space.n_drop)
+        seen = seen.below(self.ceiling)
+        some = seen.first(fitted_on(len(seen)))
+        scale = float(some.values.std()) or 1.0
+        values = (some.values - some.values.mean()) / scale
+        shape = fit_shape(
+            layout, some.drops, values, some.noise / scale**2, size=size, powers=self.powers
+        )
+        kept = seen.bounded()
+        return GaussianProcess(SetKernel(layout, shape, size), kept.drops, kept.values, kept.noise)
+
+
+def surrogate_of(name: str) -> Surrogate | None:
+    """The surrogate of this name: "gp", "linear", or None for "none"."""
+    return {"gp": Surrogate(), "linear": Surrogate(powers=1), "none": None}[name]
+
+
+def register_surrogate(
+    toolbox: base.Toolbox,
+    surrogate: Surrogate,
+    evaluator: CachedEvaluator,
+    space: SearchSpace,
+    rng: random.Random,
+) -> None:
+    """Make `surrogate` choose what is evaluated, after a first population that it can learn from.
+
+    Args:
+        toolbox: of a search in `space` whose evaluator is `evaluator`.
+        surrogate: how to choose.
+        evaluator: its window sums are what is learned from. Where it can judge the dense
+            pattern and has, losses count from the dense model's.
+        space: what patterns there are.
+        rng: deals the first population.
+    """
+    toolbox.register("population", init_balanced, space, rng=rng)
+    toolbox.register("prefer", prefer, surrogate=surrogate, evaluator=evaluator, space=space)
+
+
+def fitted_on(count: int) -> int:
+    """How many of so many observations the parameters are found on: they change rarely."""
+    size = float(_FIRST_FIT)
+    while size * _GROWTH <= min(count, _FITTED_ON):
+        size *= _GROWTH
+    return min(count, int(size))
+
+
+def prefer(
+    proposals: Sequence[Genome],
+    count: int,
+    *,
+    surrogate: Surrogate,
+    evaluator: CachedEvaluator,
+    space: SearchSpace,
+) -> Preference:
+    """The `count` proposals that are most worth an evaluation.
+
+    Where the losses seen are foreseen no better than by chance, each from the others, the first
+    `count` proposals are taken, as an evolution without a surrogate would.
+
+    Args:
+        proposals: new patterns, in the order in which they were proposed.
+        count: how many to choose.
+        surrogate: how to judge them.
+        evaluator: knows the window sums of everything seen.
+        space: what the patterns are of.
+    """
+    seen = observe(evaluator.rows, evaluator.tokens, space.dense)
+    if len(seen) < 2:
+        return Preference(tuple(proposals[:count]))
+    process = surrogate.learn(seen, space)
+    foreseen, variance = process.leave_one_out()
+    fit = rank_correlation(foreseen, process.values)
+    trusted = fit > 0
+    mean, covariance = process.predict(as_drops(proposals))
+    chosen = list(range(min(count, len(proposals))))
+    noise = process.kernel.shape.noise * process.scale**2
+    if trusted:
+        chosen = most_promising(mean, covariance, count, noise=noise, boldness=surrogate.boldness)
+    spread = Z90 * np.sqrt(np.diagonal(covariance)[chosen] + noise)
+    foresight = Foresight(
+        expected=seen.loss(mean[chosen]),
+        low=seen.loss(mean[chosen] - spread),
+        high=seen.loss(mean[chosen] + spread),
+        trusted=trusted,
+        fit=fit,
+        cover=_coverage(process.values, foreseen, variance),
+    )
+    return Preference(tuple(proposals[place] for place in chosen), foresight)
+
+
+def _coverage(
+    values: NDArray[np.float64], foreseen: NDArray[np.float64], variance: NDArray[np.float64]
+) -> float:
+    """Share of `values` within the 90 % interval about what was foreseen."""
+    return float((np.abs(values - foreseen) <= Z90 * np.sqrt(variance)).mean())
