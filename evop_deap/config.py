@@ -146,12 +146,19 @@ class SearchConfig:
         "take losses that earlier searches kept in the user's cache, and keep new ones",
     )
 
+    surrogate: str = _option(
+        "gp",
+        EVOLUTION,
+        "what chooses among many proposals those worth an evaluation: gp, a Gaussian process that "
+        "knows interactions, linear, one that does not, or none, plain evolution",
+        choices=("gp", "linear", "none"),
+    )
     seed: int = _option(0, EVOLUTION, "of everything that is random", metavar="N", least=0)
     population: int = _option(
         8, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
     )
     offspring: int = _option(
-        16, EVOLUTION, "new patterns evaluated a generation (λ)", metavar="N", least=1
+        8, EVOLUTION, "new patterns evaluated a generation (λ)", metavar="N", least=1
     )
     tournament: int = _option(
         3, EVOLUTION, "patterns that compete to be a parent", metavar="N", least=1
@@ -185,7 +192,7 @@ class SearchConfig:
     )
 
     generations: int | None = _option(
-        20, STOPPING, "generations after the first population", metavar="N", least=0
+        30, STOPPING, "generations after the first population", metavar="N", least=0
     )
     max_evaluations: int | None = _option(
         None, STOPPING, "patterns evaluated", metavar="N", least=1

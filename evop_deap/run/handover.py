@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import random
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
+from evop_deap.run.finalists import Finalist, judged_in_float32, near_the_best
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge
 from evop_deap.run.result import Fitness, SearchResult, TextLoss
 from evop_deap.run.subject import Subject
-from evop_deap.space import dropped_units, kept_units
+from evop_deap.space import Pattern, SearchSpace, dropped_units, kept_units
+from evop_deap.surrogate.explanation import explain
+from evop_deap.surrogate.observations import observe
+from evop_deap.surrogate.preference import surrogate_of
 
 if TYPE_CHECKING:
     from evop_deap.calibration import WindowSet
@@ -51,12 +57,16 @@ def hand_over(
 
     began = time.monotonic()
     loaded, anatomy = subject.loaded, subject.anatomy
-    dropped = dropped_units(state.best.pattern)
-    found = _measure(config, subject, state, judge)
+    near = near_the_best(state.losses, judge.evaluator.rows, judge.evaluator.tokens)
+    finalists = judged_in_float32(
+        near, loaded.model, anatomy, subject.text.calibration, config.fitness
+    )
+    best = finalists[0].pattern
+    found = _measure(config, subject, state, judge, finalists)
     report = export_checkpoint(
         loaded.model,
         anatomy,
-        dropped,
+        dropped_units(best),
         loaded.tokenizer,
         folder.model,
         card=model_card(found, settings_as_yaml(config), base_model=loaded.hub_id),
@@ -65,7 +75,7 @@ def hand_over(
         # The result of an earlier, shorter run must not stand beside another model.
         before_replacing=lambda: folder.result.unlink(missing_ok=True),
     )
-    _write_patterns(folder, subject, state)
+    _write_patterns(folder, subject, best)
     result = dataclasses.replace(
         found,
         export_difference=report.max_logit_difference,
@@ -76,16 +86,20 @@ def hand_over(
 
 
 def _measure(
-    config: SearchConfig, subject: Subject, state: EvolutionState, judge: Judge
+    config: SearchConfig,
+    subject: Subject,
+    state: EvolutionState,
+    judge: Judge,
+    finalists: Sequence[Finalist],
 ) -> SearchResult:
     """Everything known of the pattern before it is exported."""
     from evop_deap.fitness.reference import ReferenceEvaluator
 
     space, anatomy, model = subject.space, subject.anatomy, subject.loaded.model
-    best = state.best.pattern
+    best = finalists[0].pattern
     dropped, kept = dropped_units(best), kept_units(best)
     calibration, heldout = subject.text.calibration, subject.text.heldout
-    fitness = Fitness(config.fitness, judge.dense_fitness, state.best.loss)
+    fitness = Fitness(config.fitness, judge.dense_fitness, finalists[0].loss)
 
     def losses(windows: WindowSet) -> TextLoss:
         evaluator = ReferenceEvaluator(model, anatomy, windows.tokens)
@@ -112,8 +126,10 @@ def _measure(
         evaluations=state.evaluations,
         cut_short=len(state.lost),
         cache_hits=state.cache_hits,
-        cost=state.cost + judge.dense_cost,
+        cost=state.cost + judge.dense_cost + sum(f.float32 is not None for f in finalists),
         work=dataclasses.asdict(state.work),
+        finalists=tuple(_described(finalist, space) for finalist in finalists),
+        surrogate=_learned(config, space, judge),
         generations=state.generation,
         stopped=state.stopped or "",
         seed=config.seed,
@@ -129,6 +145,24 @@ def _measure(
     )
 
 
+def _described(finalist: Finalist, space: SearchSpace) -> dict[str, Any]:
+    """A finalist in plain JSON values, its pattern by the units that go."""
+    dropped = [space.units[i].name for i in dropped_units(finalist.pattern)]
+    numbers = {n: v for n, v in dataclasses.asdict(finalist).items() if n != "pattern"}
+    return {"dropped": dropped, **numbers}
+
+
+def _learned(config: SearchConfig, space: SearchSpace, judge: Judge) -> dict[str, Any] | None:
+    """What the surrogate says of the units, from everything seen."""
+    surrogate = surrogate_of(config.surrogate)
+    seen = observe(judge.evaluator.rows, judge.evaluator.tokens, space.dense)
+    if surrogate is None or len(seen) < 2:
+        return None
+    # Asked about bad units too, it has to know how bad they are.
+    process = dataclasses.replace(surrogate, ceiling=1.0).learn(seen, space)
+    return explain(process, space, rng=random.Random(config.seed)).as_dict()
+
+
 def _text_loss(windows: WindowSet, dense: float, pruned: float) -> TextLoss:
     count, window = windows.tokens.shape
     return TextLoss(
@@ -140,11 +174,10 @@ def _text_loss(windows: WindowSet, dense: float, pruned: float) -> TextLoss:
     )
 
 
-def _write_patterns(folder: RunFolder, subject: Subject, state: EvolutionState) -> None:
+def _write_patterns(folder: RunFolder, subject: Subject, best: Pattern) -> None:
     """The pattern in the formats of other tools."""
     from evop_deap.models.formats import layer_drop_config, mergekit_passthrough
 
-    best = state.best.pattern
     source = subject.loaded.hub_id or subject.loaded.name
     dtype = str(subject.loaded.stored_dtype).removeprefix("torch.")
     write_text(folder.drop_config, layer_drop_config(len(best), dropped_units(best)))

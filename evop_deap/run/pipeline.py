@@ -27,6 +27,7 @@ from evop_deap.run.resuming import identity
 from evop_deap.run.subject import Subject, prepare
 from evop_deap.space import SearchSpace, dropped_units
 from evop_deap.stopping import Stopping
+from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 from evop_deap.toolbox import make_toolbox
 
 
@@ -148,6 +149,8 @@ def _search(
             racing=judge.racing,
             size=config.population,
         )
+    if (surrogate := surrogate_of(config.surrogate)) is not None:
+        register_surrogate(toolbox, surrogate, judge.evaluator, subject.space, rng)
     state = stored.state if stored else None
     progress.searching(
         state.evaluations if state else 0,

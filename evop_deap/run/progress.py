@@ -43,6 +43,7 @@ class TerminalProgress(Progress):
         self._fitness = fitness
         self._bar: Any = None
         self._interactive = sys.stderr.isatty()
+        self._said: set[str] = set()
 
     def stage(self, text: str) -> None:
         """Write what is being done."""
@@ -72,6 +73,8 @@ class TerminalProgress(Progress):
 
     def generation(self, state: EvolutionState) -> None:
         """Show the best perplexity or divergence so far."""
+        if state.records[-1].get("trusted") is False:
+            self._say_once("the surrogate foresees no better than chance yet: plain evolution")
         best = f"best divergence {state.best.loss:.4f}"
         if self._fitness == "ce":
             best = f"best perplexity {math.exp(min(state.best.loss, 700.0)):.2f}"
@@ -85,6 +88,11 @@ class TerminalProgress(Progress):
                 f"generation {state.generation}: {state.evaluations} evaluations, "
                 f"{best}, {state.seconds:.0f} s"
             )
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.stage(text)
 
     def close(self) -> None:
         """Close the bar."""

@@ -70,6 +70,11 @@ class SearchResult:
         cost: dense-forward equivalents over the calibration set, the dense baseline included.
         work: what the search executed: "block_tokens" (tokens times blocks run), "head_tokens"
             and "bytes_held" (the most that hidden states took up).
+        finalists: the pattern found and those too near it to tell apart, the one named first:
+            "dropped", "loss" as searched, "behind" the best and its standard "error" over
+            windows, all in nats a token, and its loss in "float32" where it was judged in less.
+        surrogate: what the search learned about the model, as `Explanation.as_dict` gives it;
+            None without a surrogate.
         generations: after the first population.
         stopped: why the search ended.
         seed: of everything random.
@@ -98,6 +103,8 @@ class SearchResult:
     cache_hits: int
     cost: float
     work: Mapping[str, int]
+    finalists: tuple[Mapping[str, Any], ...]
+    surrogate: Mapping[str, Any] | None
     generations: int
     stopped: str
     seed: int
