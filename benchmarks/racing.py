@@ -28,6 +28,7 @@ from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.racing import Racing, race
 from evop_deap.space import SearchSpace
 from evop_deap.stopping import Stopping
+from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 from evop_deap.toolbox import make_toolbox
 
 LANDSCAPE = Path(__file__).parent / "landscapes" / "demo.blocks.8-29.npz"
@@ -48,6 +49,9 @@ def search(
     rng = random.Random(seed)
     evaluator = CachedEvaluator(TabularEvaluator(landscape))
     toolbox = make_toolbox(space, evaluator, rng)
+    if (surrogate := surrogate_of(DEFAULTS.surrogate)) is not None:
+        evaluator.evaluate([space.dense])
+        register_surrogate(toolbox, surrogate, evaluator, space, rng)
     if racing is not None:
         size = DEFAULTS.population
         toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
@@ -131,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--landscape", type=Path, default=LANDSCAPE)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--generations", type=int, nargs="+", default=[6, 12, 20])
+    parser.add_argument("--generations", type=int, nargs="+", default=[8, 16, 30])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     reports = [measure(given.landscape, given.seeds, count) for count in given.generations]

@@ -1,0 +1,203 @@
+"""Best loss against evaluations and against work, for several ways to search one real model.
+
+    python -m benchmarks.search_curves --text wiki.train.txt --drop 6 --seeds 5 --json out.json
+
+The calibration windows are the first of the text, so that anybody judges by the same tokens.
+Losses are kept in the user's cache, so seeds and methods share what was paid for; what each
+would have cost alone is counted all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.search_methods import METHODS
+from evop_deap.errors import InputError
+from evop_deap.files import write_json
+from evop_deap.fitness.cache import CachedEvaluator
+from evop_deap.fitness.evaluation import Evaluation, Evaluator
+from evop_deap.fitness.population import PopulationEvaluator
+from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
+from evop_deap.fitness.store import LossStore
+from evop_deap.fitness.walk_cost import walk_costs
+from evop_deap.models.anatomy import find_anatomy
+from evop_deap.models.fingerprint import fingerprint_model
+from evop_deap.models.loading import load_model
+from evop_deap.racing import windows_together
+from evop_deap.space import Pattern, SearchSpace, Unit, dropped_units
+from evop_deap.userdirs import LOSSES_FILE, cache_folder
+
+
+class Metered(CachedEvaluator):
+    """Writes down, after each request, what was spent and the best loss of the space so far.
+
+    Cost is what the population evaluator spends on the request with nothing kept from before,
+    so that it does not depend on what other seeds have left in the cache.
+    """
+
+    def __init__(self, evaluator: Evaluator, space: SearchSpace, head_work: int) -> None:
+        super().__init__(evaluator)
+        self._space, self._head_work = space, head_work
+        self.events: list[tuple[int, float, float]] = []
+        self._cost, self._best = 0.0, math.inf
+
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        """Judge, and write down."""
+        before = {pattern: self._seen(pattern) for pattern in patterns}
+        found = super().evaluate(patterns, windows)
+        fresh: dict[int, list[Pattern]] = {}
+        for pattern, seen in before.items():
+            if (more := self._seen(pattern) - seen) > 0:
+                fresh.setdefault(more, []).append(pattern)
+        work = [unit.work for unit in self._space.units]
+        self._cost += sum(
+            float(walk_costs(group, work, self._head_work).sum()) * more / len(self.tokens)
+            for more, group in fresh.items()
+        )
+        if windows is None:
+            losses = zip(patterns, found.losses.tolist(), strict=True)
+            inside = [loss for pattern, loss in losses if tuple(pattern) in self._space]
+            self._best = min([self._best, *inside])
+        if fresh:
+            self.events.append((len(self.rows), self._cost, self._best))
+        return found
+
+    def _seen(self, pattern: Pattern) -> int:
+        row: NDArray[np.float64] | None = self.rows.get(tuple(pattern))
+        return 0 if row is None else int((~np.isnan(row)).sum())
+
+
+def first_windows(path: Path, tokenizer: Any, window: int, tokens: int) -> NDArray[np.int64]:
+    """(windows, window) the first tokens of a text."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"`text` {path} cannot be read: {error}") from error
+    ids = np.array(tokenizer(text[: 16 * tokens]).input_ids, dtype=np.int64)
+    count = tokens // window
+    if len(ids) < count * window or count < 1:
+        raise InputError(f"`text` {path} has fewer than {tokens} tokens, or less than a window")
+    return ids[: count * window].reshape(count, window)
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """Every method and seed, with its events."""
+    loaded = load_model(given.model, dtype=given.dtype)
+    model, anatomy = loaded.model, find_anatomy(loaded.model)
+    windows = first_windows(given.text, loaded.tokenizer, given.window, given.tokens)
+    units = tuple(Unit(str(b.index), b.parameters, b.work) for b in anatomy.blocks)
+    space = SearchSpace(units, given.drop)
+    runs: list[dict[str, Any]] = []
+    with LossStore(cache_folder() / LOSSES_FILE) as store:
+        held_back = HeldBackStore(store)
+        together = windows_together(given.window)
+        shared = sharing_evaluator(
+            PopulationEvaluator(model, anatomy, windows, windows_at_once=together),
+            held_back,
+            model=model,
+            name=given.model,
+            fingerprint=fingerprint_model(model),
+            tokens=windows,
+        )
+        for method in given.methods:
+            for seed in range(1 if method == "greedy" else given.seeds):
+                evaluator = Metered(shared, space, anatomy.head_work)
+                evaluator.evaluate([space.dense])
+                METHODS[method](space, evaluator, given.evaluations, seed)
+                held_back.release()
+                runs.append(_run(method, seed, evaluator, space))
+                print(_line(runs[-1]), file=sys.stderr, flush=True)
+    return {
+        **circumstances(),
+        "settings": {**vars(given), "text": given.text.name, "json": None, "plot": None},
+        "dtype": str(model.dtype),
+        "runs": runs,
+    }
+
+
+def _run(method: str, seed: int, evaluator: Metered, space: SearchSpace) -> dict[str, Any]:
+    full = [p for p, row in evaluator.rows.items() if p in space and not np.isnan(row).any()]
+    losses = evaluator.evaluate(full).losses
+    best = full[int(losses.argmin())]
+    return {
+        "method": method,
+        "seed": seed,
+        "loss": float(losses.min()),
+        "perplexity": math.exp(float(losses.min())),
+        "dropped": list(dropped_units(best)),
+        "evaluations": len(evaluator.rows) - 1,
+        "cost": evaluator.events[-1][1],
+        "events": [
+            (count, cost, best if math.isfinite(best) else None)
+            for count, cost, best in evaluator.events
+        ],
+    }
+
+
+def _line(run: dict[str, Any]) -> str:
+    dropped = ", ".join(map(str, run["dropped"]))
+    return (
+        f"{run['method']} {run['seed']}: {run['perplexity']:.2f} without {dropped} after "
+        f"{run['evaluations']} patterns, cost {run['cost']:.1f}"
+    )
+
+
+def cost_to_reach(run: dict[str, Any], loss: float) -> float:
+    """Work until a pattern at least as good was seen; infinite where none was."""
+    reached = [cost for _, cost, best in run["events"] if best is not None and best <= loss]
+    return reached[0] if reached else math.inf
+
+
+def table(report: dict[str, Any], target: float | None) -> str:
+    """A row a method: medians over seeds."""
+    rows = []
+    for method in dict.fromkeys(run["method"] for run in report["runs"]):
+        runs = [run for run in report["runs"] if run["method"] == method]
+        row = [method, str(len(runs))]
+        for name in ("perplexity", "evaluations", "cost"):
+            row.append(f"{statistics.median(run[name] for run in runs):.2f}")
+        row.append(f"{min(run['perplexity'] for run in runs):.2f}")
+        if target is not None:
+            costs = [cost_to_reach(run, math.log(target)) for run in runs]
+            row.append(f"{statistics.median(costs):.1f}")
+        rows.append(row)
+    header = ["method", "seeds", "perplexity", "patterns", "cost", "best seed"]
+    return markdown_table(header + ([f"cost to {target}"] if target else []), rows)
+
+
+def main() -> None:
+    """Parse, search, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--window", type=int, default=256)
+    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--drop", type=int, default=6)
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--evaluations", type=int, default=300, help="of every search, at most")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--target", type=float, help="perplexity: the work to reach it is shown")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    report = measure(given)
+    print(table(report, given.target))
+    if given.json:
+        write_json(given.json, report)
+
+
+if __name__ == "__main__":
+    with errors_in_one_line():
+        main()
