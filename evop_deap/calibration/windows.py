@@ -222,6 +222,12 @@ def special_prefix(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     return ()
 
 
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 over the vocabulary: two that agree in it may read each other's windows."""
+    words = sorted(tokenizer.get_vocab().items(), key=lambda item: (item[1], item[0]))
+    return hashlib.sha256(repr(words).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def cut_points(length: int, capacity: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Cut `length` tokens into stretches of `capacity` and put these into a random order.
 

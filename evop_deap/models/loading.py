@@ -91,6 +91,22 @@ def load_model(
     return LoadedModel(model.eval(), tokenizer, name, hub_id, stored, _context(config))
 
 
+def load_tokenizer(
+    name: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> tuple[PreTrainedTokenizerBase, int | None]:
+    """A model's tokenizer and its context in tokens, without the model.
+
+    Raises:
+        InputError: there is no such model.
+        UnsupportedModelError: it is not a decoder-only causal language model.
+    """
+    where = _locate(name)
+    where |= {"revision": revision} if revision else {}
+    with quiet_transformers(), _explaining(name):
+        config = _load_config(where, name, trust_remote_code)
+        return _load_tokenizer(where, trust_remote_code), _context(config)
+
+
 def _locate(name: str) -> dict[str, Any]:
     """The arguments that tell `from_pretrained` where the checkpoint is."""
     from evop_deap.models.demo import demo_checkpoint

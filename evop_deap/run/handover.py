@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
+from evop_deap.fitness.evaluation import Evaluator
+from evop_deap.fitness.weighted import WeightedEvaluator
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge
 from evop_deap.run.result import Fitness, SearchResult, TextLoss
@@ -18,6 +20,9 @@ from evop_deap.run.subject import Subject
 from evop_deap.space import dropped_units, kept_units
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from evop_deap.calibration import WindowSet
 
 _VERSIONED = ("evop_deap", "torch", "transformers", "tokenizers", "datasets", "deap", "numpy")
@@ -87,8 +92,10 @@ def _measure(
     calibration, heldout = subject.text.calibration, subject.text.heldout
     fitness = Fitness(config.fitness, judge.dense_fitness, state.best.loss)
 
-    def losses(windows: WindowSet) -> TextLoss:
-        evaluator = ReferenceEvaluator(model, anatomy, windows.tokens)
+    def losses(windows: WindowSet, weights: NDArray[np.float64] | None = None) -> TextLoss:
+        evaluator: Evaluator = ReferenceEvaluator(model, anatomy, windows.tokens)
+        if weights is not None:
+            evaluator = WeightedEvaluator(evaluator, weights)
         return _text_loss(windows, *evaluator.evaluate([space.dense, best]).losses.tolist())
 
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -103,7 +110,7 @@ def _measure(
         fitness=fitness,
         calibration=_text_loss(calibration, fitness.dense, fitness.pruned)
         if config.fitness == "ce"
-        else losses(calibration),
+        else losses(calibration, subject.text.weights),
         heldout=losses(heldout),
         parameters={
             "dense": parameters,
