@@ -50,12 +50,13 @@ def _calibrate(given: dict[str, Any], *, output: str, overwrite: bool, quiet: bo
         raise InputError("`model` is required: its tokenizer decides what a window holds")
     config = CalibrationConfig(**{"calibration": "ccds", **given})
 
-    from evop_deap.run.calibration_folder import calibrate, summary
+    from evop_deap.run.calibration_folder import run_calibration, summary
     from evop_deap.run.progress import Progress, TerminalProgress
 
     folder = Path(output)
     progress = Progress() if quiet else TerminalProgress()
-    return summary(calibrate(config, folder, overwrite=overwrite, progress=progress), folder)
+    made = run_calibration(config, folder, overwrite=overwrite, progress=progress)
+    return summary(made, folder)
 
 
 def _parser() -> argparse.ArgumentParser:

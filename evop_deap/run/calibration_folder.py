@@ -25,9 +25,9 @@ IMAGE_FILE = "clusters.png"
 _PROBED_SPARSITY = 0.25  # no search has said yet how much is to go
 
 
-def calibrate(
+def run_calibration(
     config: CalibrationConfig,
-    output: Path,
+    output: str | Path,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -45,6 +45,10 @@ def calibrate(
 
     Raises:
         EvopError: bad input, or a place that cannot be written; its message is one line.
+
+    Example:
+        >>> config = CalibrationConfig(model="demo", calibration="ccds")
+        >>> run_calibration(config, "calibrations/demo")  # doctest: +SKIP
     """
     from evop_deap.calibration import save_calibration
     from evop_deap.calibration.picture import cluster_map, map_image
@@ -56,6 +60,7 @@ def calibrate(
         raise InputError(
             f"`calibration` must be random or ccds, but {config.calibration} is a set already"
         )
+    output = Path(output)
     _check_usable(output, overwrite)
     tokenizer, context = load_tokenizer(
         config.model, revision=config.revision, trust_remote_code=config.trust_remote_code
