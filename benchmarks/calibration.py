@@ -285,7 +285,7 @@ def _windows(
     window: int,
     given: argparse.Namespace,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Token windows of one domain each, in balanced order, then those of other text."""
+    """Token windows of one domain each, in the corpus's order, then those of other text."""
     by_domain = {
         number: tuple(d for d in documents if truth[d.id] == name)
         for number, name in enumerate(names)
@@ -302,6 +302,9 @@ def _windows(
         rng_of=lambda label: np.random.default_rng([given.seed, label]),
         least=window,
     )
+    places = {document.id: place for place, document in enumerate(documents)}
+    firsts = [places[stretches[0].document] for stretches in drawn.windows.stretches]
+    drawn = drawn.take(np.argsort(firsts, kind="stable").tolist())
     if not given.other:
         return drawn.windows.tokens, drawn.labels
     other = draw_windows(

@@ -151,11 +151,11 @@ def replay(
         for draw in range(draws):
             halves = np.random.default_rng([seed, draw]).permutation(judged)
             at_hand, rest = np.sort(halves[: len(judged) // 2]), halves[len(judged) // 2 :]
+            domains = by_domain(pool.losses[:, rest], pool.domains[rest])
             truth = {
                 "tokens": pool.losses[:, rest].mean(axis=1),
-                "domains": by_domain(pool.losses[:, rest], pool.domains[rest]).mean(axis=1),
+                "domains": domains.mean(axis=1),
             }
-            worst = by_domain(pool.losses[:, rest], pool.domains[rest])
             for number, (name, strategy) in enumerate(chosen.items()):
                 rng = np.random.default_rng([seed, draw, number])
                 choice = strategy(pool, at_hand, count, rng)
@@ -163,7 +163,7 @@ def replay(
                     estimate = np.average(
                         pool.losses[:, choice.windows], axis=1, weights=choice.weights
                     )
-                    found = _judge(estimate, truth, worst, pool.groups)
+                    found = _judge(estimate, truth, domains, pool.groups)
                     seen[name].append({**found, "windows": float(len(choice.windows))})
         rows += [
             {"strategy": name, "windows": count, "draws": len(found), **summary(found)}
@@ -179,7 +179,7 @@ def by_domain(losses: Floats, domains: Indices) -> Floats:
 
 
 def _judge(
-    estimate: Floats, truth: Mapping[str, Floats], worst: Floats, groups: Indices
+    estimate: Floats, truth: Mapping[str, Floats], domains: Floats, groups: Indices
 ) -> dict[str, float]:
     """Means over the sparsities; the perplexity is of the pattern that the estimate prefers."""
     found: dict[str, list[float]] = {}
@@ -190,7 +190,7 @@ def _judge(
             found.setdefault(f"kendall_{name}", []).append(kendall(estimate[some], losses[some]))
             regret = losses[some][best] - losses[some].min()
             found.setdefault(f"regret_{name}", []).append(float(regret))
-        found.setdefault("worst_domain_nats", []).append(float(worst[some[best]].max()))
+        found.setdefault("worst_domain_nats", []).append(float(domains[some[best]].max()))
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
