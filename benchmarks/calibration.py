@@ -63,8 +63,9 @@ INFLUENCE_WINDOWS = 8
 def domains_of(corpus: str) -> dict[str, str]:
     """The true domain of each document, by its id."""
     try:
-        lines = Path(corpus).read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
+        # Texts may hold other line ends than this one.
+        lines = Path(corpus).read_text(encoding="utf-8").split("\n")
+        rows = [json.loads(line) for line in lines if line]
         return {row["id"]: row["domain"] for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -89,7 +90,7 @@ def measure_clusters(given: argparse.Namespace) -> dict[str, Any]:
     domains = np.unique([truth[d.id] for d in corpus.documents], return_inverse=True)[1]
     if given.repeat_to:
         vectors, domains = perturbed(vectors, domains, given.repeat_to, given.seed)
-    _compile()
+    _compile(given.reducer)
     before = forget_peak_memory()
     began = time.perf_counter()
     found = cluster(
@@ -143,10 +144,10 @@ def perturbed(
     return np.concatenate([vectors, copies]), np.concatenate([domains, domains[more]])
 
 
-def _compile() -> None:
+def _compile(reducer: str) -> None:
     """Let numba compile on a few points, so that it is not measured."""
     rng = np.random.default_rng(0)
-    cluster(rng.normal(size=(200, 8)).astype(np.float32), rng=rng)
+    cluster(rng.normal(size=(200, 8)).astype(np.float32), rng=rng, reducer=reducer)
 
 
 def _drawn(given: argparse.Namespace, encoder: Any) -> CalibrationSet:

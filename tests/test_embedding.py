@@ -183,7 +183,7 @@ def test_many_words_are_squeezed_the_same_way_each_time() -> None:
 def test_an_encoder_that_is_not_there_is_refused_in_one_line(
     name: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=says) as caught:
         load_sentence_encoder(name)
     assert "\n" not in str(caught.value)

@@ -117,6 +117,7 @@ def _load(name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrain
     from transformers import AutoModel, AutoTokenizer
 
     from evop_deap.models.demo_encoder import demo_encoder
+    from evop_deap.models.loading import reach_hub
     from evop_deap.models.quiet import quiet_transformers
 
     where = str(demo_encoder()) if name == "demo" else name
@@ -125,10 +126,11 @@ def _load(name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrain
         raise InputError(f"`embedding` must be a checkpoint folder, but {name} has no config.json")
     if not path.exists() and (path.is_absolute() or name.startswith((".", "~"))):
         raise InputError(f"`embedding` names {name}, which does not exist")
-    options = {"trust_remote_code": trust_remote_code}
+    place = str(path) if path.exists() else where
+    hub = {} if path.exists() else reach_hub(where, "embedding")
+    options = {"trust_remote_code": trust_remote_code, **hub}
     try:
         with quiet_transformers():
-            place = str(path) if path.exists() else where
             model = AutoModel.from_pretrained(place, dtype=torch.float32, **options)
             return model, AutoTokenizer.from_pretrained(place, **options)
     except Exception as error:  # every format and every library below has errors of its own
