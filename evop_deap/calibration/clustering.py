@@ -50,13 +50,15 @@ class Clustering:
 
 
 def default_min_cluster_size(points: int) -> int:
-    """Texts that make a cluster in a corpus of so many: half the square root, at least 5.
+    """Texts that make a cluster in a corpus of so many: the root of their half, at least 5.
+
+    Of twice as many documents there are more kinds to tell apart, and more documents of each.
 
     Example:
-        >>> default_min_cluster_size(60), default_min_cluster_size(3236)
-        (5, 28)
+        >>> default_min_cluster_size(40), default_min_cluster_size(3236)
+        (5, 40)
     """
-    return max(5, round(math.sqrt(points) / 2))
+    return max(5, round(math.sqrt(points / 2)))
 
 
 def cluster(
