@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evop_deap.calibration.ccds import Stratification
 from evop_deap.calibration.documents import Corpus, Document
 from evop_deap.calibration.herding import POOL, Respond, herd_within
-from evop_deap.calibration.manifest import describe_strata, describe_windows, versions
+from evop_deap.calibration.manifest import describe_set, describe_strata
 from evop_deap.calibration.sampling import Sampler, in_order, random_order, split_documents
 from evop_deap.calibration.strata import (
     StratifiedWindows,
@@ -24,7 +24,6 @@ from evop_deap.calibration.windows import (
     WindowSet,
     check_window,
     pack_windows,
-    tokenizer_fingerprint,
     windows_in,
 )
 from evop_deap.errors import InputError
@@ -118,7 +117,17 @@ def build_calibration(
     def stream(*draw: int) -> np.random.Generator:
         return np.random.default_rng([seed, *draw])
 
+    windows_in(tokens, window, "tokens")
     to_calibrate, to_hold_out = split_documents(corpus.documents, heldout_share, stream(_SPLIT))
+    # The cheap part first: what cannot be had is refused before any cluster is paid for.
+    heldout = pack_windows(
+        in_order(to_hold_out, random_order, stream(_HELDOUT_ORDER)),
+        tokenizer,
+        window=window,
+        tokens=heldout_tokens,
+        rng=stream(_HELDOUT_CUTS),
+        budget_name="heldout_tokens",
+    )
     found: Stratification | None = None
     drawn: StratifiedWindows | None = None
     if stratify is None and respond is None:
@@ -130,7 +139,6 @@ def build_calibration(
             rng=stream(_CALIBRATION_CUTS),
         )
     else:
-        windows_in(tokens, window, "tokens")  # refuses before the clusters are paid for
         if stratify is not None:
             found = stratify(to_calibrate, tokenizer, window=window, rng=stream(_STRATA))
             strata = found.strata
@@ -146,49 +154,26 @@ def build_calibration(
             respond,
         )
         calibration = drawn.windows
-    heldout = pack_windows(
-        in_order(to_hold_out, random_order, stream(_HELDOUT_ORDER)),
-        tokenizer,
-        window=window,
-        tokens=heldout_tokens,
-        rng=stream(_HELDOUT_CUTS),
-        budget_name="heldout_tokens",
-    )
-    texts = {document.id: document for document in corpus.documents}
-    manifest: dict[str, Any] = {
-        "corpus": {
-            "name": corpus.name,
-            "fingerprint": corpus.fingerprint,
-            "documents": len(corpus.documents),
-        },
+    settings = {
         "strategy": strategy,
         "seed": seed,
         "window": window,
         "tokens": tokens,
         "heldout_tokens": heldout_tokens,
         "heldout_share": heldout_share,
-        "tokenizer": {
-            "class": type(tokenizer).__name__,
-            "size": len(tokenizer),
-            "fingerprint": tokenizer_fingerprint(tokenizer),
-        },
-        "calibration": describe_windows(calibration, texts),
-        "heldout": describe_windows(heldout, texts),
-        "versions": versions(),
+        "weighting": weighting,
+        "select": None if respond is None else {"by": "response", "pool": POOL},
     }
-    if respond is not None:
-        manifest["select"] = {"by": "response", "pool": POOL}
+    manifest = describe_set(corpus, tokenizer, calibration, heldout, settings)
     weights = None
     if found is not None and drawn is not None:
         if weighting != "none":
             sizes = {stratum.label: stratum.size for stratum in found.strata}
             weights = window_weights(drawn.labels, sizes, weighting)
+            manifest["calibration"]["weights"] = weights.tolist()
         describe_strata(manifest, found, drawn)
         if on_strata is not None:
             on_strata(found, drawn)
-    manifest["weighting"] = weighting
-    if weights is not None:
-        manifest["calibration"]["weights"] = weights.tolist()
     return CalibrationSet(calibration, heldout, manifest, weights)
 
 

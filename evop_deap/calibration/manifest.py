@@ -6,13 +6,15 @@ import importlib.metadata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.calibration.documents import Document
+from evop_deap.calibration.documents import Corpus, Document
+from evop_deap.calibration.windows import WindowSet, tokenizer_fingerprint
 from evop_deap.files import sha256_of_text
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from evop_deap.calibration.ccds import Stratification
     from evop_deap.calibration.strata import StratifiedWindows
-    from evop_deap.calibration.windows import WindowSet
 
 _VERSIONED = ("evop_deap", "transformers", "tokenizers", "datasets", "numpy")
 
@@ -33,6 +35,33 @@ def describe_strata(
         for entry in found.about["clusters"]
     ]
     manifest["clustering"] = {**found.about, "clusters": described}
+
+
+def describe_set(
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    calibration: WindowSet,
+    heldout: WindowSet,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What was drawn from what, and how."""
+    documents = {document.id: document for document in corpus.documents}
+    return {
+        "corpus": {
+            "name": corpus.name,
+            "fingerprint": corpus.fingerprint,
+            "documents": len(corpus.documents),
+        },
+        **settings,
+        "tokenizer": {
+            "class": type(tokenizer).__name__,
+            "size": len(tokenizer),
+            "fingerprint": tokenizer_fingerprint(tokenizer),
+        },
+        "calibration": describe_windows(calibration, documents),
+        "heldout": describe_windows(heldout, documents),
+        "versions": versions(),
+    }
 
 
 def describe_windows(windows: WindowSet, documents: Mapping[str, Document]) -> dict[str, Any]:
