@@ -31,7 +31,7 @@ class ClusterMap:
     """What is drawn, and the page.
 
     Attributes:
-        places: (points, 2) in a square of side 1, y upwards.
+        places: (points, 2) in a square of side 1, y upwards; near is alike, far says little.
         labels: (points,) cluster of each; -1 is noise.
         drawn: (points,) whether a window holds some of the document.
         html: a standalone page with the map and a table.
@@ -105,7 +105,10 @@ def colour_of(label: int) -> str:
 
 
 def _two_dimensions(coordinates: Vectors) -> NDArray[np.float64]:
-    """The two principal components, scaled into a square of side 1."""
+    """The two principal components in a square of side 1, half by value and half by rank.
+
+    By value alone, one cluster far away would squeeze all others into a corner.
+    """
     centred = coordinates.astype(np.float64) - coordinates.mean(axis=0, dtype=np.float64)
     if centred.shape[1] == 1:
         centred = np.pad(centred, ((0, 0), (0, 1)))
@@ -113,9 +116,11 @@ def _two_dimensions(coordinates: Vectors) -> NDArray[np.float64]:
     flat = centred @ axes[:, [-1, -2]]
     # An axis has no direction of its own: the farthest point is to lie on its right.
     flat *= np.where(flat[np.abs(flat).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)
-    low, span = flat.min(axis=0), float(np.ptp(flat, axis=0).max())
-    scaled: NDArray[np.float64] = (flat - low) / (span if span > 0 else 1.0)
-    return scaled
+    spans = np.ptp(flat, axis=0)
+    values = (flat - flat.min(axis=0)) / np.where(spans > 0, spans, 1.0)
+    ranks = flat.argsort(axis=0, kind="stable").argsort(axis=0) / max(1, len(flat) - 1)
+    square: NDArray[np.float64] = (values + ranks) / 2
+    return square
 
 
 def _page(

@@ -14,27 +14,29 @@ _CHARACTERS = 4_000  # of a document: its subject shows by then
 def characteristic_words(groups: Sequence[Sequence[str]], count: int = 8) -> list[list[str]]:
     """The words of largest class-based TF-IDF (Grootendorst 2022, arXiv 2203.05794) of each group.
 
-    A word weighs its share of the group's words times log(1 + A / f), with f how often all
-    groups have it and A how many words a group has on average.
+    As BERTopic weighs where words that all texts need are not to come first: the root of a
+    word's share of the group, times BM25's log(1 + (A - f + 1/2) / (f + 1/2)), with f how often
+    all groups have the word and A how many words a group has on average.
 
     Args:
         groups: the texts of each.
         count: words a group at the most.
 
     Example:
-        >>> characteristic_words([["red apples", "ripe apples"], ["grey stones"]], count=1)
-        [['apples'], ['grey']]
+        >>> characteristic_words([["the red apples"], ["the grey stones"]], count=2)
+        [['apples', 'red'], ['grey', 'stones']]
     """
     counted = [_counts(texts) for texts in groups]
     everywhere = sum(counted, Counter[str]())
     average = everywhere.total() / max(1, len(groups))
+    rarities = {
+        word: math.log(1 + max(0.0, average - times + 0.5) / (times + 0.5))
+        for word, times in everywhere.items()
+    }
     best = []
     for counts in counted:
         total = max(1, counts.total())
-        weights = {
-            word: times / total * math.log(1 + average / everywhere[word])
-            for word, times in counts.items()
-        }
+        weights = {word: math.sqrt(n / total) * rarities[word] for word, n in counts.items()}
         best.append(sorted(weights, key=lambda word: (-weights[word], word))[:count])
     return best
 
