@@ -233,6 +233,22 @@ def test_what_is_there_already_is_left_alone(command, tmp_path, capsys) -> None:
     refused(calibrate, stored, capsys, "is a set already")
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_done(
+    command, tmp_path, capsys
+) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "set"):
+        refused(calibrate, [*command, "--output", str(place)], capsys, str(place))
+    if Path("/proc").is_dir():
+        refused(calibrate, [*command, "--output", "/proc/set"], capsys, "cannot write /proc/set")
+
+
+def test_what_a_killed_command_left_half_written_is_cleared_away(command, tmp_path) -> None:
+    (tmp_path / ".set.0123abcd.part").mkdir()
+    assert calibrate(command) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.config import CALIBRATION_FILE, CalibrationConfig
-from evop_deap.errors import InputError, OutputError
-from evop_deap.files import new_folder, reporting_write_errors
+from evop_deap.errors import InputError
+from evop_deap.files import new_folder, remove_leftovers, reporting_write_errors
 from evop_deap.run.calibrating import make_calibration
+from evop_deap.run.folder import check_writable
 from evop_deap.run.progress import Progress
 from evop_deap.space import SearchSpace, Unit, units_to_drop
 
@@ -77,6 +78,8 @@ def run_calibration(
         on_strata=lambda found, drawn: strata.append((found, drawn)),
     )
     made.manifest["settings"] = config.as_dict()
+    if output.parent.is_dir():
+        remove_leftovers(output.parent, [output.name])
     with new_folder(output) as folder:
         save_calibration(folder, made)
         for found, drawn in strata:
@@ -122,9 +125,7 @@ def _check_usable(output: Path, overwrite: bool) -> None:
             f"`output` {output} is not the folder of a calibration set, so --overwrite leaves it "
             "alone: choose another folder"
         )
-    place = next(path for path in output.absolute().parents if path.exists())
-    if not place.is_dir():
-        raise OutputError(f"cannot write {output}: {place} is not a folder")
+    check_writable(output)
 
 
 def _load(config: CalibrationConfig, progress: Progress) -> tuple[LoadedModel, Anatomy]:
