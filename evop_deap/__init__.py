@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evop_deap.config import CalibrationConfig as CalibrationConfig
     from evop_deap.config import SearchConfig as SearchConfig
     from evop_deap.errors import EvopError as EvopError
     from evop_deap.evolution import evolve as evolve
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from evop_deap.models.surgery import bypassed as bypassed
     from evop_deap.racing import Racing as Racing
     from evop_deap.racing import race as race
+    from evop_deap.run.calibration_folder import run_calibration as run_calibration
     from evop_deap.run.pipeline import run_search as run_search
     from evop_deap.run.result import SearchResult as SearchResult
     from evop_deap.space import SearchSpace as SearchSpace
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from evop_deap.toolbox import make_toolbox as make_toolbox
 
 _HOMES = {
+    "CalibrationConfig": "config",
     "CachedEvaluator": "fitness.cache",
     "Choice": "evolution_state",
     "Evaluation": "fitness.evaluation",
@@ -66,6 +69,7 @@ _HOMES = {
     "load_model": "models.loading",
     "make_toolbox": "toolbox",
     "race": "racing",
+    "run_calibration": "run.calibration_folder",
     "run_search": "run.pipeline",
     "save_landscape": "fitness.landscape",
 }

@@ -10,8 +10,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from evop_deap.command_line import Parser
 from evop_deap.errors import EvopError, InputError, OutputError
 from evop_deap.userdirs import LOSSES_FILE
 
@@ -26,12 +27,6 @@ _EXAMPLES = """examples:
     python -m evop_deap.cache clear
     python -m evop_deap.cache clear --context 3f9a
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line instead of the whole usage."""
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,12 +152,10 @@ def _in_words(size: int) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     description, _, _ = (__doc__ or "").partition("\n\n")
-    parser = _Parser(
+    parser = Parser(
         prog="python -m evop_deap.cache",
         description=description,
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--path",

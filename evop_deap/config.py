@@ -7,224 +7,141 @@ bounds stand here and nowhere else.
 from __future__ import annotations
 
 import dataclasses
-import math
-import operator
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evop_deap.errors import InputError
 from evop_deap.fitness.kinds import FITNESSES
+from evop_deap.options import REQUIRED, Settings, option
 
 MODEL = "model"
 CALIBRATION = "calibration"
+CLUSTERS = "clusters, with --calibration ccds"
+RANDOMNESS = "randomness"
 BUDGET = "what to drop"
 FITNESS = "how patterns are judged"
 EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
 
-_REQUIRED = object()
-_BOUNDS = {
-    "least": (operator.ge, "at least"),
-    "most": (operator.le, "at most"),
-    "above": (operator.gt, "above"),
-    "below": (operator.lt, "below"),
-}
-
-
-def _option(
-    default: Any,
-    group: str,
-    text: str,
-    *,
-    metavar: str | None = None,
-    choices: tuple[str, ...] = (),
-    **bounds: Any,
-) -> Any:
-    """A field with its help and bounds: `least` and `most` included, `above` and `below` not."""
-    metadata = {
-        "group": group,
-        "help": text,
-        "metavar": metavar,
-        "choices": choices,
-        "bounds": bounds,
-    }
-    if default is _REQUIRED:
-        return field(metadata=metadata)
-    return field(default=default, metadata=metadata)
+STRATEGIES = ("random", "ccds")
+CALIBRATION_FILE = "calibration.json"
+"""What makes a folder one that `calibration` takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig:
-    """The settings of a search; see each field's help in `python -m evop_deap.search --help`.
-
-    Example:
-        >>> config = SearchConfig(model="demo", sparsity=0.2)
-        >>> config.window, config.replace(seed=3).seed
-        (256, 3)
+class CalibrationConfig(Settings):
+    """The settings that decide a calibration set; see `python -m evop_deap.calibrate --help`.
 
     Raises:
         InputError: a value of the wrong type or out of its bounds.
     """
 
-    model: str = _option(
-        _REQUIRED, MODEL, "hub id, checkpoint folder, GGUF file, or demo (SmolLM2-135M-Instruct)"
+    model: str = option(
+        REQUIRED, MODEL, "hub id, checkpoint folder, GGUF file, or demo (SmolLM2-135M-Instruct)"
     )
-    revision: str | None = _option(None, MODEL, "branch, tag or commit of a hub id", metavar="REV")
-    dtype: str = _option(
+    revision: str | None = option(None, MODEL, "branch, tag or commit of a hub id", metavar="REV")
+    dtype: str = option(
         "auto",
         MODEL,
         "auto, float32, bfloat16 or float16; auto is the fastest here that keeps what is stored",
     )
-    device: str = _option("auto", MODEL, "auto, cpu, cuda, cuda:1, mps, ...")
-    attn_implementation: str | None = _option(
+    device: str = option("auto", MODEL, "auto, cpu, cuda, cuda:1, mps, ...")
+    attn_implementation: str | None = option(
         None,
         MODEL,
         "as transformers spells it: eager, sdpa, flash_attention_2, ...",
         metavar="NAME",
     )
-    trust_remote_code: bool = _option(
+    trust_remote_code: bool = option(
         False, MODEL, "let code that comes with the checkpoint run on this machine"
     )
 
-    corpus: str = _option(
+    corpus: str = option(
         "demo",
         CALIBRATION,
         "text, jsonl, csv or parquet file, a folder of them, wikitext2, c4, fineweb-edu, or demo "
         "(prose and code that every Python carries, for trying out)",
     )
-    text_column: str | None = _option(
+    text_column: str | None = option(
         None,
         CALIBRATION,
         "column that holds the text (default: text, or the only one)",
         metavar="NAME",
     )
-    calibration: str = _option(
+    calibration: str = option(
         "random",
         CALIBRATION,
-        "how calibration documents are chosen: random (uniform, seeded)",
-        choices=("random",),
+        "how calibration text is chosen: random (documents drawn uniformly), ccds (by clusters), "
+        "or a folder that evop_deap.calibrate has written",
+        metavar="random|ccds|DIR",
     )
-    window: int = _option(256, CALIBRATION, "tokens of a window", metavar="N", least=2)
-    tokens: int = _option(
+    window: int = option(256, CALIBRATION, "tokens of a window", metavar="N", least=2)
+    tokens: int = option(
         2048, CALIBRATION, "tokens to calibrate on, cut to whole windows", metavar="N", least=2
     )
-    heldout_tokens: int = _option(
+    heldout_tokens: int = option(
         8192, CALIBRATION, "tokens of other documents to report on", metavar="N", least=2
     )
-
-    sparsity: float = _option(
-        _REQUIRED, BUDGET, "share of the blocks to drop", metavar="SHARE", above=0, below=1
-    )
-    protect: tuple[str, ...] = _option(
-        (), BUDGET, "blocks to keep: 0 5-7 -1 (the last)", metavar="BLOCK"
-    )
-
-    fitness: str = _option(
-        "ce",
-        FITNESS,
-        "ce, cross-entropy of the text (its exponential is perplexity), or kl, divergence from "
-        "the dense model's predictions",
-        choices=FITNESSES,
-    )
-    racing: str = _option(
-        "on",
-        FITNESS,
-        "judge children on a part of the windows first, and in full only those that may survive; "
-        "off is the exact search",
-        choices=("on", "off"),
-    )
-    memory_budget: int = _option(
-        512, FITNESS, "MiB of hidden states held while patterns are judged", metavar="MIB", least=1
-    )
-    cache: bool = _option(
-        True,
-        FITNESS,
-        "take losses that earlier searches kept in the user's cache, and keep new ones",
+    check_against: tuple[str, ...] = option(
+        (),
+        CALIBRATION,
+        "texts or tables of evaluation data: documents that repeat 13 words of one are not used",
+        metavar="FILE",
     )
 
-    surrogate: str = _option(
-        "gp",
-        EVOLUTION,
-        "what chooses among many proposals those worth an evaluation: gp, a Gaussian process that "
-        "knows interactions, linear, one that does not, or none, plain evolution",
-        choices=("gp", "linear", "none"),
+    embedding: str = option(
+        "demo",
+        CLUSTERS,
+        "hub id or folder of a sentence encoder, demo (all-MiniLM-L6-v2), model (hidden states of "
+        "the model itself) or tfidf (words, needs no model)",
     )
-    seed: int = _option(0, EVOLUTION, "of everything that is random", metavar="N", least=0)
-    population: int = _option(
-        8, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
+    reducer: str = option(
+        "umap", CLUSTERS, "what makes embeddings small", choices=("umap", "pca", "none")
     )
-    offspring: int = _option(
-        8, EVOLUTION, "new patterns evaluated a generation (λ)", metavar="N", least=1
-    )
-    tournament: int = _option(
-        3, EVOLUTION, "patterns that compete to be a parent", metavar="N", least=1
-    )
-    crossover: float = _option(
-        0.5, EVOLUTION, "probability that a child has two parents", metavar="P", least=0, most=1
-    )
-    mutation: float = _option(
-        0.5,
-        EVOLUTION,
-        "probability that a child of two is mutated too",
-        metavar="P",
-        least=0,
-        most=1,
-    )
-    neighbour: float = _option(
-        0.25,
-        EVOLUTION,
-        "share of mutations that move a dropped block to a neighbour",
-        metavar="P",
-        least=0,
-        most=1,
-    )
-    more_swaps: float = _option(
-        0.3,
-        EVOLUTION,
-        "probability of each further swap of a mutation",
-        metavar="P",
-        least=0,
-        below=1,
-    )
-
-    generations: int | None = _option(
-        30, STOPPING, "generations after the first population", metavar="N", least=0
-    )
-    max_evaluations: int | None = _option(
-        None, STOPPING, "patterns evaluated", metavar="N", least=1
-    )
-    max_cost: float | None = _option(
+    min_cluster_size: int | None = option(
         None,
-        STOPPING,
-        "work, in dense forward passes over the calibration set",
-        metavar="COST",
-        above=0,
+        CLUSTERS,
+        "documents that make a cluster (default: by the size of the corpus)",
+        metavar="N",
+        least=2,
     )
-    max_seconds: float | None = _option(
-        None, STOPPING, "time spent searching", metavar="S", above=0
+    allocation: str = option(
+        "proportional",
+        CLUSTERS,
+        "windows of a cluster: as many as its text has, the same for each, or by the square root",
+        choices=("proportional", "equal", "sqrt"),
     )
-    patience: int | None = _option(
-        None, STOPPING, "generations in a row without a better pattern", metavar="N", least=1
+    within: str = option(
+        "random",
+        CLUSTERS,
+        "documents of a cluster: at random, nearest its centre first, or spread over it",
+        choices=("random", "nearest", "spread"),
     )
+    select: str = option(
+        "balanced",
+        CLUSTERS,
+        "windows in the order of their clusters, or those whose losses respond to pruning as "
+        "the losses of four times as many do",
+        choices=("balanced", "response"),
+    )
+    weighting: str = option(
+        "none",
+        CLUSTERS,
+        "what a window counts: the same as any other, as much as its cluster has in the corpus, "
+        "or so that every cluster counts the same",
+        choices=("none", "corpus", "cluster"),
+    )
+
+    seed: int = option(0, RANDOMNESS, "of everything that is random", metavar="N", least=0)
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
-        for option in dataclasses.fields(self):
-            value, choices = getattr(self, option.name), option.metadata["choices"]
-            value = _coerced(option.name, value, hints[option.name])
-            _check_bounds(option.name, value, option.metadata["bounds"])
-            if choices and value not in choices:
-                known = " or ".join(f"'{choice}'" for choice in choices)
-                raise InputError(f"`{option.name}` must be {known}, but got '{value}'")
-            object.__setattr__(self, option.name, value)
-        if self.tournament > self.population:
+        super().__post_init__()
+        if self.calibration not in STRATEGIES and not self.is_stored:
             raise InputError(
-                f"`tournament` must be at most `population` ({self.population}), "
-                f"but got {self.tournament}"
+                "`calibration` must be random, ccds or a folder that evop_deap.calibrate has "
+                f"written, but got '{self.calibration}'"
             )
         if self.tokens < self.window:
             raise InputError(
@@ -236,14 +153,125 @@ class SearchConfig:
                 f"but got {self.heldout_tokens}"
             )
 
-    def replace(self, **changes: Any) -> SearchConfig:
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+    @property
+    def is_stored(self) -> bool:
+        """Whether `calibration` names a folder with a calibration set."""
+        try:
+            return (Path(self.calibration).expanduser() / CALIBRATION_FILE).is_file()
+        except (OSError, ValueError):  # a name too long, or not a name at all
+            return False
 
-    def as_dict(self) -> dict[str, Any]:
-        """The fields as plain JSON and YAML values."""
-        plain = dataclasses.asdict(self)
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(CalibrationConfig):
+    """The settings of a search; see each field's help in `python -m evop_deap.search --help`.
+
+    Example:
+        >>> config = SearchConfig(model="demo", sparsity=0.2)
+        >>> config.window, config.replace(seed=3).seed
+        (256, 3)
+
+    Raises:
+        InputError: a value of the wrong type or out of its bounds.
+    """
+
+    sparsity: float = option(
+        REQUIRED, BUDGET, "share of the blocks to drop", metavar="SHARE", above=0, below=1
+    )
+    protect: tuple[str, ...] = option(
+        (), BUDGET, "blocks to keep: 0 5-7 -1 (the last)", metavar="BLOCK"
+    )
+
+    fitness: str = option(
+        "ce",
+        FITNESS,
+        "ce, cross-entropy of the text (its exponential is perplexity), or kl, divergence from "
+        "the dense model's predictions",
+        choices=FITNESSES,
+    )
+    racing: str = option(
+        "on",
+        FITNESS,
+        "judge children on a part of the windows first, and in full only those that may survive; "
+        "off is the exact search",
+        choices=("on", "off"),
+    )
+    memory_budget: int = option(
+        512, FITNESS, "MiB of hidden states held while patterns are judged", metavar="MIB", least=1
+    )
+    cache: bool = option(
+        True,
+        FITNESS,
+        "take losses that earlier searches kept in the user's cache, and keep new ones",
+    )
+
+    surrogate: str = option(
+        "gp",
+        EVOLUTION,
+        "what chooses among many proposals those worth an evaluation: gp, a Gaussian process that "
+        "knows interactions, linear, one that does not, or none, plain evolution",
+        choices=("gp", "linear", "none"),
+    )
+    population: int = option(
+        8, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
+    )
+    offspring: int = option(
+        8, EVOLUTION, "new patterns evaluated a generation (λ)", metavar="N", least=1
+    )
+    tournament: int = option(
+        3, EVOLUTION, "patterns that compete to be a parent", metavar="N", least=1
+    )
+    crossover: float = option(
+        0.5, EVOLUTION, "probability that a child has two parents", metavar="P", least=0, most=1
+    )
+    mutation: float = option(
+        0.5,
+        EVOLUTION,
+        "probability that a child of two is mutated too",
+        metavar="P",
+        least=0,
+        most=1,
+    )
+    neighbour: float = option(
+        0.25,
+        EVOLUTION,
+        "share of mutations that move a dropped block to a neighbour",
+        metavar="P",
+        least=0,
+        most=1,
+    )
+    more_swaps: float = option(
+        0.3,
+        EVOLUTION,
+        "probability of each further swap of a mutation",
+        metavar="P",
+        least=0,
+        below=1,
+    )
+
+    generations: int | None = option(
+        30, STOPPING, "generations after the first population", metavar="N", least=0
+    )
+    max_evaluations: int | None = option(None, STOPPING, "patterns evaluated", metavar="N", least=1)
+    max_cost: float | None = option(
+        None,
+        STOPPING,
+        "work, in dense forward passes over the calibration set",
+        metavar="COST",
+        above=0,
+    )
+    max_seconds: float | None = option(None, STOPPING, "time spent searching", metavar="S", above=0)
+    patience: int | None = option(
+        None, STOPPING, "generations in a row without a better pattern", metavar="N", least=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tournament > self.population:
+            raise InputError(
+                f"`tournament` must be at most `population` ({self.population}), "
+                f"but got {self.tournament}"
+            )
 
 
 def check_names(settings: Mapping[str, Any], *, source: str) -> None:
@@ -254,7 +282,7 @@ def check_names(settings: Mapping[str, Any], *, source: str) -> None:
     """
     import difflib
 
-    known = [option.name for option in dataclasses.fields(SearchConfig)]
+    known = [field.name for field in dataclasses.fields(SearchConfig)]
     for name in settings:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
@@ -287,8 +315,8 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def _word(name: str, value: Any) -> Any:
     """YAML takes the words on and off for true and false."""
-    (option,) = (option for option in dataclasses.fields(SearchConfig) if option.name == name)
-    if isinstance(value, bool) and "on" in option.metadata["choices"]:
+    (known,) = (field for field in dataclasses.fields(SearchConfig) if field.name == name)
+    if isinstance(value, bool) and "on" in known.metadata["choices"]:
         return "on" if value else "off"
     return value
 
@@ -298,31 +326,3 @@ def settings_as_yaml(config: SearchConfig) -> str:
     import yaml
 
     return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True)
-
-
-def _coerced(name: str, value: Any, kind: Any) -> Any:
-    """The value as its field's type; a whole number may stand for a float, a list for a tuple."""
-    choices = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    if value is None and type(None) in choices:
-        return None
-    (plain,) = (choice for choice in choices if choice is not type(None))
-    if plain == tuple[str, ...]:
-        if isinstance(value, list | tuple) and not any(isinstance(v, bool) for v in value):
-            return tuple(str(item) for item in value)
-    elif plain is float:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    elif isinstance(value, plain) and (plain is bool or not isinstance(value, bool)):
-        return value
-    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-    raise InputError(f"`{name}` must be {words.get(plain, 'a list of texts')}, but got {value!r}")
-
-
-def _check_bounds(name: str, value: Any, bounds: Mapping[str, float]) -> None:
-    if value is None or not bounds:
-        return
-    holds = all(_BOUNDS[kind][0](value, bound) for kind, bound in bounds.items())
-    if not holds or not math.isfinite(value):
-        words = [f"{_BOUNDS[kind][1]} {bound}" for kind, bound in bounds.items()]
-        finite = [] if math.isfinite(value) else ["finite"]
-        raise InputError(f"`{name}` must be {' and '.join(words + finite)}, but got {value}")

@@ -16,6 +16,7 @@ from toy_models import (
     toy_model,
     toy_tokenizer,
     write_toy_checkpoint,
+    write_toy_encoder,
 )
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -68,3 +69,9 @@ def llama() -> PreTrainedModel:
 def toy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder holding a toy Llama and its tokenizer, as `--model` takes it."""
     return write_toy_checkpoint(tmp_path_factory.mktemp("toy") / "llama")
+
+
+@pytest.fixture(scope="session")
+def toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder holding a toy BERT and a tokenizer, as `--embedding` takes it."""
+    return write_toy_encoder(tmp_path_factory.mktemp("toy") / "bert")

@@ -99,7 +99,10 @@ def refused(good: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]):
         (["--patience", "-2"], "`patience` must be at least 1"),
         (["--tournament", "3"], "`tournament` must be at most `population` (2), but got 3"),
         (["--crossover", "2"], "`crossover` must be at least 0 and at most 1"),
-        (["--calibration", "best"], "`calibration` must be 'random', but got 'best'"),
+        (
+            ["--calibration", "best"],
+            "`calibration` must be random, ccds or a folder that evop_deap.calibrate",
+        ),
         (["--device", "abacus"], "`device` must be 'auto' or a device of this machine"),
         (["--device", "meta"], "`device` must hold numbers"),
         (["--dtype", "float7"], "`dtype` must be auto, float32, bfloat16, float16"),

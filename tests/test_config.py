@@ -42,7 +42,10 @@ def config(**changes: Any) -> SearchConfig:
         ({"patience": 0}, "`patience` must be at least 1"),
         ({"protect": "0"}, "`protect` must be a list of texts"),
         ({"trust_remote_code": "yes"}, "`trust_remote_code` must be true or false"),
-        ({"calibration": "best"}, "`calibration` must be 'random', but got 'best'"),
+        ({"calibration": "best"}, "`calibration` must be random, ccds or a folder .* got 'best'"),
+        ({"calibration": "a\0b"}, "`calibration` must be random, ccds or a folder"),
+        ({"allocation": "fair"}, "`allocation` must be 'proportional' or 'equal' or 'sqrt'"),
+        ({"min_cluster_size": 1}, "`min_cluster_size` must be at least 2, but got 1"),
     ],
 )
 def test_a_bad_value_is_refused_by_name_with_what_would_do(

@@ -470,3 +470,21 @@ def write_toy_checkpoint(folder: Path) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def write_toy_encoder(folder: Path) -> Path:
+    """A complete checkpoint of a toy BERT with a tokenizer; returns `folder`."""
+    tokenizer = toy_tokenizer()
+    model = _build(
+        "BertConfig",
+        "BertModel",
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=64,
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

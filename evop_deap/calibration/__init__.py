@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from evop_deap.calibration.calibration_set import CalibrationSet, build_calibration
+from evop_deap.calibration.ccds import ClusterSampler
 from evop_deap.calibration.corpus import load_corpus
 from evop_deap.calibration.documents import Corpus, Document, make_corpus
 from evop_deap.calibration.sampling import Sampler, random_order, split_documents
 from evop_deap.calibration.split_text import split_text
+from evop_deap.calibration.stored import load_calibration, save_calibration
 from evop_deap.calibration.windows import Stretch, WindowSet, check_window, pack_windows
 
 __all__ = [
     "CalibrationSet",
+    "ClusterSampler",
     "Corpus",
     "Document",
     "Sampler",
@@ -18,10 +21,12 @@ __all__ = [
     "WindowSet",
     "build_calibration",
     "check_window",
+    "load_calibration",
     "load_corpus",
     "make_corpus",
     "pack_windows",
     "random_order",
+    "save_calibration",
     "split_documents",
     "split_text",
 ]

@@ -95,6 +95,20 @@ def read_documents(
             )
 
 
+def read_texts(path: Path) -> Iterator[str]:
+    """Every text of a file: the whole of it, or every string in the rows of a table.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    with quiet_datasets():
+        if _suffix(path) not in _TABLES:
+            yield _whole_text(path)
+        else:
+            for row in _rows(path):
+                yield from _strings(row)
+
+
 def choose_text_column(
     rows: Sequence[dict[str, Any]], text_column: str | None, path: Path | str
 ) -> str:
@@ -205,6 +219,16 @@ def _suffix(path: Path) -> str:
     """The suffix that tells the format: `.jsonl` for `a.jsonl.gz`."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """The strings in a row, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from chain.from_iterable(map(_strings, value.values()))
+    elif isinstance(value, list):
+        yield from chain.from_iterable(map(_strings, value))
 
 
 def _holds_strings(rows: Sequence[dict[str, Any]], column: str) -> bool:

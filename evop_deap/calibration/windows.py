@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -92,85 +93,139 @@ def pack_windows(
     rng: np.random.Generator,
     budget_name: str = "tokens",
 ) -> WindowSet:
-    """Fill windows with the documents, in their order.
-
-    Each document in turn gives one stretch of at most a window, and the rounds go on, with the
-    next unread stretch of each, until the windows are full. A window that a stretch leaves open
-    goes on with the next one; what of that does not fit is dropped. Only as many documents are
-    tokenised as are needed.
+    """Fill windows with the documents, in their order; see `WindowStream` for how.
 
     Args:
         documents: the most wanted first.
         tokenizer: one of transformers' tokenizers.
         window: tokens a window.
         tokens: tokens in all; `tokens // window` windows are filled.
-        rng: draws which stretch of a long document comes first. Each of its tokens is equally
-            likely to be in it, so that beginnings are not over-heard.
+        rng: draws which stretch of a long document comes first.
         budget_name: what the user calls `tokens`.
 
     Raises:
         InputError: not even one window is asked for, or the documents do not fill them all.
     """
+    count = windows_in(tokens, window, budget_name)
+    stream = WindowStream(documents, tokenizer, window=window, rng=rng)
+    filled = list(islice(stream, count))
+    if len(filled) < count:
+        raise too_few(budget_name, tokens, window, len(filled), stream.left, len(documents))
+    return WindowSet(
+        np.stack([row for row, _ in filled]),
+        tuple(stretches for _, stretches in filled),
+        stream.prefix,
+    )
+
+
+class WindowStream:
+    """Windows filled with documents in their order, one by one, until these are used up.
+
+    Each document in turn gives one stretch of at most a window, and the rounds go on, with the
+    next unread stretch of each. A window that a stretch leaves open goes on with the next one;
+    what of that does not fit is dropped. Only as many documents are tokenised as are needed.
+
+    Args:
+        documents: the most wanted first.
+        tokenizer: one of transformers' tokenizers.
+        window: tokens a window.
+        rng: draws which stretch of a long document comes first. Each of its tokens is equally
+            likely to be in it, so that beginnings are not over-heard.
+
+    Attributes:
+        prefix: special tokens that every window starts with.
+        left: tokens in the window that the documents did not fill, once they are used up.
+
+    Raises:
+        InputError: the window is too short.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        window: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.prefix = special_prefix(tokenizer)
+        self.left = 0
+        self._capacity = capacity_of(window, self.prefix)
+        self._separator = tokenised(tokenizer, [_SEPARATOR])[0]
+        self._rounds = _rounds(documents, tokenizer, self._capacity, rng)
+
+    def __iter__(self) -> Iterator[tuple[Tokens, tuple[Stretch, ...]]]:
+        """Token ids (window,) and the stretches they are from."""
+        first = np.array(self.prefix, dtype=np.int64)
+        parts, held, room = [first], list[Stretch](), self._capacity
+        for document, start, piece in self._rounds:
+            if held:
+                parts.append(self._separator[:room])
+                room -= len(parts[-1])
+                if room == 0:
+                    yield np.concatenate(parts), tuple(held)
+                    parts, held, room = [first], [], self._capacity
+            parts.append(piece[:room])
+            held.append(Stretch(document, start, len(parts[-1])))
+            room -= len(parts[-1])
+            if room == 0:
+                yield np.concatenate(parts), tuple(held)
+                parts, held, room = [first], [], self._capacity
+        self.left = self._capacity - room
+
+
+def windows_in(tokens: int, window: int, budget_name: str) -> int:
+    """How many windows a budget of tokens comes to.
+
+    Raises:
+        InputError: none, or a window that predicts nothing.
+    """
     check_window(window, None)
-    count = tokens // window
-    if count < 1:
+    if tokens < window:
         raise InputError(f"`{budget_name}` ({tokens}) must be at least `window` ({window})")
-    prefix = special_prefix(tokenizer)
+    return tokens // window
+
+
+def capacity_of(window: int, prefix: Sequence[int]) -> int:
+    """Tokens of text in a window.
+
+    Raises:
+        InputError: there is no room for any.
+    """
     if window - len(prefix) < 1:
         raise InputError(
             f"`window` must leave room after the {len(prefix)} special tokens that start a text, "
             f"but got {window}"
         )
-    capacity = window - len(prefix)
-    separator = _tokenised(tokenizer, [_SEPARATOR])[0]
+    return window - len(prefix)
 
-    rows: list[Tokens] = []
-    stretches: list[tuple[Stretch, ...]] = []
-    parts: list[Tokens] = []
-    held: list[Stretch] = []
-    room = capacity
 
-    def close_window_if_full() -> None:
-        nonlocal room
-        if room == 0:
-            rows.append(np.concatenate([np.array(prefix, dtype=np.int64), *parts]))
-            stretches.append(tuple(held))
-            parts.clear()
-            held.clear()
-            room = capacity
-
-    for document, start, piece in _rounds(documents, tokenizer, capacity, rng):
-        if held:
-            parts.append(separator[:room])
-            room -= len(parts[-1])
-            close_window_if_full()
-        if len(rows) == count:
-            break
-        parts.append(piece[:room])
-        held.append(Stretch(document, start, len(parts[-1])))
-        room -= len(parts[-1])
-        close_window_if_full()
-        if len(rows) == count:
-            break
-    if len(rows) < count:
-        found = len(rows) * window + capacity - room
-        remedy = f"lower it to {len(rows) * window}" if rows else "lower `window` as well"
-        raise InputError(
-            f"`{budget_name}` ({tokens}) asks for {count} windows of {window} tokens, but the "
-            f"{len(documents)} documents at hand fill only {len(rows)} ({found} tokens); "
-            f"{remedy}, or give a larger corpus"
-        )
-    return WindowSet(np.stack(rows), tuple(stretches), prefix)
+def too_few(
+    budget_name: str, tokens: int, window: int, filled: int, left: int, documents: int
+) -> InputError:
+    """What to say where documents fill fewer windows than were asked for."""
+    remedy = f"lower it to {filled * window}" if filled else "lower `window` as well"
+    return InputError(
+        f"`{budget_name}` ({tokens}) asks for {tokens // window} windows of {window} tokens, but "
+        f"the {documents} documents at hand fill only {filled} ({filled * window + left} tokens); "
+        f"{remedy}, or give a larger corpus"
+    )
 
 
 def special_prefix(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The special tokens that the tokenizer puts before every text, none for many."""
-    bare = _tokenised(tokenizer, ["a"])[0].tolist()
-    full = _tokenised(tokenizer, ["a"], add_special_tokens=True)[0].tolist()
+    bare = tokenised(tokenizer, ["a"])[0].tolist()
+    full = tokenised(tokenizer, ["a"], add_special_tokens=True)[0].tolist()
     for start in range(len(full) - len(bare) + 1):
         if bare and full[start : start + len(bare)] == bare:
             return tuple(full[:start])
     return ()
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 over the vocabulary: two that agree in it may read each other's windows."""
+    words = sorted(tokenizer.get_vocab().items(), key=lambda item: (item[1], item[0]))
+    return hashlib.sha256(repr(words).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def cut_points(length: int, capacity: int, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -198,7 +253,7 @@ def _rounds(
     unread: list[tuple[str, Tokens, list[tuple[int, int]]]] = []
     for batch in _batches(documents):
         texts = [document.text for document in batch]
-        for document, ids in zip(batch, _tokenised(tokenizer, texts), strict=True):
+        for document, ids in zip(batch, tokenised(tokenizer, texts), strict=True):
             cuts = cut_points(len(ids), capacity, rng)
             if cuts:
                 (start, end), *rest = cuts
@@ -226,9 +281,10 @@ def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
         yield batch
 
 
-def _tokenised(
+def tokenised(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], *, add_special_tokens: bool = False
 ) -> list[Tokens]:
+    """Token ids of each text, whatever its length."""
     encoded: Any = tokenizer(
         texts,
         add_special_tokens=add_special_tokens,

@@ -91,6 +91,22 @@ def load_model(
     return LoadedModel(model.eval(), tokenizer, name, hub_id, stored, _context(config))
 
 
+def load_tokenizer(
+    name: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> tuple[PreTrainedTokenizerBase, int | None]:
+    """A model's tokenizer and its context in tokens, without the model.
+
+    Raises:
+        InputError: there is no such model.
+        UnsupportedModelError: it is not a decoder-only causal language model.
+    """
+    where = _locate(name)
+    where |= {"revision": revision} if revision else {}
+    with quiet_transformers(), _explaining(name):
+        config = _load_config(where, name, trust_remote_code)
+        return _load_tokenizer(where, trust_remote_code), _context(config)
+
+
 def _locate(name: str) -> dict[str, Any]:
     """The arguments that tell `from_pretrained` where the checkpoint is."""
     from evop_deap.models.demo import demo_checkpoint
@@ -111,11 +127,22 @@ def _locate(name: str) -> dict[str, Any]:
         )
     if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")):
         raise InputError(f"`model` names {name}, which does not exist")
-    return {"pretrained_model_name_or_path": name, **_reach_hub(name)}
+    return {"pretrained_model_name_or_path": name, **reach_hub(name, "model")}
 
 
-def _reach_hub(name: str) -> dict[str, Any]:
-    """Ask the hub once, for transformers asks again and again; without it the cache must do."""
+def reach_hub(name: str, argument: str) -> dict[str, Any]:
+    """Ask the hub once, for transformers asks again and again; without it the cache must do.
+
+    Args:
+        name: a hub id.
+        argument: where the user gave it, for messages.
+
+    Returns:
+        Arguments for `from_pretrained`.
+
+    Raises:
+        InputError: the hub has no such model.
+    """
     from huggingface_hub import HfApi, constants, errors
 
     if constants.HF_HUB_OFFLINE:
@@ -124,7 +151,7 @@ def _reach_hub(name: str) -> dict[str, Any]:
         HfApi().model_info(name, timeout=_HUB_SECONDS)
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise InputError(
-            f"`model` {name} is neither a folder here nor a model on the hub: "
+            f"`{argument}` {name} is neither a folder here nor a model on the hub: "
             "check the spelling, or log in if it is private"
         ) from error
     except Exception:  # gated, offline, too slow: each has errors of its own

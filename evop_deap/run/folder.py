@@ -104,7 +104,7 @@ class RunFolder:
                 f"`output` {self.path} is not the folder of a run (no config.yaml of one), "
                 f"so --{'resume' if resume else 'overwrite'} leaves it alone: choose another folder"
             )
-        _check_writable(self.path)
+        check_writable(self.path)
 
     def _is_run(self) -> bool:
         """Whether there are a run's settings, or nothing but what was left of writing them."""
@@ -172,7 +172,7 @@ class RunFolder:
         write_text(self.history, "".join(f"{line}\n" for line in kept))
 
 
-def _check_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Try to write in `path`, or in the nearest folder above it that exists."""
     place = next(p for p in (path, *path.absolute().parents) if p.exists())
     trial = place / f".{uuid.uuid4().hex[:8]}.part"

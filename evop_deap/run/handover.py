@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
+from evop_deap.fitness.evaluation import Evaluator
+from evop_deap.fitness.weighted import WeightedEvaluator
 from evop_deap.run.finalists import Finalist, judged_in_float32, near_the_best
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge
@@ -24,6 +26,9 @@ from evop_deap.surrogate.observations import observe
 from evop_deap.surrogate.preference import surrogate_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from evop_deap.calibration import WindowSet
 
 _VERSIONED = ("evop_deap", "torch", "transformers", "tokenizers", "datasets", "deap", "numpy")
@@ -101,8 +106,10 @@ def _measure(
     calibration, heldout = subject.text.calibration, subject.text.heldout
     fitness = Fitness(config.fitness, judge.dense_fitness, finalists[0].loss)
 
-    def losses(windows: WindowSet) -> TextLoss:
-        evaluator = ReferenceEvaluator(model, anatomy, windows.tokens)
+    def losses(windows: WindowSet, weights: NDArray[np.float64] | None = None) -> TextLoss:
+        evaluator: Evaluator = ReferenceEvaluator(model, anatomy, windows.tokens)
+        if weights is not None:
+            evaluator = WeightedEvaluator(evaluator, weights)
         return _text_loss(windows, *evaluator.evaluate([space.dense, best]).losses.tolist())
 
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -117,7 +124,7 @@ def _measure(
         fitness=fitness,
         calibration=_text_loss(calibration, fitness.dense, fitness.pruned)
         if config.fitness == "ce"
-        else losses(calibration),
+        else losses(calibration, subject.text.weights),
         heldout=losses(heldout),
         parameters={
             "dense": parameters,

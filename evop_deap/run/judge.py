@@ -13,6 +13,7 @@ from evop_deap.config import SearchConfig
 from evop_deap.errors import InputError
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.evaluation import Evaluator
+from evop_deap.fitness.weighted import WeightedEvaluator
 from evop_deap.racing import Racing, windows_together
 from evop_deap.run.checkpoint import Checkpoint
 from evop_deap.run.progress import Progress
@@ -99,6 +100,9 @@ def open_judge(
                 tokens=tokens,
                 fitness=config.fitness,
             )
+        if subject.text.weights is not None:
+            # Others may weigh the same windows otherwise: what is shared are plain sums.
+            working = WeightedEvaluator(working, subject.text.weights)
         evaluator = CachedEvaluator(working)
         if stored is not None:
             evaluator.restore(stored.rows)

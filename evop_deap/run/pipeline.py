@@ -17,6 +17,7 @@ from evop_deap.evolution import Callback, evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.racing import race
+from evop_deap.run.calibrating import settled_by
 from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.handover import hand_over
@@ -79,6 +80,7 @@ def _run(
 ) -> SearchResult:
     """The run itself, in a folder that is this process's alone."""
     subject = prepare(config, progress)
+    config = settled_by(config, subject.text)
     config = config.replace(dtype=str(subject.loaded.model.dtype).removeprefix("torch."))
     stored = None
     if resume and folder.checkpoint.exists():

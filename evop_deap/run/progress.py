@@ -17,6 +17,9 @@ class Progress:
     def stage(self, text: str) -> None:
         """A new part of the run begins, such as loading the model."""
 
+    def embedded(self, count: int) -> None:
+        """So many more texts have been embedded."""
+
     def searching(self, done: int, expected: int | None) -> None:
         """The search begins with `done` of about `expected` evaluations behind it."""
 
@@ -42,12 +45,25 @@ class TerminalProgress(Progress):
     def __init__(self, fitness: str = "ce") -> None:
         self._fitness = fitness
         self._bar: Any = None
+        self._texts: Any = None
         self._interactive = sys.stderr.isatty()
         self._said: set[str] = set()
 
     def stage(self, text: str) -> None:
         """Write what is being done."""
+        if self._texts is not None:
+            self._texts.close()
+            self._texts = None
         print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def embedded(self, count: int) -> None:
+        """Count texts on a line of their own, until the next stage."""
+        if self._interactive:
+            from tqdm import tqdm
+
+            if self._texts is None:
+                self._texts = tqdm(desc="embedding", unit="text", file=sys.stderr, ncols=60)
+            self._texts.update(count)
 
     def searching(self, done: int, expected: int | None) -> None:
         """Open the bar."""

@@ -15,7 +15,10 @@ from evop_deap.run.subject import Subject
 # These say when to end, not what is searched: a longer search may follow a shorter one.
 STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds", "patience"}
 # Where things are may change as long as the fingerprints of what is there do not.
-_PLACES = {"model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"}
+_PLACES = {
+    *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
+    *("calibration", "check_against", "embedding"),
+}
 
 
 def identity(config: SearchConfig, subject: Subject) -> dict[str, Any]:
@@ -29,6 +32,9 @@ def identity(config: SearchConfig, subject: Subject) -> dict[str, Any]:
         "model": subject.fingerprint,
         "calibration set": subject.text.calibration.fingerprint,
         "held-out set": subject.text.heldout.fingerprint,
+        "weights of windows": None
+        if subject.text.weights is None
+        else subject.text.weights.tolist(),
         **settings,
         **{f"version of {name}": version(name) for name in ("evop_deap", "torch", "transformers")},
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evop_deap.config import SearchConfig
 from evop_deap.errors import UnsupportedModelError
+from evop_deap.run.calibrating import make_calibration
 from evop_deap.run.progress import Progress
 from evop_deap.space import SearchSpace, Unit, units_named, units_to_drop
 
@@ -44,10 +45,10 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
     Raises:
         EvopError: the model, the corpus or the budget cannot be used.
     """
-    from evop_deap.calibration import build_calibration, load_corpus
     from evop_deap.models.anatomy import find_anatomy
     from evop_deap.models.fingerprint import fingerprint_model
     from evop_deap.models.loading import load_model
+    from evop_deap.run.probing import responder
 
     progress.stage(f"loading the model {config.model}")
     loaded = load_model(
@@ -64,18 +65,18 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
         units, units_to_drop(len(units), config.sparsity), units_named(units, config.protect)
     )
     _rehearse(loaded, anatomy, space, random.Random(config.seed))
-    progress.stage(f"reading the corpus {config.corpus}")
-    corpus = load_corpus(config.corpus, text_column=config.text_column)
-    text = build_calibration(
-        corpus,
+    text = make_calibration(
+        config,
         loaded.tokenizer,
-        window=config.window,
-        tokens=config.tokens,
-        heldout_tokens=config.heldout_tokens,
-        seed=config.seed,
         context=loaded.context,
+        model=lambda: (loaded, anatomy),
+        respond=lambda: responder(
+            loaded, anatomy, space, seed=config.seed, fitness=config.fitness, progress=progress
+        ),
+        progress=progress,
     )
-    return Subject(loaded, anatomy, space, fingerprint_model(loaded.model), corpus.name, text)
+    name = text.manifest["corpus"]["name"]
+    return Subject(loaded, anatomy, space, fingerprint_model(loaded.model), name, text)
 
 
 def _rehearse(

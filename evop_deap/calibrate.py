@@ -1,0 +1,80 @@
+"""Choose calibration text for a model, and write it down where it can be looked at.
+
+CCDS, the first half of EvoP (arXiv 2502.14910): documents are embedded and clustered, and every
+cluster is heard. A search takes the folder with `--calibration DIR`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evop_deap.command_line import Parser, add_flags
+from evop_deap.config import CalibrationConfig
+from evop_deap.errors import EvopError, InputError
+
+_EXAMPLES = """examples:
+  try it on text that every Python carries, no model hub needed:
+    python -m evop_deap.calibrate --model demo --corpus demo --output calibrations/demo
+  a set for a model of the hub, without documents that repeat the text it is judged on:
+    python -m evop_deap.calibrate --model meta-llama/Llama-3.1-8B --corpus texts/ \\
+        --window 2048 --tokens 32768 --heldout-tokens 65536 --check-against wiki.test.raw \\
+        --output calibrations/llama
+  search with it:
+    python -m evop_deap.search --model meta-llama/Llama-3.1-8B --sparsity 0.25 \\
+        --calibration calibrations/llama --output runs/llama
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code."""
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    run = {name: given.pop(name) for name in ("output", "overwrite", "quiet")}
+    try:
+        print(_calibrate(given, **run))  # noqa: T201
+    except EvopError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+def _calibrate(given: dict[str, Any], *, output: str, overwrite: bool, quiet: bool) -> str:
+    if "model" not in given:
+        raise InputError("`model` is required: its tokenizer decides what a window holds")
+    config = CalibrationConfig(**{"calibration": "ccds", **given})
+
+    from evop_deap.run.calibration_folder import run_calibration, summary
+    from evop_deap.run.progress import Progress, TerminalProgress
+
+    folder = Path(output)
+    progress = Progress() if quiet else TerminalProgress()
+    made = run_calibration(config, folder, overwrite=overwrite, progress=progress)
+    return summary(made, folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Flags from the fields of `CalibrationConfig`, in its groups and with its help."""
+    description, _, _ = (__doc__ or "").partition("\n\n")
+    parser = Parser(
+        prog="python -m evop_deap.calibrate",
+        usage="%(prog)s --model MODEL --corpus CORPUS --output DIR [options]",
+        description=description,
+        epilog=_EXAMPLES,
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("--output", required=True, metavar="DIR", help="folder for everything written")
+    run.add_argument("--overwrite", action="store_true", help="replace the set in --output")
+    run.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    add_flags(parser, CalibrationConfig)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""Which texts belong together: UMAP (arXiv 1802.03426), then HDBSCAN, as EvoP's CCDS has it.
+
+Both are used through their scikit-learn face, so anything with that face can stand in for
+either, and cuML's accelerator can take over both.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.calibration.embedding.encoder import Vectors
+from evop_deap.errors import InputError
+
+NOISE = -1
+NEIGHBOURS = 15
+COMPONENTS = 5
+FIT_LIMIT = 50_000
+_FEWEST_POINTS = 20
+_ASSIGNED_AT_ONCE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """A partition of texts.
+
+    Attributes:
+        labels: (texts,) cluster of each, from 0, the largest first; -1 is noise.
+        coordinates: (texts, dimensions) where the clusters were found, for drawing.
+        parameters: plain JSON: what was used, as it was used.
+        notes: what was done otherwise than asked for, and why; a line each.
+    """
+
+    labels: NDArray[np.int64]
+    coordinates: Vectors
+    parameters: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many clusters there are, noise not counted."""
+        return int(self.labels.max(initial=NOISE)) + 1
+
+
+def default_min_cluster_size(points: int) -> int:
+    """Texts that make a cluster in a corpus of so many: the root of their half, at least 5.
+
+    Of twice as many documents there are more kinds to tell apart, and more documents of each.
+
+    Example:
+        >>> default_min_cluster_size(40), default_min_cluster_size(3236)
+        (5, 40)
+    """
+    return max(5, round(math.sqrt(points / 2)))
+
+
+def cluster(
+    vectors: Vectors,
+    *,
+    rng: np.random.Generator,
+    reducer: Any = "umap",
+    clusterer: Any = None,
+    min_cluster_size: int | None = None,
+    fit_limit: int = FIT_LIMIT,
+) -> Clustering:
+    """Find clusters among embeddings.
+
+    Texts with the same embedding are one point. Where that leaves fewer than 20 points, all
+    texts are one cluster, and so they are where all points are noise: what is drawn from them
+    is then a uniform sample. Beyond `fit_limit` points, that many are drawn at random to find
+    the clusters in, and every other gets the label of the nearest of these.
+
+    Args:
+        vectors: (texts, dimensions) of length 1, at least one.
+        rng: draws what is fitted and seeds the reducer; the same state gives the same clusters
+            on the same machine.
+        reducer: "umap", "pca", "none", or an object with `fit_transform`.
+        clusterer: an object with `fit_predict`; by default HDBSCAN.
+        min_cluster_size: of HDBSCAN; by default by the number of points.
+        fit_limit: points to fit at the most.
+
+    Raises:
+        InputError: no such reducer, or what was passed gives no label for each point.
+    """
+    if isinstance(reducer, str) and reducer not in ("umap", "pca", "none"):
+        raise InputError(f"`reducer` must be umap, pca or none, but got '{reducer}'")
+    points, members = np.unique(vectors, axis=0, return_inverse=True)
+    members = members.reshape(-1)
+    if len(points) < _FEWEST_POINTS:
+        note = f"{len(points)} different embeddings are too few for clusters: all are one"
+        return Clustering(np.zeros(len(vectors), np.int64), _flat(vectors), {}, (note,))
+    size = min_cluster_size or default_min_cluster_size(min(len(points), fit_limit))
+    seed = int(rng.integers(2**31))
+    fitted = np.sort(rng.permutation(len(points))[:fit_limit])
+    notes = []
+    if len(fitted) < len(points):
+        notes.append(f"clusters were found among {len(fitted)} of {len(points)} embeddings")
+    with _quiet():
+        reduced, reducing = _reduced(points[fitted], reducer, seed)
+        found, clustering = _labels(reduced, clusterer, size)
+    labels = _by_size(found)
+    coordinates = reduced
+    if len(fitted) < len(points):
+        nearest = _nearest(points, points[fitted])
+        labels, coordinates = labels[nearest], reduced[nearest]
+    labels, coordinates = _by_size(labels[members]), coordinates[members]
+    if labels.max() == NOISE:
+        notes.append("no cluster stands out: all texts are one")
+        labels = np.zeros_like(labels)
+    parameters = {"reducer": reducing, "clusterer": clustering, "points": len(points)}
+    return Clustering(labels, coordinates, parameters, tuple(notes))
+
+
+def _reduced(points: Vectors, reducer: Any, seed: int) -> tuple[Vectors, dict[str, Any]]:
+    """Points in few dimensions, and how they came there."""
+    count, dimensions = points.shape
+    if not isinstance(reducer, str):
+        reduced = np.asarray(reducer.fit_transform(points), dtype=np.float32)
+        if reduced.ndim != 2 or len(reduced) != count or not np.isfinite(reduced).all():
+            raise InputError(
+                f"`reducer` {type(reducer).__name__} must give finite coordinates for each of "
+                f"{count} points, but gave an array of shape {reduced.shape}"
+            )
+        return reduced, {"name": type(reducer).__name__}
+    components = min(COMPONENTS, dimensions)
+    if reducer == "umap":
+        from umap import UMAP
+
+        options: dict[str, Any] = {
+            "metric": "cosine",
+            "n_neighbors": min(NEIGHBOURS, count - 1),
+            "n_components": components,
+            "min_dist": 0.0,
+            "random_state": seed,
+        }
+        # One thread, or the result would not be the same again.
+        umap = UMAP(**options, n_jobs=1)
+        return np.asarray(umap.fit_transform(points), np.float32), {"name": "umap", **options}
+    if reducer == "pca":
+        from sklearn.decomposition import PCA
+
+        pca = PCA(components, random_state=seed)
+        options = {"n_components": components, "random_state": seed}
+        return np.asarray(pca.fit_transform(points), np.float32), {"name": "pca", **options}
+    # On unit vectors, Euclidean distances stand in the order of cosine distances.
+    return points, {"name": "none"}
+
+
+def _labels(
+    reduced: Vectors, clusterer: Any, min_cluster_size: int
+) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """A label for each point, and how they were found."""
+    about: dict[str, Any]
+    if clusterer is None:
+        from hdbscan import HDBSCAN
+
+        # `min_samples` is smaller than the clusters are, or too much would be called noise.
+        options = {
+            "min_cluster_size": min(min_cluster_size, len(reduced)),
+            "min_samples": min(max(1, min_cluster_size // 5), 10),
+        }
+        clusterer = HDBSCAN(**options, core_dist_n_jobs=1)
+        about = {"name": "hdbscan", **options}
+    else:
+        about = {"name": type(clusterer).__name__}
+    labels = np.asarray(clusterer.fit_predict(reduced.astype(np.float64)))
+    if labels.shape != (len(reduced),) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"`clusterer` {about['name']} must give a whole number for each of {len(reduced)} "
+            f"points, but gave an array of {labels.dtype} and shape {labels.shape}"
+        )
+    return labels.astype(np.int64), about
+
+
+def _by_size(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The labels counted anew, the largest cluster first; all that is below 0 is noise."""
+    names, where, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    order = sorted(range(len(names)), key=lambda i: (names[i] < 0, -sizes[i], names[i]))
+    renamed = np.empty(len(names), dtype=np.int64)
+    for rank, index in enumerate(order):
+        renamed[index] = NOISE if names[index] < 0 else rank
+    return renamed[where.reshape(-1)]
+
+
+def _nearest(points: Vectors, fitted: Vectors) -> NDArray[np.int64]:
+    """For each point the fitted one of the largest cosine, a few at a time."""
+    nearest = np.empty(len(points), dtype=np.int64)
+    for first in range(0, len(points), _ASSIGNED_AT_ONCE):
+        some = slice(first, first + _ASSIGNED_AT_ONCE)
+        nearest[some] = (points[some] @ fitted.T).argmax(axis=1)
+    return nearest
+
+
+def _flat(vectors: Vectors) -> Vectors:
+    """Two dimensions to draw in where no reducer has run."""
+    return np.pad(vectors, ((0, 0), (0, max(0, 2 - vectors.shape[1]))))[:, :2]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the libraries say of small or odd corpora off the terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

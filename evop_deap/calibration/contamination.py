@@ -1,0 +1,92 @@
+"""Documents that repeat evaluation data, found by runs of words that both have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evop_deap.calibration.documents import Corpus, make_corpus
+from evop_deap.calibration.reading import read_texts
+from evop_deap.errors import InputError
+from evop_deap.files import sha256_of_file
+
+WORDS = 13
+"""Words in a row that nobody writes twice by chance (Brown et al. 2020, arXiv 2005.14165)."""
+
+_FEWEST = 5  # shorter texts, such as "Yes.", are everywhere
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A document that is not used.
+
+    Attributes:
+        document: its id.
+        file: name of the evaluation data that it repeats.
+        words: the first run of words that both have.
+    """
+
+    document: str
+    file: str
+    words: str
+
+
+def without_repeats(
+    corpus: Corpus, files: Sequence[str]
+) -> tuple[Corpus, list[Refusal], list[dict[str, Any]]]:
+    """Leave out the documents that have 13 words in a row with one of the files.
+
+    Case and punctuation do not count. A document of 5 to 12 words is left out where all of it
+    stands in a file as it is; a shorter one never is.
+
+    Args:
+        corpus: what to look at.
+        files: texts or tables of evaluation data; of a table, every string counts.
+
+    Returns:
+        The rest of the corpus, what was refused, and each file's name and SHA-256.
+
+    Raises:
+        InputError: a file cannot be read, or nothing of the corpus is left.
+    """
+    found: dict[str, Refusal] = {}
+    about: list[dict[str, Any]] = []
+    documents = {document.id: _words(document.text) for document in corpus.documents}
+    lengths = {min(WORDS, len(words)) for words in documents.values() if len(words) >= _FEWEST}
+    for name in files:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise InputError(f"`check_against` must name files, but {name} is none")
+        seen: set[str] = set()
+        for text in read_texts(path):
+            words = _words(text)
+            for length in lengths:
+                seen.update(_runs(words, length))
+        for document, words in documents.items():
+            length = min(WORDS, len(words))
+            shared = next((run for run in _runs(words, length) if run in seen), None)
+            if length >= _FEWEST and shared is not None:
+                found.setdefault(document, Refusal(document, path.name, shared))
+        about.append({"name": path.name, "sha256": sha256_of_file(path)})
+    if not found:
+        return corpus, [], about
+    if len(found) == len(corpus.documents):
+        raise InputError(
+            f"`check_against`: all {len(found)} documents of {corpus.name} repeat evaluation "
+            "data: give another corpus"
+        )
+    rest = make_corpus(corpus.name, (d for d in corpus.documents if d.id not in found))
+    return rest, list(found.values()), about
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _runs(words: Sequence[str], length: int) -> Iterator[str]:
+    """Every run of so many words; none where there are fewer."""
+    return (" ".join(words[i : i + length]) for i in range(len(words) - length + 1))

@@ -1,0 +1,83 @@
+"""The model that is to be pruned as its own encoder: its states half-way down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from evop_deap.calibration.embedding.batches import encode_batched
+from evop_deap.calibration.embedding.sentence import (
+    MAX_TOKENS,
+    encoder_fingerprint,
+    first_tokens,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from evop_deap.calibration.embedding.encoder import Vectors
+    from evop_deap.models.anatomy import Anatomy
+
+
+class MiddleStates:
+    """Mean of the directions of a text's hidden states behind the middle block.
+
+    Args:
+        model: a causal language model, in evaluation mode.
+        anatomy: its blocks.
+        tokenizer: its own.
+        max_tokens: how far a text is read.
+        on_encoded: told how many texts each batch held.
+    """
+
+    name = "model"
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        anatomy: Anatomy,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_tokens: int = MAX_TOKENS,
+        on_encoded: Callable[[int], object] | None = None,
+    ) -> None:
+        self._model = model
+        self._anatomy = anatomy
+        self._tokenizer = tokenizer
+        self._max_tokens = max_tokens
+        self._on_encoded = on_encoded
+        self._depth = max(1, len(anatomy.blocks) // 2)
+
+    @property
+    def fingerprint(self) -> str:
+        """Weights, words, depth, length and what computes them."""
+        manner = f"directions behind block {self._depth} of {self._max_tokens}"
+        return encoder_fingerprint(self._model, self._tokenizer, manner)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """(texts, width) unit vectors."""
+        ids = first_tokens(self._tokenizer, texts, self._max_tokens, add_special_tokens=False)
+        return encode_batched(ids, self._forward, padding=0, on_encoded=self._on_encoded)
+
+    def _forward(self, tokens: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
+        import torch
+
+        from evop_deap.models.staged import enter
+
+        device = self._model.device
+        with torch.inference_mode():
+            # No token sees those after it, so what fills a row up on the right changes nothing.
+            entrance = enter(self._model, self._anatomy, torch.as_tensor(tokens, device=device))
+            hidden = entrance.hidden
+            blocks = self._anatomy.blocks[: self._depth]
+            for call, block in zip(entrance.calls, blocks, strict=False):
+                hidden = call(block, hidden)  # (rows, length, width)
+            # The first token's state is often a hundred times as long as any other, and says
+            # nothing of the text: only directions count.
+            directions = torch.nn.functional.normalize(hidden.float(), dim=-1)
+            weights = torch.as_tensor(mask, device=device).unsqueeze(-1)
+            means = (directions * weights).sum(dim=1) / weights.sum(dim=1)
+            vectors: Vectors = torch.nn.functional.normalize(means, dim=-1).cpu().numpy()
+        return vectors

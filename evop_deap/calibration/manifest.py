@@ -1,0 +1,106 @@
+"""What a manifest says of a calibration set: plain JSON, enough to build it again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.calibration.documents import Corpus, Document
+from evop_deap.calibration.windows import WindowSet, tokenizer_fingerprint
+from evop_deap.files import sha256_of_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from evop_deap.calibration.ccds import Stratification
+    from evop_deap.calibration.strata import StratifiedWindows
+
+_VERSIONED = ("evop_deap", "transformers", "tokenizers", "datasets", "numpy")
+
+
+def describe_strata(
+    manifest: dict[str, Any], found: Stratification, drawn: StratifiedWindows
+) -> None:
+    """Add to a manifest what is known of clusters, and which each document and window is of."""
+    clusters = {
+        document.id: label
+        for document, label in zip(found.documents, found.labels.tolist(), strict=True)
+    }
+    for entry in manifest["calibration"]["documents"]:
+        entry["cluster"] = clusters[entry["id"]]
+    manifest["calibration"]["clusters"] = drawn.labels.tolist()
+    described = [
+        {**entry, "windows": int((drawn.labels == entry["cluster"]).sum())}
+        for entry in found.about["clusters"]
+    ]
+    manifest["clustering"] = {**found.about, "clusters": described}
+
+
+def describe_set(
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    calibration: WindowSet,
+    heldout: WindowSet,
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What was drawn from what, and how."""
+    documents = {document.id: document for document in corpus.documents}
+    return {
+        "corpus": {
+            "name": corpus.name,
+            "fingerprint": corpus.fingerprint,
+            "documents": len(corpus.documents),
+        },
+        **settings,
+        "tokenizer": {
+            "class": type(tokenizer).__name__,
+            "size": len(tokenizer),
+            "fingerprint": tokenizer_fingerprint(tokenizer),
+        },
+        "calibration": describe_windows(calibration, documents),
+        "heldout": describe_windows(heldout, documents),
+        "versions": versions(),
+    }
+
+
+def describe_windows(windows: WindowSet, documents: Mapping[str, Document]) -> dict[str, Any]:
+    """What a manifest says of one part: enough to build its windows again from the corpus.
+
+    Args:
+        windows: the part.
+        documents: by id, at least those that the windows are from.
+    """
+    used: dict[str, list[int]] = {}
+    for index, stretches in enumerate(windows.stretches):
+        for stretch in stretches:
+            indices = used.setdefault(stretch.document, [])
+            if index not in indices:
+                indices.append(index)
+    return {
+        "fingerprint": windows.fingerprint,
+        "prefix": list(windows.prefix),
+        "documents": [
+            {"id": name, "sha256": sha256_of_text(documents[name].text), "windows": indices}
+            for name, indices in used.items()
+        ],
+        "windows": [
+            [
+                {"document": stretch.document, "start": stretch.start, "tokens": stretch.tokens}
+                for stretch in stretches
+            ]
+            for stretches in windows.stretches
+        ],
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Of what decides a calibration set."""
+    return {name: _version(name) for name in _VERSIONED}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,52 @@
+"""What the command lines share: errors in one line, and flags made of a settings class."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import typing
+from typing import Any, NoReturn
+
+from evop_deap.options import Settings
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help keeps its line breaks and whose errors are one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
+    """A flag for each field, in its group and with its help.
+
+    Flags have no default of their own, so that only what was given overrides a file.
+    """
+    groups: dict[str, Any] = {}
+    hints = typing.get_type_hints(settings)
+    for option in dataclasses.fields(settings):
+        name = option.metadata["group"]
+        group = groups.get(name) or groups.setdefault(name, parser.add_argument_group(name))
+        _add_flag(group, option, hints[option.name])
+
+
+def _add_flag(group: Any, option: dataclasses.Field[Any], kind: Any) -> None:
+    flag = "--" + option.name.replace("_", "-")
+    text = option.metadata["help"].replace("%", "%%")
+    common = {"dest": option.name, "default": argparse.SUPPRESS}
+    if kind is bool:
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
+        return
+    plain = next((t for t in typing.get_args(kind) or (kind,) if t in (int, float, str)), str)
+    many = {"nargs": "+"} if option.default == () else {}
+    if option.default not in (dataclasses.MISSING, None, ()):
+        text += f" (default: {option.default})"
+    choices = option.metadata["choices"]
+    metavar = "|".join(choices) or option.metadata["metavar"] or option.name.upper()
+    group.add_argument(flag, type=plain, metavar=metavar, help=text, **many, **common)

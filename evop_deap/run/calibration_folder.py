@@ -1,0 +1,154 @@
+"""A calibration set of its own, from settings to a folder: what `evop_deap.calibrate` runs."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.config import CALIBRATION_FILE, CalibrationConfig
+from evop_deap.errors import InputError
+from evop_deap.files import new_folder, remove_leftovers, reporting_write_errors
+from evop_deap.run.calibrating import make_calibration
+from evop_deap.run.folder import check_writable
+from evop_deap.run.progress import Progress
+from evop_deap.space import SearchSpace, Unit, units_to_drop
+
+if TYPE_CHECKING:
+    from evop_deap.calibration import CalibrationSet
+    from evop_deap.calibration.ccds import Stratification
+    from evop_deap.calibration.strata import StratifiedWindows
+    from evop_deap.models.anatomy import Anatomy
+    from evop_deap.models.loading import LoadedModel
+
+MAP_FILE = "clusters.html"
+IMAGE_FILE = "clusters.png"
+_PROBED_SPARSITY = 0.25  # no search has said yet how much is to go
+
+
+def run_calibration(
+    config: CalibrationConfig,
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> CalibrationSet:
+    """Draw a calibration set and write it into a folder that searches take.
+
+    Written are `calibration.json`, the manifest, `windows.npz`, the tokens, and, where there
+    are clusters, a map of them in `clusters.html` and `clusters.png`. All of it or nothing.
+
+    Args:
+        config: what to draw, and how.
+        output: the folder.
+        overwrite: replace the set in `output`.
+        progress: told what is going on.
+
+    Raises:
+        EvopError: bad input, or a place that cannot be written; its message is one line.
+
+    Example:
+        >>> config = CalibrationConfig(model="demo", calibration="ccds")
+        >>> run_calibration(config, "calibrations/demo")  # doctest: +SKIP
+    """
+    from evop_deap.calibration import save_calibration
+    from evop_deap.calibration.picture import cluster_map, map_image
+    from evop_deap.files import write_bytes, write_text
+    from evop_deap.models.loading import load_tokenizer
+
+    progress = progress or Progress()
+    if config.is_stored:
+        raise InputError(
+            f"`calibration` must be random or ccds, but {config.calibration} is a set already"
+        )
+    output = Path(output)
+    _check_usable(output, overwrite)
+    tokenizer, context = load_tokenizer(
+        config.model, revision=config.revision, trust_remote_code=config.trust_remote_code
+    )
+    strata: list[tuple[Stratification, StratifiedWindows]] = []
+    loading = cache(lambda: _load(config, progress))
+    made = make_calibration(
+        config,
+        tokenizer,
+        context=context,
+        model=loading,
+        respond=lambda: _respond(config, loading, progress),
+        progress=progress,
+        on_strata=lambda found, drawn: strata.append((found, drawn)),
+    )
+    made.manifest["settings"] = config.as_dict()
+    if output.parent.is_dir():
+        remove_leftovers(output.parent, [output.name])
+    with new_folder(output) as folder:
+        save_calibration(folder, made)
+        for found, drawn in strata:
+            picture = cluster_map(found, drawn)
+            write_text(folder / MAP_FILE, picture.html)
+            image = map_image(picture)
+            if image is None:
+                progress.stage("no clusters.png: that needs matplotlib, the extra `bench`")
+            else:
+                write_bytes(folder / IMAGE_FILE, image)
+    progress.close()
+    return made
+
+
+def summary(made: CalibrationSet, output: Path) -> str:
+    """What was drawn, a line a cluster, and where it is."""
+    count, window = made.calibration.tokens.shape
+    lines = []
+    if "clustering" in made.manifest:
+        lines.append(f"{'cluster':>7}  {'documents':>9}  {'windows':>7}  words")
+        for entry in made.manifest["clustering"]["clusters"]:
+            name = "noise" if entry["cluster"] < 0 else str(entry["cluster"])
+            words = ", ".join(entry["words"][:6])
+            lines.append(f"{name:>7}  {entry['documents']:>9,}  {entry['windows']:>7}  {words}")
+        lines.append("")
+    lines.append(f"{count} x {window} tokens of {made.manifest['corpus']['name']}")
+    lines.append(f"{output}  is what evop_deap.search takes with --calibration")
+    return "\n".join(lines)
+
+
+def _check_usable(output: Path, overwrite: bool) -> None:
+    """Refuse a place that holds something else; writes nothing."""
+    with reporting_write_errors(output):
+        if output.exists() and not output.is_dir():
+            raise InputError(f"`output` must be a folder, but {output} is a file")
+        holds = sorted(path.name for path in output.iterdir()) if output.exists() else []
+    if holds and not overwrite:
+        raise InputError(
+            f"`output` {output} already holds {holds[0]}: choose another folder, or add --overwrite"
+        )
+    if holds and not {CALIBRATION_FILE, "windows.npz"} <= set(holds):
+        raise InputError(
+            f"`output` {output} is not the folder of a calibration set, so --overwrite leaves it "
+            "alone: choose another folder"
+        )
+    check_writable(output)
+
+
+def _load(config: CalibrationConfig, progress: Progress) -> tuple[LoadedModel, Anatomy]:
+    from evop_deap.models.anatomy import find_anatomy
+    from evop_deap.models.loading import load_model
+
+    progress.stage(f"loading the model {config.model}")
+    loaded = load_model(
+        config.model,
+        dtype=config.dtype,
+        device=config.device,
+        attn_implementation=config.attn_implementation,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+    )
+    return loaded, find_anatomy(loaded.model)
+
+
+def _respond(config: CalibrationConfig, loading: Any, progress: Progress) -> Any:
+    """Probes that drop a quarter of the blocks: how a window responds hardly depends on that."""
+    from evop_deap.run.probing import responder
+
+    loaded, anatomy = loading()
+    units = tuple(Unit(str(b.index), b.parameters, b.work) for b in anatomy.blocks)
+    space = SearchSpace(units, units_to_drop(len(units), _PROBED_SPARSITY))
+    return responder(loaded, anatomy, space, seed=config.seed, fitness="ce", progress=progress)
