@@ -100,6 +100,7 @@ def test_finalists_of_a_bfloat16_model_are_ranked_by_their_losses_in_float32(
     assert truth.tolist() == sorted(truth.tolist())
     for parameter, old in zip(half.parameters(), before, strict=True):
         assert parameter.dtype == torch.bfloat16
+        assert not parameter.is_inference()
         assert torch.equal(parameter, old)
 
 

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 _NARROW = (torch.bfloat16, torch.float16)
 
-_Stored = list[tuple[nn.Parameter, torch.dtype]]
-"""Weights and the format that each is stored in."""
+_Stored = list[tuple[nn.Parameter, torch.Tensor]]
+"""Weights and what each is stored as."""
 
 
 @contextmanager
 def computing_in_float32(model: PreTrainedModel) -> Iterator[None]:
     """While this lasts, passes of a bfloat16 or float16 model are float32 throughout.
 
-    The weights that a module reads are widened when it is called and narrowed when it returns,
-    which gives back the same bits; so no second copy of the model is ever held.
+    The weights that a module reads are widened when it is called and put back as they were when
+    it returns, so no second copy of the model is ever held.
     """
     stored = _narrow(model.parameters())
     head = model.get_output_embeddings()
@@ -37,7 +37,7 @@ def computing_in_float32(model: PreTrainedModel) -> Iterator[None]:
     def widen(module: nn.Module, _: Any) -> None:
         found = _narrow(_weights_read(module, head))
         widened[module].append(found)
-        for parameter, _dtype in found:
+        for parameter, _ in found:
             parameter.data = parameter.data.float()
 
     def restore(module: nn.Module, *_: Any) -> None:
@@ -69,9 +69,9 @@ def _weights_read(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Para
 
 
 def _narrow(parameters: Iterable[nn.Parameter]) -> _Stored:
-    return [(p, p.dtype) for p in parameters if p.dtype in _NARROW]
+    return [(p, p.data) for p in parameters if p.dtype in _NARROW]
 
 
 def _put_back(stored: _Stored) -> None:
-    for parameter, dtype in stored:
-        parameter.data = parameter.data.to(dtype)
+    for parameter, data in stored:
+        parameter.data = data

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.fitness.evaluation import Evaluator
+from evop_deap.fitness.weighted import WeightedEvaluator
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def judged_in_float32(
     anatomy: Anatomy,
     windows: WindowSet,
     fitness: str,
+    weights: NDArray[np.float64] | None = None,
 ) -> list[Finalist]:
     """The finalists by their losses in float32, best first; as they are where that is no news."""
     import dataclasses
@@ -88,7 +91,9 @@ def judged_in_float32(
     if model.dtype not in (torch.bfloat16, torch.float16) or len(finalists) < 2:
         return list(finalists)
     with computing_in_float32(model):
-        evaluator = ReferenceEvaluator(model, anatomy, windows.tokens, fitness=fitness)
+        evaluator: Evaluator = ReferenceEvaluator(model, anatomy, windows.tokens, fitness=fitness)
+        if weights is not None:
+            evaluator = WeightedEvaluator(evaluator, weights)
         losses = evaluator.evaluate([finalist.pattern for finalist in finalists]).losses.tolist()
     judged = [
         dataclasses.replace(finalist, float32=loss if math.isfinite(loss) else None)

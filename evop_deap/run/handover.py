@@ -63,8 +63,9 @@ def hand_over(
     began = time.monotonic()
     loaded, anatomy = subject.loaded, subject.anatomy
     near = near_the_best(state.losses, judge.evaluator.rows, judge.evaluator.tokens)
+    text = subject.text
     finalists = judged_in_float32(
-        near, loaded.model, anatomy, subject.text.calibration, config.fitness
+        near, loaded.model, anatomy, text.calibration, config.fitness, text.weights
     )
     best = finalists[0].pattern
     found = _measure(config, subject, state, judge, finalists)
