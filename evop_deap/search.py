@@ -8,11 +8,9 @@ ordinary transformers checkpoint, reloaded and compared before success is report
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import shlex
 import signal
 import sys
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -20,6 +18,8 @@ from typing import Any, NoReturn
 
 from evop_deap.config import SearchConfig, read_settings
 from evop_deap.errors import EvopError, InputError
+from evop_deap.flags import Parser, add_settings
+from evop_deap.presets import preset_names, preset_settings
 
 _EXAMPLES = """examples:
   try it on a small real model, no model hub needed:
@@ -33,22 +33,18 @@ _EXAMPLES = """examples:
     python -m evop_deap.search --config runs/demo/config.yaml --seed 1 --output runs/seed1
 """
 
+_RUN = ("output", "preset", "config", "resume", "overwrite", "quiet")
+
 
 class _Terminated(BaseException):
     """SIGTERM has arrived."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line instead of the whole usage."""
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    run = {name: given.pop(name) for name in ("output", "config", "resume", "overwrite", "quiet")}
+    run = {name: given.pop(name) for name in _RUN}
     before = None if run["resume"] else _settings_written(run["output"])
     previous = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
@@ -69,12 +65,17 @@ def _search(
     given: Mapping[str, Any],
     *,
     output: str,
+    preset: str | None,
     config: str | None,
     resume: bool,
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    settings = {**(read_settings(Path(config)) if config else {}), **given}
+    settings = {
+        **(preset_settings(preset) if preset else {}),
+        **(read_settings(Path(config)) if config else {}),
+        **given,
+    }
     if resume:
         from evop_deap.run.resuming import resumed_settings
 
@@ -138,7 +139,7 @@ def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     """Flags from the fields of `SearchConfig`, in its groups and with its help."""
     description, _, _ = (__doc__ or "").partition("\n\n")
-    parser = _Parser(
+    parser = Parser(
         prog="python -m evop_deap.search",
         usage="%(prog)s --model MODEL --sparsity SHARE --output DIR [options]",
         description=description,
@@ -149,33 +150,13 @@ def _parser() -> argparse.ArgumentParser:
     run = parser.add_argument_group("run")
     run.add_argument("--output", required=True, metavar="DIR", help="folder for everything written")
     run.add_argument("--config", metavar="FILE", help="YAML file of settings; flags go before it")
+    known = " or ".join(preset_names())
+    run.add_argument("--preset", metavar="NAME", help=f"settings that ship with this: {known}")
     run.add_argument("--resume", action="store_true", help="go on with the run in --output")
     run.add_argument("--overwrite", action="store_true", help="replace the run in --output")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    groups: dict[str, Any] = {}
-    hints = typing.get_type_hints(SearchConfig)
-    for option in dataclasses.fields(SearchConfig):
-        name = option.metadata["group"]
-        group = groups.get(name) or groups.setdefault(name, parser.add_argument_group(name))
-        _add_flag(group, option, hints[option.name])
+    add_settings(parser)
     return parser
-
-
-def _add_flag(group: Any, option: dataclasses.Field[Any], kind: Any) -> None:
-    """A flag without a default of its own, so that only what was given overrides a file."""
-    flag = "--" + option.name.replace("_", "-")
-    text = option.metadata["help"].replace("%", "%%")
-    common = {"dest": option.name, "default": argparse.SUPPRESS}
-    if kind is bool:
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
-        return
-    plain = next((t for t in typing.get_args(kind) or (kind,) if t in (int, float, str)), str)
-    many = {"nargs": "+"} if option.default == () else {}
-    if option.default not in (dataclasses.MISSING, None, ()):
-        text += f" (default: {option.default})"
-    choices = option.metadata["choices"]
-    metavar = "|".join(choices) or option.metadata["metavar"] or option.name.upper()
-    group.add_argument(flag, type=plain, metavar=metavar, help=text, **many, **common)
 
 
 if __name__ == "__main__":
