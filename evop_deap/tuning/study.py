@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.errors import InputError
@@ -38,7 +38,8 @@ def make_sampler(name: str, seed: int | None) -> BaseSampler:
         "nsgaii": samplers.NSGAIISampler,
         "qmc": samplers.QMCSampler,
     }
-    return kinds[name](seed=seed)
+    with _accepting_experiments():
+        return kinds[name](seed=seed)
 
 
 def make_pruner(name: str, steps: int) -> BasePruner:
@@ -52,7 +53,18 @@ def make_pruner(name: str, steps: int) -> BasePruner:
         "halving": lambda: pruners.SuccessiveHalvingPruner(min_resource=1),
         "median": lambda: pruners.MedianPruner(n_warmup_steps=steps // 3),
     }
-    return kinds[name]()
+    with _accepting_experiments():
+        return kinds[name]()
+
+
+@contextmanager
+def _accepting_experiments() -> Iterator[None]:
+    """Optuna warns of what may change between its versions; its major version is pinned."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
 
 
 def open_study(
@@ -142,7 +154,6 @@ def run_study(
 
 def _describe(study: Study, objective: Objective) -> None:
     """Say in a new study what it measures; make sure that an older one measures the same."""
-    from optuna.exceptions import ExperimentalWarning
     from optuna.trial import TrialState
 
     wanted: dict[str, Any] = json.loads(json.dumps(objective.as_dict()))
@@ -154,8 +165,7 @@ def _describe(study: Study, objective: Objective) -> None:
                 f"`study_name` {study.study_name} has trials of another kind in this storage: "
                 "choose another name"
             )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
+        with _accepting_experiments():
             study.set_metric_names(objective.names)
         study.enqueue_trial(objective.space.defaults, skip_if_exists=True)
         study.set_user_attr(DESCRIPTION, wanted)
