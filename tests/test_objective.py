@@ -41,9 +41,7 @@ DEFAULTS = SettingsSpace().effective({})
 @pytest.fixture(scope="module")
 def problems(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
     folder = tmp_path_factory.mktemp("landscapes")
-    return [
-        landscape_problem(write_toy_landscape(folder / f"{seed}.npz", seed)) for seed in (0, 1)
-    ]
+    return [landscape_problem(write_toy_landscape(folder / f"{seed}.npz", seed)) for seed in (0, 1)]
 
 
 def optimised(objective: Objective, n_trials: int = 3, **options: Any) -> optuna.Study:

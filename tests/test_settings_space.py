@@ -101,9 +101,7 @@ def test_a_space_that_cannot_be_is_refused_by_name(given: dict[str, Any], messag
         SettingsSpace.from_mapping(given)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [("- 1", "holds a list"), ("a: [", "cannot be read")]
-)
+@pytest.mark.parametrize(("text", "message"), [("- 1", "holds a list"), ("a: [", "cannot be read")])
 def test_a_file_that_is_no_space_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(text)
     with pytest.raises(InputError, match=message):
