@@ -94,7 +94,8 @@ def test_a_search_in_parts_is_the_search_in_one_go(problems: list[Problem]) -> N
     for cost in (1, 4, 4, 11, 20):
         parts.advance(cost)
     assert parts.points == whole.points
-    assert parts.state is not None and whole.state is not None
+    assert parts.state is not None
+    assert whole.state is not None
     assert parts.state.losses == whole.state.losses
     assert parts.state.cost >= 20
 

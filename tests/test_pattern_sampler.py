@@ -144,7 +144,7 @@ def test_patterns_of_another_size_are_no_parents_and_do_no_harm() -> None:
     study = optuna.create_study(sampler=PatternSampler(NAMES, 3, population=2, seed=0))
     for count in (0, 1, 9, 10):
         study.enqueue_trial({name: int(i >= count) for i, name in enumerate(NAMES)})
-    study.enqueue_trial({**{name: 1 for name in NAMES}, NAMES[0]: 0, "else": 3})
+    study.enqueue_trial({**dict.fromkeys(NAMES, 1), NAMES[0]: 0, "else": 3})
     study.optimize(objective, n_trials=30)
     assert {pattern.count(0) for pattern in patterns(study)[5:]} == {3}
 

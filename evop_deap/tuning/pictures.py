@@ -31,7 +31,6 @@ def write_pictures(folder: Path, study: Study) -> list[Path]:
         InputError: plotly or matplotlib is not installed.
         OutputError: a file cannot be written.
     """
-    from optuna.exceptions import ExperimentalWarning
     from optuna.trial import TrialState
 
     if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < _LEAST_TRIALS:
@@ -48,7 +47,8 @@ def write_pictures(folder: Path, study: Study) -> list[Path]:
     written = [folder / _PLOTLY]
     write_text(written[0], plotly.offline.get_plotlyjs())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+        # Of what is experimental in Optuna, and that the first of two values is minimised.
+        warnings.simplefilter("ignore", UserWarning)
         for name, draw in _plots(study).items():
             html, png = folder / f"{name}.html", folder / f"{name}.png"
             write_text(html, draw(visualization).to_html(include_plotlyjs="directory"))

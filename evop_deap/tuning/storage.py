@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from evop_deap.errors import InputError
 from evop_deap.files import reporting_write_errors
+from evop_deap.tuning.experimental import accepting_experiments
 from evop_deap.tuning.workers import Workers
 
 if TYPE_CHECKING:
@@ -50,13 +52,24 @@ def _journal(path: Path) -> Iterator[tuple[BaseStorage, Workers | None]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with Workers.at_work(path.with_name(f"{path.name}.workers")) as workers:
             try:
+                _check_first_line(path)
                 storage = JournalStorage(JournalFileBackend(str(path)))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                reason = " ".join(str(error).split())
+            # Optuna reads a foreign file as it comes, and stumbles wherever it does not fit.
+            except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+                reason = " ".join(f"{type(error).__name__} {error}".split())
                 raise InputError(
                     f"`storage` {path} is not a journal of Optuna's, or was damaged: {reason}"
                 ) from error
             yield storage, workers
+
+
+def _check_first_line(path: Path) -> None:
+    """Optuna takes an only line that is no journal's for one that is still being written."""
+    if path.exists():
+        with path.open(encoding="utf-8") as file:
+            first = file.readline()
+        if first and "op_code" not in json.loads(first):
+            raise ValueError("its first line has no op_code")
 
 
 @contextmanager
@@ -90,24 +103,20 @@ def _database(url: str) -> BaseStorage:
     """A server, which hears the heartbeats of its clients and lets others retry for them."""
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
-    return _opened(
-        RDBStorage,
-        url,
-        heartbeat_interval=_HEARTBEAT_SECONDS,
-        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=3),
-    )
+    with accepting_experiments():
+        retry = RetryHeartbeatStaleTrialCallback(max_retry=3)
+        return _opened(
+            RDBStorage,
+            url,
+            heartbeat_interval=_HEARTBEAT_SECONDS,
+            heartbeat_stale_trial_callback=retry,
+        )
 
 
 def _opened(kind: type[BaseStorage], url: str, **options: object) -> BaseStorage:
     """The storage, or one line about why it cannot be opened; without the password."""
-    import warnings
-
-    from optuna.exceptions import ExperimentalWarning
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return kind(url, **options)  # type: ignore[call-arg]
+        return kind(url, **options)  # type: ignore[call-arg]
     except Exception as error:  # of drivers and databases, each with errors of its own
         shown = re.sub(r"//[^@/]*@", "//", url)
         reason = " ".join(str(error).split()).replace(url, shown)

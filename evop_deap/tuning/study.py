@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.errors import InputError
+from evop_deap.tuning.experimental import accepting_experiments
 from evop_deap.tuning.workers import RETRY_OF, Workers, queue_again
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def make_sampler(name: str, seed: int | None) -> BaseSampler:
         "nsgaii": samplers.NSGAIISampler,
         "qmc": samplers.QMCSampler,
     }
-    with _accepting_experiments():
+    with accepting_experiments():
         return kinds[name](seed=seed)
 
 
@@ -53,18 +53,8 @@ def make_pruner(name: str, steps: int) -> BasePruner:
         "halving": lambda: pruners.SuccessiveHalvingPruner(min_resource=1),
         "median": lambda: pruners.MedianPruner(n_warmup_steps=steps // 3),
     }
-    with _accepting_experiments():
+    with accepting_experiments():
         return kinds[name]()
-
-
-@contextmanager
-def _accepting_experiments() -> Iterator[None]:
-    """Optuna warns of what may change between its versions; its major version is pinned."""
-    from optuna.exceptions import ExperimentalWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        yield
 
 
 def open_study(
@@ -165,7 +155,7 @@ def _describe(study: Study, objective: Objective) -> None:
                 f"`study_name` {study.study_name} has trials of another kind in this storage: "
                 "choose another name"
             )
-        with _accepting_experiments():
+        with accepting_experiments():
             study.set_metric_names(objective.names)
         study.enqueue_trial(objective.space.defaults, skip_if_exists=True)
         study.set_user_attr(DESCRIPTION, wanted)

@@ -68,18 +68,24 @@ class Workers:
         """
         from optuna.trial import TrialState
 
-        if not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if not self._lost(study):
             return []
         with self.one_at_a_time():
-            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            alone = not any(map(self._is_alive, self._others()))
-            lost = [trial for trial in running if self._is_lost(trial, alone)]
+            lost = self._lost(study)
             for trial in lost:
                 queue_again(study, trial)
                 study.tell(trial.number, state=TrialState.FAIL)
         for worker in {t.user_attrs[WORKER] for t in lost if WORKER in t.user_attrs}:
             self._lock(worker).unlink(missing_ok=True)
         return [trial.number for trial in lost]
+
+    def _lost(self, study: Study) -> list[FrozenTrial]:
+        """Trials that nobody runs any more, though nobody has told how they ended."""
+        from optuna.trial import TrialState
+
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        alone = bool(running) and not any(map(self._is_alive, self._others()))
+        return [trial for trial in running if self._is_lost(trial, alone)]
 
     def _is_lost(self, trial: FrozenTrial, alone: bool) -> bool:
         worker = trial.user_attrs.get(WORKER)
