@@ -83,6 +83,7 @@ def _tune(given: argparse.Namespace) -> None:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     output = Path(given.output)
+    space = SettingsSpace.from_file(Path(given.space)) if given.space else SettingsSpace()
     with _problems(given) as problems:
         objective = Objective(
             problems,
@@ -90,7 +91,7 @@ def _tune(given: argparse.Namespace) -> None:
             seeds=range(given.seeds),
             measure=given.objective,
             epsilon=given.epsilon,
-            space=SettingsSpace.from_file(Path(given.space)) if given.space else None,
+            space=space,
             reports=PRUNERS[given.pruner],
             steps=_STEPS,
         )
@@ -135,6 +136,8 @@ def _problems(given: argparse.Namespace) -> Iterator[list[Problem]]:
         raise InputError("`drop` is for a landscape: with a model, give `sparsity`")
     if "sparsity" not in settings:
         raise InputError("`sparsity` is required with a model: give --sparsity")
+    if given.objective == "evaluations":
+        raise InputError("`objective` evaluations asks for a known optimum: give a landscape")
     from evop_deap.run.progress import Progress, TerminalProgress
 
     progress = Progress() if given.quiet else TerminalProgress(settings.get("fitness", "ce"))

@@ -50,7 +50,7 @@ class BudgetedRun:
         self.state: EvolutionState | None = None
         self._rng = random.Random(seed)
         self._asked = _CountingHits(problem.evaluator)
-        self._toolbox = _toolbox(problem, CachedEvaluator(self._asked), self._rng, settings)
+        self._toolbox = tuned_toolbox(problem, CachedEvaluator(self._asked), self._rng, settings)
         self._settings = evolution_settings(settings)
 
     @property
@@ -92,6 +92,40 @@ def evolution_settings(settings: Mapping[str, Any]) -> EvolutionSettings:
     )
 
 
+def tuned_toolbox(
+    problem: Problem,
+    evaluator: CachedEvaluator,
+    rng: random.Random,
+    settings: Mapping[str, Any],
+) -> base.Toolbox:
+    """Operators and racing as `run_search` sets them up.
+
+    Args:
+        problem: what is searched.
+        evaluator: remembers what it was asked, for the races.
+        rng: all randomness of the operators is drawn from it.
+        settings: by their names in `SearchConfig`.
+    """
+    toolbox = make_toolbox(
+        problem.space,
+        evaluator,
+        rng,
+        tournament=settings["tournament"],
+        neighbour=settings["neighbour"],
+        more_swaps=settings["more_swaps"],
+    )
+    if settings["racing"] == "on":
+        racing = Racing.over(
+            len(evaluator.tokens),
+            together=problem.together,
+            rungs=settings["racing_rungs"],
+            confidence=settings["racing_confidence"],
+        )
+        size = settings["population"]
+        toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
+    return toolbox
+
+
 def area_under(points: Sequence[Point], cost: float) -> float:
     """Mean regret of the best so far over all that is spent up to `cost`."""
     area, since, regret = 0.0, 0.0, 1.0
@@ -113,33 +147,6 @@ def evaluations_within(points: Sequence[Point], cost: float, epsilon: float) -> 
         if point.cost <= cost and point.regret <= epsilon:
             return float(point.evaluations)
     return 2.0 * points[-1].evaluations
-
-
-def _toolbox(
-    problem: Problem,
-    evaluator: CachedEvaluator,
-    rng: random.Random,
-    settings: Mapping[str, Any],
-) -> base.Toolbox:
-    """Operators and racing as `run_search` sets them up."""
-    toolbox = make_toolbox(
-        problem.space,
-        evaluator,
-        rng,
-        tournament=settings["tournament"],
-        neighbour=settings["neighbour"],
-        more_swaps=settings["more_swaps"],
-    )
-    if settings["racing"] == "on":
-        racing = Racing.over(
-            len(evaluator.tokens),
-            together=problem.together,
-            rungs=settings["racing_rungs"],
-            confidence=settings["racing_confidence"],
-        )
-        size = settings["population"]
-        toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
-    return toolbox
 
 
 def _exhausted(state: EvolutionState) -> bool:

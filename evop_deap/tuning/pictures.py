@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.errors import InputError
 from evop_deap.files import write_bytes, write_text
+from evop_deap.tuning.experimental import accepting_experiments
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -46,8 +47,8 @@ def write_pictures(folder: Path, study: Study) -> list[Path]:
         ) from error
     written = [folder / _PLOTLY]
     write_text(written[0], plotly.offline.get_plotlyjs())
-    with warnings.catch_warnings():
-        # Of what is experimental in Optuna, and that the first of two values is minimised.
+    with accepting_experiments(), warnings.catch_warnings():
+        # Optuna reminds that low values are good, which they are here.
         warnings.simplefilter("ignore", UserWarning)
         for name, draw in _plots(study).items():
             html, png = folder / f"{name}.html", folder / f"{name}.png"
