@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from optuna import Study
 
 _PLOTLY = "plotly.min.js"
+_PARALLEL = "parallel_coordinate"
+_USUAL, _WIDE = (7, 4.5), (15, 6)  # inches: an axis for each setting needs room for its numbers
 _LEAST_TRIALS = 3  # below, neither importance nor a history says anything
 
 
@@ -54,6 +56,7 @@ def write_pictures(folder: Path, study: Study) -> list[Path]:
             html, png = folder / f"{name}.html", folder / f"{name}.png"
             write_text(html, draw(visualization).to_html(include_plotlyjs="directory"))
             figure = _figure(draw(printed))
+            figure.set_size_inches(_WIDE if name == _PARALLEL else _USUAL)
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight")
             plt.close(figure)
@@ -70,7 +73,7 @@ def _plots(study: Study) -> dict[str, Callable[[ModuleType], Any]]:
         asked["target"] = _first_value
     plots: dict[str, Callable[[ModuleType], Any]] = {
         "importance": lambda module: module.plot_param_importances(study, **asked),
-        "parallel_coordinate": lambda module: module.plot_parallel_coordinate(study, **asked),
+        _PARALLEL: lambda module: module.plot_parallel_coordinate(study, **asked),
     }
     if len(study.directions) > 1:
         plots["pareto_front"] = lambda module: module.plot_pareto_front(study)
