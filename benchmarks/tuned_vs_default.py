@@ -121,11 +121,11 @@ def main() -> None:
             report = compare(problem, seeds, settings)
             reports.append({"file": path.name, "dropped": problem.space.n_drop, **report})
     print(table(reports))
-    found = {}
+    found: dict[str, Any] = {}
     for key, what in (("reduction", "evaluations"), ("cost_reduction", "cost")):
-        found[key], found[f"{key}_interval"] = reduction(reports, what)
-        low, high = found[f"{key}_interval"]
-        print(f"{what}: {found[key]:.1%} fewer ({low:.1%} to {high:.1%})")
+        share, (low, high) = reduction(reports, what)
+        found |= {key: share, f"{key}_interval": [low, high]}
+        print(f"{what}: {share:.1%} fewer ({low:.1%} to {high:.1%})")
     if given.json:
         write_json(
             given.json, {**circumstances(), **found, "settings": settings, "reports": reports}

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
@@ -378,10 +379,9 @@ def test_the_dashboard_opens_a_study(tmp_path: Path, landscape: Path) -> None:
     run(path, Spied(landscape, nothing), 2)
     with open_storage(str(path)) as (storage, _):
         answer: list[str] = []
-        environment = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "SERVER_NAME": "x",
-                       "SERVER_PORT": "80", "wsgi.url_scheme": "http"}  # fmt: skip
-        body = b"".join(
-            dashboard.wsgi(storage)(environment, lambda status, headers: answer.append(status))
-        )
+        environment: dict[str, Any] = {"PATH_INFO": "/api/studies"}
+        setup_testing_defaults(environment)
+        application = dashboard.wsgi(storage)
+        body = b"".join(application(environment, lambda status, *rest: answer.append(status)))
     assert answer == ["200 OK"]
     assert b'"toy"' in body
