@@ -76,6 +76,7 @@ def _tune(given: argparse.Namespace) -> None:
         raise InputError(f"`timeout` must be above 0, but got {given.timeout}")
     import optuna
 
+    from evop_deap.tuning.best import study_table
     from evop_deap.tuning.objective import Objective
     from evop_deap.tuning.settings_space import SettingsSpace
     from evop_deap.tuning.storage import open_storage
@@ -114,7 +115,7 @@ def _tune(given: argparse.Namespace) -> None:
                 on_trial=None if given.quiet else _tell,
             )
             _write(output, study, objective, pictures=given.pictures)
-            print(_summary(study, output))  # noqa: T201
+            print(f"{study_table(study)}\n\n{_where(output)}")  # noqa: T201
 
 
 @contextmanager
@@ -168,33 +169,13 @@ def _tell(study: Study, trial: FrozenTrial) -> None:
     print(f"trial {trial.number}: {said}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _summary(study: Study, output: Path) -> str:
-    """The best trial beside the defaults, and where the files are."""
-    from evop_deap.tuning.best import best_trial
-
-    best = best_trial(study)
-    trials = study.get_trials(deepcopy=False)
-    states = [trial.state.name.lower() for trial in trials]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    names = study.metric_names or []
-    rows = [f"{'':20}{'best':>12}{'defaults':>12}"]
-    first = trials[0].values or []
-    for at, (name, value) in enumerate(zip(names, best.values, strict=False)):
-        rows.append(f"{name:20}{value:>12.4g}" + (f"{first[at]:>12.4g}" if first else ""))
-    for name, value in best.params.items():
-        rows.append(f"{name:20}{_short(value):>12}{_short(trials[0].params.get(name, '')):>12}")
+def _where(output: Path) -> str:
     return "\n".join(
         [
-            f"trial {best.number} is the best of {len(trials)} ({counts})\n",
-            *rows,
-            f"\n{output / 'best.yaml'}  for python -m evop_deap.search --config",
+            f"{output / 'best.yaml'}  for python -m evop_deap.search --config",
             f"{output / 'trials.json'}  all trials; pictures beside it",
         ]
     )
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _advice(given: argparse.Namespace) -> str:

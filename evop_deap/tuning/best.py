@@ -66,6 +66,29 @@ def write_trials(path: Path, study: Study) -> None:
     write_json(path, {**about, "trials": trials})
 
 
+def study_table(study: Study) -> str:
+    """The best trial beside the defaults, as text.
+
+    Raises:
+        InputError: no trial was completed.
+    """
+    best, trials = best_trial(study), study.get_trials(deepcopy=False)
+    states = [trial.state.name.lower() for trial in trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    names = study.metric_names or []
+    defaults = {**dict(zip(names, trials[0].values or (), strict=False)), **trials[0].params}
+    rows = {"": ("best", "defaults")}
+    for name, value in {**dict(zip(names, best.values, strict=False)), **best.params}.items():
+        rows[name] = _short(value), _short(defaults.get(name, ""))
+    table = [f"{name:20}{first:>12}{second:>12}" for name, (first, second) in rows.items()]
+    head = f"trial {best.number} is the best of {len(trials)} ({counts})"
+    return "\n".join([head, "", *table])
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _plain(trial: FrozenTrial) -> Mapping[str, Any]:
     return {
         "number": trial.number,
