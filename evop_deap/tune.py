@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from evop_deap.config import BUDGET, CALIBRATION, FITNESS, MODEL, SearchConfig
 from evop_deap.errors import EvopError, InputError
 from evop_deap.flags import Option, Parser, add_settings
+from evop_deap.tuning.interruption import Interruption
 from evop_deap.tuning.kinds import MEASURES, PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
@@ -46,29 +46,23 @@ _STEPS = 9  # parts of the budget that are reported: 1, 3 and 9 are Hyperband's 
 _NOT_OF_A_PROBLEM = ("racing", "racing_rungs", "racing_confidence")  # the study sets them
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM has arrived: to Optuna, which knows no other, an interruption."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    previous = signal.signal(signal.SIGTERM, _raise_terminated)
+    interruption = Interruption()
     try:
-        _tune(given)
+        _tune(given, interruption)
     except EvopError as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt:
         print(f"\ninterrupted; {_advice(given)}", file=sys.stderr)  # noqa: T201
-        return 143 if isinstance(stop, _Terminated) else 130
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        return 128 + (interruption.number or signal.SIGINT)
     return 0
 
 
-def _tune(given: argparse.Namespace) -> None:
+def _tune(given: argparse.Namespace, interruption: Interruption) -> None:
     for name in ("n_trials", "seeds"):
         if getattr(given, name) < 1:
             raise InputError(f"`{name}` must be at least 1, but got {getattr(given, name)}")
@@ -95,8 +89,10 @@ def _tune(given: argparse.Namespace) -> None:
             space=space,
             reports=PRUNERS[given.pruner],
             steps=_STEPS,
+            check=interruption.check,
         )
-        with open_storage(given.storage or str(output / "study.jsonl")) as (storage, workers):
+        where = given.storage or str(output / "study.jsonl")
+        with interruption.awaited(), open_storage(where) as (storage, workers):
             study = open_study(
                 storage,
                 workers,
@@ -113,6 +109,7 @@ def _tune(given: argparse.Namespace) -> None:
                 n_trials=given.n_trials,
                 timeout=given.timeout,
                 on_trial=None if given.quiet else _tell,
+                check=interruption.check,
             )
             _write(output, study, objective, pictures=given.pictures)
             print(f"{study_table(study)}\n\n{_where(output)}")  # noqa: T201
@@ -181,10 +178,6 @@ def _where(output: Path) -> str:
 def _advice(given: argparse.Namespace) -> str:
     where = shlex.quote(given.storage or str(Path(given.output) / "study.jsonl"))
     return f"the same command goes on with the study in {where}"
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
 
 
 def _of_a_problem(option: Option) -> bool:

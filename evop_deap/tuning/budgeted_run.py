@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +58,38 @@ class BudgetedRun:
         """Patterns that a cache beyond this search had the losses of, at each time of asking."""
         return self._asked.hits
 
-    def advance(self, cost: float) -> None:
-        """Search until so much is spent in all, or nothing new is within reach."""
-        limit = Stopping(cost=cost)
+    def advance(
+        self,
+        cost: float,
+        *,
+        enough: float | None = None,
+        check: Callable[[], object] | None = None,
+    ) -> None:
+        """Search until so much is spent in all, or nothing new is within reach.
+
+        Args:
+            cost: dense-forward equivalents, those spent before included.
+            enough: a regret at which nothing more is asked for.
+            check: called after each generation; may raise to end the search.
+        """
         state = self.state
         if state is not None and (state.cost >= cost or _exhausted(state)):
             return
+
+        def done(state: EvolutionState) -> bool:
+            if check is not None:
+                check()
+            return enough is not None and self.problem.regret(state.best.loss) <= enough
+
+        if state is not None and done(state):
+            return
         self.state = evolve(
-            self._toolbox, self._rng, settings=self._settings, stopping=limit, state=state
+            self._toolbox,
+            self._rng,
+            settings=self._settings,
+            stopping=Stopping(cost=cost),
+            state=state,
+            callbacks=[done],
         )
 
     @property

@@ -35,13 +35,15 @@ class Objective:
         seeds: every problem is searched once with each.
         measure: what is returned, as a mean over the instances. `regret`: of the best pattern,
             0 at the optimum and 1 at a random pattern. `area`: the mean of it while the search
-            goes on. `evaluations`: patterns judged until the regret is `epsilon`. `regret-cost`:
+            goes on. `evaluations`: patterns judged until the regret is `epsilon`, where the
+            search then ends, and twice as many as were where it never is. `regret-cost`:
             the regret, and what was spent until then, for a study with two directions.
         epsilon: regret that is good enough.
         space: settings to choose from.
         reports: what the study's pruner hears of: `instances` suits Optuna's WilcoxonPruner,
             `steps` those that compare trials part by part, such as HyperbandPruner.
         steps: equal parts of `max_cost` after which `steps` are reported.
+        check: called after each generation of each search; may raise to interrupt the trial.
 
     Example:
         >>> import itertools, optuna
@@ -74,6 +76,7 @@ class Objective:
         space: SettingsSpace | None = None,
         reports: str = "none",
         steps: int = 9,
+        check: Callable[[], object] | None = None,
     ) -> None:
         _check("measure", measure, MEASURES)
         _check("reports", reports, REPORTS)
@@ -99,6 +102,7 @@ class Objective:
         self.space = space or SettingsSpace()
         self.reports = reports if measure != "regret-cost" else "none"
         self.steps = steps
+        self._check = check
 
     @property
     def directions(self) -> list[Literal["minimize", "maximize"]]:
@@ -165,7 +169,8 @@ class Objective:
             _report(trial, statistics.fmean(run.regret_at(cost) for run in runs), step)
 
     def _advance(self, run: BudgetedRun, cost: float) -> None:
-        run.advance(cost)
+        enough = self.epsilon if self.measure == "evaluations" else None
+        run.advance(cost, enough=enough, check=self._check)
         assert run.state is not None
         if not math.isfinite(run.state.best.loss):
             raise FailedRunError(

@@ -48,6 +48,8 @@ def _journal(path: Path) -> Iterator[tuple[BaseStorage, Workers | None]]:
 
     if path.is_dir():
         raise InputError(f"`storage` {path} is a folder: give a file, such as {path}/study.jsonl")
+    # Optuna's lock is a link to the file, which leads nowhere from a relative name.
+    path = path.absolute()
     with reporting_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with Workers.at_work(path.with_name(f"{path.name}.workers")) as workers:

@@ -106,26 +106,41 @@ def run_study(
     n_trials: int | None = None,
     timeout: float | None = None,
     on_trial: Callable[[Study, FrozenTrial], None] | None = None,
+    check: Callable[[], object] | None = None,
 ) -> None:
     """Run trials until the study has `n_trials`, whoever ran them, or the time is up.
 
     Trials of processes that were killed are run again. So is one that is interrupted: by
     whoever goes on with the study.
 
+    Args:
+        study: from `open_study`.
+        objective: likewise.
+        workers: likewise.
+        n_trials: None for no limit.
+        timeout: seconds after which no trial is begun.
+        on_trial: called after each trial that was run here.
+        check: called before each trial; may raise `KeyboardInterrupt`.
+
     Raises:
         InputError: the first trials have all failed.
     """
-    began, last = time.monotonic(), -1
+    began, interrupted = time.monotonic(), -1
 
     def signed(trial: Trial) -> float | tuple[float, ...]:
-        nonlocal last
-        last = trial.number
-        if workers is not None:
-            workers.sign(trial)
-        return objective(trial)
+        nonlocal interrupted
+        try:
+            if workers is not None:
+                workers.sign(trial)
+            return objective(trial)
+        except KeyboardInterrupt:
+            interrupted = trial.number
+            raise
 
     try:
         while True:
+            if check is not None:
+                check()
             if workers is not None:
                 workers.take_over(study)
             if n_trials is not None and _settled(study) >= n_trials:
@@ -137,8 +152,8 @@ def run_study(
             )
             _check_hope(study)
     except KeyboardInterrupt:
-        if last >= 0:
-            _queue_interrupted(study, last)
+        if interrupted >= 0:
+            _queue_interrupted(study, interrupted)
         raise
 
 
