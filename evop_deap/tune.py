@@ -21,6 +21,7 @@ from evop_deap.errors import EvopError, InputError
 from evop_deap.flags import Option, Parser, add_settings
 from evop_deap.tuning.interruption import Interruption
 from evop_deap.tuning.kinds import MEASURES, PRUNERS, SAMPLERS
+from evop_deap.tuning.settings_space import RANGES, SettingsSpace
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -43,7 +44,6 @@ _EXAMPLES = """examples:
 """
 
 _STEPS = 9  # parts of the budget that are reported: 1, 3 and 9 are Hyperband's rungs
-_NOT_OF_A_PROBLEM = ("racing", "racing_rungs", "racing_confidence")  # the study sets them
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +72,6 @@ def _tune(given: argparse.Namespace, interruption: Interruption) -> None:
 
     from evop_deap.tuning.best import study_table
     from evop_deap.tuning.objective import Objective
-    from evop_deap.tuning.settings_space import SettingsSpace
     from evop_deap.tuning.storage import open_storage
     from evop_deap.tuning.study import open_study, run_study
 
@@ -183,7 +182,7 @@ def _advice(given: argparse.Namespace) -> str:
 def _of_a_problem(option: Option) -> bool:
     """Whether a setting says what is searched, and not how."""
     groups = (MODEL, CALIBRATION, BUDGET, FITNESS)
-    return option.metadata["group"] in groups and option.name not in _NOT_OF_A_PROBLEM
+    return option.metadata["group"] in groups and option.name not in RANGES
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -172,6 +172,38 @@ def test_what_was_queued_before_a_crash_is_not_queued_twice(
         assert len(study.trials) == 2
 
 
+def test_trials_that_a_database_has_queued_again_count_once(
+    tmp_path: Path, landscape: Path
+) -> None:
+    # RetryHeartbeatStaleTrialCallback notes in the new trial which ones it stands for.
+    path, objective = tmp_path / "study.jsonl", Spied(landscape, nothing)
+    run(path, objective, 1)
+    with open_storage(str(path)) as (storage, workers):
+        study = open_study(storage, workers, objective, name="toy")
+        study.tell(study.ask(), state=TrialState.FAIL)
+        history = {"failed_trial": 1, "retry_history": [1]}
+        waiting = optuna.create_trial(state=TrialState.WAITING, system_attrs=history)
+        study.add_trial(waiting)
+    assert by_state(run(path, objective, 3)) == {"COMPLETE": 3, "FAIL": 1}
+
+
+def test_a_journal_of_a_relative_name_is_locked_by_a_link_that_leads_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    links: list[str] = []
+    symlink = os.symlink
+
+    def noting(target: str, link: str) -> None:
+        links.append(target)
+        symlink(target, link)
+
+    with open_storage("out/study.jsonl") as (storage, _):
+        monkeypatch.setattr(os, "symlink", noting)
+        optuna.create_study(storage=storage)
+    assert set(links) == {str(tmp_path / "out" / "study.jsonl")}
+
+
 def _work(where: str, landscape: Path, log: Path, n_trials: int, doomed: bool) -> None:
     """A process of a study: writes down what it runs; a doomed one is killed mid-trial."""
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
