@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from evop_deap.space import Unit as Unit
     from evop_deap.stopping import Stopping as Stopping
     from evop_deap.toolbox import make_toolbox as make_toolbox
+    from evop_deap.tuning.objective import Objective as Objective
+    from evop_deap.tuning.pattern_sampler import PatternSampler as PatternSampler
+    from evop_deap.tuning.pattern_sampler import suggest_pattern as suggest_pattern
+    from evop_deap.tuning.problems import Problem as Problem
+    from evop_deap.tuning.problems import landscape_problem as landscape_problem
+    from evop_deap.tuning.settings_space import SettingsSpace as SettingsSpace
 
 _HOMES = {
     "CalibrationConfig": "config",
@@ -51,12 +57,16 @@ _HOMES = {
     "EvopError": "errors",
     "Genome": "genome",
     "Landscape": "fitness.landscape",
+    "Objective": "tuning.objective",
+    "PatternSampler": "tuning.pattern_sampler",
     "PopulationEvaluator": "fitness.population",
+    "Problem": "tuning.problems",
     "Racing": "racing",
     "ReferenceEvaluator": "fitness.reference",
     "SearchConfig": "config",
     "SearchResult": "run.result",
     "SearchSpace": "space",
+    "SettingsSpace": "tuning.settings_space",
     "Stopping": "stopping",
     "TabularEvaluator": "fitness.tabular",
     "Unit": "space",
@@ -65,6 +75,7 @@ _HOMES = {
     "evolve": "evolution",
     "export_checkpoint": "models.export",
     "find_anatomy": "models.anatomy",
+    "landscape_problem": "tuning.problems",
     "load_landscape": "fitness.landscape",
     "load_model": "models.loading",
     "make_toolbox": "toolbox",
@@ -72,6 +83,7 @@ _HOMES = {
     "run_calibration": "run.calibration_folder",
     "run_search": "run.pipeline",
     "save_landscape": "fitness.landscape",
+    "suggest_pattern": "tuning.pattern_sampler",
 }
 
 __all__ = sorted(_HOMES)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from evop_deap.options import Settings
+
+Option = dataclasses.Field[Any]
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,20 +26,24 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
 
 
-def add_flags(parser: argparse.ArgumentParser, settings: type[Settings]) -> None:
-    """A flag for each field, in its group and with its help.
+def add_flags(
+    parser: argparse.ArgumentParser,
+    settings: type[Settings],
+    wanted: Callable[[Option], bool] = lambda option: True,
+) -> None:
+    """A flag for each field, or for those that are wanted, in its group and with its help.
 
     Flags have no default of their own, so that only what was given overrides a file.
     """
     groups: dict[str, Any] = {}
     hints = typing.get_type_hints(settings)
-    for option in dataclasses.fields(settings):
+    for option in filter(wanted, dataclasses.fields(settings)):
         name = option.metadata["group"]
         group = groups.get(name) or groups.setdefault(name, parser.add_argument_group(name))
         _add_flag(group, option, hints[option.name])
 
 
-def _add_flag(group: Any, option: dataclasses.Field[Any], kind: Any) -> None:
+def _add_flag(group: Any, option: Option, kind: Any) -> None:
     flag = "--" + option.name.replace("_", "-")
     text = option.metadata["help"].replace("%", "%%")
     common = {"dest": option.name, "default": argparse.SUPPRESS}

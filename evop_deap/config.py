@@ -196,6 +196,17 @@ class SearchConfig(CalibrationConfig):
         "off is the exact search",
         choices=("on", "off"),
     )
+    racing_rungs: int = option(
+        8, FITNESS, "parts that a race sees the windows in, about", metavar="N", least=1
+    )
+    racing_confidence: float = option(
+        0.95,
+        FITNESS,
+        "how sure a race must be that a child does not survive",
+        metavar="P",
+        least=0.5,
+        below=1,
+    )
     memory_budget: int = option(
         512, FITNESS, "MiB of hidden states held while patterns are judged", metavar="MIB", least=1
     )

@@ -48,14 +48,18 @@ class Racing:
     confidence: float = 0.95
 
     @classmethod
-    def over(cls, windows: int, *, together: int = 1) -> Racing:
-        """The default race over so many windows: each rung adds about an eighth of them.
+    def over(
+        cls, windows: int, *, together: int = 1, rungs: int = 8, confidence: float = 0.95
+    ) -> Racing:
+        """A race over so many windows, by default one whose rungs each add about an eighth.
 
         Args:
             windows: of the calibration set.
             together: windows that are computed together, and so are added together.
+            rungs: parts that the windows are seen in, about; the last is the full evaluation.
+            confidence: as above.
         """
-        return cls(max(together, windows // 8 // together * together))
+        return cls(max(together, windows // rungs // together * together), confidence)
 
     def rungs(self, windows: int) -> range:
         """How many of so many windows each rung has seen; the last is short of all of them."""

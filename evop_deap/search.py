@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from evop_deap.command_line import Parser, add_flags
 from evop_deap.config import SearchConfig, read_settings
 from evop_deap.errors import EvopError, InputError
+from evop_deap.presets import preset_names, preset_settings
 
 _EXAMPLES = """examples:
   try it on a small real model, no model hub needed:
@@ -32,6 +33,8 @@ _EXAMPLES = """examples:
     python -m evop_deap.search --config runs/demo/config.yaml --seed 1 --output runs/seed1
 """
 
+_RUN = ("output", "preset", "config", "resume", "overwrite", "quiet")
+
 
 class _Terminated(BaseException):
     """SIGTERM has arrived."""
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    run = {name: given.pop(name) for name in ("output", "config", "resume", "overwrite", "quiet")}
+    run = {name: given.pop(name) for name in _RUN}
     before = None if run["resume"] else _settings_written(run["output"])
     previous = signal.signal(signal.SIGTERM, _raise_terminated)
     try:
@@ -62,12 +65,17 @@ def _search(
     given: Mapping[str, Any],
     *,
     output: str,
+    preset: str | None,
     config: str | None,
     resume: bool,
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    settings = {**(read_settings(Path(config)) if config else {}), **given}
+    settings = {
+        **(preset_settings(preset) if preset else {}),
+        **(read_settings(Path(config)) if config else {}),
+        **given,
+    }
     if resume:
         from evop_deap.run.resuming import resumed_settings
 
@@ -140,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     run = parser.add_argument_group("run")
     run.add_argument("--output", required=True, metavar="DIR", help="folder for everything written")
     run.add_argument("--config", metavar="FILE", help="YAML file of settings; flags go before it")
+    known = " or ".join(preset_names())
+    run.add_argument("--preset", metavar="NAME", help=f"settings that ship with this: {known}")
     run.add_argument("--resume", action="store_true", help="go on with the run in --output")
     run.add_argument("--overwrite", action="store_true", help="replace the run in --output")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")

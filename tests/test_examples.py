@@ -42,15 +42,17 @@ def test_the_python_of_the_readme_runs(
     exec(compile(code, f"README.md, example {number}", "exec"), {"__name__": "__main__"})
 
 
-def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    from evop_deap.search import main
-
+@pytest.mark.parametrize(("command", "count"), [("search", 2), ("tune", 1)])
+def test_every_flag_in_the_readme_exists(
+    command: str, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = importlib.import_module(f"evop_deap.{command}")
     with pytest.raises(SystemExit):
-        main(["--help"])
+        module.main(["--help"])
     known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
     text = README.read_text(encoding="utf-8")
-    commands = re.findall(r"python -m evop_deap\.search(?:[^\n`]|\\\n)*", text)
-    assert len(commands) >= 2
+    commands = re.findall(rf"python -m evop_deap\.{command}(?:[^\n`]|\\\n)*", text)
+    assert len(commands) >= count
     used = {flag for command in commands for flag in re.findall(r"--[a-z][a-z-]+", command)}
     assert used <= known
 

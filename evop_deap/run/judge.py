@@ -66,7 +66,12 @@ def open_judge(
     tokens = subject.text.calibration.tokens
     racing = None
     if config.racing == "on":
-        racing = Racing.over(len(tokens), together=windows_together(config.window))
+        racing = Racing.over(
+            len(tokens),
+            together=windows_together(config.window),
+            rungs=config.racing_rungs,
+            confidence=config.racing_confidence,
+        )
     working: Evaluator
     working = plain = checked_evaluator(
         subject.loaded.model,

@@ -1,0 +1,212 @@
+"""The search as an Optuna sampler, for any choice of so many things out of a list.
+
+A trial suggests one 0 or 1 a unit, 1 = keep, and exactly `n_drop` of them are 0. New patterns
+are bred from the best of the study's completed trials with the operators of `evop_deap`; no
+pattern is proposed twice while there is another one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from evop_deap.evolution import propose, survive
+from evop_deap.evolution_state import EvolutionSettings
+from evop_deap.fitness.tabular import TabularEvaluator
+from evop_deap.genome import Genome
+from evop_deap.space import Pattern, SearchSpace, Unit
+from evop_deap.toolbox import make_toolbox
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+
+class PatternSampler(BaseSampler):
+    """Evolution of fixed-size subsets; everything it knows is in the study.
+
+    Each trial breeds from all that are completed by then, so that workers wait for nobody, and
+    a study goes on where it stopped, with whatever `enqueue_trial` and `add_trial` put in.
+    Of what `enqueue_trial` fixes in part, the rest is chosen so that the number fits;
+    `PartialFixedSampler` tells nobody what it fixes, and does not go with a fixed number.
+
+    Args:
+        names: parameters that are one 0/1 each: `trial.suggest_int(name, 0, 1)`.
+        n_drop: how many of them are 0.
+        population: trials that breed, the best; until there are as many, patterns are random.
+        crossover: probability that a child has two parents.
+        mutation: probability that such a child is mutated too; one of a single parent always is.
+        tournament: trials that compete to be a parent.
+        neighbour: share of mutations that move a 0 to a neighbour in the order of `names`.
+        more_swaps: probability of each further swap in the other mutations.
+        seed: of everything that is random here.
+        other: sampler of parameters that are not in `names`; by default random.
+
+    Example:
+        >>> import optuna
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> names = [f"unit {i}" for i in range(8)]
+        >>> def objective(trial):
+        ...     keep = suggest_pattern(trial, names)
+        ...     return sum(i for i, kept in enumerate(keep) if not kept)
+        >>> study = optuna.create_study(sampler=PatternSampler(names, n_drop=3, seed=0))
+        >>> study.optimize(objective, n_trials=50)
+        >>> study.best_value, sum(study.best_params.values())
+        (3.0, 5)
+
+    Raises:
+        InputError: `n_drop` leaves nothing to choose.
+        ValueError: when it samples for a study of several objectives.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        n_drop: int,
+        *,
+        population: int = 8,
+        crossover: float = 0.5,
+        mutation: float = 0.5,
+        tournament: int = 3,
+        neighbour: float = 0.25,
+        more_swaps: float = 0.3,
+        seed: int | None = None,
+        other: BaseSampler | None = None,
+    ) -> None:
+        self._space = SearchSpace(tuple(Unit(name, 1, 1) for name in names), n_drop)
+        self._names = tuple(names)
+        self._settings = EvolutionSettings(population, 1, crossover, mutation)
+        self._rng = random.Random(seed)
+        self._other = other or RandomSampler(seed=seed)
+        self._toolbox = make_toolbox(
+            self._space,
+            TabularEvaluator({}),  # trials are judged elsewhere: it is never asked
+            self._rng,
+            tournament=tournament,
+            neighbour=neighbour,
+            more_swaps=more_swaps,
+        )
+
+    def reseed_rng(self) -> None:
+        """Draw otherwise than other workers from here on."""
+        self._rng.seed()
+        self._other.reseed_rng()
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """One 0/1 a unit, and what the other sampler finds to belong together."""
+        others = self._other.infer_relative_search_space(study, trial)
+        return {**others, **{name: IntDistribution(0, 1) for name in self._names}}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """A new pattern, and the other sampler's choice of the rest."""
+        self._raise_error_if_multi_objective(study)
+        pattern = dict(zip(self._names, self._next_pattern(study, trial), strict=True))
+        rest = {name: kind for name, kind in search_space.items() if name not in pattern}
+        chosen = self._other.sample_relative(study, trial, rest) if rest else {}
+        for name in rest.keys() - chosen.keys():
+            chosen[name] = self._other.sample_independent(study, trial, name, rest[name])
+        return {**chosen, **{name: pattern[name] for name in self._names if name in search_space}}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """The other sampler's choice."""
+        self._raise_error_if_multi_objective(study)
+        return self._other.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Let the other sampler prepare."""
+        self._other.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Let the other sampler take note."""
+        self._other.after_trial(study, trial, state, values)
+
+    def _next_pattern(self, study: Study, trial: FrozenTrial) -> Pattern:
+        trials = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        seen = set(self._patterns(trials))
+        judged = self._judged(trials, study.direction)
+        population = survive(judged, self._settings.population)
+        asked = _fixed(trial, self._names)
+        fixed = {at: int(asked[n]) for at, n in enumerate(self._names) if n in asked}
+        for _ in range(self._settings.attempts):
+            (child,) = self._children(population, seen) or self._toolbox.population(n=1)
+            pattern = _with_fixed(child.pattern, fixed, self._rng)
+            if pattern not in seen:
+                break
+        return pattern
+
+    def _children(self, population: Sequence[Genome], seen: set[Pattern]) -> list[Genome]:
+        """One child not seen before; random while too few breed, none where all were seen."""
+        if len(population) < min(self._settings.population, self._space.size):
+            for _ in range(self._settings.attempts):
+                (drawn,) = self._toolbox.population(n=1)
+                if drawn.pattern not in seen:
+                    return [drawn]
+        if not population:
+            return []
+        return propose(population, seen, 1, self._toolbox, self._rng, settings=self._settings)
+
+    def _judged(self, trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[Genome]:
+        """The distinct patterns of the space that have a value, the first value of each."""
+        sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
+        found: dict[Pattern, Genome] = {}
+        for trial in trials:
+            for pattern in self._patterns([trial] if trial.state == TrialState.COMPLETE else []):
+                if pattern in self._space and trial.value is not None:
+                    found.setdefault(pattern, Genome(pattern, loss=sign * trial.value))
+        return list(found.values())
+
+    def _patterns(self, trials: Iterable[FrozenTrial]) -> list[Pattern]:
+        """What these trials have judged, or are about to, where that is a whole pattern."""
+        known = (_fixed(trial, self._names) | trial.params for trial in trials)
+        return [
+            tuple(int(params[name]) for name in self._names)
+            for params in known
+            if all(params.get(name) in (0, 1) for name in self._names)
+        ]
+
+
+def suggest_pattern(trial: Trial, names: Iterable[str]) -> Pattern:
+    """One 0/1 a unit, 1 = keep, from a trial of a study with a `PatternSampler`."""
+    return tuple(trial.suggest_int(name, 0, 1) for name in names)
+
+
+def _fixed(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
+    """What `enqueue_trial` asked of the trial."""
+    asked: Mapping[str, Any] = trial.system_attrs.get("fixed_params", {})
+    return {name: asked[name] for name in names if name in asked}
+
+
+def _with_fixed(pattern: Pattern, fixed: Mapping[int, int], rng: random.Random) -> Pattern:
+    """The pattern with the genes at some places set, and others changed to keep the number.
+
+    Where too many are set to the same, the number cannot be kept, and the rest is the other.
+    """
+    genes = [fixed.get(place, gene) for place, gene in enumerate(pattern)]
+    for gene in (0, 1):
+        free = [at for at, own in enumerate(genes) if own == gene and at not in fixed]
+        surplus = genes.count(gene) - pattern.count(gene)
+        for at in rng.sample(free, min(max(surplus, 0), len(free))):
+            genes[at] = 1 - gene
+    return tuple(genes)

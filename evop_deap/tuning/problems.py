@@ -1,0 +1,140 @@
+"""What settings are judged on: a space of patterns, its losses, and what counts as good in it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.config import SearchConfig
+from evop_deap.errors import InputError
+from evop_deap.fitness.evaluation import Evaluator
+from evop_deap.fitness.landscape import Landscape, load_landscape
+from evop_deap.fitness.tabular import TabularEvaluator
+from evop_deap.operators import init_distinct, init_uniform
+from evop_deap.racing import windows_together
+from evop_deap.run.progress import Progress
+from evop_deap.space import SearchSpace
+from evop_deap.tuning.even_charge import EvenlyCharged
+
+_SAMPLE = 16  # random patterns that tell what a typical loss is, where not all are known
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A space to search, and the scale on which what is found there is judged.
+
+    Attributes:
+        name: for people, and the same in every process of a study.
+        space: which patterns there are.
+        evaluator: judges them. What it charges must not depend on what was judged before, or a
+            later trial would get more for its budget than an earlier one.
+        best: the loss that leaves nothing to regret.
+        typical: the loss of a random pattern, which is a regret of 1.
+        optimum_known: whether `best` is a pattern's loss, and not only a bound.
+        together: windows that are computed together, and so race together.
+        knows_dense: whether `evaluator` can judge the pattern that drops nothing.
+    """
+
+    name: str
+    space: SearchSpace
+    evaluator: Evaluator
+    best: float
+    typical: float
+    optimum_known: bool
+    together: int = 1
+    knows_dense: bool = True
+
+    def regret(self, loss: float) -> float:
+        """How far `loss` is from the best, in distances of a random pattern from it."""
+        scale = self.typical - self.best
+        return (loss - self.best) / scale if scale > 0 else float(loss > self.best)
+
+
+def landscape_problem(path: Path, n_drop: int | None = None) -> Problem:
+    """The space of a landscape file in which so many units are dropped; the most, if not said.
+
+    Raises:
+        InputError: the file is no landscape, or does not know all of that space.
+    """
+    landscape = load_landscape(path)
+    spaces = {space.n_drop: space for space in known_spaces(landscape)}
+    if not spaces:
+        raise InputError(f"`landscape` {path} knows no space whole: there is no optimum to reach")
+    if n_drop is not None and n_drop not in spaces:
+        raise InputError(
+            f"`drop` must be one of {', '.join(map(str, spaces))}, which `landscape` {path} "
+            f"knows whole, but got {n_drop}"
+        )
+    space = spaces[max(spaces) if n_drop is None else n_drop]
+    losses = landscape.losses[_rows(landscape, space)]
+    finite = losses[np.isfinite(losses)]
+    if not len(finite):
+        raise InputError(f"`landscape` {path} has no finite loss with {space.n_drop} units dropped")
+    return Problem(
+        name=f"{landscape.fingerprint[:12]} without {space.n_drop}",
+        space=space,
+        evaluator=TabularEvaluator(landscape),
+        best=float(finite.min()),
+        typical=float(np.median(finite)),
+        optimum_known=True,
+        knows_dense=space.dense in landscape.rows,
+    )
+
+
+def known_spaces(landscape: Landscape) -> tuple[SearchSpace, ...]:
+    """The spaces that are known whole, but for units that the file says always stay."""
+    protected = frozenset(landscape.about.get("protected", ()))
+    most = len(landscape.units) - len(protected)
+    candidates = (SearchSpace(landscape.units, n, protected) for n in range(1, most))
+    return tuple(s for s in candidates if int(_rows(landscape, s).sum()) == s.size)
+
+
+def _rows(landscape: Landscape, space: SearchSpace) -> NDArray[np.bool_]:
+    """(patterns,) which of the landscape's patterns lie in the space."""
+    dropped = landscape.patterns == 0
+    inside: NDArray[np.bool_] = dropped.sum(axis=1) == space.n_drop
+    inside &= ~dropped[:, sorted(space.protected)].any(axis=1)
+    return inside
+
+
+@contextmanager
+def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]:
+    """The search that `config` describes, on its model; all trials share what was paid for.
+
+    The optimum is not known: the dense model's loss stands for it, which orders what is found
+    just as well. A typical loss is the median of a few patterns drawn with the seed.
+
+    Raises:
+        EvopError: the model, the corpus or the budget cannot be used.
+    """
+    from evop_deap.run.judge import open_judge
+    from evop_deap.run.subject import prepare
+
+    subject = prepare(config, progress)
+    with open_judge(config.replace(racing="on"), subject, None, progress) as judge:
+        space = subject.space
+        rng = random.Random(config.seed)
+        sample = init_distinct(lambda: init_uniform(space, rng=rng), _SAMPLE)
+        evaluator = EvenlyCharged(
+            judge.evaluator,
+            work=[unit.work for unit in space.units],
+            head_work=subject.anatomy.head_work,
+            release=judge.release,
+        )
+        typical = evaluator.evaluate([genome.pattern for genome in sample]).losses
+        yield Problem(
+            name=f"{subject.fingerprint[:12]} on {subject.text.calibration.fingerprint[:12]} "
+            f"without {space.n_drop}",
+            space=space,
+            evaluator=evaluator,
+            best=judge.dense_fitness,
+            typical=float(np.median(typical)),
+            optimum_known=False,
+            together=windows_together(config.window),
+        )

@@ -1,0 +1,215 @@
+"""A study of the evolution's settings: begun or gone on with, by one process or by many."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.errors import InputError
+from evop_deap.tuning.experimental import accepting_experiments
+from evop_deap.tuning.workers import RETRY_OF, Workers, queue_again
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+    from evop_deap.tuning.objective import Objective
+
+DESCRIPTION = "evop_deap"
+"""Study attribute that says what its trials measure."""
+
+_HOPELESS = 3  # failures of all trials so far, after which more of them tell nothing new
+
+
+def make_sampler(name: str, seed: int | None) -> BaseSampler:
+    """Optuna's sampler of that name, with its own defaults."""
+    from optuna import samplers
+
+    kinds: dict[str, Callable[..., BaseSampler]] = {
+        "tpe": samplers.TPESampler,
+        "random": samplers.RandomSampler,
+        "gp": samplers.GPSampler,
+        "nsgaii": samplers.NSGAIISampler,
+        "qmc": samplers.QMCSampler,
+    }
+    with accepting_experiments():
+        return kinds[name](seed=seed)
+
+
+def make_pruner(name: str, steps: int) -> BasePruner:
+    """Optuna's pruner of that name, for reports after each of so many steps."""
+    from optuna import pruners
+
+    kinds: dict[str, Callable[[], BasePruner]] = {
+        "none": pruners.NopPruner,
+        "wilcoxon": pruners.WilcoxonPruner,
+        "hyperband": lambda: pruners.HyperbandPruner(min_resource=1, max_resource=steps),
+        "halving": lambda: pruners.SuccessiveHalvingPruner(min_resource=1),
+        "median": lambda: pruners.MedianPruner(n_warmup_steps=steps // 3),
+    }
+    with accepting_experiments():
+        return kinds[name]()
+
+
+def open_study(
+    storage: BaseStorage,
+    workers: Workers | None,
+    objective: Objective,
+    *,
+    name: str,
+    sampler: str = "tpe",
+    pruner: str = "none",
+    seed: int | None = None,
+) -> Study:
+    """The study of that name, begun with the default settings as trial 0 where there is none.
+
+    Args:
+        storage: where it is kept.
+        workers: the processes at work on it, where they are known.
+        objective: what its trials measure.
+        name: of the study.
+        sampler: by its name in `evop_deap.tuning.kinds`.
+        pruner: likewise.
+        seed: of the sampler. A study that goes on draws with another one, or it would draw what
+            it has drawn before.
+
+    Raises:
+        InputError: the study of that name measures something else.
+    """
+    import optuna
+
+    with workers.one_at_a_time() if workers else nullcontext():
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            pruner=make_pruner(pruner, objective.steps),
+            directions=objective.directions,
+            load_if_exists=True,
+        )
+        trials = len(study.get_trials(deepcopy=False))
+        study.sampler = make_sampler(sampler, None if seed is None else seed + trials)
+        _describe(study, objective)
+    return study
+
+
+def run_study(
+    study: Study,
+    objective: Objective,
+    workers: Workers | None,
+    *,
+    n_trials: int | None = None,
+    timeout: float | None = None,
+    on_trial: Callable[[Study, FrozenTrial], None] | None = None,
+    check: Callable[[], object] | None = None,
+) -> None:
+    """Run trials until the study has `n_trials`, whoever ran them, or the time is up.
+
+    Trials of processes that were killed are run again. So is one that is interrupted: by
+    whoever goes on with the study.
+
+    Args:
+        study: from `open_study`.
+        objective: likewise.
+        workers: likewise.
+        n_trials: None for no limit.
+        timeout: seconds after which no trial is begun.
+        on_trial: called after each trial that was run here.
+        check: called before each trial; may raise `KeyboardInterrupt`.
+
+    Raises:
+        InputError: the first trials have all failed.
+    """
+    began, interrupted = time.monotonic(), -1
+
+    def signed(trial: Trial) -> float | tuple[float, ...]:
+        nonlocal interrupted
+        try:
+            if workers is not None:
+                workers.sign(trial)
+            return objective(trial)
+        except KeyboardInterrupt:
+            interrupted = trial.number
+            raise
+
+    try:
+        while True:
+            if check is not None:
+                check()
+            if workers is not None:
+                workers.take_over(study)
+            if n_trials is not None and _settled(study) >= n_trials:
+                break
+            if timeout is not None and time.monotonic() - began >= timeout:
+                break
+            study.optimize(
+                signed, n_trials=1, catch=(Exception,), callbacks=[on_trial] if on_trial else None
+            )
+            _check_hope(study)
+    except KeyboardInterrupt:
+        if interrupted >= 0:
+            _queue_interrupted(study, interrupted)
+        raise
+
+
+def _describe(study: Study, objective: Objective) -> None:
+    """Say in a new study what it measures; make sure that an older one measures the same."""
+    from optuna.trial import TrialState
+
+    wanted: dict[str, Any] = json.loads(json.dumps(objective.as_dict()))
+    told = study.user_attrs.get(DESCRIPTION)
+    if told is None:
+        finished = (TrialState.COMPLETE, TrialState.PRUNED)
+        if study.get_trials(deepcopy=False, states=finished):
+            raise InputError(
+                f"`study_name` {study.study_name} has trials of another kind in this storage: "
+                "choose another name"
+            )
+        with accepting_experiments():
+            study.set_metric_names(objective.names)
+        study.enqueue_trial(objective.space.defaults, skip_if_exists=True)
+        study.set_user_attr(DESCRIPTION, wanted)
+        return
+    other = sorted(name for name in wanted if told.get(name) != wanted[name])
+    if other:
+        raise InputError(
+            f"`study_name` {study.study_name} has another {' and '.join(other)} in this storage: "
+            f"{told.get(other[0])}, not {wanted[other[0]]}; give these, or another name"
+        )
+
+
+def _settled(study: Study) -> int:
+    """Trials that are done or being run, without those that others were queued for."""
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False)
+    replaced = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    for trial in trials:
+        replaced.update(trial.system_attrs.get("retry_history", ()))
+    return sum(
+        trial.state != TrialState.WAITING and trial.number not in replaced for trial in trials
+    )
+
+
+def _check_hope(study: Study) -> None:
+    from optuna.trial import TrialState
+
+    failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    good = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    told = [trial.user_attrs["failure"] for trial in failed if "failure" in trial.user_attrs]
+    if not good and len(told) >= _HOPELESS:
+        raise InputError(f"the first {len(told)} trials failed, the last with: {told[-1]}")
+
+
+def _queue_interrupted(study: Study, number: int) -> None:
+    """What ended with the interruption is run again; what is not told yet is found later."""
+    from optuna.trial import TrialState
+
+    trial = study.get_trials(deepcopy=False)[number]
+    if trial.state == TrialState.FAIL:
+        queue_again(study, trial)
