@@ -72,7 +72,7 @@ def negative_log_likelihood(
         powers.append(powers[-1] * inner)
     covariance = sum(v * power for v, power in zip(shape.variances, powers, strict=True))
     try:
-        factor: NDArray[np.float64] = np.linalg.cholesky(covariance + np.diag(shape.noise + noise))
+        factor = np.linalg.cholesky(covariance + np.diag(shape.noise + noise)).astype(np.float64)
     except np.linalg.LinAlgError:
         return math.inf, np.zeros(len(shape.variances) + 4)
     inverse = _inverse_of(factor)

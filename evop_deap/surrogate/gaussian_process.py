@@ -72,10 +72,8 @@ class GaussianProcess:
     @cached_property
     def _factor(self) -> NDArray[np.float64]:
         noise = self.kernel.shape.noise + self.noise / self.scale**2
-        factor: NDArray[np.float64] = np.linalg.cholesky(
-            self.kernel(self.drops, self.drops) + np.diag(noise)
-        )
-        return factor
+        covariance = self.kernel(self.drops, self.drops) + np.diag(noise)
+        return np.linalg.cholesky(covariance).astype(np.float64, copy=False)
 
     @cached_property
     def _inverse(self) -> NDArray[np.float64]:

@@ -108,8 +108,8 @@ def _excess(
     """(patterns,) mean nats a token above `base` over the windows judged, and its error."""
     known = ~np.isnan(sums)
     seen = known.sum(axis=1)
-    above = np.where(known, sums - base, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
+        above = np.where(known, sums - base, 0.0)
         mean = above.sum(axis=1) / (known * tokens).sum(axis=1)
         off = np.where(known, (sums - base) / tokens - mean[:, None], 0.0)
         variance = (off**2).sum(axis=1) / np.maximum(seen - 1, 1)

@@ -48,7 +48,7 @@ class Problem:
     typical: float
     optimum_known: bool
     together: int = 1
-    knows_dense: bool = True
+    knows_dense: bool = False
 
     def regret(self, loss: float) -> float:
         """How far `loss` is from the best, in distances of a random pattern from it."""
@@ -137,4 +137,5 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
             typical=float(np.median(typical)),
             optimum_known=False,
             together=windows_together(config.window),
+            knows_dense=True,
         )
