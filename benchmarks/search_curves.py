@@ -121,7 +121,10 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
                 print(_line(runs[-1]), file=sys.stderr, flush=True)
     return {
         **circumstances(),
-        "settings": {**vars(given), "text": given.text.name, "json": None, "plot": None},
+        "settings": {
+            name: value for name, value in vars(given).items() if name not in ("text", "json")
+        },
+        "text": given.text.name,
         "dtype": str(model.dtype),
         "runs": runs,
     }
@@ -140,8 +143,8 @@ def _run(method: str, seed: int, evaluator: Metered, space: SearchSpace) -> dict
         "evaluations": len(evaluator.rows) - 1,
         "cost": evaluator.events[-1][1],
         "events": [
-            (count, cost, best if math.isfinite(best) else None)
-            for count, cost, best in evaluator.events
+            (count, cost, lowest if math.isfinite(lowest) else None)
+            for count, cost, lowest in evaluator.events
         ],
     }
 

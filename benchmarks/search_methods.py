@@ -171,7 +171,9 @@ def evopress(space: SearchSpace, evaluator: CachedEvaluator, evaluations: int, s
     first_look = range(max(1, windows // 8))
     parent = init_uniform(space, rng=rng)
     best = float(evaluator.evaluate([parent.pattern]).losses[0])
-    while sum(not np.isnan(row).any() for row in evaluator.rows.values()) < evaluations:
+    for _ in range(evaluations):  # a parent may have no better neighbour, for ever
+        if sum(not np.isnan(row).any() for row in evaluator.rows.values()) >= evaluations:
+            return
         children = [
             tuple(_level_switch(list(parent), rng=rng, droppable=space.droppable)[0])
             for _ in range(32)
