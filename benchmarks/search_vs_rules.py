@@ -96,8 +96,10 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.2)
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--generations", type=int, default=20)
+    parser.add_argument("--generations", type=int, default=30)
     parser.add_argument("--population", type=int, default=8)
+    parser.add_argument("--offspring", type=int, default=8)
+    parser.add_argument("--surrogate", default="gp", choices=["gp", "linear", "none"])
     parser.add_argument("--racing", default="on", choices=["on", "off"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path)
@@ -110,6 +112,8 @@ def main() -> None:
         window=given.window,
         generations=given.generations,
         population=given.population,
+        offspring=given.offspring,
+        surrogate=given.surrogate,
         racing=given.racing,
     )
     runs = []
