@@ -30,16 +30,10 @@ from evop_deap.space import SearchSpace
 from evop_deap.stopping import Stopping
 from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 from evop_deap.toolbox import make_toolbox
+from evop_deap.tuning.problems import landscape_problem
 
 LANDSCAPE = Path(__file__).parent / "landscapes" / "demo.blocks.8-29.npz"
 DEFAULTS = SearchConfig(model="demo", sparsity=0.1)
-
-
-def space_of(landscape: Landscape) -> SearchSpace:
-    """The patterns of the landscape that drop most units."""
-    protected = frozenset(landscape.about.get("protected", ()))
-    dropped = len(landscape.units) - int(landscape.patterns.sum(axis=1).min())
-    return SearchSpace(landscape.units, dropped, protected)
 
 
 def search(
@@ -64,9 +58,8 @@ def measure(path: Path, seeds: int, generations: int) -> dict[str, Any]:
     if seeds < 1:
         raise InputError(f"`seeds` must be at least 1, but got {seeds}")
     landscape = load_landscape(path)
-    space = space_of(landscape)
-    rows = landscape.patterns.sum(axis=1) == len(landscape.units) - space.n_drop
-    optimum = float(landscape.losses[rows].min())
+    problem = landscape_problem(path)
+    space, optimum = problem.space, problem.best
     runs: list[dict[str, Any]] = []
     for seed in range(seeds):
         exact = search(landscape, space, seed, generations, None)

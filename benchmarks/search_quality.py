@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.racing import LANDSCAPE, space_of
+from benchmarks.racing import LANDSCAPE
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.search_methods import TABULAR, trace
 from evop_deap.errors import InputError
@@ -33,6 +33,7 @@ from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.space import SearchSpace
+from evop_deap.tuning.problems import landscape_problem
 
 SHARES = (0.02, 0.05, 0.10)
 SLOW = {"gp-sampler"}  # seconds a trial where others take milliseconds
@@ -41,15 +42,8 @@ SLOW = {"gp-sampler"}  # seconds a trial where others take milliseconds
 @functools.cache
 def opened(path: Path) -> tuple[Landscape, SearchSpace, float]:
     """A landscape, its space and the loss of its best pattern."""
-    landscape = load_landscape(path)
-    space = space_of(landscape)
-    rows = [row for pattern, row in landscape.rows.items() if pattern in space]
-    if len(rows) != space.size:
-        raise InputError(
-            f"`landscape` {path} must hold every pattern that drops {space.n_drop} units, "
-            f"but lacks {space.size - len(rows)} of {space.size}"
-        )
-    return landscape, space, float(landscape.losses[rows].min())
+    problem = landscape_problem(path)
+    return load_landscape(path), problem.space, problem.best
 
 
 def best_so_far(job: tuple[Path, str, int, int]) -> tuple[list[float], float]:

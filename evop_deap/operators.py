@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from evop_deap.genome import Genome
 from evop_deap.space import SearchSpace, dropped_units
 
-_DEALS = 50  # at a pattern that is new, from what is left of a pack and from a whole one
+_DEALS = 50  # tries at a hand that is new, and hands taken back
 
 Individual = TypeVar("Individual", bound=MutableSequence[int])
 
@@ -41,21 +41,31 @@ def init_distinct(
 def init_balanced(space: SearchSpace, n: int, *, rng: random.Random) -> list[Genome]:
     """Up to `n` patterns, no two alike, that drop every droppable unit as often as any other.
 
-    The units are dealt like cards: a pack is used up before the next is shuffled. Counts of
-    two units differ by more than one only where a pack's end holds no pattern that is new.
+    The units are dealt like cards: a pack is used up before the next is shuffled. Where its last
+    cards are a hand that was dealt before, the hand before them is dealt again. Counts of two
+    units differ by more than one only in a space that has few more patterns than are asked for.
     """
     found: dict[tuple[int, ...], Genome] = {}
-    pack: list[int] = []
-    misses = 0
-    while len(found) < n and misses < 2 * _DEALS:
-        hand, rest = _deal(pack, space, rng)
-        genome = Genome(space.pattern(hand))
-        if genome.pattern not in found:
-            found[genome.pattern], pack, misses = genome, rest, 0
-            continue
-        misses += 1
-        if misses == _DEALS:
-            pack = []
+    packs: list[Sequence[int]] = []  # as they were before each hand
+    pack: Sequence[int] = []
+    retreats = 0
+    while len(found) < min(n, space.size):
+        for _ in range(_DEALS):
+            hand, rest = _deal(pack, space, rng)
+            genome = Genome(space.pattern(hand))
+            if genome.pattern not in found:
+                found[genome.pattern] = genome
+                packs.append(pack)
+                pack = rest
+                break
+        else:
+            if packs and retreats < _DEALS:
+                found.popitem()
+                pack, retreats = packs.pop(), retreats + 1
+            elif pack:
+                pack = []
+            else:
+                break
     return list(found.values())
 
 

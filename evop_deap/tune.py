@@ -111,7 +111,7 @@ def _tune(given: argparse.Namespace, interruption: Interruption) -> None:
                 check=interruption.check,
             )
             _write(output, study, objective, pictures=given.pictures)
-            print(f"{study_table(study)}\n\n{_where(output)}")  # noqa: T201
+            print(f"{study_table(study)}\n\n{_where(output, given.pictures)}")  # noqa: T201
 
 
 @contextmanager
@@ -165,11 +165,11 @@ def _tell(study: Study, trial: FrozenTrial) -> None:
     print(f"trial {trial.number}: {said}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _where(output: Path) -> str:
+def _where(output: Path, pictures: bool) -> str:
     return "\n".join(
         [
             f"{output / 'best.yaml'}  for python -m evop_deap.search --config",
-            f"{output / 'trials.json'}  all trials; pictures beside it",
+            f"{output / 'trials.json'}  all trials{'; pictures beside it' if pictures else ''}",
         ]
     )
 

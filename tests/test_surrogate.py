@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evop_deap.evolution import evolve
@@ -78,6 +78,7 @@ def search(
 
 
 @given(st.integers(1, 11), st.integers(1, 40), st.integers(0, 10**6))
+@example(4, 11, 1_000_000)  # the last cards of a pack are a hand that was dealt before
 def test_a_balanced_population_drops_every_unit_as_often(
     n_drop: int, count: int, seed: int
 ) -> None:
@@ -120,17 +121,20 @@ def test_the_same_losses_give_the_same_answer() -> None:
 
 
 def test_where_losses_are_noise_the_first_proposals_are_taken_and_it_is_said() -> None:
-    rng = random.Random(1)
-    evaluator = table({pattern: 2.0 + rng.random() for pattern in PATTERNS})
-    judged, proposals = PATTERNS[:40], [Genome(p) for p in PATTERNS[60:]]
-    evaluator.evaluate(judged)
-    seen = observe(evaluator.rows, evaluator.tokens, SPACE.dense)
-    found = prefer(proposals, 5, surrogate=Surrogate(), evaluator=evaluator, space=SPACE)
-    assert found.foresight is not None
-    assert len(seen) == 40
-    if found.foresight.fit <= 0:
-        assert not found.foresight.trusted
-        assert list(found.chosen) == proposals[:5]
+    proposals = [Genome(pattern) for pattern in PATTERNS[60:]]
+    untrusted = 0
+    for seed in range(10):
+        rng = random.Random(seed)
+        evaluator = table({pattern: 2.0 + rng.random() for pattern in PATTERNS})
+        evaluator.evaluate(PATTERNS[:40])
+        found = prefer(proposals, 5, surrogate=GP, evaluator=evaluator, space=SPACE)
+        assert found.foresight is not None
+        assert found.foresight.trusted == (found.foresight.fit > 0)
+        if not found.foresight.trusted:
+            untrusted += 1
+            assert list(found.chosen) == proposals[:5]
+    # The mean of the others is the lower the higher what was left out: noise is seen through.
+    assert untrusted > 5
 
 
 def test_before_anything_is_known_the_first_proposals_are_taken() -> None:

@@ -11,6 +11,7 @@ from evop_deap.errors import InputError
 from evop_deap.files import new_folder, remove_leftovers, reporting_write_errors
 from evop_deap.run.calibrating import make_calibration
 from evop_deap.run.folder import check_writable
+from evop_deap.run.opening import open_model
 from evop_deap.run.progress import Progress
 from evop_deap.space import SearchSpace, Unit, units_to_drop
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from evop_deap.calibration import CalibrationSet
     from evop_deap.calibration.ccds import Stratification
     from evop_deap.calibration.strata import StratifiedWindows
-    from evop_deap.models.anatomy import Anatomy
-    from evop_deap.models.loading import LoadedModel
 
 MAP_FILE = "clusters.html"
 IMAGE_FILE = "clusters.png"
@@ -67,7 +66,7 @@ def run_calibration(
         config.model, revision=config.revision, trust_remote_code=config.trust_remote_code
     )
     strata: list[tuple[Stratification, StratifiedWindows]] = []
-    loading = cache(lambda: _load(config, progress))
+    loading = cache(lambda: open_model(config, progress))
     made = make_calibration(
         config,
         tokenizer,
@@ -126,22 +125,6 @@ def _check_usable(output: Path, overwrite: bool) -> None:
             "alone: choose another folder"
         )
     check_writable(output)
-
-
-def _load(config: CalibrationConfig, progress: Progress) -> tuple[LoadedModel, Anatomy]:
-    from evop_deap.models.anatomy import find_anatomy
-    from evop_deap.models.loading import load_model
-
-    progress.stage(f"loading the model {config.model}")
-    loaded = load_model(
-        config.model,
-        dtype=config.dtype,
-        device=config.device,
-        attn_implementation=config.attn_implementation,
-        revision=config.revision,
-        trust_remote_code=config.trust_remote_code,
-    )
-    return loaded, find_anatomy(loaded.model)
 
 
 def _respond(config: CalibrationConfig, loading: Any, progress: Progress) -> Any:

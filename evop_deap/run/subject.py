@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evop_deap.config import SearchConfig
 from evop_deap.errors import UnsupportedModelError
 from evop_deap.run.calibrating import make_calibration
+from evop_deap.run.opening import open_model
 from evop_deap.run.progress import Progress
 from evop_deap.space import SearchSpace, Unit, units_named, units_to_drop
 
@@ -45,21 +46,10 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
     Raises:
         EvopError: the model, the corpus or the budget cannot be used.
     """
-    from evop_deap.models.anatomy import find_anatomy
     from evop_deap.models.fingerprint import fingerprint_model
-    from evop_deap.models.loading import load_model
     from evop_deap.run.probing import responder
 
-    progress.stage(f"loading the model {config.model}")
-    loaded = load_model(
-        config.model,
-        dtype=config.dtype,
-        device=config.device,
-        attn_implementation=config.attn_implementation,
-        revision=config.revision,
-        trust_remote_code=config.trust_remote_code,
-    )
-    anatomy = find_anatomy(loaded.model)
+    loaded, anatomy = open_model(config, progress)
     units = tuple(Unit(str(b.index), b.parameters, b.work) for b in anatomy.blocks)
     space = SearchSpace(
         units, units_to_drop(len(units), config.sparsity), units_named(units, config.protect)

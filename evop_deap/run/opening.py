@@ -1,0 +1,33 @@
+"""The model that the settings name, loaded, and where its parts are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evop_deap.config import CalibrationConfig
+from evop_deap.run.progress import Progress
+
+if TYPE_CHECKING:
+    from evop_deap.models.anatomy import Anatomy
+    from evop_deap.models.loading import LoadedModel
+
+
+def open_model(config: CalibrationConfig, progress: Progress) -> tuple[LoadedModel, Anatomy]:
+    """Load the model of `config` as its settings say.
+
+    Raises:
+        EvopError: the model cannot be had, or its blocks cannot be told apart.
+    """
+    from evop_deap.models.anatomy import find_anatomy
+    from evop_deap.models.loading import load_model
+
+    progress.stage(f"loading the model {config.model}")
+    loaded = load_model(
+        config.model,
+        dtype=config.dtype,
+        device=config.device,
+        attn_implementation=config.attn_implementation,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+    )
+    return loaded, find_anatomy(loaded.model)
