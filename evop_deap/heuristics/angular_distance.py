@@ -14,7 +14,7 @@ import torch
 
 from evop_deap.errors import InputError
 from evop_deap.heuristics.observing import watch_units, watching_cost
-from evop_deap.heuristics.task import Pick, Task
+from evop_deap.heuristics.task import Pick, Task, passes
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
 
@@ -29,7 +29,7 @@ def pick(task: Task) -> Pick:
         )
     distances = [_distance(states, *_ends(run)) for run in runs]
     best = min(range(len(runs)), key=distances.__getitem__)
-    return Pick(runs[best], cost=watching_cost(task))
+    return Pick(runs[best], cost=watching_cost(task), work=passes(task.model_parts))
 
 
 def contiguous(space: SearchSpace) -> list[Pattern]:

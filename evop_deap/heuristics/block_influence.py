@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from evop_deap.heuristics.observing import mean_of_units, watching_cost
-from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest, ranked
+from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest, passes, ranked
 from evop_deap.heuristics.units import granularity_of
 from evop_deap.space import Pattern, SearchSpace
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def pick(task: Task) -> Pick:
     """Drop the units of least influence; `scores` are the influences."""
-    return lowest(task, influences_of(task).tolist(), cost=watching_cost(task))
+    scores, parts = influences_of(task).tolist(), task.model_parts
+    return lowest(task, scores, cost=watching_cost(task), work=passes(parts))
 
 
 def influences_of(task: Task) -> NDArray[np.float64]:

@@ -43,7 +43,7 @@ def pick(task: Task) -> Pick:
         children = [_child(parent, space, rng) for _ in range(min(OFFSPRING, left))]
         best = _select(children, FINALISTS, meter, _draw(windows, _LOOKS[0], rng))
         (parent,) = _select([parent, *best], 1, meter, _draw(windows, _LOOKS[1], rng))
-    return Pick(parent, cost=meter.cost, evaluations=meter.evaluations)
+    return Pick(parent, cost=meter.cost, evaluations=meter.evaluations, work=meter.work)
 
 
 def level_switch(

@@ -21,6 +21,7 @@ def remove_greedily(task: Task) -> Pick:
         path[-1],
         cost=meter.cost,
         evaluations=meter.evaluations,
+        work=meter.work,
         order=tuple(dropped),
         path=tuple(path[1:]),
     )

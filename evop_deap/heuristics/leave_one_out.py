@@ -18,4 +18,4 @@ def pick(task: Task) -> Pick:
     scores = [float("inf")] * len(task.space.units)
     for unit, loss in zip(units, losses, strict=True):
         scores[unit] = loss
-    return lowest(task, scores, cost=meter.cost, evaluations=meter.evaluations)
+    return lowest(task, scores, cost=meter.cost, evaluations=meter.evaluations, work=meter.work)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from evop_deap.heuristics.block_influence import influences_of
 from evop_deap.heuristics.observing import watching_cost
-from evop_deap.heuristics.task import Pick, Task, ranked
+from evop_deap.heuristics.task import Pick, Task, passes, ranked
 from evop_deap.heuristics.units import ATTENTION, kind_of
 
 
@@ -20,5 +20,9 @@ def pick(task: Task) -> Pick:
     by_score = ranked(space, scores)
     order = sorted(by_score, key=lambda unit: kind_of(space.units[unit]) != ATTENTION)
     return Pick(
-        space.greedy(order), cost=watching_cost(task), scores=tuple(scores), order=tuple(order)
+        space.greedy(order),
+        cost=watching_cost(task),
+        work=passes(task.model_parts),
+        scores=tuple(scores),
+        order=tuple(order),
     )

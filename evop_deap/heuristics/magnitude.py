@@ -15,4 +15,4 @@ def pick(task: Task) -> Pick:
         sum(float(parameter.detach().double().abs().sum()) for parameter in parameters)
         for parameters in parameters_of_units(task)
     ]
-    return lowest(task, scores, cost=0.0)
+    return lowest(task, scores)

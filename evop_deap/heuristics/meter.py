@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from evop_deap.errors import InputError
-from evop_deap.fitness.evaluation import Evaluation
+from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.heuristics.task import Pick, Task
 from evop_deap.space import Pattern
 
@@ -16,6 +16,7 @@ class Meter:
 
     Attributes:
         cost: dense-forward equivalents spent so far.
+        work: the same by what it was.
         asked: the different patterns judged so far, on all windows or some, in that order.
         losses: of the patterns of the space judged on all windows so far, in that order.
 
@@ -33,7 +34,7 @@ class Meter:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._began = time.monotonic()
-        self.cost = 0.0
+        self.cost, self.work = 0.0, Work()
         self.asked: dict[Pattern, None] = {}
         self.losses: dict[Pattern, float] = {}
 
@@ -43,6 +44,7 @@ class Meter:
         """Judge each pattern on all windows, or on some by index."""
         found = self._task.evaluator.evaluate(patterns, windows)
         self.cost += found.cost
+        self.work += found.work
         self.asked.update(dict.fromkeys(patterns))
         if windows is None:
             losses = zip(patterns, found.losses.tolist(), strict=True)
@@ -77,4 +79,10 @@ class Meter:
         if not self.losses:
             raise InputError("`method` found no room to judge a pattern within its limits")
         best = min(self.losses, key=self.losses.__getitem__)
-        return Pick(best, cost=self.cost, evaluations=self.evaluations, losses=dict(self.losses))
+        return Pick(
+            best,
+            cost=self.cost,
+            evaluations=self.evaluations,
+            work=self.work,
+            losses=dict(self.losses),
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from evop_deap.heuristics.observing import mean_of_units, watching_cost
-from evop_deap.heuristics.task import Pick, Task, lowest
+from evop_deap.heuristics.task import Pick, Task, lowest, passes
 from evop_deap.heuristics.units import granularity_of
 
 
@@ -17,7 +17,7 @@ def pick(task: Task) -> Pick:
     scores = mean_of_units(
         task.model_parts, _share, halves=granularity_of(task.space.units) == "half"
     )
-    return lowest(task, scores, cost=watching_cost(task))
+    return lowest(task, scores, cost=watching_cost(task), work=passes(task.model_parts))
 
 
 def _share(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evop_deap.errors import InputError
+from evop_deap.fitness.evaluation import Work
 from evop_deap.space import Pattern, SearchSpace
 from evop_deap.stopping import Stopping
 
@@ -84,6 +85,7 @@ class Pick:
         pattern: 1 = keep.
         cost: dense-forward equivalents spent.
         evaluations: different patterns that were judged, on all windows or some.
+        work: the same work as `cost`, by what it was; of a backward pass as of two forward ones.
         scores: what the rule says of each unit, where it does: the lower, the sooner it goes.
         order: the droppable units in the order in which the rule would drop them, where it
             has one.
@@ -96,6 +98,7 @@ class Pick:
     pattern: Pattern
     cost: float = 0.0
     evaluations: int = 0
+    work: Work = field(default_factory=Work)
     scores: tuple[float, ...] | None = None
     order: tuple[int, ...] = ()
     path: tuple[Pattern, ...] = ()
@@ -108,13 +111,27 @@ def ranked(space: SearchSpace, scores: Sequence[float]) -> tuple[int, ...]:
     return tuple(sorted(space.droppable, key=worth.__getitem__))
 
 
-def lowest(task: Task, scores: Sequence[float], *, cost: float, evaluations: int = 0) -> Pick:
+def lowest(
+    task: Task,
+    scores: Sequence[float],
+    *,
+    cost: float = 0.0,
+    evaluations: int = 0,
+    work: Work | None = None,
+) -> Pick:
     """The pattern that drops the units of the lowest scores, as far as the budget goes."""
     order = ranked(task.space, scores)
     return Pick(
         task.space.greedy(order),
         cost=cost,
         evaluations=evaluations,
+        work=work or Work(),
         scores=tuple(map(float, scores)),
         order=order,
     )
+
+
+def passes(parts: ModelParts, count: int = 1) -> Work:
+    """What so many passes of the dense model over the windows execute."""
+    tokens = count * parts.windows.size
+    return Work(block_tokens=tokens * len(parts.anatomy.blocks), head_tokens=tokens)

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest
+from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest, passes
 from evop_deap.heuristics.weights import parameters_of_units
 
-_FORWARD, _BACKWARD = 1.0, 2.0
+_FORWARD, _BACKWARD = 1, 2  # passes
 
 
 def pick(task: Task) -> Pick:
@@ -24,7 +24,8 @@ def pick(task: Task) -> Pick:
     units = parameters_of_units(task)
     with _gradients(task.model_parts, [p for parameters in units for p in parameters]):
         scores = [sum(_importance(p) for p in parameters) for parameters in units]
-    return lowest(task, scores, cost=_FORWARD + _BACKWARD)
+    spent = _FORWARD + _BACKWARD
+    return lowest(task, scores, cost=spent, work=passes(task.model_parts, spent))
 
 
 def _importance(parameter: nn.Parameter) -> float:

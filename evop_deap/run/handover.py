@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.config import SearchConfig, settings_as_yaml
+from evop_deap.config import SEARCH, SearchConfig, settings_as_yaml
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.fitness.evaluation import Evaluator
@@ -116,6 +116,7 @@ def _measure(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return SearchResult(
         model=config.model,
+        method=config.method,
         model_fingerprint=subject.fingerprint,
         corpus=subject.corpus,
         kept=tuple(space.units[i].name for i in kept),
@@ -162,7 +163,7 @@ def _described(finalist: Finalist, space: SearchSpace) -> dict[str, Any]:
 
 def _learned(config: SearchConfig, space: SearchSpace, judge: Judge) -> dict[str, Any] | None:
     """What the surrogate says of the units, from everything seen."""
-    surrogate = surrogate_of(config.surrogate)
+    surrogate = surrogate_of(config.surrogate) if config.method == SEARCH else None
     seen = observe(judge.evaluator.rows, judge.evaluator.tokens, space.dense)
     if surrogate is None or len(seen) < 2:
         return None

@@ -6,17 +6,19 @@ pattern → export → result.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import time
 from pathlib import Path
 from typing import Any
 
-from evop_deap.config import SearchConfig, settings_as_yaml
+from evop_deap.config import BALANCED, SEARCH, SearchConfig, settings_as_yaml
 from evop_deap.evolution import Callback, evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.racing import race
+from evop_deap.run.by_heuristic import pick_pattern
 from evop_deap.run.calibrating import settled_by
 from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from evop_deap.run.folder import RunFolder
@@ -25,6 +27,7 @@ from evop_deap.run.judge import Judge, open_judge
 from evop_deap.run.progress import Progress
 from evop_deap.run.result import SearchResult
 from evop_deap.run.resuming import identity
+from evop_deap.run.seeding import find_seeds
 from evop_deap.run.subject import Subject, prepare
 from evop_deap.space import SearchSpace, dropped_units
 from evop_deap.stopping import Stopping
@@ -134,6 +137,13 @@ def _search(
         crossover=config.crossover,
         mutation=config.mutation,
     )
+    record = _recording(folder, identity(config, subject), judge, subject.space)
+    if config.method != SEARCH:
+        if stopping.evaluations is stopping.cost is stopping.seconds is None:
+            # As many patterns as the search would judge.
+            most = expected_evaluations(settings, stopping, subject.space)
+            stopping = dataclasses.replace(stopping, evaluations=most)
+        return pick_pattern(config, subject, judge, stopping, stored, progress, record)
     rng = random.Random(config.seed)
     toolbox = make_toolbox(
         subject.space,
@@ -153,12 +163,13 @@ def _search(
         )
     if (surrogate := surrogate_of(config.surrogate)) is not None:
         register_surrogate(toolbox, surrogate, judge.evaluator, subject.space, rng)
+    if config.init != (BALANCED,):
+        toolbox.register("seed", find_seeds, config, subject, judge, stopping, progress)
     state = stored.state if stored else None
     progress.searching(
         state.evaluations if state else 0,
         expected_evaluations(settings, stopping, subject.space),
     )
-    record = _recording(folder, identity(config, subject), judge, subject.space)
     state = evolve(
         toolbox,
         rng,
