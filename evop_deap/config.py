@@ -299,7 +299,7 @@ class SearchConfig(CalibrationConfig):
             raise InputError(
                 f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"
             )
-        one_shot = [name for name, method in METHODS.items() if not method.searches]
+        one_shot = [n for n, method in METHODS.items() if not (method.searches or method.merges)]
         words = {(BALANCED,), (HEURISTICS,)}
         if self.init not in words and not (self.init and set(self.init) <= set(one_shot)):
             raise InputError(

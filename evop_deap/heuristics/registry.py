@@ -28,6 +28,7 @@ class Method:
         granularities: what its units may be: "block", "half".
         cheap: whether it costs few enough passes to seed a search.
         searches: whether it goes on until a limit is reached.
+        merges: whether blocks that stay take up those that go.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Method:
     granularities: tuple[str, ...] = (BLOCK, HALF)
     cheap: bool = False
     searches: bool = False
+    merges: bool = False
 
     def __call__(self, task: Task) -> Pick:
         """Pick a pattern.
@@ -94,6 +96,14 @@ _ALL = (
         needs_model=True,
         granularities=(HALF,),
         cheap=True,
+    ),
+    Method(
+        "laco",
+        "laco",
+        "LaCo's layer collapse",
+        needs_model=True,
+        granularities=(BLOCK,),
+        merges=True,
     ),
     Method("evopress", "evopress", "EvoPress", searches=True),
     Method("tpe", "tpe", "Optuna's TPE", searches=True),

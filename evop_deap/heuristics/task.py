@@ -93,6 +93,8 @@ class Pick:
             step by step.
         losses: of patterns of the space judged on all windows, where `pattern` was picked
             because it has the lowest of them.
+        merges: of blocks that stay and take up others, how much of each block's matrices theirs
+            become.
     """
 
     pattern: Pattern
@@ -103,6 +105,7 @@ class Pick:
     order: tuple[int, ...] = ()
     path: tuple[Pattern, ...] = ()
     losses: Mapping[Pattern, float] = field(default_factory=dict)
+    merges: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
 
 
 def ranked(space: SearchSpace, scores: Sequence[float]) -> tuple[int, ...]:

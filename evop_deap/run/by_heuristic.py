@@ -10,7 +10,9 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from evop_deap.config import SearchConfig
 from evop_deap.evolution import Callback
@@ -23,10 +25,14 @@ from evop_deap.judging import Judged
 from evop_deap.logbook import record_of
 from evop_deap.run.checkpoint import Checkpoint
 from evop_deap.run.judge import Judge
+from evop_deap.run.merged import judge_merged
 from evop_deap.run.progress import Progress
 from evop_deap.run.subject import Subject
-from evop_deap.space import Pattern, SearchSpace
+from evop_deap.space import Pattern, SearchSpace, dropped_units
 from evop_deap.stopping import Stopping
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def pick_pattern(
@@ -37,8 +43,10 @@ def pick_pattern(
     stored: Checkpoint | None,
     progress: Progress,
     record: Callback,
-) -> EvolutionState:
+) -> tuple[EvolutionState, PreTrainedModel | None]:
     """Let the heuristic `config.method` pick, and judge its pattern on all windows.
+
+    The model that comes back is what a rule that merges blocks has made of them.
 
     Args:
         config: the effective settings.
@@ -61,12 +69,28 @@ def pick_pattern(
     ledger.told = told
     parts = ModelParts(subject.loaded.model, subject.anatomy, subject.text.calibration.tokens)
     pick = method(Task(subject.space, ledger, random.Random(config.seed), stopping, parts))
-    state = ledger.settle(pick)
+    merged = _merged(subject, pick)
+    if merged is None:
+        judged = judge.evaluator.evaluate([pick.pattern])
+    else:
+        judged = judge_merged(subject, merged, pick.pattern, config.fitness)
+    state = ledger.settle(pick, judged)
     progress.close()
     limit = stopping.reason(
         0, evaluations=pick.evaluations, cost=pick.cost, seconds=state.seconds, stagnant=0
     )
-    return replace(state, stopped=(method.searches and limit) or "when the rule had picked")
+    stopped = (method.searches and limit) or "when the rule had picked"
+    return replace(state, stopped=stopped), merged
+
+
+def _merged(subject: Subject, pick: Pick) -> PreTrainedModel | None:
+    """The model in which blocks are merged, where the rule has merged any."""
+    if not pick.merges:
+        return None
+    from evop_deap.models.merging import merged_model
+
+    gone = dropped_units(pick.pattern)
+    return merged_model(subject.loaded.model, subject.anatomy, gone, pick.merges)
 
 
 class Ledger:
@@ -99,9 +123,10 @@ class Ledger:
         found = self._evaluator.evaluate(patterns, windows)
         return self._entered(patterns, found, whole=windows is None) if len(patterns) else found
 
-    def settle(self, pick: Pick) -> EvolutionState:
+    def settle(self, pick: Pick, found: Evaluation) -> EvolutionState:
         """The state once the rule has picked: its pattern judged, its look at the model paid."""
-        found = self._evaluator.evaluate([pick.pattern])
+        if len(self._records) < len(self._earlier):
+            found = replace(found, costs=np.zeros(1), work=Work())
         looked = not self._records  # a rule that asked for no loss has looked into the model
         if looked and not self._earlier:
             found = _charged(found, pick.cost, pick.work)

@@ -26,6 +26,8 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
         if result.method == SEARCH
         else METHODS[result.method].title
     )
+    merges = result.method != SEARCH and METHODS[result.method].merges
+    removed = "merged into blocks before them" if merges else "removed"
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     source = base_model or result.model
@@ -49,7 +51,7 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
             f"# {source.rstrip('/').rsplit('/', 1)[-1]} without {len(result.dropped)} blocks",
             "",
             f"Of the {result.n_blocks} decoder blocks of {source}, the blocks "
-            f"{', '.join(result.dropped)} (counted from 0) were removed, and nothing else was "
+            f"{', '.join(result.dropped)} (counted from 0) were {removed}, and nothing else was "
             f"changed or trained. They were chosen by {chosen_by} with evop_deap. Before "
             "it was handed over, the checkpoint was reloaded with plain transformers and its "
             "logits compared with those of the model searched.",

@@ -11,7 +11,7 @@ import math
 import random
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evop_deap.config import BALANCED, SEARCH, SearchConfig, settings_as_yaml
 from evop_deap.evolution import Callback, evolve
@@ -33,6 +33,9 @@ from evop_deap.space import SearchSpace, dropped_units
 from evop_deap.stopping import Stopping
 from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 from evop_deap.toolbox import make_toolbox
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def run_search(
@@ -93,7 +96,7 @@ def _run(
             folder.clear()
         _write_beginning(folder, config, subject, stored)
         before_search = time.monotonic() - began
-        state = _search(config, subject, folder, judge, stored, progress)
+        state, merged = _search(config, subject, folder, judge, stored, progress)
     progress.stage("exporting the pruned model and checking it")
     return hand_over(
         config,
@@ -101,6 +104,7 @@ def _run(
         folder,
         state,
         judge=judge,
+        merged=merged,
         seconds=before_search + state.seconds,
     )
 
@@ -122,8 +126,11 @@ def _search(
     judge: Judge,
     stored: Checkpoint | None,
     progress: Progress,
-) -> EvolutionState:
-    """Evolve from the beginning, or from where `stored` ends."""
+) -> tuple[EvolutionState, PreTrainedModel | None]:
+    """Evolve from the beginning, or from where `stored` ends; or let a heuristic pick.
+
+    The model that comes back is what a rule that merges blocks has made of them.
+    """
     stopping = Stopping(
         generations=config.generations,
         evaluations=config.max_evaluations,
@@ -179,7 +186,7 @@ def _search(
         callbacks=(record, progress.generation),
     )
     progress.close()
-    return state
+    return state, None
 
 
 def expected_evaluations(
