@@ -14,6 +14,7 @@ from typing import Any
 
 from evop_deap.errors import InputError
 from evop_deap.fitness.kinds import FITNESSES
+from evop_deap.heuristics.registry import METHODS
 from evop_deap.options import REQUIRED, Settings, option
 
 MODEL = "model"
@@ -22,10 +23,12 @@ CLUSTERS = "clusters, with --calibration ccds"
 RANDOMNESS = "randomness"
 BUDGET = "what to drop"
 FITNESS = "how patterns are judged"
+METHOD = "how a pattern is found"
 EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
 
 STRATEGIES = ("random", "ccds")
+SEARCH, BALANCED, HEURISTICS = "search", "balanced", "heuristics"
 CALIBRATION_FILE = "calibration.json"
 """What makes a folder one that `calibration` takes."""
 
@@ -222,6 +225,20 @@ class SearchConfig(CalibrationConfig):
         "take losses that earlier searches kept in the user's cache, and keep new ones",
     )
 
+    method: str = option(
+        SEARCH,
+        METHOD,
+        f"{SEARCH}, evolution, or a rule to compare with it: {', '.join(METHODS)}; those of them "
+        "that search heed --max-evaluations, --max-cost and --max-seconds",
+        metavar="NAME",
+    )
+    init: tuple[str, ...] = option(
+        (BALANCED,),
+        EVOLUTION,
+        f"first patterns: {BALANCED}, every block dropped as often as any other, or before them "
+        f"those that rules pick: {HEURISTICS}, all rules that cost a few passes, or some by name",
+        metavar="NAME",
+    )
     surrogate: str = option(
         "gp",
         EVOLUTION,
@@ -284,6 +301,17 @@ class SearchConfig(CalibrationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.method != SEARCH and self.method not in METHODS:
+            raise InputError(
+                f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"
+            )
+        one_shot = [n for n, method in METHODS.items() if not (method.searches or method.merges)]
+        words = {(BALANCED,), (HEURISTICS,)}
+        if self.init not in words and not (self.init and set(self.init) <= set(one_shot)):
+            raise InputError(
+                f"`init` must be {BALANCED}, {HEURISTICS} or some of {', '.join(one_shot)}, "
+                f"but got '{' '.join(self.init)}'"
+            )
         if self.tournament > self.population:
             raise InputError(
                 f"`tournament` must be at most `population` ({self.population}), "

@@ -87,6 +87,11 @@ class SearchSpace:
         gone = set(dropped)
         return tuple(0 if i in gone else 1 for i in range(len(self.units)))
 
+    def greedy(self, order: Iterable[int]) -> Pattern:
+        """The pattern that drops units in this order of preference, as far as the budget goes."""
+        allowed = [unit for unit in dict.fromkeys(order) if unit not in self.protected]
+        return self.pattern(allowed[: self.n_drop])
+
     def __contains__(self, pattern: Sequence[int]) -> bool:
         gone = dropped_units(pattern)
         return (

@@ -54,6 +54,7 @@ class SearchResult:
 
     Attributes:
         model: what the user called the model.
+        method: how the pattern was found: "search", or the name of a heuristic.
         model_fingerprint: of its weights and configuration.
         corpus: the corpus calibrated on.
         kept: names of the units that stay.
@@ -75,7 +76,7 @@ class SearchResult:
             windows, all in nats a token, and its loss in "float32" where it was judged in less.
         surrogate: what the search learned about the model, as `Explanation.as_dict` gives it;
             None without a surrogate.
-        generations: after the first population.
+        generations: after the first population; of a heuristic, requests after its first one.
         stopped: why the search ended.
         seed: of everything random.
         evaluator: class that judged the patterns.
@@ -88,6 +89,7 @@ class SearchResult:
     """
 
     model: str
+    method: str
     model_fingerprint: str
     corpus: str
     kept: tuple[str, ...]
