@@ -38,9 +38,7 @@ class Layer:
         return self.attention is not None and self.mlp is not None
 
 
-def pack(
-    live: Sequence[tuple[bool, bool]], fits: Fits = lambda i, j: True
-) -> tuple[Layer, ...]:
+def pack(live: Sequence[tuple[bool, bool]], fits: Fits = lambda i, j: True) -> tuple[Layer, ...]:
     """The shortest sequence of layers that computes the live halves in their order.
 
     The halves of a layer run right after each other, attention first. So a layer holds one live
