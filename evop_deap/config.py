@@ -178,6 +178,12 @@ class SearchConfig(CalibrationConfig):
     sparsity: float = option(
         REQUIRED, BUDGET, "share of the blocks to drop", metavar="SHARE", above=0, below=1
     )
+    granularity: str = option(
+        "block",
+        BUDGET,
+        "what may go: whole blocks, or the attention and the MLP half of a block apart",
+        choices=("block", "half"),
+    )
     protect: tuple[str, ...] = option(
         (), BUDGET, "blocks to keep: 0 5-7 -1 (the last)", metavar="BLOCK"
     )

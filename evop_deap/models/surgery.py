@@ -14,6 +14,7 @@ from evop_deap.errors import InputError, UnsupportedModelError
 from evop_deap.models.anatomy import Anatomy
 from evop_deap.models.config_fields import remap_config
 from evop_deap.models.decoding import cache_fault
+from evop_deap.models.halves import silenced
 from evop_deap.models.passing import pass_through, replaced_forward
 from evop_deap.models.probe import probe_tokens, run_forward
 
@@ -21,17 +22,28 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _REHEARSAL_TOKENS = 16
+_PLURAL = {"block": "blocks", "half": "halves"}
 
 
 @contextmanager
 def bypassed(anatomy: Anatomy, dropped: Collection[int]) -> Iterator[None]:
-    """Let the hidden state pass the `dropped` blocks unchanged, everything else in its place.
+    """Let the hidden state pass the `dropped` units unchanged, everything else in its place.
 
     Positions, masks, layer types and cache slots of the other blocks stay what they are in
     the dense model, so this is the reference of what dropping means. May be nested.
+
+    Args:
+        anatomy: of the model, at the granularity of the units.
+        dropped: positions of units: of block i, or 2i for its attention and 2i + 1 for its MLP.
     """
-    blocks = [anatomy.blocks[index].module for index in sorted(_checked(anatomy, dropped))]
-    with replaced_forward(blocks, pass_through(anatomy.output_items)):
+    gone = _checked(anatomy, dropped)
+    whole, halves = gone, []
+    if anatomy.halves:
+        pairs = [(h.attention, h.mlp) for h in anatomy.halves]
+        whole = frozenset(i for i in range(len(pairs)) if {2 * i, 2 * i + 1} <= gone)
+        halves = [pairs[unit // 2][unit % 2] for unit in sorted(gone) if unit // 2 not in whole]
+    blocks = [anatomy.blocks[index].module for index in sorted(whole)]
+    with replaced_forward(blocks, pass_through(anatomy.output_items)), silenced(halves):
         yield
 
 
@@ -110,15 +122,18 @@ def logit_difference(expected: torch.Tensor, got: torch.Tensor) -> tuple[float, 
 
 
 def _checked(anatomy: Anatomy, dropped: Collection[int]) -> frozenset[int]:
-    n_blocks = len(anatomy.blocks)
+    n_units = 2 * len(anatomy.halves) or len(anatomy.blocks)
     gone = frozenset(dropped)
-    strange = sorted(index for index in gone if not 0 <= index < n_blocks)
+    strange = sorted(index for index in gone if not 0 <= index < n_units)
     if strange:
         raise InputError(
-            f"`dropped` must hold block indices from 0 to {n_blocks - 1}, but got {strange}"
+            f"`dropped` must hold {anatomy.granularity} indices from 0 to {n_units - 1}, "
+            f"but got {strange}"
         )
-    if len(gone) == n_blocks:
-        raise InputError(f"`dropped` must leave at least one of the {n_blocks} blocks")
+    if len(gone) == n_units:
+        raise InputError(
+            f"`dropped` must leave at least one of the {n_units} {_PLURAL[anatomy.granularity]}"
+        )
     return gone
 
 

@@ -11,7 +11,7 @@ from evop_deap.errors import UnsupportedModelError
 from evop_deap.run.calibrating import make_calibration
 from evop_deap.run.opening import open_model
 from evop_deap.run.progress import Progress
-from evop_deap.space import SearchSpace, Unit, units_named, units_to_drop
+from evop_deap.space import SearchSpace, units_named, units_to_drop
 
 if TYPE_CHECKING:
     from evop_deap.calibration import CalibrationSet
@@ -47,10 +47,11 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
         EvopError: the model, the corpus or the budget cannot be used.
     """
     from evop_deap.models.fingerprint import fingerprint_model
+    from evop_deap.models.units import model_units
     from evop_deap.run.probing import responder
 
-    loaded, anatomy = open_model(config, progress)
-    units = tuple(Unit(str(b.index), b.parameters, b.work) for b in anatomy.blocks)
+    loaded, anatomy = open_model(config, progress, config.granularity)
+    units = model_units(anatomy)
     space = SearchSpace(
         units, units_to_drop(len(units), config.sparsity), units_named(units, config.protect)
     )
