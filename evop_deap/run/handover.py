@@ -198,9 +198,12 @@ def _text_loss(windows: WindowSet, dense: float, pruned: float) -> TextLoss:
 
 def _write_patterns(folder: RunFolder, subject: Subject, best: Pattern) -> None:
     """The pattern in the formats of other tools."""
-    from evop_deap.models.formats import layer_drop_config, mergekit_passthrough
+    from evop_deap.models.formats import Drops, layer_drop_config, mergekit_passthrough
 
     source = subject.loaded.hub_id or subject.loaded.name
     dtype = str(subject.loaded.stored_dtype).removeprefix("torch.")
-    write_text(folder.drop_config, layer_drop_config(len(best), dropped_units(best)))
-    write_text(folder.mergekit, mergekit_passthrough(source, kept_units(best), dtype))
+    dropped = (subject.space.units[i].name for i in dropped_units(best))
+    drops = Drops.named(len(subject.anatomy.blocks), dropped)
+    write_text(folder.drop_config, layer_drop_config(drops))
+    if not drops.halves:
+        write_text(folder.mergekit, mergekit_passthrough(source, drops, dtype))
