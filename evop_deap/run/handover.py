@@ -120,6 +120,7 @@ def _measure(
         corpus=subject.corpus,
         kept=tuple(space.units[i].name for i in kept),
         dropped=tuple(space.units[i].name for i in dropped),
+        units=tuple(dataclasses.asdict(unit) for unit in space.units),
         n_blocks=len(anatomy.blocks),
         sparsity=len(dropped) / len(best),
         fitness=fitness,
