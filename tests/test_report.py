@@ -7,7 +7,6 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,32 +29,10 @@ FIGURES = ("pattern", "perplexity", "effects", "course", "drops-0", "work-0", "c
 
 
 @pytest.fixture(scope="session")
-def settings(toy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    path = tmp_path_factory.mktemp("corpus") / "texts.jsonl"
-    kinds = ["apple pear plum fruit", "steel iron zinc metal", "river lake sea water"]
-    rows = [{"id": f"{i}", "text": f"{kinds[i % 3]} {i} " * 9} for i in range(90)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return {
-        "model": str(toy_checkpoint), "corpus": str(path), "window": 16, "tokens": 64,
-        "heldout_tokens": 64, "calibration": "ccds", "embedding": "tfidf", "reducer": "pca",
-        "min_cluster_size": 5, "population": 3, "tournament": 2, "offspring": 2,
-        "generations": 2, "cache": False,
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def folder(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run."""
-    output = tmp_path_factory.mktemp("runs") / "one"
-    run_search(SearchConfig(sparsity=0.4, **settings), output)
-    return output
-
-
-@pytest.fixture(scope="session")
-def other(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the same model and text that drops less, in a folder of the same name."""
+def other_run(run_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the same model and text that drops less, in a finished_run of the same name."""
     output = tmp_path_factory.mktemp("others") / "one"
-    run_search(SearchConfig(sparsity=0.2, surrogate="none", **settings), output)
+    run_search(SearchConfig(sparsity=0.2, surrogate="none", **run_settings), output)
     return output
 
 
@@ -63,8 +40,8 @@ def text_of(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", html, flags=re.S))
 
 
-def test_every_search_ends_with_a_page_of_itself_that_needs_nothing(folder: Path) -> None:
-    html = (folder / "report.html").read_text()
+def test_every_search_ends_with_a_page_of_itself_that_needs_nothing(finished_run: Path) -> None:
+    html = (finished_run / "report.html").read_text()
     assert len(html.encode()) < 5e6
     for name in FIGURES:
         assert f'<figure id="{name}"' in html
@@ -74,10 +51,10 @@ def test_every_search_ends_with_a_page_of_itself_that_needs_nothing(folder: Path
     assert "connect-src 'none'" in html
 
 
-def test_a_page_says_what_was_done_with_the_numbers_of_the_result(folder: Path) -> None:
-    run = load_run(folder)
+def test_a_page_says_what_was_done_with_the_numbers_of_the_result(finished_run: Path) -> None:
+    run = load_run(finished_run)
     assert run.result is not None
-    said = text_of((folder / "report.html").read_text())
+    said = text_of((finished_run / "report.html").read_text())
     first, second, third = sentences(run.result, "llama")
     for sentence in (first, second, third):
         assert sentence in said
@@ -86,8 +63,8 @@ def test_a_page_says_what_was_done_with_the_numbers_of_the_result(folder: Path) 
     assert str(run.result.evaluations) in third
 
 
-def test_every_figure_has_words_for_those_who_do_not_see_it_and_a_table(folder: Path) -> None:
-    figures = re.findall(r"<figure .*?</figure>", (folder / "report.html").read_text(), re.S)
+def test_every_figure_has_words_for_those_who_do_not_see_it_and_a_table(finished_run: Path) -> None:
+    figures = re.findall(r"<figure .*?</figure>", (finished_run / "report.html").read_text(), re.S)
     assert len(figures) >= len(FIGURES)
     for figure in figures:
         (label,) = re.findall(r'class="picture"[^>]*aria-label="([^"]+)"', figure)
@@ -97,7 +74,7 @@ def test_every_figure_has_words_for_those_who_do_not_see_it_and_a_table(folder: 
 
 
 def test_a_page_that_cannot_be_drawn_takes_nothing_from_the_run(
-    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from evop_deap.run.progress import Progress
 
@@ -108,7 +85,7 @@ def test_a_page_that_cannot_be_drawn_takes_nothing_from_the_run(
             self.said.append(text)
 
     monkeypatch.setattr(page_module, "load_run", lambda folder: 1 / 0)
-    quick = {**settings, "generations": 0, "calibration": "random"}
+    quick = {**run_settings, "generations": 0, "calibration": "random"}
     run_search(SearchConfig(sparsity=0.4, **quick), tmp_path / "run", progress=Listener())
     assert (tmp_path / "run" / "result.json").exists()
     assert not (tmp_path / "run" / "report.html").exists()
@@ -116,16 +93,16 @@ def test_a_page_that_cannot_be_drawn_takes_nothing_from_the_run(
 
 
 def test_several_runs_stand_side_by_side_on_one_page(
-    folder: Path, other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished_run: Path, other_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "both.html"
-    assert report([str(folder), str(other), "--output", str(output)]) == 0
+    assert report([str(finished_run), str(other_run), "--output", str(output)]) == 0
     assert "offline" in capsys.readouterr().out
     html = output.read_text()
     assert "2 searches side by side" in html
     # Folders of one name are told apart by their paths, and the map of one text is drawn once.
-    assert str(folder) in html
-    assert str(other) in html
+    assert str(finished_run) in html
+    assert str(other_run) in html
     assert '<figure id="curve"' in html
     assert html.count('<figure id="clusters-') == 1
     assert html.count('<figure id="drops-') == 2
@@ -134,9 +111,9 @@ def test_several_runs_stand_side_by_side_on_one_page(
     assert html.index("<td>sparsity</td>") < html.index("<td>window</td>")
 
 
-def test_a_run_that_goes_on_is_shown_as_far_as_it_is(folder: Path, tmp_path: Path) -> None:
+def test_a_run_that_goes_on_is_shown_as_far_as_it_is(finished_run: Path, tmp_path: Path) -> None:
     going = tmp_path / "going"
-    shutil.copytree(folder, going, ignore=shutil.ignore_patterns("model", "re*"))
+    shutil.copytree(finished_run, going, ignore=shutil.ignore_patterns("model", "re*"))
     history = going / "history.jsonl"
     history.write_text(history.read_text()[:-20])
     run = load_run(going)
@@ -150,8 +127,8 @@ def test_a_run_that_goes_on_is_shown_as_far_as_it_is(folder: Path, tmp_path: Pat
     assert "first generation" in page([load_run(going)])
 
 
-def test_history_of_a_run_that_counted_no_drops_is_shown_without_them(folder: Path) -> None:
-    run = load_run(folder)
+def test_history_of_a_run_that_counted_no_drops_is_shown_without_them(finished_run: Path) -> None:
+    run = load_run(finished_run)
     rows = tuple({k: v for k, v in row.items() if k != "drops"} for row in run.rows)
     html = page([dataclasses.replace(run, rows=rows)])
     assert '<figure id="drops-0"' not in html
@@ -160,13 +137,13 @@ def test_history_of_a_run_that_counted_no_drops_is_shown_without_them(folder: Pa
 
 @pytest.mark.parametrize("wanted", ["nowhere", "empty", "broken", "foreign"])
 def test_what_is_no_run_is_refused_in_one_line(
-    wanted: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    wanted: str, finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / wanted
     if wanted != "nowhere":
         place.mkdir()
     if wanted in ("broken", "foreign"):
-        shutil.copy(folder / "config.yaml", place)
+        shutil.copy(finished_run / "config.yaml", place)
         (place / "result.json").write_text('{"model": 1}' if wanted == "foreign" else "{")
     assert report([str(place), "--output", str(tmp_path / "page.html")]) == 2
     err = capsys.readouterr().err
@@ -175,8 +152,8 @@ def test_what_is_no_run_is_refused_in_one_line(
     assert not (tmp_path / "page.html").exists()
 
 
-def test_names_from_outside_cannot_become_markup(folder: Path) -> None:
-    run = load_run(folder)
+def test_names_from_outside_cannot_become_markup(finished_run: Path) -> None:
+    run = load_run(finished_run)
     evil = '</script><img src=x onerror="alert(1)">'
     assert run.result is not None
     result = dataclasses.replace(run.result, model=evil, stopped=evil)
@@ -197,8 +174,8 @@ def test_a_strip_has_a_row_for_each_half() -> None:
     assert strip(["0", "1"], ["1"], "found").count('class="cells"') == 1
 
 
-def test_halves_are_drawn_on_the_whole_page(folder: Path) -> None:
-    run = load_run(folder)
+def test_halves_are_drawn_on_the_whole_page(finished_run: Path) -> None:
+    run = load_run(finished_run)
     assert run.result is not None
     count = run.result.n_blocks
     units = [f"{block}.{half}" for block in range(count) for half in ("attn", "mlp")]
@@ -216,15 +193,15 @@ def test_halves_are_drawn_on_the_whole_page(folder: Path) -> None:
     assert html.count('<div class="cells"') == 2
 
 
-def test_the_command_repeats_the_run(folder: Path, settings: dict[str, Any]) -> None:
+def test_the_command_repeats_the_run(finished_run: Path, run_settings: dict[str, Any]) -> None:
     from evop_deap.search import _parser
 
-    words = command_of(load_run(folder)).split()
+    words = command_of(load_run(finished_run)).split()
     given = vars(_parser().parse_args(words[3:]))
     config = SearchConfig(
         **{k: v for k, v in given.items() if k in SearchConfig.__dataclass_fields__}
     )
-    assert config == SearchConfig(sparsity=0.4, dtype="float32", **settings)
+    assert config == SearchConfig(sparsity=0.4, dtype="float32", **run_settings)
 
 
 def test_numbers_in_a_table_are_kept_for_sorting() -> None:
@@ -251,20 +228,6 @@ def test_the_script_that_draws_is_the_published_one() -> None:
 PLOTLY = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """A headless browser; it keeps nothing."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
-    path = next((name for name in found if name), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 class Opened:
     """A page and everything that it complained of or asked for."""
 
@@ -282,12 +245,12 @@ class Opened:
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("several", [False, True])
 def test_a_page_opens_offline_draws_its_figures_and_fits(
-    chromium: Any, folder: Path, other: Path, tmp_path: Path, width: int, several: bool
+    chromium: Any, finished_run: Path, other_run: Path, tmp_path: Path, width: int, several: bool
 ) -> None:
-    path = folder / "report.html"
+    path = finished_run / "report.html"
     if several:
         path = tmp_path / "both.html"
-        report([str(folder), str(other), "--output", str(path)])
+        report([str(finished_run), str(other_run), "--output", str(path)])
     opened = Opened(chromium, path.as_uri(), viewport={"width": width, "height": 900})
     asked = [url for url in opened.requests if not url.startswith("data:")]
     assert (opened.complaints, asked) == ([], [path.as_uri()])
@@ -306,9 +269,9 @@ def test_a_page_opens_offline_draws_its_figures_and_fits(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_theme_is_the_systems_until_the_switch_is_used(
-    chromium: Any, folder: Path, scheme: str
+    chromium: Any, finished_run: Path, scheme: str
 ) -> None:
-    opened = Opened(chromium, (folder / "report.html").as_uri(), color_scheme=scheme)
+    opened = Opened(chromium, (finished_run / "report.html").as_uri(), color_scheme=scheme)
     look = (
         "() => [getComputedStyle(document.body).backgroundColor,"
         " document.querySelector('#course .xtitle').style.fill]"
@@ -327,8 +290,8 @@ def test_the_theme_is_the_systems_until_the_switch_is_used(
     opened.page.close()
 
 
-def test_tables_sort_by_number_and_back_by_keyboard(chromium: Any, folder: Path) -> None:
-    opened = Opened(chromium, (folder / "report.html").as_uri())
+def test_tables_sort_by_number_and_back_by_keyboard(chromium: Any, finished_run: Path) -> None:
+    opened = Opened(chromium, (finished_run / "report.html").as_uri())
     page = opened.page
     page.locator("#course summary").focus()
     page.keyboard.press("Enter")
@@ -344,9 +307,9 @@ def test_tables_sort_by_number_and_back_by_keyboard(chromium: Any, folder: Path)
     page.close()
 
 
-def test_arrow_keys_read_the_figures_out(chromium: Any, folder: Path) -> None:
-    opened = Opened(chromium, (folder / "report.html").as_uri())
-    page, run = opened.page, load_run(folder)
+def test_arrow_keys_read_the_figures_out(chromium: Any, finished_run: Path) -> None:
+    opened = Opened(chromium, (finished_run / "report.html").as_uri())
+    page, run = opened.page, load_run(finished_run)
     assert run.result is not None
     page.locator("#pattern .picture").focus()
     page.keyboard.press("ArrowRight")
@@ -366,9 +329,9 @@ def test_arrow_keys_read_the_figures_out(chromium: Any, folder: Path) -> None:
     page.close()
 
 
-def test_the_course_is_drawn_against_cost_when_asked(chromium: Any, folder: Path) -> None:
-    opened = Opened(chromium, (folder / "report.html").as_uri())
-    page, run = opened.page, load_run(folder)
+def test_the_course_is_drawn_against_cost_when_asked(chromium: Any, finished_run: Path) -> None:
+    opened = Opened(chromium, (finished_run / "report.html").as_uri())
+    page, run = opened.page, load_run(finished_run)
     page.locator("#course .choices label", has_text="passes").click()
     page.wait_for_function(
         "document.querySelector('#course .xtitle').textContent === 'dense forward passes'"

@@ -7,16 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 _MOST_TICKS = 8
+_ALMOST_LINEAR = 5  # over so small a factor, even steps look even
 # Where the numbers of a decade stand, the finest first.
-_STEPS = (
-    [1 + place / 10 for place in range(90)],
-    [1 + place / 5 for place in range(45)],
-    [1 + place / 2 for place in range(18)],
-    list(range(1, 10)),
-    [1, 2, 5],
-    [1, 3],
-    [1],
-)
+_STEPS = (range(1, 10), (1, 2, 5), (1, 3), (1,))
 
 
 def log_axis(
@@ -45,6 +38,8 @@ def round_numbers(low: float, high: float) -> list[float]:
         >>> round_numbers(28, 51), round_numbers(3, 2500)
         ([30.0, 35.0, 40.0, 45.0, 50.0], [3.0, 10.0, 30.0, 100.0, 300.0, 1000.0])
     """
+    if high < _ALMOST_LINEAR * low:
+        return _multiples(low, high)
     decades = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
     ticks: list[float] = []
     for steps in _STEPS:
@@ -52,7 +47,18 @@ def round_numbers(low: float, high: float) -> list[float]:
         ticks = [tick for tick in exact if low <= tick <= high]
         if len(ticks) <= _MOST_TICKS:
             break
-    return ticks
+    return ticks[:: -(-len(ticks) // _MOST_TICKS) or 1]
+
+
+def _multiples(low: float, high: float) -> list[float]:
+    """Those of the smallest of 1, 2 or 5 times a power of ten that are few enough."""
+    size = 10.0 ** math.floor(math.log10(low) - 2)
+    while True:
+        for step in (size, 2 * size, 5 * size):
+            places = range(math.ceil(low / step), math.floor(high / step) + 1)
+            if len(places) <= _MOST_TICKS:
+                return [float(f"{place * step:.6g}") for place in places]
+        size *= 10
 
 
 def reference_line(value: float, *, upright: bool = False) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def course_figure(runs: Sequence[Run]) -> str:
     for place, run in shown:
         name, colour = label_of(runs, place), run_colour(place)
         best, mean, worst = ([value(row[k]) for row in run.rows] for k in ("min", "avg", "max"))
-        for axis, columns in xs.items():
-            columns += [[row[axis] for row in run.rows]] * 3
+        for axis, places in xs.items():
+            places += [[row[axis] for row in run.rows]] * 3
         traces += _lines("best" if one else name, colour, best, mean, worst)
         rows += [
             (name, row["gen"], row["evaluations"], row["cost"], *values, row["diversity"])

@@ -40,7 +40,7 @@ def effects_figure(runs: Sequence[Run]) -> str:
         return ""
     layout = {
         "height": 360,
-        "xaxis": {"title": "what goes", "type": "category", "tickangle": 0, "showgrid": False},
+        "xaxis": {"title": "what goes", "type": "category", "showgrid": False},
         "yaxis": {
             "title": "factor on the excess loss",
             **log_axis(end for row in rows for end in row[-2:] if isinstance(end, float)),

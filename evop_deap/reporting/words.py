@@ -24,10 +24,10 @@ def number(value: float | None) -> str:
     return f"{value:.{2 if size >= 1 else 4}f}"
 
 
-def millions(count: int) -> str:
+def millions(count: float) -> str:
     """A count of parameters."""
     if count < 1e6:
-        return f"{count:,}"
+        return f"{count:,.0f}"
     return f"{count / 1e6:.1f} M" if count < 1e9 else f"{count / 1e9:.2f} B"
 
 

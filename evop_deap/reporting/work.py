@@ -24,7 +24,7 @@ def totals_table(runs: Sequence[Run]) -> str:
     if not done:
         return ""
     columns = [_totals(result) for _, result in done]
-    rows = [(what, *(column[what] for column in columns)) for what in columns[0]]
+    rows: list[list[str | float]] = [[what, *(c[what] for c in columns)] for what in columns[0]]
     labels = [label_of(runs, place) for place, _ in done]
     return Table(("in all", *labels), rows).html("Work in all")
 
