@@ -156,6 +156,8 @@ def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 def _parser() -> argparse.ArgumentParser:
     """Flags from the fields of `SearchConfig`, in its groups and with its help."""
+    from evop_deap.run.tracking import TRACKERS
+
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(
         prog="python -m evop_deap.search",
@@ -175,7 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--live", action="store_true", help="serve the report while the search runs")
     run.add_argument(
         "--tracker",
-        choices=("none", "tensorboard", "wandb", "trackio"),
+        choices=TRACKERS,
+        metavar="|".join(TRACKERS),
         default="none",
         help="hand each generation's figures to it, too (default: none)",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -69,6 +70,8 @@ def test_the_page_follows_the_run_and_stops_with_it(
             target=lambda: last.append(answer(f"{live.url}content?since={version}"))
         )
         asking.start()
+        while not any("process_request" in thread.name for thread in threading.enumerate()):
+            time.sleep(0.01)
     asking.join()
     assert last[0][2]["X-Ended"] == "yes"
     assert "has%20ended" in last[0][2]["X-Status"]

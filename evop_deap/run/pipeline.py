@@ -16,6 +16,7 @@ from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.evolution import Callback, evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json, write_text
+from evop_deap.models.quiet import quiet_transformers
 from evop_deap.racing import race
 from evop_deap.run.calibrating import settled_by
 from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -92,14 +93,15 @@ def _run(
         before_search = time.monotonic() - began
         state = _search(config, subject, folder, judge, stored, progress)
     progress.stage("exporting the pruned model and checking it")
-    result = hand_over(
-        config,
-        subject,
-        folder,
-        state,
-        judge=judge,
-        seconds=before_search + state.seconds,
-    )
+    with quiet_transformers():
+        result = hand_over(
+            config,
+            subject,
+            folder,
+            state,
+            judge=judge,
+            seconds=before_search + state.seconds,
+        )
     _write_report(folder, progress)
     progress.finished(result)
     return result
