@@ -1,6 +1,6 @@
 """Look at a model's blocks and halves, and see which may go, before anything is searched.
 
-The removal of every block is rehearsed on a few tokens, as a search does it before it begins.
+The removal of a block of each kind is rehearsed on a few tokens, as before a search.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _inspect(given: dict[str, Any], *, quiet: bool) -> ModelFacts:
 
     progress = Progress() if quiet else TerminalProgress()
     loaded, anatomy = open_model(config, progress)
-    progress.stage(f"rehearsing the removal of each of {len(anatomy.blocks)} blocks")
+    progress.stage("rehearsing the removal of blocks")
     return inspect_model(loaded.model, anatomy)
 
 
@@ -92,8 +92,11 @@ def facts_table(facts: ModelFacts) -> str:
     ]
     if any(block.attention is None for block in facts.blocks):
         notes.append("where attention and MLP cannot be told apart, only whole blocks may go")
-    obstacles = {block.obstacle: block.block for block in reversed(facts.blocks) if block.obstacle}
-    notes += [f"block {block} must stay: {why}" for why, block in reversed(obstacles.items())]
+    obstacles: dict[str, list[str]] = {}
+    for block in facts.blocks:
+        if block.obstacle is not None:
+            obstacles.setdefault(block.obstacle, []).append(str(block.block))
+    notes += [f"must stay: {', '.join(stay)}: {why}" for why, stay in obstacles.items()]
     return "\n".join([*lines, *notes])
 
 

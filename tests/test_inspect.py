@@ -74,8 +74,10 @@ def test_a_block_that_must_stay_is_named_with_the_reason(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(inspection, "check_removable", check)
     facts = facts_of("llama")
-    assert [block.obstacle is None for block in facts.blocks] == [True, False, True, True, True]
-    assert "block 1 must stay: block 1 counts the tokens" in facts_table(facts)
+    assert [block.obstacle is None for block in facts.blocks] == [True, False, False, False, True]
+    # Between the ends all are alike, so that one stands for all.
+    assert [block.rehearsed_as for block in facts.blocks] == [0, 1, 1, 1, 4]
+    assert "must stay: 1, 2, 3: block 1 counts the tokens" in facts_table(facts)
 
 
 def test_the_command_prints_a_table_or_json(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,6 +33,8 @@ class BlockFacts:
         routed: share of its multiply-adds that a token is not sent to, in a mixture of experts.
         kv_bytes: what its cache grows by with every token; None where it has no such cache.
         kv_window: tokens at which that growth ends; None where it does not.
+        rehearsed_as: the block whose removal was rehearsed in its place: itself at both ends,
+            else the first between them that is like it.
         obstacle: why the model cannot be exported without it; None where it can.
     """
 
@@ -44,6 +46,7 @@ class BlockFacts:
     routed: float
     kv_bytes: int | None
     kv_window: int | None
+    rehearsed_as: int
     obstacle: str | None
 
 
@@ -74,18 +77,15 @@ class ModelFacts:
         return {**dataclasses.asdict(self), "blocks": [dataclasses.asdict(b) for b in self.blocks]}
 
 
-def inspect_model(
-    model: PreTrainedModel,
-    anatomy: Anatomy,
-    *,
-    on_block: Callable[[int], object] = lambda block: None,
-) -> ModelFacts:
-    """Look at every block, and rehearse on a few tokens what the model is without it.
+def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
+    """Look at every block, and rehearse on a few tokens what the model is without one.
+
+    What is special in a model is special at its ends, so of the blocks between that are alike
+    one stands for all.
 
     Args:
         model: with its weights.
         anatomy: where its parts are.
-        on_block: told of each block whose removal was rehearsed.
     """
     config = model.config.get_text_config(decoder=True)
     share = expert_share(config)
@@ -106,10 +106,10 @@ def inspect_model(
                 routed=1 - block.work / everything if share[0] and everything else 0.0,
                 kv_bytes=bytes_a_token,
                 kv_window=window,
-                obstacle=_obstacle(model, anatomy, block.index),
+                rehearsed_as=block.index,
+                obstacle=None,
             )
         )
-        on_block(block.index)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     parts: Any = model
     return ModelFacts(
@@ -119,8 +119,24 @@ def inspect_model(
         outside=parameters - sum(block.parameters for block in anatomy.blocks),
         tied=parts.get_input_embeddings().weight is getattr(anatomy.head, "weight", None),
         path=anatomy.path,
-        blocks=tuple(facts),
+        blocks=_rehearsed(model, anatomy, facts),
     )
+
+
+def _rehearsed(
+    model: PreTrainedModel, anatomy: Anatomy, facts: Sequence[BlockFacts]
+) -> tuple[BlockFacts, ...]:
+    """The facts with what the rehearsals say."""
+    ends = {facts[0].block, facts[-1].block}
+    found: dict[BlockFacts, BlockFacts] = {}
+    told = []
+    for fact in facts:
+        kind = fact if fact.block in ends else replace(fact, block=-1, rehearsed_as=-1)
+        if kind not in found:
+            found[kind] = replace(fact, obstacle=_obstacle(model, anatomy, fact.block))
+        first = found[kind]
+        told.append(replace(fact, rehearsed_as=first.block, obstacle=first.obstacle))
+    return tuple(told)
 
 
 def _obstacle(model: PreTrainedModel, anatomy: Anatomy, block: int) -> str | None:
