@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from evop_deap.errors import UnsupportedModelError
 from evop_deap.models.anatomy import Anatomy, Block
-from evop_deap.models.probe import probe_tokens
+from evop_deap.models.kv_cache import cache_growth
 from evop_deap.models.surgery import check_removable
 from evop_deap.models.work import expert_share, matrix_work
 
@@ -89,13 +88,12 @@ def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
     """
     config = model.config.get_text_config(decoder=True)
     share = expert_share(config)
-    caches = _caches(model)
+    growths = cache_growth(model, anatomy)
     kinds = _kinds(config, anatomy.blocks)
     facts = []
-    for block, kind in zip(anatomy.blocks, kinds, strict=True):
+    for block, kind, growth in zip(anatomy.blocks, kinds, growths, strict=True):
         told = bool(block.attention and block.mlp)
         everything = matrix_work(block.module, (0, 1.0))
-        bytes_a_token, window = _growth(caches, block.index)
         facts.append(
             BlockFacts(
                 block=block.index,
@@ -104,8 +102,8 @@ def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
                 attention=_elements(block.attention) if told else None,
                 mlp=_elements(block.mlp) if told else None,
                 routed=1 - block.work / everything if share[0] and everything else 0.0,
-                kv_bytes=bytes_a_token,
-                kv_window=window,
+                kv_bytes=growth.per_token,
+                kv_window=growth.window,
                 rehearsed_as=block.index,
                 obstacle=None,
             )
@@ -163,35 +161,6 @@ def _kinds(config: Any, blocks: Sequence[Block]) -> list[str]:
         ", ".join(kinds) or type(block.module).__name__
         for kinds, block in zip(names, blocks, strict=True)
     ]
-
-
-def _caches(model: PreTrainedModel) -> Sequence[Any]:
-    """What each layer remembers after a few tokens; nothing where a model keeps no such cache."""
-    ids = probe_tokens(model)
-    parts: Any = model
-    try:
-        with torch.no_grad():
-            cache = parts(input_ids=ids, use_cache=True).past_key_values
-    except torch.OutOfMemoryError:
-        raise
-    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
-        return ()
-    layers: Sequence[Any] = getattr(cache, "layers", ())
-    return layers
-
-
-def _growth(caches: Sequence[Any], block: int) -> tuple[int | None, int | None]:
-    """Bytes a token that a layer's keys and values take, and the tokens at which that ends."""
-    layer = caches[block] if block < len(caches) else None
-    kept = [getattr(layer, name, None) for name in ("keys", "values")]
-    if not all(isinstance(tensor, torch.Tensor) and tensor.ndim == 4 for tensor in kept):
-        return None, None
-    each: list[torch.Tensor] = [t for t in kept if isinstance(t, torch.Tensor)]  # (1, heads, T, d)
-    if any(tensor.numel() == 0 for tensor in each):
-        return None, None
-    per_token = sum(t.numel() * t.element_size() // (t.shape[0] * t.shape[2]) for t in each)
-    window = getattr(layer, "sliding_window", None)
-    return per_token, window if isinstance(window, int) else None
 
 
 def _elements(modules: Sequence[nn.Module]) -> int:
