@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evop_deap.calibration.windows import check_window
 from evop_deap.errors import InputError
 from evop_deap.evaluation.config import EvaluationConfig
 from evop_deap.evaluation.degeneracy import Degeneracy, choose_prompts, measure_degeneracy
@@ -14,6 +15,7 @@ from evop_deap.evaluation.memory import peak_memory
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
 from evop_deap.evaluation.sizes import Sizes, measure_sizes
 from evop_deap.evaluation.speed import Speed, measure_speed
+from evop_deap.evaluation.task_files import check_tasks
 from evop_deap.evaluation.texts import EvaluationText, read_text
 from evop_deap.evaluation.zero_shot import TaskScore, check_harness, measure_tasks
 from evop_deap.models.loading import LoadedModel, load_model
@@ -96,12 +98,18 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
         EvopError: a model, a text or a task cannot be had, or does not fit the other.
     """
     asked = config.measured
+    folder = Path(config.tasks_from).expanduser() if config.tasks_from else None
     if "tasks" in asked:
         check_harness()
+        if folder is not None:
+            check_tasks(config.tasks, folder)
     texts = tuple(read_text(one, text_column=config.text_column) for one in config.perplexity)
     names = [config.checkpoint, *([config.against] if config.against else [])]
     loaded = _load(config, names, tell)
     figures: list[dict[str, Any]] = [{} for _ in loaded]
+    for one in loaded:
+        for window in config.window if texts else ():
+            check_window(window, one.context)
     if "perplexity" in asked:
         _add_perplexities(figures, loaded, config, texts, tell)
     if "tasks" in asked:
@@ -111,7 +119,7 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
                 one.model,
                 one.tokenizer,
                 config.tasks,
-                tasks_from=Path(config.tasks_from).expanduser() if config.tasks_from else None,
+                tasks_from=folder,
                 limit=config.limit,
                 batch_size=config.batch_size,
             )

@@ -52,21 +52,32 @@ def task_file(folder: Path, task: str) -> Path:
     raise InputError(f"`tasks_from` {folder} must hold {task}.jsonl, but {seen}")
 
 
+def check_tasks(tasks: Sequence[str], folder: Path) -> None:
+    """Refuse tasks that cannot be read from a folder.
+
+    Raises:
+        InputError: a task that is not known here, or one without a file in `folder`.
+    """
+    for task in tasks:
+        if task not in TASKS:
+            raise InputError(
+                f"`tasks` with `tasks_from` must be among {', '.join(TASKS)}, but got '{task}'"
+            )
+        task_file(folder, task)
+
+
 def write_tasks(tasks: Sequence[str], folder: Path, target: Path) -> None:
     """Write a YAML file for each task into `target`, for the harness' `include_path`.
 
     Raises:
         InputError: a task that is not known here, or one without a file in `folder`.
     """
+    check_tasks(tasks, folder)
     import yaml
     from lm_eval import tasks as harness
 
     own = Path(harness.__file__).parent
     for task in tasks:
-        if task not in TASKS:
-            raise InputError(
-                f"`tasks` with `tasks_from` must be among {', '.join(TASKS)}, but got '{task}'"
-            )
         rows = task_file(folder, task)
         definition = {
             "include": str(own / TASKS[task].file),
