@@ -29,7 +29,8 @@ def files(tmp_path_factory: pytest.TempPathFactory, toy_checkpoint: Path) -> Pat
     rows = [{"goal": f"Go {i}", "sol1": "by sea", "sol2": "run", "label": i % 2} for i in range(5)]
     (folder / "piqa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     loaded = load_model(str(toy_checkpoint))
-    export_checkpoint(loaded, find_anatomy(loaded.model), [1, 3], folder / "pruned")
+    anatomy = find_anatomy(loaded.model)
+    export_checkpoint(loaded.model, anatomy, [1, 3], loaded.tokenizer, folder / "pruned")
     return folder
 
 
@@ -166,6 +167,7 @@ def test_a_model_with_another_vocabulary_is_no_comparison(
     words = vocabulary["model"]["vocab"]
     words["a"], words["b"] = words["b"], words["a"]
     path.write_text(json.dumps(vocabulary))
+    capsys.readouterr()
     assert main([*good, "--against", str(other), "--quiet"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "another vocabulary" in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,18 @@ def test_the_process_that_is_measured_tells_its_peak(
     assert weights < int(capsys.readouterr().out) < 16 * 2**30
 
 
-def test_a_model_that_cannot_be_loaded_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"config\.json") as refused:
-        peak_memory(str(tmp_path))
-    assert len(str(refused.value).splitlines()) == 1
+def test_a_model_that_cannot_be_loaded_there_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(json.dumps([str(tmp_path), {}, 1, 4, 2])) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has no config.json" in line
+
+
+def test_a_process_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = tmp_path / "python"
+    shell.write_text("#!/bin/sh\necho first >&2\necho no memory left >&2\nexit 2\n")
+    shell.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(shell))
+    with pytest.raises(InputError, match="of toy cannot be measured: no memory left$"):
+        peak_memory("toy")

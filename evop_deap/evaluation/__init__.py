@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from evop_deap.evaluation.memory import peak_memory as peak_memory
     from evop_deap.evaluation.perplexity import measure_perplexity as measure_perplexity
     from evop_deap.evaluation.speed import measure_speed as measure_speed
+    from evop_deap.evaluation.texts import EvaluationText as EvaluationText
     from evop_deap.evaluation.texts import read_text as read_text
     from evop_deap.evaluation.zero_shot import measure_tasks as measure_tasks
 
 _HOMES = {
     "EvaluationConfig": "config",
+    "EvaluationText": "texts",
     "measure_degeneracy": "degeneracy",
     "measure_perplexity": "perplexity",
     "measure_speed": "speed",
