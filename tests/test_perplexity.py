@@ -15,6 +15,7 @@ from tokenizers.processors import TemplateProcessing
 from toy_models import toy_tokenizer, toy_tokens
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from evop_deap.calibration.presets import PRESETS, Preset
 from evop_deap.errors import InputError
 from evop_deap.evaluation.estimates import difference_of, mean_of
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
@@ -140,6 +141,26 @@ def test_wikitext_is_joined_as_its_published_rows_are(tmp_path: Path) -> None:
     (tmp_path / "other.raw").write_text(raw, encoding="utf-8")
     assert read_text(str(tmp_path / "wiki.test.raw")).parts == {"": "\n\n".join(rows)}
     assert read_text(str(tmp_path / "other.raw")).parts == {"": raw}
+
+
+def test_wikitext_from_the_hub_is_the_text_of_its_own_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # A folder stands in for the repository: `datasets` reads either the same way.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    preset = Preset(str(tmp_path / "hub"), "default", streamed=False, lines=True, documents=9)
+    monkeypatch.setitem(PRESETS, "wikitext2", preset)
+    (tmp_path / "hub").mkdir()
+    with pytest.raises(InputError, match="wikitext2 could not be read from the hub"):
+        read_text("wikitext2")
+    rows = ["", " = Robert = \n", "", " He was . \n"]
+    for split, published in (("train", ["no"]), ("test", rows)):
+        lines = "".join(json.dumps({"text": row}) + "\n" for row in published)
+        (tmp_path / "hub" / f"{split}.jsonl").write_text(lines)
+    (tmp_path / "wiki.test.raw").write_text(" \n = Robert = \n \n He was . \n")
+    assert read_text("wikitext2").parts == read_text(str(tmp_path / "wiki.test.raw")).parts
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_table_with_domains_is_read_by_domain(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,9 @@ def test_a_limit_takes_the_first_questions(
     folder: Path,
     scores: tuple[TaskScore, ...],
 ) -> None:
+    states = random.getstate(), torch.get_rng_state().tolist()
     found = measure_tasks(model, tokenizer, ["piqa"], tasks_from=folder, limit=4, batch_size=3)
+    assert (random.getstate(), torch.get_rng_state().tolist()) == states
     whole = [score for score in scores if score.task == "piqa"]
     assert [score.scores for score in found] == [score.scores[:4] for score in whole]
 

@@ -69,7 +69,8 @@ def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
     """
     path = Path(source).expanduser()
     if source == WIKITEXT:
-        text = _BETWEEN.join(hub_rows(WIKITEXT, "test"))
+        with quiet_datasets():
+            text = _BETWEEN.join(hub_rows(WIKITEXT, "test"))
         return EvaluationText("wikitext2, test", {"": text}, "WikiText rows joined by blank lines")
     if not _is_file(path):
         joined = _BETWEEN.join(d.text for d in _documents(source, text_column))

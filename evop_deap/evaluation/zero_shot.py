@@ -6,7 +6,9 @@ log-likelihood of a choice by its length in characters; tasks have it where the 
 
 from __future__ import annotations
 
+import copy
 import logging
+import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -98,7 +100,9 @@ def measure_tasks(
         from lm_eval import simple_evaluate
         from lm_eval.models.huggingface import HFLM
 
-        wrapped: Any = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+        # A copy, for the harness gives a tokenizer without padding some.
+        own = copy.deepcopy(tokenizer)
+        wrapped: Any = HFLM(pretrained=model, tokenizer=own, batch_size=batch_size)
         try:
             found: Any = simple_evaluate(
                 wrapped,
@@ -107,6 +111,10 @@ def measure_tasks(
                 num_fewshot=0,
                 limit=limit,
                 bootstrap_iters=0,  # errors are taken from the scores, and in pairs
+                # Nothing here is drawn at random, so nothing has to be seeded.
+                random_seed=None,
+                numpy_random_seed=None,
+                torch_random_seed=None,
             )
         except Exception as error:  # its tasks are programs of many hands
             reason = " ".join(str(error).split())[:200]
@@ -157,11 +165,12 @@ def _manager(tasks: Sequence[str], folder: Path | None) -> Iterator[Any]:
 
 @contextmanager
 def _quiet_harness() -> Iterator[None]:
-    """Only errors of the harness are shown."""
+    """Only errors of the harness are shown, and Python's own generator stays as it is."""
     logger = logging.getLogger("lm_eval")
-    level = logger.level
+    level, state = logger.level, random.getstate()
     logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
         logger.setLevel(level)
+        random.setstate(state)  # a library below draws from it for names of its own
