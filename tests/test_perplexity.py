@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
-from toy_models import toy_tokenizer, toy_tokens
+from toy_models import toy_model, toy_tokenizer, toy_tokens
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from evop_deap.calibration.presets import PRESETS, Preset
@@ -21,6 +21,8 @@ from evop_deap.evaluation.estimates import difference_of, mean_of
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
 from evop_deap.evaluation.texts import EvaluationText, join_wikitext, read_text
 from evop_deap.evaluation.window_losses import window_losses
+from evop_deap.models.anatomy import find_anatomy
+from evop_deap.models.surgery import bypassed
 
 WORDS = "The river runs down to the sea, and the sea is never full. " * 20
 
@@ -46,6 +48,18 @@ def test_the_loss_of_windows_is_the_models_own(any_or_rare_model: PreTrainedMode
         ]
     found = window_losses(any_or_rare_model, tokens.numpy())
     np.testing.assert_allclose(found, own, rtol=2e-4)
+
+
+def test_a_model_with_blocks_bypassed_is_measured_as_it_runs() -> None:
+    model = toy_model("gemma2")
+    anatomy, tokens = find_anatomy(model), toy_tokens(rows=2, length=24)
+    dense = window_losses(model, tokens.numpy())
+    with bypassed(anatomy, [1, 3]):
+        with torch.no_grad():
+            own = [float(model(row[None], labels=row[None]).loss) for row in tokens]
+        found = window_losses(model, tokens.numpy())
+    np.testing.assert_allclose(found, own, rtol=1e-4)
+    np.testing.assert_array_equal(window_losses(model, tokens.numpy()), dense)
 
 
 def test_a_head_that_is_no_plain_matrix_is_run_as_it_is(model: PreTrainedModel) -> None:
