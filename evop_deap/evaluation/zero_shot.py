@@ -96,27 +96,12 @@ def measure_tasks(
         InputError: the harness is not installed, or has no such task or cannot get its data.
     """
     check_harness()
-    with quiet_transformers(), quiet_datasets(), _quiet_harness(), _manager(tasks, tasks_from) as m:
-        from lm_eval import simple_evaluate
-        from lm_eval.models.huggingface import HFLM
-
-        # A copy, for the harness gives a tokenizer without padding some.
-        own = copy.deepcopy(tokenizer)
-        wrapped: Any = HFLM(pretrained=model, tokenizer=own, batch_size=batch_size)
+    with quiet_transformers(), quiet_datasets(), _quiet_harness():
         try:
-            found: Any = simple_evaluate(
-                wrapped,
-                tasks=[*tasks],
-                task_manager=m,
-                num_fewshot=0,
-                limit=limit,
-                bootstrap_iters=0,  # errors are taken from the scores, and in pairs
-                # Nothing here is drawn at random, so nothing has to be seeded.
-                random_seed=None,
-                numpy_random_seed=None,
-                torch_random_seed=None,
-            )
-        except Exception as error:  # its tasks are programs of many hands
+            found = _run(model, tokenizer, tasks, tasks_from, limit, batch_size)
+        except InputError:
+            raise
+        except Exception as error:  # the harness' tasks are programs of many hands
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"`tasks` {', '.join(tasks)} cannot be run: {reason}") from error
     return tuple(
@@ -124,6 +109,31 @@ def measure_tasks(
         for task, samples in found["samples"].items()
         for score in _scores(task, samples, str(found["versions"][task]), tasks_from)
     )
+
+
+def _run(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    tasks: Sequence[str],
+    folder: Path | None,
+    limit: int | None,
+    batch_size: int,
+) -> Mapping[str, Any]:
+    """What the harness has to say, question by question."""
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+
+    # A copy, for the harness gives a tokenizer without padding some.
+    own = copy.deepcopy(tokenizer)
+    # Not `simple_evaluate`, which seeds the process and takes stock of the machine.
+    with _manager(tasks, folder) as manager:
+        chosen = manager.load([*tasks])
+        for task in chosen["tasks"].values():
+            task.set_config(key="num_fewshot", value=0)
+        wrapped: Any = HFLM(pretrained=model, tokenizer=own, batch_size=batch_size)
+        # Errors are taken from the scores, and in pairs: nothing is drawn again and again.
+        found: Any = lm_eval.evaluate(wrapped, chosen, limit=limit, bootstrap_iters=0)
+    return dict(found)
 
 
 def check_harness() -> None:
