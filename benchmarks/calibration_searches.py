@@ -60,10 +60,12 @@ def searched(given: argparse.Namespace, where: str, seed: int) -> dict[str, Any]
     config = SearchConfig(
         model=given.model,
         sparsity=given.sparsity,
+        window=given.window,
         tokens=given.tokens,
         dtype=given.dtype,
         seed=seed,
-        **({"calibration": place} if folder else {"corpus": place}),
+        calibration=place if folder else "random",
+        corpus="demo" if folder else place,
     )
     with tempfile.TemporaryDirectory() as scratch:
         return run_search(config, Path(scratch) / "run").as_dict()
@@ -89,9 +91,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
                     "dropped": result["dropped"],
                     "calibration_loss": result["fitness"]["pruned"],
                     "cost": result["cost"],
-                    "losses": {
-                        n: float(j.evaluate([pattern]).losses[0]) for n, j in judges.items()
-                    },
+                    "losses": losses,
                 }
             )
             print(_line(runs[-1], given), file=sys.stderr, flush=True)
@@ -147,6 +147,7 @@ def main() -> None:
     parser.add_argument("--judged-window", type=int, default=512)
     parser.add_argument("--judged-tokens", type=int, default=8192, help="of each domain and text")
     parser.add_argument("--sparsity", type=float, default=0.2)
+    parser.add_argument("--window", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

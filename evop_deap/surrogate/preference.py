@@ -51,7 +51,7 @@ class Surrogate:
     def learn(self, seen: Observations, space: SearchSpace) -> GaussianProcess:
         """The process given everything seen."""
         layout, size = Layout.of(space.units), float(space.n_drop)
-        seen = seen.below(self.ceiling)
+        seen = seen.below(self.ceiling, space)
         some = seen.first(fitted_on(len(seen)))
         scale = float(some.values.std()) or 1.0
         values = (some.values - some.values.mean()) / scale
