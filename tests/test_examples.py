@@ -44,7 +44,15 @@ def test_the_python_of_the_readme_runs(
 
 @pytest.mark.parametrize(
     ("command", "count"),
-    [("search", 2), ("tune", 1), ("report", 1), ("inspect", 1), ("evaluate", 1)],
+    [
+        ("apply", 1),
+        ("evaluate", 1),
+        ("export", 2),
+        ("inspect", 1),
+        ("report", 1),
+        ("search", 2),
+        ("tune", 1),
+    ],
 )
 def test_every_flag_in_the_readme_exists(
     command: str, count: int, capsys: pytest.CaptureFixture[str]
