@@ -199,6 +199,11 @@ class SearchConfig(CalibrationConfig):
         "what may go: whole blocks, or the attention and the MLP half of a block apart",
         choices=("block", "half"),
     )
+    repackable: bool = option(
+        False,
+        BUDGET,
+        "drop halves only so that what stays makes whole layers, with no half left over",
+    )
     protect: tuple[str, ...] = option(
         (), BUDGET, "units to keep: 0 5-7 -1 (the last) 3.attn", metavar="UNIT"
     )
@@ -320,6 +325,8 @@ class SearchConfig(CalibrationConfig):
                 "--sparsity 0.2 drops a fifth of the units, --budget parameters=0.2 as many as "
                 "hold a fifth of their parameters"
             )
+        if self.repackable and (self.granularity != "half" or self.budget is not None):
+            raise InputError("`repackable` needs --granularity half, and a budget by --sparsity")
         if self.method != SEARCH and self.method not in METHODS:
             raise InputError(
                 f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"

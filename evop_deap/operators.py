@@ -22,7 +22,7 @@ Individual = TypeVar("Individual", bound=MutableSequence[int])
 
 def init_uniform(space: SearchSpace, *, rng: random.Random) -> Genome:
     """A pattern drawn uniformly from the space (EvoP, section 3.3: random initial patterns)."""
-    if space.allowances:
+    if not space.is_count:
         return Genome(space.greedy(rng.sample(space.droppable, len(space.droppable))))
     return Genome(space.pattern(rng.sample(space.droppable, space.n_drop)))
 
@@ -74,7 +74,7 @@ def init_balanced(space: SearchSpace, n: int, *, rng: random.Random) -> list[Gen
 
 def _deal(pack: Sequence[int], space: SearchSpace, rng: random.Random) -> tuple[Genome, list[int]]:
     """A new pattern, and what is left of the pack and of another one if need be."""
-    if space.allowances:
+    if not space.is_count:
         others = [unit for unit in space.droppable if unit not in pack]
         order = rng.sample(list(pack), len(pack)) + rng.sample(others, len(others))
         pattern = space.greedy(order)
@@ -97,7 +97,7 @@ def _deal(pack: Sequence[int], space: SearchSpace, rng: random.Random) -> tuple[
 def within_budget(
     operator: Callable[..., tuple[Individual, ...]], *, space: SearchSpace, rng: random.Random
 ) -> Callable[..., tuple[Individual, ...]]:
-    """`operator`, whose children are made to meet a budget by weight.
+    """`operator`, whose children are made to meet a budget that is no plain count.
 
     What the operator has just dropped goes first, then what its parent had dropped, in random
     order, each as far as it fits; what is left of the budget is filled with others at random.

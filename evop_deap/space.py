@@ -14,6 +14,7 @@ from functools import cached_property
 
 from evop_deap.budget import Allowance
 from evop_deap.errors import InputError
+from evop_deap.pairs import count_pairs, in_pairs, preferred_pairs
 
 Pattern = tuple[int, ...]
 """One 0/1 per unit, 1 = keep: hashable, the key of every cache."""
@@ -45,6 +46,8 @@ class SearchSpace:
         n_drop: how many units go; of a space with allowances, how many at the most.
         protected: positions of units that stay.
         allowances: what may go, where it is no plain number of units; see `within`.
+        pairs: units u that may only go together with u + 1, or with u - 1 where that is one of
+            them; empty where each unit may go alone.
 
     Example:
         >>> units = tuple(Unit(str(i), parameters=100, work=100) for i in range(4))
@@ -60,6 +63,7 @@ class SearchSpace:
     n_drop: int
     protected: frozenset[int] = frozenset()
     allowances: tuple[Allowance, ...] = ()
+    pairs: frozenset[int] = frozenset()
 
     @classmethod
     def within(
@@ -98,6 +102,11 @@ class SearchSpace:
             raise InputError(
                 f"`protected` must hold positions below {n_units}, but got {sorted(self.protected)}"
             )
+        if self.pairs and (self.n_drop % 2 or not self.size):
+            raise InputError(
+                f"`repackable` drops halves in pairs of neighbours, but {self.n_drop} of them "
+                "cannot go so: choose another number, an even one, or protect fewer"
+            )
         if self.n_drop > len(self.droppable):
             raise InputError(
                 f"`protect` leaves {len(self.droppable)} of {n_units} units, "
@@ -107,7 +116,15 @@ class SearchSpace:
     @cached_property
     def droppable(self) -> tuple[int, ...]:
         """Positions of the units that may go, in order."""
-        return tuple(i for i in range(len(self.units)) if i not in self.protected)
+        free = (i for i in range(len(self.units)) if i not in self.protected)
+        if not self.pairs:
+            return tuple(free)
+        return tuple(i for i in free if i in self.pairs or i - 1 in self.pairs)
+
+    @property
+    def is_count(self) -> bool:
+        """Whether any units will do, as long as there are `n_drop` of them."""
+        return not (self.allowances or self.pairs)
 
     @cached_property
     def line(self) -> tuple[int, ...]:
@@ -122,6 +139,8 @@ class SearchSpace:
     @cached_property
     def size(self) -> int:
         """How many patterns there are; `sys.maxsize` where they are too many to be counted."""
+        if self.pairs:
+            return count_pairs(self.pairs, self.n_drop // 2)
         if not self.allowances:
             return math.comb(len(self.droppable), self.n_drop)
         return min(sys.maxsize, math.prod(a.count(self.protected) for a in self.allowances))
@@ -143,6 +162,8 @@ class SearchSpace:
         name comes last.
         """
         wished = [u for u in dict.fromkeys([*order, *self.droppable]) if u not in self.protected]
+        if self.pairs:
+            return self.pattern(preferred_pairs(wished, self.pairs, self.n_drop // 2))
         if not self.allowances:
             return self.pattern(wished[: self.n_drop])
         return self.pattern(unit for a in self.allowances for unit in a.fill(wished))
@@ -154,7 +175,7 @@ class SearchSpace:
         if not self.protected.isdisjoint(gone):
             return False
         if not self.allowances:
-            return len(gone) == self.n_drop
+            return len(gone) == self.n_drop and (not self.pairs or in_pairs(gone, self.pairs))
         return all(a.met(gone, self.protected) for a in self.allowances)
 
 

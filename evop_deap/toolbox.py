@@ -65,7 +65,7 @@ def make_toolbox(
         neighbour=neighbour,
         more=more_swaps,
     )
-    if space.allowances:
+    if not space.is_count:
         for name in ("mate", "mutate"):
             toolbox.decorate(name, partial(within_budget, space=space, rng=rng))
     toolbox.register("select", select_tournament, tournsize=tournament, rng=rng)

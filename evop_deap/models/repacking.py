@@ -73,6 +73,22 @@ def halves_that_fit(model: PreTrainedModel, anatomy: Anatomy) -> Fits:
     return fits
 
 
+def pairs_that_repack(model: PreTrainedModel, anatomy: Anatomy) -> tuple[int, ...]:
+    """Halves, by unit position, that leave no other half over when the next one goes too.
+
+    The two halves of a block do. So do an MLP and the attention behind it, where the halves of
+    blocks before and behind them, whichever stay, make one layer.
+    """
+    fits = halves_that_fit(model, anatomy)
+    count = len(anatomy.blocks)
+    across = [
+        2 * block + 1
+        for block in range(count - 1)
+        if all(fits(i, j) for i in range(block + 1) for j in range(block + 1, count))
+    ]
+    return tuple(sorted([*range(0, 2 * count, 2), *across]))
+
+
 def packed_layers(
     model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]
 ) -> tuple[Layer, ...]:

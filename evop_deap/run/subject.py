@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evop_deap.budget import parse_budget
 from evop_deap.config import SearchConfig
-from evop_deap.errors import UnsupportedModelError
+from evop_deap.errors import InputError, UnsupportedModelError
 from evop_deap.operators import init_uniform
 from evop_deap.run.calibrating import make_calibration
 from evop_deap.run.opening import open_model
@@ -50,6 +51,7 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
     """
     from evop_deap.models.fingerprint import fingerprint_model
     from evop_deap.models.kv_cache import kv_cache_bytes
+    from evop_deap.models.repacking import pairs_that_repack
     from evop_deap.models.units import model_units
     from evop_deap.run.probing import responder
 
@@ -60,7 +62,8 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
         else ()
     )
     units = model_units(anatomy, held)
-    space = space_of(config, units)
+    pairs = pairs_that_repack(loaded.model, anatomy) if config.repackable else ()
+    space = space_of(config, units, pairs)
     _rehearse(loaded, anatomy, space, random.Random(config.seed))
     text = make_calibration(
         config,
@@ -76,8 +79,15 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
     return Subject(loaded, anatomy, space, fingerprint_model(loaded.model), name, text)
 
 
-def space_of(config: SearchConfig, units: tuple[Unit, ...]) -> SearchSpace:
+def space_of(
+    config: SearchConfig, units: tuple[Unit, ...], pairs: Collection[int] = ()
+) -> SearchSpace:
     """The patterns that meet the budget of `config`.
+
+    Args:
+        config: the settings.
+        units: of the model.
+        pairs: halves that leave whole layers when they go with the one behind them.
 
     Raises:
         InputError: the budget or what is protected does not fit the units.
@@ -85,7 +95,17 @@ def space_of(config: SearchConfig, units: tuple[Unit, ...]) -> SearchSpace:
     protected = units_named(units, config.protect)
     if config.budget is None:
         assert config.sparsity is not None
-        return SearchSpace(units, units_to_drop(len(units), config.sparsity), protected)
+        count = units_to_drop(len(units), config.sparsity)
+        if not config.repackable:
+            return SearchSpace(units, count, protected)
+        free = {unit for unit in pairs if not {unit, unit + 1} & protected}
+        if count < 2:
+            raise InputError(
+                f"`repackable` drops halves in pairs, but `sparsity` {config.sparsity} rounds to "
+                f"one of {len(units)} units: at least {1.5 / len(units):.3f}"
+            )
+        # As closely below as pairs allow.
+        return SearchSpace(units, count - count % 2, protected, pairs=frozenset(free))
     weights = {
         "units": (1,) * len(units),
         "attn": tuple(int(unit.name.endswith(".attn")) for unit in units),

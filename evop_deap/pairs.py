@@ -1,0 +1,83 @@
+"""Dropping neighbouring halves in pairs, so that what stays makes whole layers.
+
+What stays of a model's halves makes ordinary layers with none left over exactly where attention
+and MLP halves still take turns: where every unbroken run of dropped halves is of even length,
+which is to say, made of pairs of neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+
+
+def preferred_pairs(order: Sequence[int], pairs: Collection[int], count: int) -> list[int]:
+    """The units of `count` pairs, none in two, that come first in an order of preference.
+
+    The unit that comes first goes if any such choice drops it, then the next, and so on. So units
+    that are made of pairs, put first, all go.
+
+    Args:
+        order: units, the most willing first; those it lacks are the least willing.
+        pairs: units u that may go together with u + 1.
+        count: of pairs.
+
+    Returns:
+        Fewer units where so many pairs have no room.
+
+    Example:
+        >>> preferred_pairs([2, 0], pairs=[0, 1, 2], count=1)
+        [1, 2]
+        >>> preferred_pairs([2, 0], pairs=[0, 1, 2], count=2)
+        [0, 1, 2, 3]
+    """
+    end = max(pairs, default=-1) + 2
+    # A unit outweighs all that come behind it together.
+    worth = [0] * end
+    for place, unit in enumerate(reversed(order)):
+        if unit < end:
+            worth[unit] = 1 << place
+    allowed = set(pairs)
+    nothing = [0, *[-1] * count]  # the best for 0, 1, … pairs; -1 where there is no room
+    best = [nothing] * (end + 1)
+    for unit in range(end - 1, -1, -1):
+        best[unit] = best[unit + 1]
+        if unit in allowed:
+            gained = worth[unit] + worth[unit + 1]
+            with_it = [-1, *(b + gained if b >= 0 else -1 for b in best[unit + 2][:-1])]
+            best[unit] = [max(pair) for pair in zip(best[unit], with_it, strict=True)]
+    left = max(n for n, value in enumerate(best[0]) if value >= 0)
+    chosen: list[int] = []
+    unit = 0
+    while left:
+        if best[unit][left] == best[unit + 1][left]:
+            unit += 1
+        else:
+            chosen += [unit, unit + 1]
+            unit, left = unit + 2, left - 1
+    return chosen
+
+
+def in_pairs(dropped: Iterable[int], pairs: Collection[int]) -> bool:
+    """Whether the dropped units are made of pairs."""
+    left = sorted(dropped)
+    return len(left) % 2 == 0 and all(
+        second == first + 1 and first in pairs
+        for first, second in zip(left[::2], left[1::2], strict=True)
+    )
+
+
+def count_pairs(pairs: Collection[int], count: int) -> int:
+    """In how many ways `count` pairs, none with a unit in two, can be chosen."""
+
+    @cache
+    def ways(unit: int, left: int) -> int:
+        if left == 0:
+            return 1
+        if unit > end:
+            return 0
+        taking = ways(unit + 2, left - 1) if unit in pairs else 0
+        return ways(unit + 1, left) + taking
+
+    end = max(pairs, default=-1)
+    return ways(0, count)
