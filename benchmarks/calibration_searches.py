@@ -64,7 +64,8 @@ def searched(given: argparse.Namespace, where: str, seed: int) -> dict[str, Any]
         tokens=given.tokens,
         dtype=given.dtype,
         seed=seed,
-        **({"calibration": place} if folder else {"corpus": place}),
+        calibration=place if folder else "random",
+        corpus="demo" if folder else place,
     )
     with tempfile.TemporaryDirectory() as scratch:
         return run_search(config, Path(scratch) / "run").as_dict()

@@ -178,8 +178,20 @@ class SearchConfig(CalibrationConfig):
         InputError: a value of the wrong type or out of its bounds.
     """
 
-    sparsity: float = option(
-        REQUIRED, BUDGET, "share of the blocks to drop", metavar="SHARE", above=0, below=1
+    sparsity: float | None = option(
+        None,
+        BUDGET,
+        "share of the units to drop; or say it by budget",
+        metavar="SHARE",
+        above=0,
+        below=1,
+    )
+    budget: str | None = option(
+        None,
+        BUDGET,
+        "what may go, KIND=AMOUNT with commas between: units, attn or mlp (halves) by count or "
+        "share; parameters or kv (bytes of the key-value cache) by share",
+        metavar="KIND=AMOUNT",
     )
     granularity: str = option(
         "block",
@@ -188,7 +200,7 @@ class SearchConfig(CalibrationConfig):
         choices=("block", "half"),
     )
     protect: tuple[str, ...] = option(
-        (), BUDGET, "blocks to keep: 0 5-7 -1 (the last)", metavar="BLOCK"
+        (), BUDGET, "units to keep: 0 5-7 -1 (the last) 3.attn", metavar="UNIT"
     )
 
     fitness: str = option(
@@ -301,6 +313,13 @@ class SearchConfig(CalibrationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if (self.sparsity is None) == (self.budget is None):
+            given = "neither" if self.budget is None else "both"
+            raise InputError(
+                f"`sparsity` or `budget` must say what is to go, but got {given}: "
+                "--sparsity 0.2 drops a fifth of the units, --budget parameters=0.2 as many as "
+                "hold a fifth of their parameters"
+            )
         if self.method != SEARCH and self.method not in METHODS:
             raise InputError(
                 f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"

@@ -80,9 +80,8 @@ def _search(
         from evop_deap.run.resuming import resumed_settings
 
         settings = resumed_settings(output, settings)
-    for name in ("model", "sparsity"):
-        if name not in settings:
-            raise InputError(f"`{name}` is required: give --{name}, or --config with it")
+    if "model" not in settings:
+        raise InputError("`model` is required: give --model, or --config with it")
     checked = SearchConfig(**settings)
 
     from evop_deap.run.pipeline import run_search

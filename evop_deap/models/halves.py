@@ -128,7 +128,7 @@ def _halves_of(
     if not min(after, beside) <= torch.finfo(output.dtype).eps ** 0.5 * scale:
         raise _refusal(block, "it is more than its attention and its MLP, one by one")
     norms = _norms(block, lambda kind: alone(kind, hidden))
-    halves = [
+    attention_half, mlp_half = (
         Half(
             kind,
             half.modules,
@@ -138,8 +138,8 @@ def _halves_of(
             sum(matrix_work(module, share) for module in half.modules),
         )
         for kind, half in bare.items()
-    ]
-    return Halves(*halves, sequential=after <= beside), output
+    )
+    return Halves(attention_half, mlp_half, sequential=after <= beside), output
 
 
 def _answers(

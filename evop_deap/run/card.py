@@ -28,6 +28,7 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
     )
     merges = result.method != SEARCH and METHODS[result.method].merges
     removed = "merged into blocks before them" if merges else "removed"
+    units = "blocks" if result.granularity == "block" else "halves"
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     source = base_model or result.model
@@ -48,9 +49,9 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
         [
             *front,
             "",
-            f"# {source.rstrip('/').rsplit('/', 1)[-1]} without {len(result.dropped)} blocks",
+            f"# {source.rstrip('/').rsplit('/', 1)[-1]} without {len(result.dropped)} {units}",
             "",
-            f"Of the {result.n_blocks} decoder blocks of {source}, the blocks "
+            f"Of the {result.n_blocks} decoder blocks of {source}, the {units} "
             f"{', '.join(result.dropped)} (counted from 0) were {removed}, and nothing else was "
             f"changed or trained. They were chosen by {chosen_by} with evop_deap. Before "
             "it was handed over, the checkpoint was reloaded with plain transformers and its "

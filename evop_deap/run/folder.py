@@ -141,7 +141,9 @@ class RunFolder:
             ) from error
 
     def clear(self) -> None:
-        """Remove an earlier run's files, its result first and its settings last."""
+        """Remove an earlier run's files, if there are any, its result first, its settings last."""
+        if not self.path.exists():
+            return
         with reporting_write_errors(self.path):
             self.remove_leftovers()
             for path in reversed(self._own):

@@ -6,7 +6,7 @@ import dataclasses
 import platform
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,13 @@ def hand_over(
         _write_patterns(folder, subject, best)
     result = dataclasses.replace(
         found,
+        checkpoint={
+            "layers": report.layers,
+            "half_layers": report.half_layers,
+            "parameters": report.parameters,
+            "zeroed": report.zeroed,
+            "bytes": report.bytes,
+        },
         export_difference=report.max_logit_difference,
         seconds=seconds + time.monotonic() - began,
     )
@@ -135,7 +142,9 @@ def _measure(
         kept=tuple(space.units[i].name for i in kept),
         dropped=tuple(space.units[i].name for i in dropped),
         n_blocks=len(anatomy.blocks),
+        granularity=anatomy.granularity,
         sparsity=len(dropped) / len(best),
+        budget=tuple(_reached(space, dropped)),
         fitness=fitness,
         calibration=_text_loss(calibration, fitness.dense, fitness.pruned)
         if config.fitness == "ce"
@@ -158,6 +167,7 @@ def _measure(
         evaluator=judge.name,
         dtype=config.dtype,
         device=model.device.type,
+        checkpoint={},
         export_difference=0.0,
         versions={
             "python": platform.python_version(),
@@ -165,6 +175,15 @@ def _measure(
         },
         seconds=0.0,
     )
+
+
+def _reached(space: SearchSpace, dropped: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """What was to go, and what went."""
+    if not space.allowances:
+        yield {"kind": "units", "limit": space.n_drop, "reached": len(dropped)}
+    for allowance in space.allowances:
+        used = allowance.used(dropped)
+        yield {"kind": allowance.name, "limit": allowance.limit, "reached": used}
 
 
 def _described(finalist: Finalist, space: SearchSpace) -> dict[str, Any]:

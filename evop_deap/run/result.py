@@ -60,7 +60,10 @@ class SearchResult:
         kept: names of the units that stay.
         dropped: names of the units that go.
         n_blocks: blocks of the dense model.
+        granularity: what a unit is: "block" or "half".
         sparsity: share of the units dropped.
+        budget: what was to go: of each "kind" that the budget speaks of, the "limit" and what
+            was "reached".
         fitness: what the search minimised.
         calibration: losses on the windows searched on.
         heldout: losses on windows of other documents.
@@ -82,6 +85,8 @@ class SearchResult:
         evaluator: class that judged the patterns.
         dtype: number format computed in.
         device: kind of device computed on.
+        checkpoint: what was written: "layers", those of them of which one half works,
+            "half_layers", "parameters", those of them that are "zeroed", and "bytes".
         export_difference: largest difference between the logits of the reloaded checkpoint
             and those of the model searched.
         versions: of the packages that matter.
@@ -95,7 +100,9 @@ class SearchResult:
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
     n_blocks: int
+    granularity: str
     sparsity: float
+    budget: tuple[Mapping[str, Any], ...]
     fitness: Fitness
     calibration: TextLoss
     heldout: TextLoss
@@ -113,6 +120,7 @@ class SearchResult:
     evaluator: str
     dtype: str
     device: str
+    checkpoint: Mapping[str, int]
     export_difference: float
     versions: Mapping[str, str]
     seconds: float
@@ -139,8 +147,14 @@ def result_table(result: SearchResult) -> str:
         rows.append((name, _figure(figures["dense"]), _figure(figures["pruned"]), of))
     saved = f"{(dense - pruned) / dense:.1%} fewer"
     rows.append(("parameters", _millions(dense), _millions(pruned), saved))
-    blocks = f"without {', '.join(result.dropped)}"
-    rows.append(("blocks", str(result.n_blocks), str(len(result.kept)), blocks))
+    units = "blocks" if result.granularity == "block" else "halves"
+    without = f"without {', '.join(result.dropped)}"
+    total = len(result.kept) + len(result.dropped)
+    rows.append((units, str(total), str(len(result.kept)), without))
+    if units == "halves":
+        layers, single = result.checkpoint["layers"], result.checkpoint["half_layers"]
+        rest = f"{single} of them of one half" if single else ""
+        rows.append(("layers", str(result.n_blocks), str(layers), rest))
     lines = [f"{a:<12} {b:>10} {c:>10}   {d}".rstrip() for a, b, c, d in rows]
     lines.append("")
     short = f" ({result.cut_short} cut short)" if result.cut_short else ""
