@@ -152,7 +152,9 @@ def _answers(
         said = first_tensor(output)
         if said is not None:
             items = 0 if isinstance(output, torch.Tensor) else len(output)
-            answers[module] = _zeros(said.shape[-1], items)
+            answers[module] = _zeros(
+                said.shape[-1], items, list if isinstance(output, list) else tuple
+            )
 
     with removable_hooks() as handles:
         for module in (*block.attention, *block.mlp):
@@ -163,14 +165,17 @@ def _answers(
     return answers, output
 
 
-def _zeros(width: int, items: int) -> Callable[..., Any]:
-    """A module's `forward` that says nothing: zeros of this width, in a tuple of so many items."""
+def _zeros(width: int, items: int, kind: Callable[..., Any]) -> Callable[..., Any]:
+    """A module's `forward` that says nothing: zeros of this width, in a tuple of so many items.
+
+    The tuple may be another `kind` of sequence, as the block's own code expects it.
+    """
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         heard = hidden_input(args, kwargs)
         assert heard is not None
         nothing = heard.new_zeros((*heard.shape[:-1], width))
-        return (nothing, *[None] * (items - 1)) if items else nothing
+        return kind((nothing, *[None] * (items - 1))) if items else nothing
 
     return forward
 

@@ -8,6 +8,7 @@ block's dropped one with a zeroed output: it is there, and says nothing.
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from evop_deap.models.anatomy import Anatomy
 from evop_deap.models.config_fields import halves_combine, remap_config
 from evop_deap.models.formats.drops import Drops
 from evop_deap.models.halves import Half
-from evop_deap.models.packing import Layer, leftovers, pack
+from evop_deap.models.packing import Fits, Layer, leftovers, pack
 from evop_deap.models.zeroing import output_parameters
 
 if TYPE_CHECKING:
@@ -56,21 +57,31 @@ def drops_of(anatomy: Anatomy, dropped: Collection[int]) -> Drops:
     return Drops.of_blocks(n_blocks, dropped)
 
 
-def packed_layers(
-    model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]
-) -> tuple[Layer, ...]:
-    """The layers that a model without the `dropped` units needs; builds nothing.
+def halves_that_fit(model: PreTrainedModel, anatomy: Anatomy) -> Fits:
+    """Which halves of different blocks make one layer, as `pack` asks.
 
-    Halves of different blocks make one layer where both blocks are their MLP after their
-    attention, hold nothing beside these, and the configuration can describe the two together.
+    They do where both blocks are their MLP after their attention and hold nothing beside these,
+    and where the configuration can describe the two together.
     """
 
+    @functools.cache
     def fits(attention: int, mlp: int) -> bool:
         return all(_comes_apart(anatomy, index) for index in (attention, mlp)) and halves_combine(
             model.config, attention, mlp
         )
 
-    return pack(drops_of(anatomy, dropped).live, fits)
+    return fits
+
+
+def packed_layers(
+    model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]
+) -> tuple[Layer, ...]:
+    """The layers that a model without the `dropped` units needs; builds nothing.
+
+    Raises:
+        InputError: a position that no unit has, or nothing stays.
+    """
+    return pack(drops_of(anatomy, dropped).live, halves_that_fit(model, anatomy))
 
 
 def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]) -> Repacked:

@@ -141,6 +141,7 @@ def _measure(
         corpus=subject.corpus,
         kept=tuple(space.units[i].name for i in kept),
         dropped=tuple(space.units[i].name for i in dropped),
+        units=tuple(dataclasses.asdict(unit) for unit in space.units),
         n_blocks=len(anatomy.blocks),
         granularity=anatomy.granularity,
         sparsity=len(dropped) / len(best),
@@ -224,5 +225,8 @@ def _write_patterns(folder: RunFolder, subject: Subject, best: Pattern) -> None:
     dropped = (subject.space.units[i].name for i in dropped_units(best))
     drops = Drops.named(len(subject.anatomy.blocks), dropped)
     write_text(folder.drop_config, layer_drop_config(drops))
-    if not drops.halves:
+    if drops.halves:
+        # That of an earlier, shorter run would be about another pattern.
+        folder.mergekit.unlink(missing_ok=True)
+    else:
         write_text(folder.mergekit, mergekit_passthrough(source, drops, dtype))

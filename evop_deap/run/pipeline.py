@@ -17,6 +17,7 @@ from evop_deap.config import BALANCED, SEARCH, SearchConfig, settings_as_yaml
 from evop_deap.evolution import Callback, evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json, write_text
+from evop_deap.models.quiet import quiet_transformers
 from evop_deap.racing import race
 from evop_deap.run.by_heuristic import pick_pattern
 from evop_deap.run.calibrating import settled_by
@@ -98,15 +99,30 @@ def _run(
         before_search = time.monotonic() - began
         state, merged = _search(config, subject, folder, judge, stored, progress)
     progress.stage("exporting the pruned model and checking it")
-    return hand_over(
-        config,
-        subject,
-        folder,
-        state,
-        judge=judge,
-        merged=merged,
-        seconds=before_search + state.seconds,
-    )
+    with quiet_transformers():
+        result = hand_over(
+            config,
+            subject,
+            folder,
+            state,
+            judge=judge,
+            merged=merged,
+            seconds=before_search + state.seconds,
+        )
+    _write_report(folder, progress)
+    progress.finished(result)
+    return result
+
+
+def _write_report(folder: RunFolder, progress: Progress) -> None:
+    """Show the run as a page; one that cannot be drawn takes nothing from the run."""
+    from evop_deap.reporting.page import write_report
+
+    try:
+        write_report([folder.path], folder.report)
+    except Exception as error:  # whatever it is, the model and its figures are written
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        progress.stage(f"no report.html, everything else is written ({reason})")
 
 
 def _write_beginning(
@@ -220,10 +236,14 @@ def _recording(
 
 
 def _history_row(state: EvolutionState, space: SearchSpace) -> dict[str, Any]:
-    """The logbook's row of the last generation and its best pattern, as plain JSON."""
+    """The logbook's row of the last generation, its best pattern, and how many drop each unit."""
     row = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in state.records[-1].items()
     }
     dropped = [space.units[i].name for i in dropped_units(state.best.pattern)]
-    return {**row, "dropped": dropped, "seconds": round(state.seconds, 3)}
+    drops = {
+        unit.name: sum(1 - genome[place] for genome in state.population)
+        for place, unit in enumerate(space.units)
+    }
+    return {**row, "dropped": dropped, "drops": drops, "seconds": round(state.seconds, 3)}

@@ -59,6 +59,8 @@ class SearchResult:
         corpus: the corpus calibrated on.
         kept: names of the units that stay.
         dropped: names of the units that go.
+        units: all units in their order, each with its "name", "parameters" and "work", the
+            multiply-adds that it spends on a token.
         n_blocks: blocks of the dense model.
         granularity: what a unit is: "block" or "half".
         sparsity: share of the units dropped.
@@ -99,6 +101,7 @@ class SearchResult:
     corpus: str
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
+    units: tuple[Mapping[str, Any], ...]
     n_blocks: int
     granularity: str
     sparsity: float
@@ -135,6 +138,28 @@ class SearchResult:
             plain[name]["loss"] = _finite(text.loss)
             plain[name]["perplexity"] = _finite(text.perplexity)
         return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> SearchResult:
+        """The result of which `as_dict` gave these values.
+
+        Raises:
+            KeyError: one is missing.
+        """
+        values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        values["fitness"] = Fitness(**{n: _number(v) for n, v in plain["fitness"].items()})
+        for name in ("calibration", "heldout"):
+            text = {n: v for n, v in plain[name].items() if n != "perplexity"}
+            text["loss"] = {n: _number(v) for n, v in text["loss"].items()}
+            values[name] = TextLoss(**text)
+        return cls(**values)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from evop_deap.reporting.card import result_card
+
+        return result_card(self)
 
 
 def result_table(result: SearchResult) -> str:
@@ -178,6 +203,11 @@ def _finite(values: Mapping[str, float]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> Any:
+    """JSON has no infinity: it is written as null."""
+    return math.inf if value is None else value
 
 
 def _figure(value: float) -> str:
