@@ -250,7 +250,7 @@ class SearchConfig(CalibrationConfig):
         metavar="NAME",
     )
     init: tuple[str, ...] = option(
-        (BALANCED,),
+        ("block-influence", "relative-magnitude"),
         EVOLUTION,
         f"first patterns: {BALANCED}, every block dropped as often as any other, or before them "
         f"those that rules pick: {HEURISTICS}, all rules that cost a few passes, or some by name",

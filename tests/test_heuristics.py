@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_landscapes import toy_landscape
 
+from evop_deap.budget import Allowance
 from evop_deap.errors import InputError
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
@@ -191,6 +192,17 @@ def test_greedy_drops_in_the_order_given_and_meets_the_budget(order: list[int]) 
 def test_a_unit_fits_while_the_budget_is_not_used_up() -> None:
     assert fits(SPACE, [0, 1], 2)
     assert not fits(SPACE, [0, 1, 2], 3)
+
+
+@pytest.mark.parametrize("name", ["leave-one-out", "sleb", "last", "evopress", "nsga2"])
+def test_a_rule_meets_a_budget_of_parameters(name: str) -> None:
+    units = tuple(Unit(str(i), 100 + 30 * (i % 3), 10) for i in range(9))
+    weights = tuple(unit.parameters for unit in units)
+    space = SearchSpace.within(units, (Allowance("parameters", weights, 400),), frozenset({4}))
+    evaluator = CachedEvaluator(TabularEvaluator(KNOWN, missing=9.0))
+    limits = Stopping(evaluations=20)
+    pick = METHODS[name](Task(space, evaluator, random.Random(0), limits))
+    assert pick.pattern in space
 
 
 def test_names_tell_blocks_from_halves() -> None:

@@ -144,7 +144,7 @@ def test_losses_are_shared_with_later_searches_unless_declined(
     results = []
     for number, flags in enumerate(([], [], ["--no-cache"])):
         output = tmp_path / str(number)
-        main([*command, "--quiet", *flags, "--output", str(output)])
+        main([*command, "--quiet", "--init", "balanced", *flags, "--output", str(output)])
         results.append(read(output / "result.json"))
     first, shared, declined = results
     assert (first["cache_hits"], shared["cache_hits"], declined["cache_hits"]) == (0, 7, 0)
@@ -156,7 +156,7 @@ def test_more_calibration_text_reuses_the_windows_already_paid_for(
     command: list[str], tmp_path: Path
 ) -> None:
     main([*command, "--quiet", "--tokens", "2048", "--output", str(tmp_path / "less")])
-    more = ["--tokens", "3072", "--output", str(tmp_path / "more")]
+    more = ["--tokens", "3072", "--init", "balanced", "--output", str(tmp_path / "more")]
     main([*command, "--quiet", *more, "--max-evaluations", "4"])
     # The first population is the same, and two thirds of its windows are.
     cost, whole = read(tmp_path / "more" / "result.json")["cost"], tmp_path / "whole"

@@ -14,10 +14,12 @@ from toy_landscapes import toy_landscape, write_toy_landscape
 
 from benchmarks.search_curves import Metered, cost_to_reach
 from benchmarks.search_methods import METHODS, TABULAR, trace
+from benchmarks.seeding import beginning, figures, search, summary
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.space import SearchSpace
+from evop_deap.tuning.problems import landscape_problem
 
 KNOWN = toy_landscape(drops=(1, 2, 3))
 SPACE = SearchSpace(KNOWN.units, 3)
@@ -67,6 +69,21 @@ def test_the_work_to_reach_a_loss_is_that_of_the_first_event_at_it() -> None:
     assert cost_to_reach(run, 5.0) == 4.0
     assert cost_to_reach(run, 4.5) == 8.0
     assert cost_to_reach(run, 3.0) == math.inf
+
+
+def test_seeded_searches_are_charged_for_what_their_rules_have_judged(tmp_path: Path) -> None:
+    problem = landscape_problem(write_toy_landscape(tmp_path / "toy.npz", drops=(0, 1, 3)))
+    for init, beside in (("balanced", 0), ("leave-one-out", 9), ("last", 0)):
+        begun = beginning(problem, None, init)  # type: ignore[arg-type]  # no rule looks at a model
+        state = search(problem, begun, seed=0, evaluations=84 + beside)
+        assert state.beside == beside
+        found = figures(problem, state)
+        assert beside < found["evaluations"] <= state.evaluations
+        assert found["cost"] == state.cost >= begun[0].cost
+        assert found["regret"]["77"] <= found["regret"]["31"]
+    unlucky = {"evaluations": None, "cost": None, "regret": found["regret"]}
+    assert summary([unlucky], 84)["hit_rate"]["77"] == 0
+    assert summary([unlucky], 84)["evaluations"] == 84
 
 
 def test_the_command_writes_hit_rates_and_regrets_by_share_of_the_space(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ def level_switch(
         alike = [unit for unit in others if kinds[unit] == kinds[back]]
         if alike:
             individual[rng.choice(alike)], individual[back] = 0, 1
+    if tuple(individual) not in space:  # units of one kind need not weigh the same
+        wished = rng.sample(space.droppable, len(space.droppable))
+        individual[:] = space.greedy(sorted(wished, key=individual.__getitem__))
     return (individual,)
 
 
