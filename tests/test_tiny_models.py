@@ -75,7 +75,8 @@ def test_the_command_writes_a_folder_that_loads_like_any_model(
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("--hidden", "20"), ("--window", "1"), ("--window", "600"), ("--steps", "0")]
+    ("flag", "value"),
+    [("--hidden", "20"), ("--window", "1"), ("--window", "600"), ("--steps", "0")],
 )
 def test_what_makes_no_model_is_refused_by_name(
     flag: str, value: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
