@@ -85,12 +85,12 @@ def test_success_is_counted_for_every_cell_and_drawn(
     landscape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, png = tmp_path / "out.json", tmp_path / "out.png"
-    arguments = ["--landscape", str(landscape), "--rates", "0.1", "1", "--populations", "2", "4"]
+    arguments = ["--landscape", str(landscape), "--rates", "0.1", "1"]
     more = ["--evaluations", "40", "--seeds", "2", "--json", str(out), "--png", str(png)]
     monkeypatch.setattr(sys, "argv", ["x", *arguments, *more])
     tuning_mutation.main()
     shares = np.array(json.loads(out.read_text())["success"])
-    assert shares.shape == (2, 2)
+    assert shares.shape == (len(tuning_mutation.POPULATIONS), 2)
     assert set(shares.ravel()) <= {0.0, 0.5, 1.0}
     assert png.read_bytes().startswith(b"\x89PNG")
 
