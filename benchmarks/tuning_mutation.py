@@ -135,7 +135,9 @@ def main() -> None:
     given = parser.parse_args()
     if given.seeds < 1 or given.evaluations < 1:
         raise InputError("`seeds` and `evaluations` must be at least 1")
-    SettingsSpace.from_mapping({"mutation": list(given.rates), "population": list(given.populations)})
+    SettingsSpace.from_mapping(
+        {"mutation": list(given.rates), "population": list(given.populations)}
+    )
     problems = [landscape_problem(path) for path in given.landscape]
     seeds = range(given.seeds)
     shares = success(
