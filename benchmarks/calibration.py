@@ -1,11 +1,13 @@
 """Whether clusters are the corpus's kinds of text, and what choosing by them buys.
 
     python -m benchmarks.calibration clusters --corpus mixed.jsonl --json clusters.json
-    python -m benchmarks.calibration replay --corpus mixed.jsonl --other wiki.txt --json replay.json
+    python -m benchmarks.calibration losses --corpus mixed.jsonl --other wiki.txt \\
+        --window 128 --output losses.128.npz
+    python -m benchmarks.calibration replay --losses losses.128.npz --json replay.json
 
-`clusters` compares the clusters with the column `domain`, which they never see. `replay`
-judges patterns on every window of a pool once, with the population evaluator, keeping losses
-in the user's cache as they are found, and then plays every sampling strategy on that matrix.
+`clusters` compares the clusters with the column `domain`, which they never see. `losses`
+judges patterns on every window of a pool once, with the population evaluator, best on an
+accelerator; `replay` plays every sampling strategy on that matrix.
 """
 
 from __future__ import annotations
@@ -17,17 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clusters import clusters_table, measure_clusters
-from benchmarks.loss_matrix import pool_of
+from benchmarks.loss_matrix import load_matrix, matrix_of, pool_of, save_matrix
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.replay import TRUTHS, replay, strategies
 from evop_deap.files import write_json
 
 
 def measure_replay(given: argparse.Namespace) -> dict[str, Any]:
-    """Every strategy at every budget, for each length of window."""
+    """Every strategy at every budget, for each matrix."""
     pools = []
-    for window in given.windows:
-        pool, names, about = pool_of(given, window)
+    for path in given.losses:
+        pool, names, about = pool_of(load_matrix(path), given)
+        window = about["window"]
         counts = [budget // window for budget in given.budgets if budget >= window]
         rows = replay(pool, strategies(pool, names), counts, draws=given.draws, seed=given.seed)
         pools.append({**about, "rows": rows})
@@ -58,6 +61,11 @@ def _pair(row: dict[str, Any], truth: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, measure, print and write."""
     given = _parser().parse_args(arguments)
+    if given.command == "losses":
+        matrix = matrix_of(given)
+        save_matrix(given.output, matrix)
+        print(f"{matrix.sums.shape[0]} patterns on {matrix.sums.shape[1]} windows")
+        return
     if given.command == "clusters":
         report = measure_clusters(given)
         print(clusters_table(report))
@@ -65,11 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report = measure_replay(given)
     if given.json:
         settings = {k: v for k, v in vars(given).items() if k not in ("json", "command")}
-        for name in ("corpus", "other"):  # where they lie is nobody's business
+        for name in ("corpus", "losses"):  # where they lie is nobody's business
             if settings.get(name):
-                settings[name] = Path(settings[name]).name
+                settings[name] = _without_folders(settings[name])
         write_json(given.json, {**circumstances(), "settings": settings, **report})
         print(given.json, file=sys.stderr)
+
+
+def _without_folders(given: str | Path | list[Path]) -> str | list[str]:
+    return [path.name for path in given] if isinstance(given, list) else Path(given).name
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,27 +92,33 @@ def _parser() -> argparse.ArgumentParser:
     clusters.add_argument("--tokens", type=int, default=16384, help="of the set that is drawn")
     clusters.add_argument("--window", type=int, default=256)
     clusters.add_argument("--repeat-to", type=int, metavar="N", help="perturbed vectors to N")
-    replaying = commands.add_parser("replay", help="every strategy on one loss matrix")
-    replaying.add_argument("--other", help="a corpus that nothing is judged on: wiki.train")
-    replaying.add_argument("--windows", type=int, nargs="+", default=[128, 256])
-    replaying.add_argument("--pool-tokens", type=int, default=131072)
+    judging = commands.add_parser("losses", help="patterns judged on every window of a pool")
+    judging.add_argument("--other", help="a corpus that nothing is judged on: wiki.train")
+    judging.add_argument("--window", type=int, default=128)
+    judging.add_argument("--pool-tokens", type=int, default=131072)
+    judging.add_argument("--other-tokens", type=int, default=16384)
+    judging.add_argument("--sparsities", type=float, nargs="+", default=[0.1, 0.2])
+    judging.add_argument("--random", type=int, default=20, help="patterns a sparsity")
+    judging.add_argument("--near", type=int, default=16, help="survivors of a search, likewise")
+    judging.add_argument("--generations", type=int, default=5, help="of that search")
+    judging.add_argument("--probes", type=int, default=4, help="of a sparsity; never judged")
+    judging.add_argument("--dtype", default="auto")
+    judging.add_argument("--output", type=Path, required=True)
+    replaying = commands.add_parser("replay", help="every strategy on matrices of losses")
+    replaying.add_argument("--losses", type=Path, nargs="+", required=True)
     replaying.add_argument(
         "--budgets", type=int, nargs="+", default=[1024, 2048, 4096, 8192, 16384]
     )
-    replaying.add_argument("--sparsities", type=float, nargs="+", default=[0.1, 0.2])
-    replaying.add_argument("--random", type=int, default=20, help="patterns a sparsity")
-    replaying.add_argument("--near", type=int, default=16, help="survivors of a search, likewise")
-    replaying.add_argument("--generations", type=int, default=5, help="of that search")
-    replaying.add_argument("--probes", type=int, default=4, help="of a sparsity; never judged")
     replaying.add_argument("--draws", type=int, default=1000)
-    replaying.add_argument("--dtype", default="auto")
-    for command in (clusters, replaying):
+    for command in (clusters, judging):
         command.add_argument("--corpus", required=True, help="JSON lines: id, domain, text")
         command.add_argument("--model", default="demo")
+    for command in (clusters, replaying):
         command.add_argument("--embedding", default="demo")
         command.add_argument("--min-cluster-size", type=int)
-        command.add_argument("--seed", type=int, default=0)
         command.add_argument("--json", type=Path)
+    for command in (clusters, judging, replaying):
+        command.add_argument("--seed", type=int, default=0)
     return parser
 
 

@@ -72,8 +72,8 @@ def children_of(elite: Genome, count: int, space: SearchSpace, rng: random.Rando
 
 def published_way(subject: Subject, pattern: Pattern) -> float:
     """The loss of one pattern as published searches take it."""
-    tokens = torch.as_tensor(subject.text.calibration.tokens)
     model = subject.loaded.model
+    tokens = torch.as_tensor(subject.text.calibration.tokens, device=model.device)
     with torch.inference_mode(), bypassed(subject.anatomy, dropped_units(pattern)):
         logits = model(input_ids=tokens, use_cache=False).logits
         shifted = logits[:, :-1].reshape(-1, logits.shape[-1])
@@ -109,23 +109,27 @@ def roofline_seconds(subject: Subject, patterns: Sequence[Pattern]) -> float:
     model, anatomy = subject.loaded.model, subject.anatomy
     steps = {(p[:d], d) for p in patterns for d in range(len(p)) if p[d]}
     block = sum(
-        _product_seconds(tokens, p.shape[0], p.shape[1], model.dtype)
+        _product_seconds(tokens, p.shape[0], p.shape[1], p)
         for p in anatomy.blocks[0].module.parameters()
         if p.ndim == 2
     )
     tile, weight = tile_for(model.device), find_exit(model, anatomy).weight
     words, width = weight.shape
-    one = _product_seconds(tile.tokens, tile.words, width, model.dtype)
+    one = _product_seconds(tile.tokens, tile.words, width, weight)
     head = one * (tokens / tile.tokens) * (words / tile.words)
     return len(steps) * block + len(patterns) * head
 
 
-def _product_seconds(rows: int, out: int, inner: int, dtype: torch.dtype) -> float:
-    left, right = torch.randn(rows, inner).to(dtype), torch.randn(out, inner).to(dtype)
-    room = torch.empty(rows, out, dtype=dtype)
-    return statistics.median(
-        seconds_of(lambda: torch.mm(left, right.T, out=room)) for _ in range(15)
-    )
+def _product_seconds(rows: int, out: int, inner: int, like: torch.Tensor) -> float:
+    left, right = (torch.randn(count, inner).to(like) for count in (rows, out))
+    room = torch.empty(rows, out).to(like)
+
+    def multiply() -> None:
+        torch.mm(left, right.T, out=room)
+        if like.is_cuda:
+            torch.cuda.synchronize()
+
+    return statistics.median(seconds_of(multiply) for _ in range(15))
 
 
 def measure(subject: Subject, names: Sequence[str], rounds: int) -> dict[str, Any]:

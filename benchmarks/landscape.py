@@ -92,6 +92,7 @@ def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
             "window": length,
             "dtype": str(subject.loaded.model.dtype).removeprefix("torch."),
             "seed": config.seed,
+            "granularity": config.granularity,
             "drops": sorted(set(drops)),
             "protected": sorted(subject.space.protected),
             **circumstances(),
@@ -105,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--corpus", default="demo")
     parser.add_argument("--drop", type=int, nargs="+", required=True, help="units dropped")
+    parser.add_argument("--granularity", choices=("block", "half"), default="block")
     parser.add_argument("--protect", nargs="+", default=[], help="units that always stay: 0-7")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--window", type=int, default=256)
@@ -117,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             model=given.model,
             corpus=given.corpus,
             sparsity=0.1,
+            granularity=given.granularity,
             protect=tuple(given.protect),
             dtype=given.dtype,
             window=given.window,

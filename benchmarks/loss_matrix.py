@@ -1,12 +1,16 @@
-"""The losses of many patterns on every window of a pool, found once and kept in the cache."""
+"""The losses of many patterns on every window of a pool: found once, kept in a file."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
+import json
 import random
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +18,21 @@ from numpy.typing import NDArray
 
 from benchmarks.clusters import domains_of, encoder_named
 from benchmarks.landscape import judged
+from benchmarks.record import circumstances
 from benchmarks.replay import Pool
 from evop_deap.calibration import Document, load_corpus
 from evop_deap.calibration.clustering import cluster
 from evop_deap.calibration.embedding import embed
 from evop_deap.calibration.strata import Stratum, draw_windows
 from evop_deap.config import SearchConfig
+from evop_deap.errors import InputError
 from evop_deap.evolution import evolve
 from evop_deap.evolution_state import EvolutionSettings
+from evop_deap.files import write_bytes
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.heuristics.block_influence import block_influence, least_influential
+from evop_deap.models.loading import load_tokenizer
 from evop_deap.operators import init_uniform
 from evop_deap.run.progress import TerminalProgress
 from evop_deap.run.subject import Subject, prepare
@@ -44,6 +52,33 @@ class Judged:
     patterns: list[Pattern]
     groups: list[int]
     probes: list[int]
+
+
+@dataclass(frozen=True, eq=False)
+class LossMatrix:
+    """Summed losses of many patterns on many windows, and where both are from.
+
+    Attributes:
+        sums: (patterns, windows) nats.
+        patterns: (patterns, units) 1 = keep.
+        groups: (patterns,) units dropped.
+        probes: (patterns,) whether a pattern is a probe, which is never judged.
+        tokens: (windows, length) token ids.
+        domains: (windows,) true domain of each, from 0; -1 is text from elsewhere.
+        names: (domains,) of the domains.
+        model: name of the model.
+        about: JSON text, versions and machine.
+    """
+
+    sums: NDArray[np.float64]
+    patterns: NDArray[np.uint8]
+    groups: NDArray[np.int64]
+    probes: NDArray[np.bool_]
+    tokens: NDArray[np.int64]
+    domains: NDArray[np.int64]
+    names: NDArray[np.str_]
+    model: NDArray[np.str_]
+    about: NDArray[np.str_]
 
 
 def patterns_of(subject: Subject, tokens: NDArray[np.int64], given: argparse.Namespace) -> Judged:
@@ -80,35 +115,75 @@ def patterns_of(subject: Subject, tokens: NDArray[np.int64], given: argparse.Nam
     )
 
 
-def pool_of(given: argparse.Namespace, window: int) -> tuple[Pool, list[str], dict[str, Any]]:
-    """Every window of the pool, judged by every pattern, and what else is known of it."""
+def matrix_of(given: argparse.Namespace) -> LossMatrix:
+    """Draw the windows, choose the patterns, and judge each on every window."""
     config = SearchConfig(
         model=given.model,
         corpus=given.corpus,
         sparsity=given.sparsities[0],
-        window=window,
-        tokens=given.pool_tokens,
-        heldout_tokens=window,
+        window=given.window,
+        tokens=given.window,
+        heldout_tokens=given.window,
         dtype=given.dtype,
         seed=given.seed,
     )
     truth = domains_of(given.corpus)
     names = sorted(set(truth.values()))
-    subject = prepare(config.replace(tokens=window), TerminalProgress())
+    subject = prepare(config, TerminalProgress())
     documents = load_corpus(given.corpus).documents
-    tokens, labels = _windows(documents, truth, names, subject, window, given)
+    tokens, labels = _windows(documents, truth, names, subject, given)
     judges = patterns_of(subject, tokens, given)
     changed = _with_windows(subject, tokens)
     sums = np.concatenate(list(judged(changed, judges.patterns, config.model)))
-    losses = sums / (window - 1)
-    texts = subject.loaded.tokenizer.batch_decode(tokens.tolist(), skip_special_tokens=True)
+    return LossMatrix(
+        sums=sums,
+        patterns=np.array(judges.patterns, dtype=np.uint8),
+        groups=np.array(judges.groups, dtype=np.int64),
+        probes=np.isin(np.arange(len(judges.patterns)), judges.probes),
+        tokens=tokens,
+        domains=labels,
+        names=np.array(names),
+        model=np.array(given.model),
+        about=np.array(json.dumps({"dtype": str(subject.loaded.model.dtype), **circumstances()})),
+    )
+
+
+def save_matrix(path: Path, matrix: LossMatrix) -> None:
+    """Write `matrix` at `path`, atomically."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {f.name: getattr(matrix, f.name) for f in dataclasses.fields(matrix)}
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_matrix(path: Path) -> LossMatrix:
+    """Read the matrix at `path`.
+
+    Raises:
+        InputError: it cannot be read, or is no matrix of losses.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return LossMatrix(**{f.name: archive[f.name] for f in dataclasses.fields(LossMatrix)})
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"`losses` {path} is no matrix of losses: {error}") from error
+
+
+def pool_of(
+    matrix: LossMatrix, given: argparse.Namespace
+) -> tuple[Pool, list[str], dict[str, Any]]:
+    """The windows with their losses, clusters and embeddings, and what else is known of them."""
+    window = matrix.tokens.shape[1]
+    losses = matrix.sums / (window - 1)
+    names, labels, apart = matrix.names.tolist(), matrix.domains, ~matrix.probes
+    tokenizer: Any = load_tokenizer(str(matrix.model))[0]
+    texts = tokenizer.batch_decode(matrix.tokens.tolist(), skip_special_tokens=True)
     vectors = embed(texts, encoder_named(given.embedding), folder=cache_folder() / "embeddings")
     rng = np.random.default_rng(given.seed)
     found = cluster(vectors, rng=rng, min_cluster_size=given.min_cluster_size)
-    apart = np.array([i not in judges.probes for i in range(len(judges.patterns))])
     pool = Pool(
         losses=losses[apart],
-        groups=np.array(judges.groups)[apart],
+        groups=matrix.groups[apart],
         probes=losses[~apart],
         domains=labels,
         clusters=found.labels,
@@ -127,6 +202,7 @@ def pool_of(given: argparse.Namespace, window: int) -> tuple[Pool, list[str], di
         "probes": int((~apart).sum()),
         "clusters": found.count,
         "noise": float((found.labels < 0).mean()),
+        "losses": json.loads(str(matrix.about)),
     }
     return pool, names, about
 
@@ -136,7 +212,6 @@ def _windows(
     truth: dict[str, str],
     names: list[str],
     subject: Subject,
-    window: int,
     given: argparse.Namespace,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Token windows of one domain each, in the corpus's order, then those of other text."""
@@ -151,10 +226,10 @@ def _windows(
     drawn = draw_windows(
         strata,
         subject.loaded.tokenizer,
-        window=window,
+        window=given.window,
         tokens=given.pool_tokens,
         rng_of=lambda label: np.random.default_rng([given.seed, label]),
-        least=window,
+        least=given.window,
     )
     places = {document.id: place for place, document in enumerate(documents)}
     firsts = [places[stretches[0].document] for stretches in drawn.windows.stretches]
@@ -164,10 +239,10 @@ def _windows(
     other = draw_windows(
         [Stratum(-1, load_corpus(given.other).documents, share=1.0, size=1.0)],
         subject.loaded.tokenizer,
-        window=window,
-        tokens=max(given.budgets),
+        window=given.window,
+        tokens=given.other_tokens,
         rng_of=lambda label: np.random.default_rng([given.seed]),
-        least=window,
+        least=given.window,
     )
     tokens = np.concatenate([drawn.windows.tokens, other.windows.tokens])
     return tokens, np.concatenate([drawn.labels, other.labels])

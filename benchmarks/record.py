@@ -18,14 +18,23 @@ _PACKAGES = ("evop_deap", "torch", "transformers", "deap", "numpy")
 
 def circumstances() -> dict[str, Any]:
     """Versions and machine, for the top of a JSON file."""
+    machine = {"processor": platform.machine(), "cores": os.cpu_count()}
+    if (accelerator := _accelerator()) is not None:
+        machine["accelerator"] = accelerator
     return {
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in _PACKAGES},
         },
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
+        "machine": machine,
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
+
+
+def _accelerator() -> str | None:
+    # Only of a program that has PyTorch anyway: importing it takes seconds.
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
 
 
 @contextmanager

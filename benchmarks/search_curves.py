@@ -33,8 +33,9 @@ from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.models.anatomy import find_anatomy
 from evop_deap.models.fingerprint import fingerprint_model
 from evop_deap.models.loading import load_model
+from evop_deap.models.units import model_units
 from evop_deap.racing import windows_together
-from evop_deap.space import Pattern, SearchSpace, Unit, dropped_units
+from evop_deap.space import Pattern, SearchSpace, dropped_units
 from evop_deap.userdirs import LOSSES_FILE, cache_folder
 
 
@@ -95,9 +96,9 @@ def first_windows(path: Path, tokenizer: Any, window: int, tokens: int) -> NDArr
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Every method and seed, with its events."""
     loaded = load_model(given.model, dtype=given.dtype)
-    model, anatomy = loaded.model, find_anatomy(loaded.model)
+    model, anatomy = loaded.model, find_anatomy(loaded.model, given.granularity)
     windows = first_windows(given.text, loaded.tokenizer, given.window, given.tokens)
-    units = tuple(Unit(str(b.index), b.parameters, b.work) for b in anatomy.blocks)
+    units = model_units(anatomy)
     space = SearchSpace(units, given.drop)
     runs: list[dict[str, Any]] = []
     with LossStore(cache_folder() / LOSSES_FILE) as store:
@@ -187,7 +188,8 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--window", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=1024)
-    parser.add_argument("--drop", type=int, default=6)
+    parser.add_argument("--drop", type=int, default=6, help="units")
+    parser.add_argument("--granularity", choices=("block", "half"), default="block")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--evaluations", type=int, default=300, help="of every search, at most")

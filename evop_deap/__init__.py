@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     from evop_deap.racing import Racing as Racing
     from evop_deap.racing import race as race
     from evop_deap.run.calibration_folder import run_calibration as run_calibration
+    from evop_deap.run.exporting import export_run as export_run
     from evop_deap.run.pipeline import run_search as run_search
+    from evop_deap.run.pruning import apply_pattern as apply_pattern
+    from evop_deap.run.reading import Run as Run
+    from evop_deap.run.reading import load_run as load_run
     from evop_deap.run.result import SearchResult as SearchResult
     from evop_deap.space import SearchSpace as SearchSpace
     from evop_deap.space import Unit as Unit
@@ -63,6 +67,7 @@ _HOMES = {
     "Problem": "tuning.problems",
     "Racing": "racing",
     "ReferenceEvaluator": "fitness.reference",
+    "Run": "run.reading",
     "SearchConfig": "config",
     "SearchResult": "run.result",
     "SearchSpace": "space",
@@ -71,13 +76,16 @@ _HOMES = {
     "TabularEvaluator": "fitness.tabular",
     "Unit": "space",
     "Work": "fitness.evaluation",
+    "apply_pattern": "run.pruning",
     "bypassed": "models.surgery",
     "evolve": "evolution",
     "export_checkpoint": "models.export",
+    "export_run": "run.exporting",
     "find_anatomy": "models.anatomy",
     "landscape_problem": "tuning.problems",
     "load_landscape": "fitness.landscape",
     "load_model": "models.loading",
+    "load_run": "run.reading",
     "make_toolbox": "toolbox",
     "race": "racing",
     "run_calibration": "run.calibration_folder",

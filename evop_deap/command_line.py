@@ -51,9 +51,10 @@ def _add_flag(group: Any, option: Option, kind: Any) -> None:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
         return
     plain = next((t for t in typing.get_args(kind) or (kind,) if t in (int, float, str)), str)
-    many = {"nargs": "+"} if option.default == () else {}
+    many = {"nargs": "+"} if isinstance(option.default, tuple) else {}
     if option.default not in (dataclasses.MISSING, None, ()):
-        text += f" (default: {option.default})"
+        listed = option.default if many else [option.default]
+        text += f" (default: {' '.join(map(str, listed))})"
     choices = option.metadata["choices"]
     metavar = "|".join(choices) or option.metadata["metavar"] or option.name.upper()
     group.add_argument(flag, type=plain, metavar=metavar, help=text, **many, **common)

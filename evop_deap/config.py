@@ -14,6 +14,7 @@ from typing import Any
 
 from evop_deap.errors import InputError
 from evop_deap.fitness.kinds import FITNESSES
+from evop_deap.heuristics.registry import METHODS
 from evop_deap.options import REQUIRED, Settings, option
 
 MODEL = "model"
@@ -22,10 +23,12 @@ CLUSTERS = "clusters, with --calibration ccds"
 RANDOMNESS = "randomness"
 BUDGET = "what to drop"
 FITNESS = "how patterns are judged"
+METHOD = "how a pattern is found"
 EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
 
 STRATEGIES = ("random", "ccds")
+SEARCH, BALANCED, HEURISTICS = "search", "balanced", "heuristics"
 CALIBRATION_FILE = "calibration.json"
 """What makes a folder one that `calibration` takes."""
 
@@ -175,11 +178,29 @@ class SearchConfig(CalibrationConfig):
         InputError: a value of the wrong type or out of its bounds.
     """
 
-    sparsity: float = option(
-        REQUIRED, BUDGET, "share of the blocks to drop", metavar="SHARE", above=0, below=1
+    sparsity: float | None = option(
+        None,
+        BUDGET,
+        "share of the units to drop; or say it by budget",
+        metavar="SHARE",
+        above=0,
+        below=1,
+    )
+    budget: str | None = option(
+        None,
+        BUDGET,
+        "what may go, KIND=AMOUNT with commas between: units, attn or mlp (halves) by count or "
+        "share; parameters or kv (bytes of the key-value cache) by share",
+        metavar="KIND=AMOUNT",
+    )
+    granularity: str = option(
+        "block",
+        BUDGET,
+        "what may go: whole blocks, or the attention and the MLP half of a block apart",
+        choices=("block", "half"),
     )
     protect: tuple[str, ...] = option(
-        (), BUDGET, "blocks to keep: 0 5-7 -1 (the last)", metavar="BLOCK"
+        (), BUDGET, "units to keep: 0 5-7 -1 (the last) 3.attn", metavar="UNIT"
     )
 
     fitness: str = option(
@@ -216,6 +237,20 @@ class SearchConfig(CalibrationConfig):
         "take losses that earlier searches kept in the user's cache, and keep new ones",
     )
 
+    method: str = option(
+        SEARCH,
+        METHOD,
+        f"{SEARCH}, evolution, or a rule to compare with it: {', '.join(METHODS)}; those of them "
+        "that search heed --max-evaluations, --max-cost and --max-seconds",
+        metavar="NAME",
+    )
+    init: tuple[str, ...] = option(
+        (BALANCED,),
+        EVOLUTION,
+        f"first patterns: {BALANCED}, every block dropped as often as any other, or before them "
+        f"those that rules pick: {HEURISTICS}, all rules that cost a few passes, or some by name",
+        metavar="NAME",
+    )
     surrogate: str = option(
         "gp",
         EVOLUTION,
@@ -278,6 +313,24 @@ class SearchConfig(CalibrationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if (self.sparsity is None) == (self.budget is None):
+            given = "neither" if self.budget is None else "both"
+            raise InputError(
+                f"`sparsity` or `budget` must say what is to go, but got {given}: "
+                "--sparsity 0.2 drops a fifth of the units, --budget parameters=0.2 as many as "
+                "hold a fifth of their parameters"
+            )
+        if self.method != SEARCH and self.method not in METHODS:
+            raise InputError(
+                f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"
+            )
+        one_shot = [n for n, method in METHODS.items() if not (method.searches or method.merges)]
+        words = {(BALANCED,), (HEURISTICS,)}
+        if self.init not in words and not (self.init and set(self.init) <= set(one_shot)):
+            raise InputError(
+                f"`init` must be {BALANCED}, {HEURISTICS} or some of {', '.join(one_shot)}, "
+                f"but got '{' '.join(self.init)}'"
+            )
         if self.tournament > self.population:
             raise InputError(
                 f"`tournament` must be at most `population` ({self.population}), "

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from deap import base
 
-from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState, Preference
+from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState, Preference, Seeds
 from evop_deap.genome import Genome
 from evop_deap.judging import judge
 from evop_deap.logbook import foresight_of, record_of
@@ -44,7 +44,8 @@ def evolve(
             `choose(children, population)` that returns a `Choice`, such as `race`, only the
             children chosen are evaluated. Where there is a `prefer(proposals, count)` that
             returns a `Preference`, as of a surrogate, more children are proposed than are
-            evaluated, and it says which.
+            evaluated, and it says which. Where there is a `seed()` that returns `Seeds`, the first
+            population begins with them.
         rng: the generator that the toolbox's operators are bound to.
         settings: sizes and rates.
         stopping: when to end.
@@ -149,22 +150,28 @@ def _first_generation(
     settings: EvolutionSettings,
     stopping: Stopping,
 ) -> EvolutionState:
-    count = stopping.evaluations_left(0, settings.population)
-    drawn = [Genome(individual) for individual in toolbox.population(n=count)]
-    individuals = tuple({individual.pattern: individual for individual in drawn}.values())
+    seeds: Seeds = toolbox.seed() if hasattr(toolbox, "seed") else Seeds()
+    known = [Genome(pattern, loss=loss) for pattern, loss in seeds.losses.items()]
+    count = stopping.evaluations_left(len(known) + seeds.beside, settings.population)
+    drawn = [*map(Genome, seeds.patterns), *map(Genome, toolbox.population(n=count))]
+    new = {genome.pattern: genome for genome in drawn if genome.pattern not in seeds.losses}
+    individuals = tuple(new.values())[:count]
     everyone = Choice(individuals, np.zeros(len(individuals)))
     judged = judge(toolbox, individuals, everyone)
-    population = survive(individuals, settings.population)
+    judged = replace(judged, cost=seeds.cost + judged.cost, work=seeds.work + judged.work)
+    population = survive((*known, *individuals), settings.population)
+    evaluations = len(known) + seeds.beside + len(individuals)
     return EvolutionState(
         generation=0,
         population=population,
-        losses=judged.losses,
-        records=(record_of(0, population, judged, evaluations=len(individuals), cost=judged.cost),),
+        losses={**seeds.losses, **judged.losses},
+        records=(record_of(0, population, judged, evaluations=evaluations, cost=judged.cost),),
         cost=judged.cost,
         cache_hits=judged.hits,
         seconds=0.0,
         best_since=0,
         rng_state=rng.getstate(),
+        beside=seeds.beside,
     )
 
 

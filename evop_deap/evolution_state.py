@@ -55,6 +55,25 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """Patterns that a search begins with, and what finding them cost.
+
+    Attributes:
+        patterns: of the search's space, no two alike.
+        losses: of patterns of the space that were judged in full to find them.
+        beside: how many other patterns were judged.
+        cost: dense-forward equivalents spent on that.
+        work: the same work by what it was.
+    """
+
+    patterns: tuple[Pattern, ...] = ()
+    losses: Mapping[Pattern, float] = field(default_factory=dict)
+    beside: int = 0
+    cost: float = 0.0
+    work: Work = field(default_factory=Work)
+
+
+@dataclass(frozen=True)
 class Foresight:
     """What was expected of patterns before they were evaluated.
 
@@ -97,6 +116,7 @@ class EvolutionState:
         population: the survivors, best first.
         losses: every pattern evaluated on all windows so far and its loss, in that order.
         lost: patterns that were judged in part and not chosen; never proposed again.
+        beside: how many other patterns were judged, to find those that the search began with.
         records: one row a generation, as in DEAP's logbook.
         cost: dense-forward equivalents spent.
         cache_hits: patterns whose loss was known without evaluating them.
@@ -116,12 +136,13 @@ class EvolutionState:
     best_since: int
     rng_state: tuple[Any, ...] = field(repr=False)
     lost: tuple[Pattern, ...] = ()
+    beside: int = 0
     stopped: str | None = None
 
     @property
     def evaluations(self) -> int:
         """Patterns judged so far, in full or in part."""
-        return len(self.losses) + len(self.lost)
+        return len(self.losses) + len(self.lost) + self.beside
 
     @property
     def work(self) -> Work:

@@ -22,6 +22,8 @@ Individual = TypeVar("Individual", bound=MutableSequence[int])
 
 def init_uniform(space: SearchSpace, *, rng: random.Random) -> Genome:
     """A pattern drawn uniformly from the space (EvoP, section 3.3: random initial patterns)."""
+    if space.allowances:
+        return Genome(space.greedy(rng.sample(space.droppable, len(space.droppable))))
     return Genome(space.pattern(rng.sample(space.droppable, space.n_drop)))
 
 
@@ -41,6 +43,8 @@ def init_distinct(
 def init_balanced(space: SearchSpace, n: int, *, rng: random.Random) -> list[Genome]:
     """Up to `n` patterns, no two alike, that drop every droppable unit as often as any other.
 
+    Of a space with allowances, as nearly as what units weigh lets them.
+
     The units are dealt like cards: a pack is used up before the next is shuffled. Where its last
     cards are a hand that was dealt before, the hand before them is dealt again. Counts of two
     units differ by more than one only in a space that has few more patterns than are asked for.
@@ -51,8 +55,7 @@ def init_balanced(space: SearchSpace, n: int, *, rng: random.Random) -> list[Gen
     retreats = 0
     while len(found) < min(n, space.size):
         for _ in range(_DEALS):
-            hand, rest = _deal(pack, space, rng)
-            genome = Genome(space.pattern(hand))
+            genome, rest = _deal(pack, space, rng)
             if genome.pattern not in found:
                 found[genome.pattern] = genome
                 packs.append(pack)
@@ -69,10 +72,18 @@ def init_balanced(space: SearchSpace, n: int, *, rng: random.Random) -> list[Gen
     return list(found.values())
 
 
-def _deal(
-    pack: Sequence[int], space: SearchSpace, rng: random.Random
-) -> tuple[list[int], list[int]]:
-    """A hand of different units, and what is left of the pack and of a new one if need be."""
+def _deal(pack: Sequence[int], space: SearchSpace, rng: random.Random) -> tuple[Genome, list[int]]:
+    """A new pattern, and what is left of the pack and of another one if need be."""
+    if space.allowances:
+        others = [unit for unit in space.droppable if unit not in pack]
+        order = rng.sample(list(pack), len(pack)) + rng.sample(others, len(others))
+        pattern = space.greedy(order)
+        gone = dropped_units(pattern)
+        rest = [unit for unit in pack if unit not in gone]
+        opened = [unit for unit in gone if unit not in pack]
+        if opened:
+            rest += [unit for unit in others if unit not in opened]
+        return Genome(pattern), rest
     hand = rng.sample(list(pack), min(space.n_drop, len(pack)))
     rest = [unit for unit in pack if unit not in hand]
     if (missing := space.n_drop - len(hand)) > 0:
@@ -80,7 +91,29 @@ def _deal(
         drawn = rng.sample(fresh, missing)
         hand += drawn
         rest = [unit for unit in space.droppable if unit not in drawn]
-    return hand, rest
+    return Genome(space.pattern(hand)), rest
+
+
+def within_budget(
+    operator: Callable[..., tuple[Individual, ...]], *, space: SearchSpace, rng: random.Random
+) -> Callable[..., tuple[Individual, ...]]:
+    """`operator`, whose children are made to meet a budget by weight.
+
+    What the operator has just dropped goes first, then what its parent had dropped, in random
+    order, each as far as it fits; what is left of the budget is filled with others at random.
+    """
+
+    def within(*individuals: Individual, **arguments: Any) -> tuple[Individual, ...]:
+        before = [frozenset(dropped_units(individual)) for individual in individuals]
+        children = operator(*individuals, **arguments)
+        for child, old in zip(children, before, strict=True):
+            gone = dropped_units(child)
+            ranks = {unit: (unit in old) if unit in gone else 2 for unit in space.droppable}
+            order = rng.sample(space.droppable, len(space.droppable))
+            child[:] = space.greedy(sorted(order, key=ranks.__getitem__))
+        return children
+
+    return within
 
 
 def mate_agreeing(

@@ -63,7 +63,8 @@ class Settings:
         for given in dataclasses.fields(self):
             value, choices = getattr(self, given.name), given.metadata["choices"]
             value = _coerced(given.name, value, hints[given.name])
-            _check_bounds(given.name, value, given.metadata["bounds"])
+            for number in value if isinstance(value, tuple) else [value]:
+                _check_bounds(given.name, number, given.metadata["bounds"])
             if choices and value not in choices:
                 known = " or ".join(f"'{choice}'" for choice in choices)
                 raise InputError(f"`{given.name}` must be {known}, but got '{value}'")
@@ -88,12 +89,21 @@ def _coerced(name: str, value: Any, kind: Any) -> Any:
     if plain == tuple[str, ...]:
         if isinstance(value, list | tuple) and not any(isinstance(v, bool) for v in value):
             return tuple(str(item) for item in value)
+    elif plain == tuple[int, ...]:
+        if isinstance(value, list | tuple) and all(type(item) is int for item in value):
+            return tuple(value)
     elif plain is float:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
     elif isinstance(value, plain) and (plain is bool or not isinstance(value, bool)):
         return value
-    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+    words = {
+        str: "a text",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        tuple[int, ...]: "a list of whole numbers",
+    }
     raise InputError(f"`{name}` must be {words.get(plain, 'a list of texts')}, but got {value!r}")
 
 

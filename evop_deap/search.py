@@ -12,6 +12,8 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from json import dumps
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -33,7 +35,7 @@ _EXAMPLES = """examples:
     python -m evop_deap.search --config runs/demo/config.yaml --seed 1 --output runs/seed1
 """
 
-_RUN = ("output", "preset", "config", "resume", "overwrite", "quiet")
+_RUN = ("output", "preset", "config", "resume", "overwrite", "quiet", "json", "live", "tracker")
 
 
 class _Terminated(BaseException):
@@ -70,6 +72,9 @@ def _search(
     resume: bool,
     overwrite: bool,
     quiet: bool,
+    json: bool,
+    live: bool,
+    tracker: str,
 ) -> None:
     settings = {
         **(preset_settings(preset) if preset else {}),
@@ -80,31 +85,43 @@ def _search(
         from evop_deap.run.resuming import resumed_settings
 
         settings = resumed_settings(output, settings)
-    for name in ("model", "sparsity"):
-        if name not in settings:
-            raise InputError(f"`{name}` is required: give --{name}, or --config with it")
+    if "model" not in settings:
+        raise InputError("`model` is required: give --model, or --config with it")
     checked = SearchConfig(**settings)
 
     from evop_deap.run.pipeline import run_search
-    from evop_deap.run.progress import Progress, TerminalProgress
+    from evop_deap.run.progress import Progress, TerminalProgress, Together
     from evop_deap.run.result import result_table
+    from evop_deap.run.tracking import Tracker
 
-    result = run_search(
-        checked,
-        output,
-        resume=resume,
-        overwrite=overwrite,
-        progress=Progress() if quiet else TerminalProgress(checked.fitness),
-    )
-    print(result_table(result))  # noqa: T201
-    print(_where(Path(output)))  # noqa: T201
+    folder = Path(output)
+    with ExitStack() as stack:
+        listeners: list[Progress] = [
+            stack.enter_context(Tracker(tracker, folder, checked.as_dict()))
+        ]
+        if live:
+            from evop_deap.reporting.live import LiveReport
+
+            listeners.append(stack.enter_context(LiveReport(folder)))
+        if not quiet:
+            listeners.append(TerminalProgress(checked.fitness))
+        result = run_search(
+            checked, output, resume=resume, overwrite=overwrite, progress=Together(*listeners)
+        )
+    if json:
+        print(dumps(result.as_dict(), ensure_ascii=False, allow_nan=False))  # noqa: T201
+    else:
+        print(f"{result_table(result)}\n\n{_what_next(folder)}")  # noqa: T201
 
 
-def _where(output: Path) -> str:
+def _what_next(output: Path) -> str:
+    """The last thing that a search says."""
+    longer = f"python -m evop_deap.search --resume --output {shlex.quote(str(output))}"
     return "\n".join(
         [
-            f"\n{output / 'model'}  loads with AutoModelForCausalLM.from_pretrained",
-            f"{output / 'result.json'}  all figures; history.jsonl and config.yaml beside it",
+            f"load it    AutoModelForCausalLM.from_pretrained({str(output / 'model')!r})",
+            f"look at it {output / 'report.html'}; all figures are in result.json beside it",
+            f"search on  {longer} --generations N",
         ]
     )
 
@@ -138,6 +155,8 @@ def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 def _parser() -> argparse.ArgumentParser:
     """Flags from the fields of `SearchConfig`, in its groups and with its help."""
+    from evop_deap.run.tracking import TRACKERS
+
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(
         prog="python -m evop_deap.search",
@@ -153,6 +172,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="go on with the run in --output")
     run.add_argument("--overwrite", action="store_true", help="replace the run in --output")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    run.add_argument("--json", action="store_true", help="the result on stdout as JSON, no more")
+    run.add_argument("--live", action="store_true", help="serve the report while the search runs")
+    run.add_argument(
+        "--tracker",
+        choices=TRACKERS,
+        metavar="|".join(TRACKERS),
+        default="none",
+        help="hand each generation's figures to it, too (default: none)",
+    )
     add_flags(parser, SearchConfig)
     return parser
 

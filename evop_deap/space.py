@@ -7,10 +7,12 @@ pattern is one 0/1 per unit with 1 = keep, and the budget says how many units mu
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from evop_deap.budget import Allowance
 from evop_deap.errors import InputError
 
 Pattern = tuple[int, ...]
@@ -25,16 +27,24 @@ class Unit:
         name: the block's position in the dense model, such as "12".
         parameters: elements of its weights.
         work: multiply-adds it spends on one token.
+        kv_bytes: of the key-value cache that it holds over a full context.
     """
 
     name: str
     parameters: int
     work: int
+    kv_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Every pattern over `units` that drops exactly `n_drop` of them and no protected one.
+    """Every pattern over `units` that meets a budget and drops no protected unit.
+
+    Args:
+        units: what the genes switch.
+        n_drop: how many units go; of a space with allowances, how many at the most.
+        protected: positions of units that stay.
+        allowances: what may go, where it is no plain number of units; see `within`.
 
     Example:
         >>> units = tuple(Unit(str(i), parameters=100, work=100) for i in range(4))
@@ -49,6 +59,33 @@ class SearchSpace:
     units: tuple[Unit, ...]
     n_drop: int
     protected: frozenset[int] = frozenset()
+    allowances: tuple[Allowance, ...] = ()
+
+    @classmethod
+    def within(
+        cls,
+        units: tuple[Unit, ...],
+        allowances: tuple[Allowance, ...],
+        protected: frozenset[int] = frozenset(),
+    ) -> SearchSpace:
+        """The patterns that meet every one of `allowances`, which have no unit in common.
+
+        Example:
+            >>> units = (Unit("0.attn", 10, 10), Unit("0.mlp", 30, 30),
+            ...          Unit("1.attn", 10, 10), Unit("1.mlp", 30, 30))
+            >>> space = SearchSpace.within(
+            ...     units, (Allowance("parameters", (10, 30, 10, 30), limit=40),))
+            >>> space.size, space.greedy([0, 2, 1]), space.greedy([1, 2])
+            (5, (0, 1, 0, 1), (1, 0, 0, 1))
+        """
+        out = protected | {
+            unit for unit in range(len(units)) if not any(a.weights[unit] for a in allowances)
+        }
+        most = sum(
+            len(a.fill(sorted(set(range(len(units))) - out, key=a.weights.__getitem__)))
+            for a in allowances
+        )
+        return cls(units, most, out, allowances)
 
     def __post_init__(self) -> None:
         n_units = len(self.units)
@@ -72,10 +109,22 @@ class SearchSpace:
         """Positions of the units that may go, in order."""
         return tuple(i for i in range(len(self.units)) if i not in self.protected)
 
-    @property
+    @cached_property
+    def line(self) -> tuple[int, ...]:
+        """The droppable units as neighbours stand: in order, those of one allowance together."""
+        return tuple(
+            unit
+            for allowance in self.allowances or (None,)
+            for unit in self.droppable
+            if allowance is None or allowance.weights[unit]
+        )
+
+    @cached_property
     def size(self) -> int:
-        """How many patterns there are."""
-        return math.comb(len(self.droppable), self.n_drop)
+        """How many patterns there are; `sys.maxsize` where they are too many to be counted."""
+        if not self.allowances:
+            return math.comb(len(self.droppable), self.n_drop)
+        return min(sys.maxsize, math.prod(a.count(self.protected) for a in self.allowances))
 
     @property
     def dense(self) -> Pattern:
@@ -87,14 +136,26 @@ class SearchSpace:
         gone = set(dropped)
         return tuple(0 if i in gone else 1 for i in range(len(self.units)))
 
+    def greedy(self, order: Iterable[int]) -> Pattern:
+        """The pattern that drops units in this order of preference, as far as the budget goes.
+
+        A unit that no longer fits is passed over for those behind it; what the order does not
+        name comes last.
+        """
+        wished = [u for u in dict.fromkeys([*order, *self.droppable]) if u not in self.protected]
+        if not self.allowances:
+            return self.pattern(wished[: self.n_drop])
+        return self.pattern(unit for a in self.allowances for unit in a.fill(wished))
+
     def __contains__(self, pattern: Sequence[int]) -> bool:
+        if len(pattern) != len(self.units) or not set(pattern) <= {0, 1}:
+            return False
         gone = dropped_units(pattern)
-        return (
-            len(pattern) == len(self.units)
-            and set(pattern) <= {0, 1}
-            and len(gone) == self.n_drop
-            and self.protected.isdisjoint(gone)
-        )
+        if not self.protected.isdisjoint(gone):
+            return False
+        if not self.allowances:
+            return len(gone) == self.n_drop
+        return all(a.met(gone, self.protected) for a in self.allowances)
 
 
 def dropped_units(pattern: Sequence[int]) -> tuple[int, ...]:
@@ -119,7 +180,7 @@ def units_to_drop(n_units: int, sparsity: float) -> int:
     if not 0 < n_drop < n_units:
         what = "none" if n_drop == 0 else "all"
         raise InputError(
-            f"`sparsity` {sparsity} rounds to {what} of {n_units} blocks: "
+            f"`sparsity` {sparsity} rounds to {what} of {n_units} units: "
             f"choose between {0.5 / n_units:.3f} and {(n_units - 0.5) / n_units:.3f}"
         )
     return n_drop

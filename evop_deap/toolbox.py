@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from deap import base
@@ -16,6 +17,7 @@ from evop_deap.operators import (
     mate_agreeing,
     mutate_mixed,
     select_tournament,
+    within_budget,
 )
 from evop_deap.space import SearchSpace
 
@@ -59,10 +61,13 @@ def make_toolbox(
         "mutate",
         mutate_mixed,
         rng=rng,
-        droppable=space.droppable,
+        droppable=space.line,
         neighbour=neighbour,
         more=more_swaps,
     )
+    if space.allowances:
+        for name in ("mate", "mutate"):
+            toolbox.decorate(name, partial(within_budget, space=space, rng=rng))
     toolbox.register("select", select_tournament, tournsize=tournament, rng=rng)
     register_evaluator(toolbox, evaluator)
     return toolbox

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Toy models are too small to share between threads; processes that tests start heed it too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,6 +22,9 @@ from toy_models import (
     write_toy_encoder,
 )
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from evop_deap.config import SearchConfig
+from evop_deap.run.pipeline import run_search
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -75,3 +81,40 @@ def toy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder holding a toy BERT and a tokenizer, as `--embedding` takes it."""
     return write_toy_encoder(tmp_path_factory.mktemp("toy") / "bert")
+
+
+@pytest.fixture(scope="session")
+def run_settings(toy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Of a quick search with clusters, but for what is to go."""
+    path = tmp_path_factory.mktemp("corpus") / "texts.jsonl"
+    kinds = ["apple pear plum fruit", "steel iron zinc metal", "river lake sea water"]
+    rows = [{"id": f"{i}", "text": f"{kinds[i % 3]} {i} " * 9} for i in range(90)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {
+        "model": str(toy_checkpoint), "corpus": str(path), "window": 16, "tokens": 64,
+        "heldout_tokens": 64, "calibration": "ccds", "embedding": "tfidf", "reducer": "pca",
+        "min_cluster_size": 5, "population": 3, "tournament": 2, "offspring": 2,
+        "generations": 2, "cache": False,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def finished_run(run_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    output = tmp_path_factory.mktemp("runs") / "one"
+    run_search(SearchConfig(sparsity=0.4, **run_settings), output)
+    return output
+
+
+@pytest.fixture(scope="module")  # its driver has an event loop, which later tests must not meet
+def chromium() -> Iterator[Any]:
+    """A headless browser that keeps nothing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    path = next((name for name in found if name), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

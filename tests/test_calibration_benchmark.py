@@ -115,16 +115,26 @@ def test_a_corpus_without_domains_is_refused(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_strategies_are_replayed_on_a_matrix_of_a_model(corpus, toy_checkpoint, tmp_path) -> None:
-    report = tmp_path / "replay.json"
+    report, losses = tmp_path / "replay.json", tmp_path / "losses.npz"
     other = tmp_path / "other.txt"
     other.write_text("\n\n".join(f"Another text, number {i}. " * 30 for i in range(20)))
     main(
-        ["replay", "--corpus", str(corpus), "--other", str(other), "--model", str(toy_checkpoint),
-         "--embedding", "tfidf", "--windows", "16", "--pool-tokens", "960", "--budgets", "64",
-         "--sparsities", "0.4", "0.6", "--random", "6", "--near", "3", "--generations", "1",
-         "--probes", "3", "--draws", "20", "--dtype", "float32", "--json", str(report)]
+        ["losses", "--corpus", str(corpus), "--other", str(other), "--model", str(toy_checkpoint),
+         "--window", "16", "--pool-tokens", "960", "--other-tokens", "64", "--sparsities", "0.4",
+         "0.6", "--random", "6", "--near", "3", "--generations", "1", "--probes", "3", "--dtype",
+         "float32", "--output", str(losses)]
+    )  # fmt: skip
+    main(
+        ["replay", "--losses", str(losses), "--embedding", "tfidf", "--budgets", "64",
+         "--draws", "20", "--json", str(report)]
     )  # fmt: skip
     (pool,) = json.loads(report.read_text())["pools"]
     assert (pool["windows"], pool["other_windows"]) == (60, 4)
     assert pool["patterns"] >= 4
     assert {row["strategy"] for row in pool["rows"]} >= {"random", "herding", "only other text"}
+
+
+def test_what_is_no_matrix_of_losses_is_refused(tmp_path) -> None:
+    (tmp_path / "losses.npz").write_text("nothing")
+    with pytest.raises(InputError, match="`losses` .*losses.npz is no matrix of losses"):
+        main(["replay", "--losses", str(tmp_path / "losses.npz")])

@@ -13,7 +13,7 @@ from toy_models import ARCHITECTURES, RARE_ARCHITECTURES, toy_model
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from evop_deap.errors import UnsupportedModelError
-from evop_deap.models.config_fields import remap_config
+from evop_deap.models.config_fields import halves_combine, remap_config
 
 _SMALL = {"hidden_size": 32, "num_attention_heads": 4, "vocab_size": 96}
 
@@ -290,3 +290,120 @@ def test_lists_that_only_happen_to_be_as_long_stay() -> None:
 def test_a_list_of_layers_under_a_new_name_is_filtered() -> None:
     dense = config_of("Llama", num_hidden_layers=3, novel_widths=[7, 8, 9])
     assert remap_config(dense, [0, 2]).novel_widths == [7, 9]
+
+
+# family, its fields, blocks of the attentions, blocks of the MLPs, the fields that have to come out
+MIXED: list[tuple[str, dict[str, Any], list[int], list[int], dict[str, Any]]] = [
+    (
+        "Qwen2",
+        {"num_hidden_layers": 5, "use_sliding_window": True, "max_window_layers": 3},
+        [0, 2],
+        [1, 4],
+        {"layer_types": [F, F], "max_window_layers": 2},
+    ),
+    (
+        "SmolLM3",
+        {"num_hidden_layers": 5, "no_rope_layers": [1, 1, 0, 1, 0]},
+        [1, 3],
+        [2, 4],
+        {"no_rope_layers": [1, 1]},
+    ),
+    (
+        "Qwen3Moe",
+        {"num_hidden_layers": 8, "decoder_sparse_step": 2, "mlp_only_layers": [3]},
+        [0, 1, 3],
+        [0, 2, 7],
+        {"decoder_sparse_step": 1, "mlp_only_layers": [0, 1]},
+    ),
+    ("DeepseekV3", {"num_hidden_layers": 6}, [0, 1], [2, 4], {"first_k_dense_replace": 1}),
+    (
+        "Llama4Text",
+        {
+            "num_hidden_layers": 6,
+            "interleave_moe_layer_step": 2,
+            "no_rope_layers": [1, 0, 1, 1, 1, 0],
+        },
+        [0, 1, 5],
+        [0, 3, 5],
+        {"moe_layers": [1, 2], "no_rope_layers": [1, 0, 0]},
+    ),
+    (
+        "Jamba",
+        {
+            "num_hidden_layers": 8,
+            "attn_layer_period": 4,
+            "attn_layer_offset": 1,
+            "expert_layer_period": 2,
+            "expert_layer_offset": 1,
+        },
+        [0, 1, 4],
+        [1, 2, 5],
+        {
+            "layers_block_type": ["mamba", "attention", "mamba"],
+            "layers_num_experts": [16, 1, 16],
+        },
+    ),
+    (
+        "GPTNeo",
+        {"num_layers": 6, "attention_types": [[["global", "local"], 3]]},
+        [0, 3],
+        [1, 4],
+        {"attention_layers": ["global", "local"]},
+    ),
+    (
+        "RecurrentGemma",
+        {"num_hidden_layers": 6},
+        [2, 3],
+        [2, 5],
+        {"block_types": ["attention", "recurrent"]},
+    ),
+    (
+        "Gemma3nText",
+        {"num_hidden_layers": 3, "num_kv_shared_layers": 0, "intermediate_size": [8, 16, 24]},
+        [0, 1],
+        [1, 2],
+        {"intermediate_size": [16, 24]},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("family", "fields", "attention", "mlp", "expected"), MIXED, ids=[case[0] for case in MIXED]
+)
+def test_a_field_follows_the_half_that_it_speaks_of(
+    family: str,
+    fields: dict[str, Any],
+    attention: list[int],
+    mlp: list[int],
+    expected: dict[str, Any],
+) -> None:
+    dense = config_of(family, **fields)
+    remapped = remap_config(dense, attention, mlp)
+    assert {name: getattr(remapped, name) for name in expected} == expected
+    assert all(halves_combine(dense, i, j) for i, j in zip(attention, mlp, strict=True))
+
+
+COMBINED: list[tuple[str, dict[str, Any], str]] = [
+    ("Llama", {"num_hidden_layers": 3, "novel_widths": [7, 7, 9]}, "novel_widths"),
+    (
+        "Llama",
+        {"num_hidden_layers": 3, "per_layer_config": {"2": {"intermediate_size": 8}}},
+        "per_layer_config",
+    ),
+    ("Llama", {"num_hidden_layers": 3, "hybrid_override_pattern": "MM*"}, "hybrid_override"),
+    ("Llama", {"num_hidden_layers": 3, "hybrid_layer_ids": [2]}, "hybrid_layer_ids"),
+    ("NemotronH", {"layer_types": ["linear_attention", "linear_attention", "moe"]}, "block_type"),
+]
+
+
+@pytest.mark.parametrize(("family", "fields", "name"), COMBINED, ids=[case[2] for case in COMBINED])
+def test_what_is_said_of_whole_layers_must_be_the_same_for_both_halves(
+    family: str, fields: dict[str, Any], name: str
+) -> None:
+    dense = config_of(family, **fields)
+    assert halves_combine(dense, 0, 1)
+    assert not halves_combine(dense, 0, 2)
+    assert not halves_combine(dense, 2, 1)
+    remap_config(dense, [0], [1])
+    with pytest.raises(UnsupportedModelError, match=name):
+        remap_config(dense, [0], [2])

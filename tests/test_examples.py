@@ -42,7 +42,18 @@ def test_the_python_of_the_readme_runs(
     exec(compile(code, f"README.md, example {number}", "exec"), {"__name__": "__main__"})
 
 
-@pytest.mark.parametrize(("command", "count"), [("search", 2), ("tune", 1)])
+@pytest.mark.parametrize(
+    ("command", "count"),
+    [
+        ("apply", 1),
+        ("evaluate", 1),
+        ("export", 2),
+        ("inspect", 1),
+        ("report", 1),
+        ("search", 2),
+        ("tune", 1),
+    ],
+)
 def test_every_flag_in_the_readme_exists(
     command: str, count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,11 @@ def test_a_place_below_a_file_cannot_be_written_and_is_named(tmp_path: Path) -> 
         RunFolder(tmp_path / "file" / "run").check_usable(resume=False, overwrite=False)
 
 
+def test_where_there_is_no_run_there_is_nothing_to_clear(tmp_path) -> None:
+    RunFolder(tmp_path / "new").clear()
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_existing_run_is_refused_unless_resumed_or_overwritten(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.check_usable(resume=False, overwrite=False)

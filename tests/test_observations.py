@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evop_deap.space import SearchSpace, Unit
 from evop_deap.surrogate.observations import Observations, observe
 
 TOKENS = np.array([10, 10, 20])
@@ -91,5 +92,16 @@ def test_of_many_the_best_half_and_some_of_all_others_are_kept_in_their_order() 
 
 def test_what_is_worse_than_most_is_taken_for_equally_bad() -> None:
     seen = Observations(np.eye(4), np.array([4.0, 1.0, 3.0, 2.0]), np.zeros(4), 0.0)
-    assert seen.below(0.5).values.tolist() == [2.5, 1.0, 2.5, 2.0]
-    assert seen.below(1.0).values.tolist() == seen.values.tolist()
+    space = SearchSpace(tuple(Unit(str(i), 1, 1) for i in range(4)), 1)
+    assert seen.below(0.5, space).values.tolist() == [2.5, 1.0, 2.5, 2.0]
+    assert seen.below(1.0, space).values.tolist() == seen.values.tolist()
+
+
+def test_patterns_outside_the_space_say_nothing_of_what_is_bad_in_it() -> None:
+    drops = np.array([[1.0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 1, 1], [1, 0, 1]])
+    seen = Observations(drops, np.array([0.1, 0.2, 3.0, 4.0, 5.0]), np.zeros(5), 0.0)
+    space = SearchSpace(tuple(Unit(str(i), 1, 1) for i in range(3)), 2)
+    assert seen.inside(space).tolist() == [False, False, True, True, True]
+    assert seen.below(0.5, space).values.tolist() == [0.1, 0.2, 3.0, 4.0, 4.0]
+    only_outside = seen.first(2)
+    assert only_outside.below(0.5, space) is only_outside

@@ -56,7 +56,7 @@ def test_a_run_ends_in_a_table_and_a_complete_folder(
     assert "best perplexity" in err
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "calibration.json", "checkpoint.json", "config.yaml", "history.jsonl",
-        "layer_drop_config.txt", "mergekit.yaml", "model", "result.json",
+        "layer_drop_config.txt", "mergekit.yaml", "model", "report.html", "result.json",
     ]  # fmt: skip
 
 

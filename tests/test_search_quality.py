@@ -32,9 +32,10 @@ def test_a_method_asks_for_as_many_patterns_as_it_may_and_for_none_outside_the_s
     TABULAR[name](SPACE, evaluator, 30, 0)
     losses = trace(evaluator, SPACE)
     assert len(losses) == 30
-    assert min(losses) >= OPTIMUM
+    assert OPTIMUM <= min(losses) < math.inf
     outside = [p for p in evaluator.rows if p not in SPACE and p != SPACE.dense]
-    assert not outside
+    assert not outside or name in ("seeded", "seeded greedily")
+    assert losses.count(math.inf) == len(outside)
 
 
 @pytest.mark.parametrize("name", ["evopress", "greedy", "plain, racing", "surrogate, racing"])

@@ -59,7 +59,7 @@ def test_a_share_outside_zero_and_one_is_refused(sparsity: float) -> None:
 def test_a_share_that_rounds_to_none_or_all_is_refused_with_what_would_do(
     sparsity: float, what: str
 ) -> None:
-    with pytest.raises(InputError, match=f"rounds to {what} of 30 blocks: choose between 0.017"):
+    with pytest.raises(InputError, match=f"rounds to {what} of 30 units: choose between 0.017"):
         units_to_drop(30, sparsity)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.calibration.documents import Corpus, Document
+from evop_deap.calibration.places import places_of
 from evop_deap.calibration.windows import WindowSet, tokenizer_fingerprint
 from evop_deap.files import sha256_of_text
 
@@ -34,7 +35,11 @@ def describe_strata(
         {**entry, "windows": int((drawn.labels == entry["cluster"]).sum())}
         for entry in found.about["clusters"]
     ]
-    manifest["clustering"] = {**found.about, "clusters": described}
+    manifest["clustering"] = {
+        **found.about,
+        "clusters": described,
+        "map": places_of(found, drawn).as_dict(),
+    }
 
 
 def describe_set(

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.calibration.embedding.encoder import Vectors
+from evop_deap.calibration.places import places_of
 from evop_deap.calibration.words import sample_line
 
 if TYPE_CHECKING:
     from evop_deap.calibration.ccds import Stratification
     from evop_deap.calibration.strata import StratifiedWindows
 
-_MOST_POINTS = 4_000
 _SIDE = 640
 _MARGIN = 14
 _NOISE_COLOUR = "#9a9a9a"
@@ -46,21 +45,16 @@ class ClusterMap:
 def cluster_map(found: Stratification, drawn: StratifiedWindows) -> ClusterMap:
     """Draw the documents where the clusters were found, in two dimensions.
 
-    Of more than 4,000 documents every so many are drawn, and all those that are heard.
+    Of more than 4,000 documents every so many are shown, and all those that are heard.
     """
-    heard = {s.document for stretches in drawn.windows.stretches for s in stretches}
-    marked = np.array([document.id in heard for document in found.documents])
-    shown = marked.copy()
-    shown[:: max(1, -(-len(shown) // _MOST_POINTS))] = True
-    (indices,) = np.nonzero(shown)
-    places = _two_dimensions(found.coordinates)[indices]
-    labels, marks = found.labels[indices], marked[indices]
-    texts = [sample_line(found.documents[i].text, 80) for i in indices.tolist()]
+    places = places_of(found, drawn)
+    texts = [sample_line(found.documents[i].text, 80) for i in places.documents.tolist()]
     rows = [
         {**entry, "windows": int((drawn.labels == entry["cluster"]).sum())}
         for entry in found.about["clusters"]
     ]
-    return ClusterMap(places, labels, marks, _page(places, labels, marks, texts, rows))
+    page = _page(places.at, places.labels, places.heard, texts, rows)
+    return ClusterMap(places.at, places.labels, places.heard, page)
 
 
 def map_image(picture: ClusterMap) -> bytes | None:
@@ -102,25 +96,6 @@ def colour_of(label: int) -> str:
     hue = (label * _GOLDEN_ANGLE) % 360 / 360
     red, green, blue = colorsys.hls_to_rgb(hue, 0.5 if label % 2 else 0.6, 0.65)
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
-
-
-def _two_dimensions(coordinates: Vectors) -> NDArray[np.float64]:
-    """The two principal components in a square of side 1, half by value and half by rank.
-
-    By value alone, one cluster far away would squeeze all others into a corner.
-    """
-    centred = coordinates.astype(np.float64) - coordinates.mean(axis=0, dtype=np.float64)
-    if centred.shape[1] == 1:
-        centred = np.pad(centred, ((0, 0), (0, 1)))
-    _, axes = np.linalg.eigh(centred.T @ centred)  # ascending
-    flat = centred @ axes[:, [-1, -2]]
-    # An axis has no direction of its own: the farthest point is to lie on its right.
-    flat *= np.where(flat[np.abs(flat).argmax(axis=0), [0, 1]] < 0, -1.0, 1.0)
-    spans = np.ptp(flat, axis=0)
-    values = (flat - flat.min(axis=0)) / np.where(spans > 0, spans, 1.0)
-    ranks = flat.argsort(axis=0, kind="stable").argsort(axis=0) / max(1, len(flat) - 1)
-    square: NDArray[np.float64] = (values + ranks) / 2
-    return square
 
 
 def _page(

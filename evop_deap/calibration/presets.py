@@ -67,6 +67,23 @@ def preset_documents(name: str) -> Iterator[Document]:
         ) from error
 
 
+def hub_rows(name: str, split: str) -> list[str]:
+    """The texts in the rows of another split of a preset, as they are published.
+
+    Raises:
+        InputError: the hub cannot be reached, or does not give the data.
+    """
+    preset = PRESETS[name]
+    try:
+        _check_reachable(preset)
+        return [row["text"] for row in _load(preset, split)]
+    except Exception as error:  # each layer below has network errors of its own
+        raise InputError(
+            f"{name} could not be read from the hub ({preset.repository}: {reason_of(error)}); "
+            "give a local file"
+        ) from error
+
+
 def _check_reachable(preset: Preset) -> None:
     """Ask once, for the library itself asks again and again before it gives up."""
     from huggingface_hub import HfApi, constants
@@ -75,12 +92,12 @@ def _check_reachable(preset: Preset) -> None:
         HfApi().dataset_info(preset.repository, timeout=_TIMEOUT_SECONDS)
 
 
-def _load(preset: Preset) -> Any:
+def _load(preset: Preset, split: str = "train") -> Any:
     import datasets
 
     return datasets.load_dataset(
         preset.repository,
         preset.configuration,
-        split="train",
+        split=split,
         streaming=preset.streamed,
     )

@@ -109,6 +109,29 @@ def read_texts(path: Path) -> Iterator[str]:
                 yield from _strings(row)
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file has rows and columns, by its name."""
+    return _suffix(path) in _TABLES
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a table, with all their columns.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    yield from _rows(path)
+
+
+def read_whole_text(path: Path) -> str:
+    """All of a text file, lines ended by a line feed.
+
+    Raises:
+        InputError: the file cannot be read, or is not text.
+    """
+    return _whole_text(path)
+
+
 def choose_text_column(
     rows: Sequence[dict[str, Any]], text_column: str | None, path: Path | str
 ) -> str:

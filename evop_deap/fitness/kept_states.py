@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 Prefix = tuple[int, ...]
-"""Positions of the blocks that were kept so far, in order: what a hidden state depends on."""
+"""Places of the steps that were taken so far, in order: what a hidden state depends on."""
 
 
 class KeptStates:

@@ -1,7 +1,7 @@
 """The population evaluator: a whole generation walks down the model together.
 
-Patterns that keep the same blocks up to some depth have the same hidden state there, so each
-distinct (kept prefix, block) is run once for all of them, and logits never exist whole.
+Patterns that keep the same units up to some depth have the same hidden state there, so each
+distinct (kept prefix, unit) is run once for all of them, and logits never exist whole.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from evop_deap.fitness.room import Room
 from evop_deap.fitness.tiles import Tile, tile_for
 from evop_deap.fitness.walk import Tally, Walk
 from evop_deap.models.staged import BlockCall, enter, find_exit
+from evop_deap.models.steps import Step, steps_of
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _SHAPES_KEPT = 16  # numbers of stacked rows whose block calls are remembered
 
 
 class PopulationEvaluator:
-    """Judges block patterns by running each distinct step of theirs once.
+    """Judges patterns by running each distinct step of theirs once.
 
     On an accelerator the branches of a depth are stacked into as few calls as memory allows;
     elsewhere one branch is followed to its end before the next, which needs least memory.
@@ -45,7 +46,7 @@ class PopulationEvaluator:
     Args:
         model: the dense model, in evaluation mode; left as it was after every call. Its weights
             must stay what they are, since hidden states are kept.
-        anatomy: its blocks, from `find_anatomy`.
+        anatomy: its blocks or halves, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
         memory_budget: bytes of hidden states to hold at the most, beside the model, as far as
@@ -94,6 +95,7 @@ class PopulationEvaluator:
         self._anatomy = anatomy
         self._exit = find_exit(model, anatomy)
         self._on_evaluated = on_evaluated
+        self._steps = steps_of(anatomy)
         self._dense_work = sum(block.work for block in anatomy.blocks) + anatomy.head_work
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
         self._calls: dict[int, tuple[BlockCall, ...]] = {}
@@ -143,6 +145,11 @@ class PopulationEvaluator:
                 bytes_held=self._state_bytes * (self._group * tally.states + self._dense_states),
             ),
         )
+
+    @property
+    def granularity(self) -> str:
+        """What one gene switches: "block" or "half"."""
+        return self._anatomy.granularity
 
     @property
     def batches(self) -> tuple[int, ...] | None:
@@ -204,7 +211,8 @@ class PopulationEvaluator:
         """Each pattern's row and last hidden state."""
         tokens = self._tokens[self._windows(group)]
         entrance = enter(self._model, self._anatomy, tokens)
-        walk = Walk(self._anatomy, patterns, group, entrance, self.kept, tally)
+        routes = [self._steps.taken(pattern) for pattern in patterns]
+        walk = Walk(self._steps.all, routes, group, entrance, self.kept, tally)
         if not self._stacked:
             yield from walk.depth_first(range(len(patterns)))
             return
@@ -214,19 +222,18 @@ class PopulationEvaluator:
         for first in range(0, len(order), self._together):
             yield from walk.breadth_first(
                 order[first : first + self._together],
-                lambda depth, states: self._step_stacked(depth, tokens, states),
+                lambda step, states: self._step_stacked(step, tokens, states),
             )
 
     def _step_stacked(
-        self, depth: int, tokens: torch.Tensor, states: Sequence[torch.Tensor]
+        self, step: Step, tokens: torch.Tensor, states: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """One block over several states; running out of memory halves the stack for good."""
+        """One step from several states; running out of memory halves the stack for good."""
         outputs: list[torch.Tensor] = []
         while len(outputs) < len(states):
             some = list(states[len(outputs) : len(outputs) + self._stack])
             try:
-                call = self._calls_for(tokens, len(some))[depth]
-                stacked = call(self._anatomy.blocks[depth], torch.cat(some))
+                stacked = step.run(self._calls_for(tokens, len(some)), torch.cat(some))
             except torch.OutOfMemoryError:
                 if len(some) == 1:
                     raise

@@ -1,4 +1,4 @@
-"""The reference evaluator: one ordinary forward pass a pattern, with the dropped blocks bypassed.
+"""The reference evaluator: one ordinary forward pass a pattern, with the dropped units bypassed.
 
 Slow and plain on purpose: it is the truth that every faster evaluator is tested against.
 """
@@ -16,6 +16,7 @@ from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.fitness.kinds import FITNESSES
 from evop_deap.fitness.loss import divergence_sums, window_sums
 from evop_deap.models.surgery import bypassed
+from evop_deap.models.units import model_units
 from evop_deap.space import Pattern, dropped_units
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ _LOGITS_BYTES = 256 * 2**20
 
 
 class ReferenceEvaluator:
-    """Judges block patterns by the model's own forward pass.
+    """Judges patterns by the model's own forward pass.
 
     Args:
         model: the dense model, in evaluation mode; left as it was after every call.
-        anatomy: its blocks, from `find_anatomy`.
+        anatomy: its blocks or halves, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model, which is then
             run beside every pattern.
@@ -65,6 +66,7 @@ class ReferenceEvaluator:
         self._divergence = fitness == "kl"
         self._model = model
         self._anatomy = anatomy
+        self._units = model_units(anatomy)
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
         self._on_evaluated = on_evaluated
 
@@ -87,7 +89,7 @@ class ReferenceEvaluator:
         blocks = sum(map(sum, patterns))
         if self._divergence:
             costs += share
-            blocks += len(patterns) * len(self._anatomy.blocks)
+            blocks += len(patterns) * len(self._units)
         return Evaluation(
             sums=sums,
             tokens=np.full(len(tokens), tokens.shape[1] - 1, dtype=np.int64),
@@ -112,10 +114,10 @@ class ReferenceEvaluator:
         return divergence_sums(logits, self._model(input_ids=batch, use_cache=False).logits)
 
     def _cost(self, pattern: Pattern) -> float:
-        """Work of the kept blocks and the head, as a share of the dense model's."""
-        blocks = [block.work for block in self._anatomy.blocks]
-        kept = sum(work for work, keep in zip(blocks, pattern, strict=True) if keep)
-        return (kept + self._anatomy.head_work) / (sum(blocks) + self._anatomy.head_work)
+        """Work of the kept units and the head, as a share of the dense model's."""
+        kept = sum(unit.work for unit, keep in zip(self._units, pattern, strict=True) if keep)
+        dense = sum(block.work for block in self._anatomy.blocks)
+        return (kept + self._anatomy.head_work) / (dense + self._anatomy.head_work)
 
     def _windows_at_once(self) -> int:
         """As many windows as have float32 logits of a bounded size; the same on any machine."""

@@ -115,7 +115,9 @@ def _context(
         " ".join(name.split()),
         str(model.dtype).removeprefix("torch."),
         f"{type(evaluator).__name__} {_VERSION}",
-        fitness,
+        fitness
+        if evaluator.granularity == "block"
+        else f"{fitness}, {evaluator.granularity} units",
         f"tiles of {evaluator.tile.tokens} x {evaluator.tile.words}",
         str(model.config._attn_implementation),
         place,

@@ -1,4 +1,4 @@
-"""Walking a population down the model: each distinct (kept prefix, block) is run once.
+"""Walking a population down the model: each distinct (steps before, step) is run once.
 
 A walk yields every pattern's last hidden state. Depth first, one branch is followed to its
 end before the next, which needs least memory; breadth first, all branches take a step,
@@ -7,6 +7,7 @@ stacked into few calls, before any takes the next.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -15,17 +16,17 @@ import torch
 from numpy.typing import NDArray
 
 from evop_deap.fitness.kept_states import KeptStates, Prefix
-from evop_deap.models.anatomy import Anatomy
 from evop_deap.models.staged import Entrance
-from evop_deap.space import Pattern, kept_units
+from evop_deap.models.steps import Step
 
-Steps = Callable[[int, Sequence[torch.Tensor]], list[torch.Tensor]]
-"""(depth, hidden states) -> the block's output for each."""
+Run = Callable[[Step, Sequence[torch.Tensor]], list[torch.Tensor]]
+"""(step, hidden states) -> the hidden state after it for each."""
+_END = sys.maxsize  # behind the last step
 
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """Patterns that keep the same blocks so far, and the hidden state they share."""
+    """Patterns that took the same steps so far, and the hidden state they share."""
 
     rows: tuple[int, ...]
     prefix: Prefix
@@ -38,7 +39,7 @@ class Tally:
 
     Attributes:
         spent: (patterns,) multiply-adds a token, times rows of tokens, by who is charged.
-        block_rows: rows of tokens that went through a block.
+        block_rows: rows of tokens that went through a block, or through a half of one.
         head_rows: rows of tokens that went through the head.
         states: the most hidden states that were held at a time, the kept ones included.
     """
@@ -69,16 +70,16 @@ class Walk:
     """A population on one group of windows.
 
     Attributes:
-        anatomy: the blocks.
-        patterns: all of the population.
+        steps: what the model can be made to do.
+        routes: (patterns,) the steps that each pattern of the population takes.
         group: number of the group of windows.
         entrance: the model's way up to the first block on these windows.
         kept: states to begin from, and where to keep those at which patterns part ways.
         tally: counts the work.
     """
 
-    anatomy: Anatomy
-    patterns: Sequence[Pattern]
+    steps: Sequence[Step]
+    routes: Sequence[Prefix]
     group: int
     entrance: Entrance
     kept: KeptStates
@@ -86,46 +87,41 @@ class Walk:
 
     def depth_first(self, rows: Sequence[int]) -> Iterator[tuple[int, torch.Tensor]]:
         """Each row and its last hidden state; at most one state waits at each depth."""
-        blocks = self.anatomy.blocks
         waiting = self._starts(rows)
         while waiting:
-            self._hold(branch for _, branch in waiting)
-            depth, branch = waiting.pop()
-            if depth == len(blocks):
+            self._hold(waiting)
+            branch = waiting.pop()
+            next_step = min((self._next(row, branch) for row in branch.rows), default=_END)
+            if next_step == _END:
                 yield from ((row, branch.hidden) for row in branch.rows)
                 continue
-            keeping, dropping = self._parted(branch, depth)
-            if dropping:
-                waiting.append((depth + 1, Branch(dropping, branch.prefix, branch.hidden)))
-            if keeping:
-                hidden = self.entrance.calls[depth](blocks[depth], branch.hidden)
-                self.tally.block(keeping[0], blocks[depth].work, len(hidden))
-                prefix = (*branch.prefix, depth)
-                waiting.append((depth + 1, Branch(keeping, prefix, hidden)))
+            taking, passing = self._parted(branch, next_step)
+            if passing:
+                waiting.append(Branch(passing, branch.prefix, branch.hidden))
+            step = self.steps[next_step]
+            hidden = step.run(self.entrance.calls, branch.hidden)
+            self.tally.block(taking[0], step.work, len(hidden))
+            waiting.append(Branch(taking, (*branch.prefix, next_step), hidden))
 
-    def breadth_first(
-        self, rows: Sequence[int], steps: Steps
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Each row and its last hidden state; `steps` runs a block over several states."""
-        starting: dict[int, list[Branch]] = {}
-        for depth, branch in self._starts(rows):
-            starting.setdefault(depth, []).append(branch)
-        branches: list[Branch] = []
-        for depth, block in enumerate(self.anatomy.blocks):
-            branches += starting.get(depth, [])
-            parted = [(branch, *self._parted(branch, depth)) for branch in branches]
-            stepping = [(branch, keeping) for branch, keeping, _ in parted if keeping]
-            outputs = steps(depth, [branch.hidden for branch, _ in stepping])
+    def breadth_first(self, rows: Sequence[int], run: Run) -> Iterator[tuple[int, torch.Tensor]]:
+        """Each row and its last hidden state; `run` takes a step from several states."""
+        branches = self._starts(rows)
+        for place, step in enumerate(self.steps):
+            parted = [(branch, *self._parted(branch, place)) for branch in branches]
+            stepping = [(branch, taking) for branch, taking, _ in parted if taking]
+            if not stepping:
+                continue
+            outputs = run(step, [branch.hidden for branch, _ in stepping])
             branches = [
-                Branch(dropping, branch.prefix, branch.hidden)
-                for branch, _, dropping in parted
-                if dropping
+                Branch(passing, branch.prefix, branch.hidden)
+                for branch, _, passing in parted
+                if passing
             ]
-            for (branch, keeping), hidden in zip(stepping, outputs, strict=True):
-                self.tally.block(keeping[0], block.work, len(hidden))
-                branches.append(Branch(keeping, (*branch.prefix, depth), hidden))
+            for (branch, taking), hidden in zip(stepping, outputs, strict=True):
+                self.tally.block(taking[0], step.work, len(hidden))
+                branches.append(Branch(taking, (*branch.prefix, place), hidden))
             self._hold([*branches, *(branch for branch, _ in stepping)])
-        for branch in [*branches, *starting.get(len(self.anatomy.blocks), [])]:
+        for branch in branches:
             yield from ((row, branch.hidden) for row in branch.rows)
 
     def _hold(self, branches: Iterable[Branch]) -> None:
@@ -134,34 +130,36 @@ class Walk:
         walking = sum((self.group, prefix) not in self.kept for prefix in prefixes)
         self.tally.holds(walking + len(self.kept))
 
-    def _starts(self, rows: Sequence[int]) -> list[tuple[int, Branch]]:
-        """The depth and branch that each row begins with: the deepest state kept, or none."""
+    def _starts(self, rows: Sequence[int]) -> list[Branch]:
+        """What each row begins with: the deepest state kept, or none."""
         begins: dict[Prefix, list[int]] = {}
         for row in rows:
-            prefix = self.kept.deepest(self.group, kept_units(self.patterns[row]))
+            prefix = self.kept.deepest(self.group, self.routes[row])
             begins.setdefault(prefix, []).append(row)
-        return [
-            (prefix[-1] + 1 if prefix else 0, Branch(tuple(some), prefix, self._state(prefix)))
-            for prefix, some in begins.items()
-        ]
+        return [Branch(tuple(some), prefix, self._state(prefix)) for prefix, some in begins.items()]
 
     def _state(self, prefix: Prefix) -> torch.Tensor:
-        """The hidden state after these blocks alone."""
+        """The hidden state after these steps alone."""
         if not prefix:
             return self.entrance.hidden
         hidden = self.kept.get(self.group, prefix)
         if hidden is None:
             # Paid for by the process that was interrupted: nothing is counted again.
             hidden = self.entrance.hidden
-            for depth in prefix:
-                hidden = self.entrance.calls[depth](self.anatomy.blocks[depth], hidden)
+            for place in prefix:
+                hidden = self.steps[place].run(self.entrance.calls, hidden)
             self.kept.put(self.group, prefix, hidden)
         return hidden
 
-    def _parted(self, branch: Branch, depth: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The rows that keep the block at `depth` and those that drop it."""
-        keeping = tuple(row for row in branch.rows if self.patterns[row][depth])
-        dropping = tuple(row for row in branch.rows if not self.patterns[row][depth])
-        if keeping and dropping and branch.prefix:
+    def _next(self, row: int, branch: Branch) -> int:
+        """The step that a row takes next."""
+        route, gone = self.routes[row], len(branch.prefix)
+        return route[gone] if gone < len(route) else _END
+
+    def _parted(self, branch: Branch, place: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The rows that take this step next and those that do not."""
+        taking = tuple(row for row in branch.rows if self._next(row, branch) == place)
+        passing = tuple(row for row in branch.rows if self._next(row, branch) != place)
+        if taking and passing and branch.prefix:
             self.kept.put(self.group, branch.prefix, branch.hidden)
-        return keeping, dropping
+        return taking, passing

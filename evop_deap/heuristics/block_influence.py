@@ -2,63 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from evop_deap.models.probe import first_tensor, hidden_input
+from evop_deap.heuristics.observing import mean_of_units, watching_cost
+from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest, passes, ranked
+from evop_deap.heuristics.units import granularity_of
 from evop_deap.space import Pattern, SearchSpace
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
     from evop_deap.models.anatomy import Anatomy
 
 
+def pick(task: Task) -> Pick:
+    """Drop the units of least influence; `scores` are the influences."""
+    scores, parts = influences_of(task).tolist(), task.model_parts
+    return lowest(task, scores, cost=watching_cost(task), work=passes(parts))
+
+
+def influences_of(task: Task) -> NDArray[np.float64]:
+    """(units,) influences on the task's windows."""
+    parts, halves = task.model_parts, granularity_of(task.space.units) == "half"
+    return block_influence(parts.model, parts.anatomy, parts.windows, halves=halves)
+
+
 def block_influence(
-    model: PreTrainedModel, anatomy: Anatomy, tokens: NDArray[np.int64]
+    model: PreTrainedModel, anatomy: Anatomy, tokens: NDArray[np.int64], *, halves: bool = False
 ) -> NDArray[np.float64]:
-    """How much each block turns its hidden state: 1 - E[cos(x_in, x_out)] (eq. 1).
+    """How much each unit turns its hidden state: 1 - E[cos(x_in, x_out)] (eq. 1).
 
     Args:
         model: the dense model.
         anatomy: its blocks.
         tokens: (windows, length) token ids.
+        halves: whether the halves of a block are measured for themselves; the authors' units
+            are blocks.
 
     Returns:
-        (blocks,) influences; the mean is over all tokens of all windows.
+        (units,) influences; the mean is over all tokens of all windows.
     """
-    cosines: list[list[torch.Tensor]] = [[] for _ in anatomy.blocks]
-
-    def watch(index: int) -> Any:
-        def hook(
-            module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-        ) -> None:
-            before, after = hidden_input(args, kwargs), first_tensor(output)
-            assert before is not None
-            assert after is not None
-            cosine = torch.cosine_similarity(before.float(), after.float(), dim=-1)
-            cosines[index].append(cosine.double().mean())
-
-        return hook
-
-    handles = [
-        block.module.register_forward_hook(watch(block.index), with_kwargs=True)
-        for block in anatomy.blocks
-    ]
-    try:
-        with torch.inference_mode():
-            for window in torch.as_tensor(tokens, device=model.device):
-                model(input_ids=window.unsqueeze(0), use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return np.array([1.0 - float(torch.stack(values).mean()) for values in cosines])
+    parts = ModelParts(model, anatomy, tokens)
+    return np.array(mean_of_units(parts, _turn, halves=halves))
 
 
 def least_influential(influences: NDArray[np.float64], space: SearchSpace) -> Pattern:
-    """The pattern that drops the droppable blocks of least influence; of equals the first."""
-    order = sorted(space.droppable, key=lambda index: influences[index])
-    return space.pattern(order[: space.n_drop])
+    """The pattern that drops the droppable units of least influence; of equals the first."""
+    return space.greedy(ranked(space, influences.tolist()))
+
+
+def _turn(before: torch.Tensor, behind: torch.Tensor) -> torch.Tensor:
+    return 1.0 - torch.cosine_similarity(before, behind, dim=-1)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from evop_deap.errors import UnsupportedModelError
+from evop_deap.errors import InputError, UnsupportedModelError
+from evop_deap.models.children import find_children
+from evop_deap.models.halves import Halves, find_halves
 from evop_deap.models.probe import (
-    PROBE_TOKENS,
     embedding_table,
     first_tensor,
     hidden_input,
-    hidden_key,
     nearly_equal,
     probe_tokens,
     removable_hooks,
@@ -25,6 +25,9 @@ from evop_deap.models.work import expert_share, matrix_work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+GRANULARITIES = ("block", "half")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ class Anatomy:
         head_work: Multiply-adds per token of the head.
         output_items: Number of items in the tuple a block returns, hidden state first; 0 when
             it returns the hidden state itself.
+        halves: Of each block, where a gene switches a half; empty where it switches a block.
     """
 
     path: str
@@ -72,6 +76,12 @@ class Anatomy:
     head: nn.Module
     head_work: int
     output_items: int
+    halves: tuple[Halves, ...] = ()
+
+    @property
+    def granularity(self) -> str:
+        """What one gene switches: "block" or "half"."""
+        return "half" if self.halves else "block"
 
     @property
     def returns_tuple(self) -> bool:
@@ -79,16 +89,24 @@ class Anatomy:
         return self.output_items > 0
 
 
-def find_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Find blocks, halves, final norm and head by one forward pass over a few tokens.
+def find_anatomy(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
+    """Find blocks, halves, final norm and head by running a few tokens.
 
     The blocks are the children of a module list that run once each, in order, every one
     taking exactly the tensor its predecessor returned. The model is left in evaluation mode.
 
+    Args:
+        model: A causal language model.
+        granularity: What one gene is to switch: "block", or "half" for a block's attention
+            and its MLP apart.
+
     Raises:
+        InputError: `granularity` is another word.
         UnsupportedModelError: the model is no decoder-only causal language model, or its
-            blocks are no plain chain; the message says why.
+            blocks are no plain chain, or have no halves to be switched; the message says why.
     """
+    if granularity not in GRANULARITIES:
+        raise InputError(f"`granularity` must be 'block' or 'half', but got '{granularity}'")
     name = type(model).__name__
     if model.config.is_encoder_decoder:
         raise UnsupportedModelError(
@@ -104,7 +122,7 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
     _check_causal(model)
     path, trace = _find_chain(model)
     chain = list(model.get_submodule(path).children())
-    halves = _find_halves(model, chain)
+    children = find_children(model, chain)
     share = expert_share(model.config.get_text_config(decoder=True))
     blocks = tuple(
         Block(
@@ -116,10 +134,10 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
             parameters=sum(p.numel() for p in module.parameters()),
             work=matrix_work(module, share),
         )
-        for index, (module, (attention, mlp)) in enumerate(zip(chain, halves, strict=True))
+        for index, (module, (attention, mlp)) in enumerate(zip(chain, children, strict=True))
     )
     norm = trace.successor
-    return Anatomy(
+    anatomy = Anatomy(
         path=path,
         blocks=blocks,
         norm=None if norm is head else norm,
@@ -127,6 +145,9 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
         head_work=sum(p.numel() for p in head.parameters() if p.ndim >= 2),
         output_items=0 if isinstance(trace.output, torch.Tensor) else len(trace.output),
     )
+    if granularity == "block":
+        return anatomy
+    return replace(anatomy, halves=find_halves(model, anatomy))
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,61 +246,6 @@ def _trace_of(chain: Sequence[nn.Module], calls: Sequence[_Call]) -> _Trace:
     return _Trace(output=output, successor=next(takers, None))
 
 
-_Halves = tuple[tuple[nn.Module, ...], tuple[nn.Module, ...]]
-
-
-def _find_halves(model: PreTrainedModel, chain: Sequence[nn.Module]) -> list[_Halves]:
-    """Per block, its children that mix tokens and its other children with matrices."""
-    mixes: dict[nn.Module, bool | None] = {}
-
-    def after(
-        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> None:
-        mixes[module] = _mixes_tokens(module.forward, args, kwargs, output)
-
-    children = [[c for c in block.children() if _has_matrix(c)] for block in chain]
-    with removable_hooks() as handles, torch.no_grad():
-        for block_children in children:
-            for child in block_children:
-                handles.append(child.register_forward_hook(after, with_kwargs=True))
-        run_forward(model, probe_tokens(model))
-    return [_split(block_children, mixes) for block_children in children]
-
-
-def _split(children: Sequence[nn.Module], mixes: Mapping[nn.Module, bool | None]) -> _Halves:
-    verdicts = [mixes.get(child) for child in children]
-    # One child in doubt puts every half in doubt: what it does may belong to either.
-    if None in verdicts:
-        return (), ()
-    attention = tuple(c for c, mixing in zip(children, verdicts, strict=True) if mixing)
-    mlp = tuple(c for c, mixing in zip(children, verdicts, strict=True) if not mixing)
-    return attention, mlp
-
-
-def _mixes_tokens(
-    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
-) -> bool | None:
-    """Whether another first token changes what comes out for later ones; None: no telling."""
-    key = hidden_key(args, kwargs)
-    before = first_tensor(output)
-    if key is None or before is None:
-        return None
-    hidden: torch.Tensor = args[key] if isinstance(key, int) else kwargs[key]
-    if hidden.shape[-2] != PROBE_TOKENS or before.shape[-2] != PROBE_TOKENS:
-        return None
-    changed = hidden.clone()
-    # Another direction of the same length: what follows stays in the range it is made for.
-    changed[..., 0, :] = -hidden[..., 0, :].roll(1, dims=-1)
-    if isinstance(key, int):
-        again = forward(*args[:key], changed, *args[key + 1 :], **kwargs)
-    else:
-        again = forward(*args, **{**kwargs, key: changed})
-    after = first_tensor(again)
-    if after is None:
-        return None
-    return not nearly_equal(before[..., 1:, :], after[..., 1:, :])
-
-
 def _check_causal(model: PreTrainedModel) -> None:
     """Refuse a model whose earlier predictions know later tokens."""
     ids = probe_tokens(model)
@@ -291,7 +257,3 @@ def _check_causal(model: PreTrainedModel) -> None:
             f"{type(model).__name__} is no causal language model: its prediction at a position"
             " depends on later tokens"
         )
-
-
-def _has_matrix(module: nn.Module) -> bool:
-    return any(parameter.ndim >= 2 for parameter in module.parameters())

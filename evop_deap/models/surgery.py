@@ -2,71 +2,59 @@
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from evop_deap.errors import InputError, UnsupportedModelError
 from evop_deap.models.anatomy import Anatomy
-from evop_deap.models.config_fields import remap_config
 from evop_deap.models.decoding import cache_fault
+from evop_deap.models.halves import silenced
 from evop_deap.models.passing import pass_through, replaced_forward
 from evop_deap.models.probe import probe_tokens, run_forward
+from evop_deap.models.repacking import drops_of, repacked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _REHEARSAL_TOKENS = 16
+_PLURAL = {"block": "blocks", "half": "halves"}
 
 
 @contextmanager
 def bypassed(anatomy: Anatomy, dropped: Collection[int]) -> Iterator[None]:
-    """Let the hidden state pass the `dropped` blocks unchanged, everything else in its place.
+    """Let the hidden state pass the `dropped` units unchanged, everything else in its place.
 
     Positions, masks, layer types and cache slots of the other blocks stay what they are in
     the dense model, so this is the reference of what dropping means. May be nested.
+
+    Args:
+        anatomy: of the model, at the granularity of the units.
+        dropped: positions of units: of block i, or 2i for its attention and 2i + 1 for its MLP.
     """
-    blocks = [anatomy.blocks[index].module for index in sorted(_checked(anatomy, dropped))]
-    with replaced_forward(blocks, pass_through(anatomy.output_items)):
+    gone = _checked(anatomy, dropped)
+    whole, halves = gone, []
+    if anatomy.halves:
+        pairs = [(h.attention, h.mlp) for h in anatomy.halves]
+        whole = frozenset(i for i in range(len(pairs)) if {2 * i, 2 * i + 1} <= gone)
+        halves = [pairs[unit // 2][unit % 2] for unit in sorted(gone) if unit // 2 not in whole]
+    blocks = [anatomy.blocks[index].module for index in sorted(whole)]
+    with replaced_forward(blocks, pass_through(anatomy.output_items)), silenced(halves):
         yield
 
 
 def without_blocks(
     model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]
 ) -> PreTrainedModel:
-    """A second model that lacks the `dropped` blocks and shares all its tensors with `model`.
-
-    It is built from a remapped configuration, so every submodule knows its new layer index;
-    `model` itself is not touched.
+    """A second model that lacks the `dropped` units and shares its tensors with `model`.
 
     Raises:
         UnsupportedModelError: something in the model depends on its number of layers in a way
             that cannot be rewritten; the message names it.
     """
-    gone = _checked(anatomy, dropped)
-    _refuse_quantized(model)
-    kept = [block.index for block in anatomy.blocks if block.index not in gone]
-    device = _only_device(model)
-    pruned: Any = _skeleton(model, kept)
-    tensors = _renumbered(model.state_dict(), anatomy.path, kept)
-    try:
-        pruned.load_state_dict(tensors, strict=True, assign=True)
-    except RuntimeError as error:
-        reason = re.sub(r"\s+", " ", str(error).partition("\n")[2] or str(error)).strip()
-        raise UnsupportedModelError(
-            f"{type(model).__name__} cannot be built with {len(kept)} of its"
-            f" {len(anatomy.blocks)} blocks: {reason}"
-        ) from error
-    pruned.tie_weights()
-    # Tensors that no checkpoint holds are computed where the skeleton is built, on the CPU.
-    pruned.to(device)
-    pruned.generation_config = copy.deepcopy(model.generation_config)
-    finished: PreTrainedModel = pruned.eval()
-    return finished
+    return repacked(model, anatomy, _checked(anatomy, dropped)).model
 
 
 def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]) -> None:
@@ -84,10 +72,10 @@ def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collectio
     with bypassed(anatomy, dropped):
         expected = run_forward(model, ids)
     difference, allowed = logit_difference(expected, run_forward(pruned, ids))
-    removed = ", ".join(str(index) for index in sorted(dropped))
+    removed = ", ".join(drops_of(anatomy, dropped).names)
     if not difference <= allowed:
         raise UnsupportedModelError(
-            f"{type(model).__name__} without blocks {removed} is not the model with these blocks"
+            f"{type(model).__name__} without blocks {removed} is not the model with these"
             f" bypassed: logits differ by {difference:.3g}, allowed is {allowed:.3g}"
         )
     fault = cache_fault(model, pruned, ids)
@@ -110,60 +98,16 @@ def logit_difference(expected: torch.Tensor, got: torch.Tensor) -> tuple[float, 
 
 
 def _checked(anatomy: Anatomy, dropped: Collection[int]) -> frozenset[int]:
-    n_blocks = len(anatomy.blocks)
+    n_units = 2 * len(anatomy.halves) or len(anatomy.blocks)
     gone = frozenset(dropped)
-    strange = sorted(index for index in gone if not 0 <= index < n_blocks)
+    strange = sorted(index for index in gone if not 0 <= index < n_units)
     if strange:
         raise InputError(
-            f"`dropped` must hold block indices from 0 to {n_blocks - 1}, but got {strange}"
+            f"`dropped` must hold {anatomy.granularity} indices from 0 to {n_units - 1}, "
+            f"but got {strange}"
         )
-    if len(gone) == n_blocks:
-        raise InputError(f"`dropped` must leave at least one of the {n_blocks} blocks")
+    if len(gone) == n_units:
+        raise InputError(
+            f"`dropped` must leave at least one of the {n_units} {_PLURAL[anatomy.granularity]}"
+        )
     return gone
-
-
-def _refuse_quantized(model: PreTrainedModel) -> None:
-    # The attribute exists only on models that were loaded from a checkpoint.
-    if getattr(model, "hf_quantizer", None) is not None:
-        raise UnsupportedModelError(
-            f"{type(model).__name__} is quantized; load it dequantized to remove blocks"
-        )
-
-
-def _only_device(model: PreTrainedModel) -> torch.device:
-    devices: set[torch.device] = {tensor.device for tensor in model.state_dict().values()}
-    if len(devices) > 1 or torch.device("meta") in devices:
-        places = ", ".join(sorted(str(device) for device in devices))
-        raise UnsupportedModelError(
-            f"the model is spread over {places}; load it on one device to remove blocks"
-        )
-    return devices.pop()
-
-
-def _skeleton(model: PreTrainedModel, kept: list[int]) -> PreTrainedModel:
-    """An uninitialised model of the kept blocks: parameters on meta, buffers computed."""
-    from accelerate import init_empty_weights
-
-    model_class: Any = type(model)
-    config = remap_config(model.config, kept)
-    # Buffers are real because nothing else would fill the ones that no checkpoint holds.
-    with init_empty_weights(include_buffers=False):
-        pruned: PreTrainedModel = model_class._from_config(config, dtype=model.dtype)
-    return pruned
-
-
-def _renumbered(
-    tensors: dict[str, torch.Tensor], path: str, kept: list[int]
-) -> dict[str, torch.Tensor]:
-    """The state of the kept blocks under their new numbers, and all outside the blocks."""
-    place = {str(index): str(position) for position, index in enumerate(kept)}
-    prefix = f"{path}."
-    renumbered = {}
-    for key, tensor in tensors.items():
-        if not key.startswith(prefix):
-            renumbered[key] = tensor
-            continue
-        index, _, rest = key.removeprefix(prefix).partition(".")
-        if index in place:
-            renumbered[f"{prefix}{place[index]}.{rest}"] = tensor
-    return renumbered

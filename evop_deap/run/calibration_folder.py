@@ -13,7 +13,7 @@ from evop_deap.run.calibrating import make_calibration
 from evop_deap.run.folder import check_writable
 from evop_deap.run.opening import open_model
 from evop_deap.run.progress import Progress
-from evop_deap.space import SearchSpace, Unit, units_to_drop
+from evop_deap.space import SearchSpace, units_to_drop
 
 if TYPE_CHECKING:
     from evop_deap.calibration import CalibrationSet
@@ -129,9 +129,10 @@ def _check_usable(output: Path, overwrite: bool) -> None:
 
 def _respond(config: CalibrationConfig, loading: Any, progress: Progress) -> Any:
     """Probes that drop a quarter of the blocks: how a window responds hardly depends on that."""
+    from evop_deap.models.units import model_units
     from evop_deap.run.probing import responder
 
     loaded, anatomy = loading()
-    units = tuple(Unit(str(b.index), b.parameters, b.work) for b in anatomy.blocks)
+    units = model_units(anatomy)
     space = SearchSpace(units, units_to_drop(len(units), _PROBED_SPARSITY))
     return responder(loaded, anatomy, space, seed=config.seed, fitness="ce", progress=progress)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from evop_deap.config import SEARCH
+from evop_deap.heuristics.registry import METHODS
+
 if TYPE_CHECKING:
     from evop_deap.run.result import SearchResult
 
@@ -18,6 +21,14 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
         base_model: hub id of the dense model, or None where it is on no hub.
     """
     searched_on = {"ce": "perplexity", "kl": "divergence from the dense model"}[result.fitness.name]
+    chosen_by = (
+        f"evolutionary search on {searched_on} ([EvoP](https://arxiv.org/abs/2502.14910))"
+        if result.method == SEARCH
+        else METHODS[result.method].title
+    )
+    merges = result.method != SEARCH and METHODS[result.method].merges
+    removed = "merged into blocks before them" if merges else "removed"
+    units = "blocks" if result.granularity == "block" else "halves"
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     source = base_model or result.model
@@ -38,14 +49,13 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
         [
             *front,
             "",
-            f"# {source.rstrip('/').rsplit('/', 1)[-1]} without {len(result.dropped)} blocks",
+            f"# {source.rstrip('/').rsplit('/', 1)[-1]} without {len(result.dropped)} {units}",
             "",
-            f"Of the {result.n_blocks} decoder blocks of {source}, the blocks "
-            f"{', '.join(result.dropped)} (counted from 0) were removed, and nothing else was "
-            f"changed or trained. They were chosen by evolutionary search on {searched_on} "
-            "([EvoP](https://arxiv.org/abs/2502.14910)) with evop_deap. Before it was handed over, "
-            "the checkpoint was reloaded with plain transformers and its logits compared with "
-            "those of the model searched.",
+            f"Of the {result.n_blocks} decoder blocks of {source}, the {units} "
+            f"{', '.join(result.dropped)} (counted from 0) were {removed}, and nothing else was "
+            f"changed or trained. They were chosen by {chosen_by} with evop_deap. Before "
+            "it was handed over, the checkpoint was reloaded with plain transformers and its "
+            "logits compared with those of the model searched.",
             "",
             f"| perplexity ({result.dtype}) | dense | pruned |",
             "|---|---|---|",

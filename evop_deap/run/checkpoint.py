@@ -18,7 +18,7 @@ from evop_deap.files import sha256_of_text, write_json
 from evop_deap.genome import Genome
 from evop_deap.space import Pattern
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "kept": _as_lists(tuple((group, tuple(names)) for group, names in checkpoint.kept)),
         "losses": {_bits(pattern): _finite(loss) for pattern, loss in state.losses.items()},
         "lost": [_bits(pattern) for pattern in state.lost],
+        "beside": state.beside,
         "records": [
             {name: _finite(value) for name, value in record.items()} for record in state.records
         ],
@@ -114,6 +115,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         best_since=payload["best_since"],
         rng_state=_as_tuples(payload["rng_state"]),
         lost=tuple(map(_pattern, payload["lost"])),
+        beside=payload["beside"],
     )
     kept = _as_tuples(payload["kept"])
     return Checkpoint(payload["identity"], rows, payload["dense_cost"], kept, state)

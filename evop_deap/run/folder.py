@@ -71,6 +71,16 @@ class RunFolder:
         return self.path / "layer_drop_config.txt"
 
     @property
+    def report(self) -> Path:
+        """The page that shows the run."""
+        return self.path / "report.html"
+
+    @property
+    def tracking(self) -> Path:
+        """What a tracker keeps on disk, where one was asked for."""
+        return self.path / "tracking"
+
+    @property
     def mergekit(self) -> Path:
         """The pattern as a mergekit passthrough recipe."""
         return self.path / "mergekit.yaml"
@@ -78,7 +88,8 @@ class RunFolder:
     @property
     def _own(self) -> tuple[Path, ...]:
         files = (self.config, self.history, self.checkpoint, self.calibration, self.result)
-        return (*files, self.drop_config, self.mergekit, self.model)
+        patterns = (self.drop_config, self.mergekit)
+        return (*files, *patterns, self.report, self.tracking, self.model)
 
     def check_usable(self, *, resume: bool, overwrite: bool) -> None:
         """Refuse a place that cannot be written or that holds something; writes nothing.
@@ -141,7 +152,9 @@ class RunFolder:
             ) from error
 
     def clear(self) -> None:
-        """Remove an earlier run's files, its result first and its settings last."""
+        """Remove an earlier run's files, if there are any, its result first, its settings last."""
+        if not self.path.exists():
+            return
         with reporting_write_errors(self.path):
             self.remove_leftovers()
             for path in reversed(self._own):

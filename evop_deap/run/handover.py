@@ -6,11 +6,11 @@ import dataclasses
 import platform
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.config import SearchConfig, settings_as_yaml
+from evop_deap.config import SEARCH, SearchConfig, settings_as_yaml
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.fitness.evaluation import Evaluator
@@ -18,6 +18,7 @@ from evop_deap.fitness.weighted import WeightedEvaluator
 from evop_deap.run.finalists import Finalist, judged_in_float32, near_the_best
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge
+from evop_deap.run.merged import loss_of
 from evop_deap.run.result import Fitness, SearchResult, TextLoss
 from evop_deap.run.subject import Subject
 from evop_deap.space import Pattern, SearchSpace, dropped_units, kept_units
@@ -28,6 +29,7 @@ from evop_deap.surrogate.preference import surrogate_of
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from transformers import PreTrainedModel
 
     from evop_deap.calibration import WindowSet
 
@@ -41,6 +43,7 @@ def hand_over(
     state: EvolutionState,
     *,
     judge: Judge,
+    merged: PreTrainedModel | None,
     seconds: float,
 ) -> SearchResult:
     """Measure the best pattern on held-out text, export it, and write the result last.
@@ -51,28 +54,33 @@ def hand_over(
         folder: where everything goes.
         state: the end of the search.
         judge: the evaluator, and what it says of the dense model.
+        merged: the pruned model itself, where it is more than the dense one without some units.
         seconds: time spent until now, over all processes.
 
     Raises:
         ExportError: the reloaded checkpoint is not the model that was searched.
         OutputError: something cannot be written; what is there stays whole.
     """
+    from evop_deap.models.anatomy import find_anatomy
     from evop_deap.models.export import export_checkpoint
     from evop_deap.run.card import model_card
 
     began = time.monotonic()
     loaded, anatomy = subject.loaded, subject.anatomy
-    near = near_the_best(state.losses, judge.evaluator.rows, judge.evaluator.tokens)
     text = subject.text
-    finalists = judged_in_float32(
-        near, loaded.model, anatomy, text.calibration, config.fitness, text.weights
-    )
+    if merged is None:
+        near = near_the_best(state.losses, judge.evaluator.rows, judge.evaluator.tokens)
+        finalists = judged_in_float32(
+            near, loaded.model, anatomy, text.calibration, config.fitness, text.weights
+        )
+    else:
+        finalists = [Finalist(state.best.pattern, state.best.loss, 0.0, 0.0)]
     best = finalists[0].pattern
-    found = _measure(config, subject, state, judge, finalists)
+    found = _measure(config, subject, state, judge, finalists, merged)
     report = export_checkpoint(
-        loaded.model,
-        anatomy,
-        dropped_units(best),
+        loaded.model if merged is None else merged,
+        anatomy if merged is None else find_anatomy(merged),
+        dropped_units(best) if merged is None else (),
         loaded.tokenizer,
         folder.model,
         card=model_card(found, settings_as_yaml(config), base_model=loaded.hub_id),
@@ -81,9 +89,17 @@ def hand_over(
         # The result of an earlier, shorter run must not stand beside another model.
         before_replacing=lambda: folder.result.unlink(missing_ok=True),
     )
-    _write_patterns(folder, subject, best)
+    if merged is None:
+        _write_patterns(folder, subject, best)
     result = dataclasses.replace(
         found,
+        checkpoint={
+            "layers": report.layers,
+            "half_layers": report.half_layers,
+            "parameters": report.parameters,
+            "zeroed": report.zeroed,
+            "bytes": report.bytes,
+        },
         export_difference=report.max_logit_difference,
         seconds=seconds + time.monotonic() - began,
     )
@@ -97,6 +113,7 @@ def _measure(
     state: EvolutionState,
     judge: Judge,
     finalists: Sequence[Finalist],
+    merged: PreTrainedModel | None,
 ) -> SearchResult:
     """Everything known of the pattern before it is exported."""
     from evop_deap.fitness.reference import ReferenceEvaluator
@@ -111,17 +128,24 @@ def _measure(
         evaluator: Evaluator = ReferenceEvaluator(model, anatomy, windows.tokens)
         if weights is not None:
             evaluator = WeightedEvaluator(evaluator, weights)
-        return _text_loss(windows, *evaluator.evaluate([space.dense, best]).losses.tolist())
+        dense, pruned = evaluator.evaluate([space.dense, best]).losses.tolist()
+        if merged is not None:
+            pruned = loss_of(merged, windows.tokens, weights)
+        return _text_loss(windows, dense, pruned)
 
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return SearchResult(
         model=config.model,
+        method=config.method,
         model_fingerprint=subject.fingerprint,
         corpus=subject.corpus,
         kept=tuple(space.units[i].name for i in kept),
         dropped=tuple(space.units[i].name for i in dropped),
+        units=tuple(dataclasses.asdict(unit) for unit in space.units),
         n_blocks=len(anatomy.blocks),
+        granularity=anatomy.granularity,
         sparsity=len(dropped) / len(best),
+        budget=tuple(_reached(space, dropped)),
         fitness=fitness,
         calibration=_text_loss(calibration, fitness.dense, fitness.pruned)
         if config.fitness == "ce"
@@ -144,6 +168,7 @@ def _measure(
         evaluator=judge.name,
         dtype=config.dtype,
         device=model.device.type,
+        checkpoint={},
         export_difference=0.0,
         versions={
             "python": platform.python_version(),
@@ -151,6 +176,15 @@ def _measure(
         },
         seconds=0.0,
     )
+
+
+def _reached(space: SearchSpace, dropped: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """What was to go, and what went."""
+    if not space.allowances:
+        yield {"kind": "units", "limit": space.n_drop, "reached": len(dropped)}
+    for allowance in space.allowances:
+        used = allowance.used(dropped)
+        yield {"kind": allowance.name, "limit": allowance.limit, "reached": used}
 
 
 def _described(finalist: Finalist, space: SearchSpace) -> dict[str, Any]:
@@ -162,7 +196,7 @@ def _described(finalist: Finalist, space: SearchSpace) -> dict[str, Any]:
 
 def _learned(config: SearchConfig, space: SearchSpace, judge: Judge) -> dict[str, Any] | None:
     """What the surrogate says of the units, from everything seen."""
-    surrogate = surrogate_of(config.surrogate)
+    surrogate = surrogate_of(config.surrogate) if config.method == SEARCH else None
     seen = observe(judge.evaluator.rows, judge.evaluator.tokens, space.dense)
     if surrogate is None or len(seen) < 2:
         return None
@@ -184,9 +218,15 @@ def _text_loss(windows: WindowSet, dense: float, pruned: float) -> TextLoss:
 
 def _write_patterns(folder: RunFolder, subject: Subject, best: Pattern) -> None:
     """The pattern in the formats of other tools."""
-    from evop_deap.models.formats import layer_drop_config, mergekit_passthrough
+    from evop_deap.models.formats import Drops, layer_drop_config, mergekit_passthrough
 
     source = subject.loaded.hub_id or subject.loaded.name
     dtype = str(subject.loaded.stored_dtype).removeprefix("torch.")
-    write_text(folder.drop_config, layer_drop_config(len(best), dropped_units(best)))
-    write_text(folder.mergekit, mergekit_passthrough(source, kept_units(best), dtype))
+    dropped = (subject.space.units[i].name for i in dropped_units(best))
+    drops = Drops.named(len(subject.anatomy.blocks), dropped)
+    write_text(folder.drop_config, layer_drop_config(drops))
+    if drops.halves:
+        # That of an earlier, shorter run would be about another pattern.
+        folder.mergekit.unlink(missing_ok=True)
+    else:
+        write_text(folder.mergekit, mergekit_passthrough(source, drops, dtype))

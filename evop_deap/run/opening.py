@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from evop_deap.models.loading import LoadedModel
 
 
-def open_model(config: CalibrationConfig, progress: Progress) -> tuple[LoadedModel, Anatomy]:
+def open_model(
+    config: CalibrationConfig, progress: Progress, granularity: str = "block"
+) -> tuple[LoadedModel, Anatomy]:
     """Load the model of `config` as its settings say.
+
+    Args:
+        config: names the model.
+        progress: told what is going on.
+        granularity: what one gene is to switch: "block" or "half".
 
     Raises:
         EvopError: the model cannot be had, or its blocks cannot be told apart.
@@ -30,4 +37,4 @@ def open_model(config: CalibrationConfig, progress: Progress) -> tuple[LoadedMod
         revision=config.revision,
         trust_remote_code=config.trust_remote_code,
     )
-    return loaded, find_anatomy(loaded.model)
+    return loaded, find_anatomy(loaded.model, granularity)

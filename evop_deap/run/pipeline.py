@@ -6,17 +6,20 @@ pattern → export → result.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evop_deap.config import SearchConfig, settings_as_yaml
+from evop_deap.config import BALANCED, SEARCH, SearchConfig, settings_as_yaml
 from evop_deap.evolution import Callback, evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json, write_text
+from evop_deap.models.quiet import quiet_transformers
 from evop_deap.racing import race
+from evop_deap.run.by_heuristic import pick_pattern
 from evop_deap.run.calibrating import settled_by
 from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from evop_deap.run.folder import RunFolder
@@ -25,11 +28,15 @@ from evop_deap.run.judge import Judge, open_judge
 from evop_deap.run.progress import Progress
 from evop_deap.run.result import SearchResult
 from evop_deap.run.resuming import identity
+from evop_deap.run.seeding import find_seeds
 from evop_deap.run.subject import Subject, prepare
 from evop_deap.space import SearchSpace, dropped_units
 from evop_deap.stopping import Stopping
 from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 from evop_deap.toolbox import make_toolbox
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def run_search(
@@ -90,16 +97,32 @@ def _run(
             folder.clear()
         _write_beginning(folder, config, subject, stored)
         before_search = time.monotonic() - began
-        state = _search(config, subject, folder, judge, stored, progress)
+        state, merged = _search(config, subject, folder, judge, stored, progress)
     progress.stage("exporting the pruned model and checking it")
-    return hand_over(
-        config,
-        subject,
-        folder,
-        state,
-        judge=judge,
-        seconds=before_search + state.seconds,
-    )
+    with quiet_transformers():
+        result = hand_over(
+            config,
+            subject,
+            folder,
+            state,
+            judge=judge,
+            merged=merged,
+            seconds=before_search + state.seconds,
+        )
+    _write_report(folder, progress)
+    progress.finished(result)
+    return result
+
+
+def _write_report(folder: RunFolder, progress: Progress) -> None:
+    """Show the run as a page; one that cannot be drawn takes nothing from the run."""
+    from evop_deap.reporting.page import write_report
+
+    try:
+        write_report([folder.path], folder.report)
+    except Exception as error:  # whatever it is, the model and its figures are written
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        progress.stage(f"no report.html, everything else is written ({reason})")
 
 
 def _write_beginning(
@@ -119,8 +142,11 @@ def _search(
     judge: Judge,
     stored: Checkpoint | None,
     progress: Progress,
-) -> EvolutionState:
-    """Evolve from the beginning, or from where `stored` ends."""
+) -> tuple[EvolutionState, PreTrainedModel | None]:
+    """Evolve from the beginning, or from where `stored` ends; or let a heuristic pick.
+
+    The model that comes back is what a rule that merges blocks has made of them.
+    """
     stopping = Stopping(
         generations=config.generations,
         evaluations=config.max_evaluations,
@@ -134,6 +160,13 @@ def _search(
         crossover=config.crossover,
         mutation=config.mutation,
     )
+    record = _recording(folder, identity(config, subject), judge, subject.space)
+    if config.method != SEARCH:
+        if stopping.evaluations is stopping.cost is stopping.seconds is None:
+            # As many patterns as the search would judge.
+            most = expected_evaluations(settings, stopping, subject.space)
+            stopping = dataclasses.replace(stopping, evaluations=most)
+        return pick_pattern(config, subject, judge, stopping, stored, progress, record)
     rng = random.Random(config.seed)
     toolbox = make_toolbox(
         subject.space,
@@ -153,12 +186,13 @@ def _search(
         )
     if (surrogate := surrogate_of(config.surrogate)) is not None:
         register_surrogate(toolbox, surrogate, judge.evaluator, subject.space, rng)
+    if config.init != (BALANCED,):
+        toolbox.register("seed", find_seeds, config, subject, judge, stopping, progress)
     state = stored.state if stored else None
     progress.searching(
         state.evaluations if state else 0,
         expected_evaluations(settings, stopping, subject.space),
     )
-    record = _recording(folder, identity(config, subject), judge, subject.space)
     state = evolve(
         toolbox,
         rng,
@@ -168,7 +202,7 @@ def _search(
         callbacks=(record, progress.generation),
     )
     progress.close()
-    return state
+    return state, None
 
 
 def expected_evaluations(
@@ -202,10 +236,14 @@ def _recording(
 
 
 def _history_row(state: EvolutionState, space: SearchSpace) -> dict[str, Any]:
-    """The logbook's row of the last generation and its best pattern, as plain JSON."""
+    """The logbook's row of the last generation, its best pattern, and how many drop each unit."""
     row = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in state.records[-1].items()
     }
     dropped = [space.units[i].name for i in dropped_units(state.best.pattern)]
-    return {**row, "dropped": dropped, "seconds": round(state.seconds, 3)}
+    drops = {
+        unit.name: sum(1 - genome[place] for genome in state.population)
+        for place, unit in enumerate(space.units)
+    }
+    return {**row, "dropped": dropped, "drops": drops, "seconds": round(state.seconds, 3)}

@@ -64,10 +64,13 @@ def responder(
     def respond(tokens: NDArray[np.int64]) -> NDArray[np.float64]:
         from evop_deap.fitness.selfcheck import checked_evaluator
         from evop_deap.heuristics.block_influence import block_influence, least_influential
+        from evop_deap.heuristics.units import granularity_of
 
         progress.stage(f"judging {len(tokens)} windows by {PROBES} probe patterns")
         rng = random.Random(seed)
-        influences = block_influence(loaded.model, anatomy, tokens[:_WINDOWS_FOR_INFLUENCE])
+        halves = granularity_of(space.units) == "half"
+        some = tokens[:_WINDOWS_FOR_INFLUENCE]
+        influences = block_influence(loaded.model, anatomy, some, halves=halves)
         patterns = probe_patterns(space, least_influential(influences, space), rng)
         evaluator = checked_evaluator(
             loaded.model, anatomy, tokens, space, rng=rng, fitness=fitness

@@ -1,14 +1,15 @@
-"""What a run tells while it works: nothing by default, a bar or plain lines on a terminal."""
+"""What a run tells while it works: nothing by default, a display or plain lines on a terminal."""
 
 from __future__ import annotations
 
 import math
-import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from evop_deap.evolution_state import EvolutionState
+    from evop_deap.run.display import Display
+    from evop_deap.run.result import SearchResult
 
 
 class Progress:
@@ -27,16 +28,66 @@ class Progress:
         """One more pattern has been evaluated."""
 
     def generation(self, state: EvolutionState) -> None:
-        """A generation is over."""
+        """A generation is over, and written down."""
 
     def close(self) -> None:
         """The search is over, or has failed."""
 
+    def finished(self, result: SearchResult) -> None:
+        """The run is over, and everything is written."""
+
+
+class Together(Progress):
+    """Lets several listen, in this order.
+
+    Args:
+        listeners: who.
+
+    Example:
+        >>> Together(Progress(), Progress()).stage("loading the model")
+    """
+
+    def __init__(self, *listeners: Progress) -> None:
+        self._listeners = listeners
+
+    def stage(self, text: str) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.stage(text)
+
+    def embedded(self, count: int) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.embedded(count)
+
+    def searching(self, done: int, expected: int | None) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.searching(done, expected)
+
+    def evaluated(self) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.evaluated()
+
+    def generation(self, state: EvolutionState) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.generation(state)
+
+    def close(self) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.close()
+
+    def finished(self, result: SearchResult) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.finished(result)
+
 
 class TerminalProgress(Progress):
-    """A bar on stderr with generation, evaluations, best perplexity and time left.
-
-    Where stderr is no terminal, a line a generation.
+    """A bar, the best so far and its pattern on stderr; plain lines where that is no terminal.
 
     Args:
         fitness: what is minimised; other than cross-entropy, it has no perplexity to show.
@@ -44,65 +95,48 @@ class TerminalProgress(Progress):
 
     def __init__(self, fitness: str = "ce") -> None:
         self._fitness = fitness
-        self._bar: Any = None
-        self._texts: Any = None
-        self._interactive = sys.stderr.isatty()
         self._said: set[str] = set()
+        self._display: Display | None = None
+        if sys.stderr.isatty():
+            from evop_deap.run.display import Display
+
+            self._display = Display()
 
     def stage(self, text: str) -> None:
         """Write what is being done."""
-        if self._texts is not None:
-            self._texts.close()
-            self._texts = None
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        if self._display is not None:
+            self._display.say(text)
+        else:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def embedded(self, count: int) -> None:
-        """Count texts on a line of their own, until the next stage."""
-        if self._interactive:
-            from tqdm import tqdm
-
-            if self._texts is None:
-                self._texts = tqdm(desc="embedding", unit="text", file=sys.stderr, ncols=60)
-            self._texts.update(count)
+        """Count texts, until the next stage."""
+        if self._display is not None:
+            self._display.count_texts(count)
 
     def searching(self, done: int, expected: int | None) -> None:
-        """Open the bar."""
-        if self._interactive:
-            from tqdm import tqdm
-
-            # Some terminals do not know their size, and say 0: these are taken for 80 by 24.
-            size = shutil.get_terminal_size()
-            self._bar = tqdm(
-                desc="generation 0",
-                initial=done,
-                total=expected,
-                unit="pattern",
-                file=sys.stderr,
-                ncols=size.columns,
-                nrows=size.lines,
-            )
+        """Show the bar."""
+        if self._display is not None:
+            self._display.begin(done, expected)
 
     def evaluated(self) -> None:
         """Move the bar on."""
-        if self._bar is not None:
-            self._bar.update()
+        if self._display is not None:
+            self._display.advance()
 
     def generation(self, state: EvolutionState) -> None:
         """Show the best perplexity or divergence so far."""
         if state.records[-1].get("trusted") is False:
             self._say_once("the surrogate foresees no better than chance yet: plain evolution")
-        best = f"best divergence {state.best.loss:.4f}"
+        best = f"divergence {state.best.loss:.4f}"
         if self._fitness == "ce":
-            best = f"best perplexity {math.exp(min(state.best.loss, 700.0)):.2f}"
-        if self._bar is not None:
-            # Patterns that a cache answered have not been counted one by one.
-            self._bar.update(state.evaluations - self._bar.n)
-            self._bar.set_description(f"generation {state.generation}", refresh=False)
-            self._bar.set_postfix_str(best)
+            best = f"perplexity {math.exp(min(state.best.loss, 700.0)):.2f}"
+        if self._display is not None:
+            self._display.show(state.generation, state.evaluations, best, state.best.pattern)
         else:
             self.stage(
                 f"generation {state.generation}: {state.evaluations} evaluations, "
-                f"{best}, {state.seconds:.0f} s"
+                f"best {best}, {state.seconds:.0f} s"
             )
 
     def _say_once(self, text: str) -> None:
@@ -111,7 +145,6 @@ class TerminalProgress(Progress):
             self.stage(text)
 
     def close(self) -> None:
-        """Close the bar."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        """Leave the bar as it stands."""
+        if self._display is not None:
+            self._display.end()

@@ -54,12 +54,18 @@ class SearchResult:
 
     Attributes:
         model: what the user called the model.
+        method: how the pattern was found: "search", or the name of a heuristic.
         model_fingerprint: of its weights and configuration.
         corpus: the corpus calibrated on.
         kept: names of the units that stay.
         dropped: names of the units that go.
+        units: all units in their order, each with its "name", "parameters" and "work", the
+            multiply-adds that it spends on a token.
         n_blocks: blocks of the dense model.
+        granularity: what a unit is: "block" or "half".
         sparsity: share of the units dropped.
+        budget: what was to go: of each "kind" that the budget speaks of, the "limit" and what
+            was "reached".
         fitness: what the search minimised.
         calibration: losses on the windows searched on.
         heldout: losses on windows of other documents.
@@ -75,12 +81,14 @@ class SearchResult:
             windows, all in nats a token, and its loss in "float32" where it was judged in less.
         surrogate: what the search learned about the model, as `Explanation.as_dict` gives it;
             None without a surrogate.
-        generations: after the first population.
+        generations: after the first population; of a heuristic, requests after its first one.
         stopped: why the search ended.
         seed: of everything random.
         evaluator: class that judged the patterns.
         dtype: number format computed in.
         device: kind of device computed on.
+        checkpoint: what was written: "layers", those of them of which one half works,
+            "half_layers", "parameters", those of them that are "zeroed", and "bytes".
         export_difference: largest difference between the logits of the reloaded checkpoint
             and those of the model searched.
         versions: of the packages that matter.
@@ -88,12 +96,16 @@ class SearchResult:
     """
 
     model: str
+    method: str
     model_fingerprint: str
     corpus: str
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
+    units: tuple[Mapping[str, Any], ...]
     n_blocks: int
+    granularity: str
     sparsity: float
+    budget: tuple[Mapping[str, Any], ...]
     fitness: Fitness
     calibration: TextLoss
     heldout: TextLoss
@@ -111,6 +123,7 @@ class SearchResult:
     evaluator: str
     dtype: str
     device: str
+    checkpoint: Mapping[str, int]
     export_difference: float
     versions: Mapping[str, str]
     seconds: float
@@ -126,6 +139,28 @@ class SearchResult:
             plain[name]["perplexity"] = _finite(text.perplexity)
         return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> SearchResult:
+        """The result of which `as_dict` gave these values.
+
+        Raises:
+            KeyError: one is missing.
+        """
+        values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
+        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        values["fitness"] = Fitness(**{n: _number(v) for n, v in plain["fitness"].items()})
+        for name in ("calibration", "heldout"):
+            text = {n: v for n, v in plain[name].items() if n != "perplexity"}
+            text["loss"] = {n: _number(v) for n, v in text["loss"].items()}
+            values[name] = TextLoss(**text)
+        return cls(**values)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from evop_deap.reporting.card import result_card
+
+        return result_card(self)
+
 
 def result_table(result: SearchResult) -> str:
     """The result for a terminal: the figures, what went and what it saves."""
@@ -137,8 +172,14 @@ def result_table(result: SearchResult) -> str:
         rows.append((name, _figure(figures["dense"]), _figure(figures["pruned"]), of))
     saved = f"{(dense - pruned) / dense:.1%} fewer"
     rows.append(("parameters", _millions(dense), _millions(pruned), saved))
-    blocks = f"without {', '.join(result.dropped)}"
-    rows.append(("blocks", str(result.n_blocks), str(len(result.kept)), blocks))
+    units = "blocks" if result.granularity == "block" else "halves"
+    without = f"without {', '.join(result.dropped)}"
+    total = len(result.kept) + len(result.dropped)
+    rows.append((units, str(total), str(len(result.kept)), without))
+    if units == "halves":
+        layers, single = result.checkpoint["layers"], result.checkpoint["half_layers"]
+        rest = f"{single} of them of one half" if single else ""
+        rows.append(("layers", str(result.n_blocks), str(layers), rest))
     lines = [f"{a:<12} {b:>10} {c:>10}   {d}".rstrip() for a, b, c, d in rows]
     lines.append("")
     short = f" ({result.cut_short} cut short)" if result.cut_short else ""
@@ -162,6 +203,11 @@ def _finite(values: Mapping[str, float]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> Any:
+    """JSON has no infinity: it is written as null."""
+    return math.inf if value is None else value
 
 
 def _figure(value: float) -> str:

@@ -6,12 +6,14 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evop_deap.budget import parse_budget
 from evop_deap.config import SearchConfig
 from evop_deap.errors import UnsupportedModelError
+from evop_deap.operators import init_uniform
 from evop_deap.run.calibrating import make_calibration
 from evop_deap.run.opening import open_model
 from evop_deap.run.progress import Progress
-from evop_deap.space import SearchSpace, Unit, units_named, units_to_drop
+from evop_deap.space import SearchSpace, Unit, dropped_units, units_named, units_to_drop
 
 if TYPE_CHECKING:
     from evop_deap.calibration import CalibrationSet
@@ -47,13 +49,18 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
         EvopError: the model, the corpus or the budget cannot be used.
     """
     from evop_deap.models.fingerprint import fingerprint_model
+    from evop_deap.models.kv_cache import kv_cache_bytes
+    from evop_deap.models.units import model_units
     from evop_deap.run.probing import responder
 
-    loaded, anatomy = open_model(config, progress)
-    units = tuple(Unit(str(b.index), b.parameters, b.work) for b in anatomy.blocks)
-    space = SearchSpace(
-        units, units_to_drop(len(units), config.sparsity), units_named(units, config.protect)
+    loaded, anatomy = open_model(config, progress, config.granularity)
+    held = (
+        kv_cache_bytes(loaded.model, anatomy, loaded.context)
+        if "kv" in (config.budget or "")
+        else ()
     )
+    units = model_units(anatomy, held)
+    space = space_of(config, units)
     _rehearse(loaded, anatomy, space, random.Random(config.seed))
     text = make_calibration(
         config,
@@ -69,6 +76,27 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
     return Subject(loaded, anatomy, space, fingerprint_model(loaded.model), name, text)
 
 
+def space_of(config: SearchConfig, units: tuple[Unit, ...]) -> SearchSpace:
+    """The patterns that meet the budget of `config`.
+
+    Raises:
+        InputError: the budget or what is protected does not fit the units.
+    """
+    protected = units_named(units, config.protect)
+    if config.budget is None:
+        assert config.sparsity is not None
+        return SearchSpace(units, units_to_drop(len(units), config.sparsity), protected)
+    weights = {
+        "units": (1,) * len(units),
+        "attn": tuple(int(unit.name.endswith(".attn")) for unit in units),
+        "mlp": tuple(int(unit.name.endswith(".mlp")) for unit in units),
+        "parameters": tuple(unit.parameters for unit in units),
+        "kv": tuple(unit.kv_bytes for unit in units),
+    }
+    allowances = parse_budget(config.budget, [unit.name for unit in units], weights)
+    return SearchSpace.within(units, allowances, protected)
+
+
 def _rehearse(
     loaded: LoadedModel, anatomy: Anatomy, space: SearchSpace, rng: random.Random
 ) -> None:
@@ -79,7 +107,7 @@ def _rehearse(
     """
     from evop_deap.models.surgery import check_removable
 
-    check_removable(loaded.model, anatomy, rng.sample(space.droppable, space.n_drop))
+    check_removable(loaded.model, anatomy, dropped_units(init_uniform(space, rng=rng).pattern))
     for edge in {space.droppable[0], space.droppable[-1]} & {0, len(space.units) - 1}:
         try:
             check_removable(loaded.model, anatomy, [edge])

@@ -83,9 +83,12 @@ def explain(process: GaussianProcess, space: SearchSpace, *, rng: random.Random)
         rng: chooses which drops of the best patterns make room.
     """
     exchanged = min(2, space.n_drop)
-    best = np.argsort(process.values, kind="stable")[:_CONTEXTS]
+    ranked = np.argsort(process.values, kind="stable").tolist()
+    patterns = (1 - process.drops).astype(int).tolist()
+    # Patterns that drop fewer are seen where a search was seeded: they are no contexts.
+    best = [row for row in ranked if tuple(patterns[row]) in space][:_CONTEXTS]
     sums: dict[tuple[int, ...], list[tuple[float, float]]] = {}
-    for row in best.tolist():
+    for row in best:
         dropped = np.flatnonzero(process.drops[row]).tolist()
         rest = sorted(rng.sample(dropped, max(0, len(dropped) - exchanged)))
         for units, mean, variance in _around(process, space, rest, exchanged):

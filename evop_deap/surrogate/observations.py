@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.space import Pattern
+from evop_deap.space import Pattern, SearchSpace
 from evop_deap.surrogate.kernel import Drops, as_drops
 
 MOST = 2000
@@ -44,12 +44,21 @@ class Observations:
         """The first `count` of them."""
         return self._some(slice(count))
 
-    def below(self, quantile: float) -> Observations:
-        """The same, but none above this quantile of the values."""
-        if not len(self):
+    def below(self, quantile: float, space: SearchSpace) -> Observations:
+        """The same, but none above this quantile of the values of patterns of the space.
+
+        Patterns that drop fewer units lose less, and say nothing of what is bad there.
+        """
+        inside = self.inside(space)
+        if not inside.any():
             return self
-        ceiling = float(np.quantile(self.values, quantile))
+        ceiling = float(np.quantile(self.values[inside], quantile))
         return dataclasses.replace(self, values=np.minimum(self.values, ceiling))
+
+    def inside(self, space: SearchSpace) -> NDArray[np.bool_]:
+        """(observations,) which of them are patterns of the space."""
+        patterns = (1 - self.drops).astype(int).tolist()
+        return np.array([tuple(pattern) in space for pattern in patterns], dtype=np.bool_)
 
     def bounded(self, most: int = MOST) -> Observations:
         """At most so many: the best half of them, the rest spread evenly over what was seen."""

@@ -54,14 +54,14 @@ class Surrogate:
         """The process given everything seen."""
         layout, size = Layout.of(space.units), float(space.n_drop)
         # Nothing after the first of them moves these: the same fit serves many generations.
-        some = seen.first(fitted_on(len(seen))).below(self.ceiling)
+        some = seen.first(fitted_on(len(seen))).below(self.ceiling, space)
         shape = _shape_for(
             space.units,
             size,
             self.powers,
             *(np.ascontiguousarray(a).tobytes() for a in (some.drops, some.values, some.noise)),
         )
-        kept = seen.below(self.ceiling).bounded()
+        kept = seen.below(self.ceiling, space).bounded()
         return GaussianProcess(SetKernel(layout, shape, size), kept.drops, kept.values, kept.noise)
 
 

@@ -1,0 +1,97 @@
+"""Measure what a checkpoint is worth, alone or beside the dense model it was pruned from.
+
+Perplexity on any text, zero-shot tasks of lm-evaluation-harness, size, speed and peak memory,
+and whether greedy continuations go round in circles. Without a choice: speed and degeneracy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evop_deap.command_line import Parser, add_flags
+from evop_deap.errors import EvopError, InputError
+from evop_deap.evaluation.config import EvaluationConfig
+from evop_deap.files import reporting_write_errors, write_json
+
+_EXAMPLES = """examples:
+  what did pruning cost, what did it buy?
+    python -m evop_deap.evaluate runs/demo/model --against demo --perplexity wiki.test.raw \\
+        --window 512 2048 --speed --degeneracy --json runs/demo/evaluation.json
+  zero-shot accuracy, on questions that lie here:
+    python -m evop_deap.evaluate runs/demo/model --against demo \\
+        --tasks piqa arc_easy arc_challenge winogrande hellaswag openbookqa --tasks-from tasks/
+  a first look, on the first windows and questions only:
+    python -m evop_deap.evaluate runs/demo/model --perplexity wikitext2 --max-windows 20 \\
+        --tasks piqa --limit 100
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code."""
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    run = {name: given.pop(name) for name in ("json", "quiet")}
+    try:
+        print(_evaluate(given, **run))  # noqa: T201
+    except EvopError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+def _evaluate(given: dict[str, Any], *, json: str | None, quiet: bool) -> str:
+    config = EvaluationConfig(**given)
+    if json is not None:
+        _check_place(Path(json))
+
+    from evop_deap.evaluation.evaluating import run_evaluation
+    from evop_deap.evaluation.report import report_dict, report_table
+
+    found = run_evaluation(config, (lambda stage: None) if quiet else _tell)
+    if json is not None:
+        write_json(Path(json), report_dict(found))
+    return report_table(found)
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a file that cannot be written, before hours of work rather than after."""
+    with reporting_write_errors(path):
+        if path.is_dir():
+            raise InputError(f"`json` must name a file, but {path} is a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+
+
+def _tell(stage: str) -> None:
+    print(stage, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Flags from the fields of `EvaluationConfig`, in its groups and with its help."""
+    parser = Parser(
+        prog="python -m evop_deap.evaluate",
+        usage="%(prog)s CHECKPOINT [--against DENSE] [options]",
+        description=__doc__,
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="hub id, checkpoint folder, GGUF file, or demo"
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("--json", metavar="FILE", help="write all figures, settings and versions")
+    run.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    add_flags(parser, EvaluationConfig, lambda option: option.name != "checkpoint")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Means with their standard errors, alone and against another model's on the same items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over items that are taken as independent.
+
+    Attributes:
+        value: the mean.
+        error: its standard error; None where one item tells nothing of it.
+
+    Example:
+        >>> mean_of([1.0, 2.0, 3.0])
+        Estimate(value=2.0, error=0.5773502691896258)
+        >>> difference_of([1.0, 2.0, 3.0], [0.5, 1.5, 2.5])
+        Estimate(value=0.5, error=0.0)
+    """
+
+    value: float
+    error: float | None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Plain JSON values; what is not finite becomes None."""
+        return {"value": finite(self.value), "error": finite(self.error)}
+
+
+def mean_of(values: Sequence[float] | NDArray[np.float64]) -> Estimate:
+    """The mean of at least one value, and its standard error."""
+    items = np.asarray(values, dtype=np.float64)
+    error = float(items.std(ddof=1) / math.sqrt(len(items))) if len(items) > 1 else None
+    return Estimate(float(items.mean()), error)
+
+
+def difference_of(
+    values: Sequence[float] | NDArray[np.float64], baseline: Sequence[float] | NDArray[np.float64]
+) -> Estimate:
+    """The mean of `values - baseline`, item by item: what both share drops out of its error."""
+    return mean_of(np.asarray(values, dtype=np.float64) - np.asarray(baseline, dtype=np.float64))
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None where JSON has no number for it."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,229 @@
+"""An evaluation from start to end: one model, or a pruned one beside its dense model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.calibration.windows import check_window
+from evop_deap.errors import InputError
+from evop_deap.evaluation.config import EvaluationConfig
+from evop_deap.evaluation.degeneracy import Degeneracy, choose_prompts, measure_degeneracy
+from evop_deap.evaluation.memory import peak_memory
+from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
+from evop_deap.evaluation.sizes import Sizes, measure_sizes
+from evop_deap.evaluation.speed import Speed, measure_speed
+from evop_deap.evaluation.task_files import check_tasks
+from evop_deap.evaluation.texts import EvaluationText, read_text
+from evop_deap.evaluation.zero_shot import TaskScore, check_harness, measure_tasks
+from evop_deap.models.loading import LoadedModel, load_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_PROMPT = 32  # tokens that a greedy continuation begins with
+
+Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """Everything measured of one model; what was not asked for is empty.
+
+    Attributes:
+        name: what the user called it.
+        dtype: number format computed in.
+        device: kind of device computed on.
+        sizes: blocks, parameters, bytes on disk.
+        perplexities: of each text and window length, all of it before its domains.
+        tasks: each metric of each task.
+        speeds: at each batch size.
+        peak_bytes: memory at the largest batch size.
+        degeneracy: what it wrote.
+    """
+
+    name: str
+    dtype: str
+    device: str
+    sizes: Sizes
+    perplexities: tuple[Perplexity, ...] = ()
+    tasks: tuple[TaskScore, ...] = ()
+    speeds: tuple[Speed, ...] = ()
+    peak_bytes: int | None = None
+    degeneracy: Degeneracy | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "device": self.device,
+            **self.sizes.as_dict(),
+            "perplexity": [one.as_dict() for one in self.perplexities],
+            "tasks": [one.as_dict() for one in self.tasks],
+            "speed": [one.as_dict() for one in self.speeds],
+            "peak_bytes": self.peak_bytes,
+            "degeneracy": self.degeneracy.as_dict() if self.degeneracy else None,
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        config: how.
+        model: of the checkpoint.
+        dense: of the model it is compared with; None without one.
+        texts: that perplexity and continuations are of.
+    """
+
+    config: EvaluationConfig
+    model: ModelFigures
+    dense: ModelFigures | None
+    texts: tuple[EvaluationText, ...] = field(default=())
+
+
+def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) -> Evaluation:
+    """Measure what the settings ask for.
+
+    Args:
+        config: what to measure, of which model, against which.
+        tell: told each part of the work as it begins.
+
+    Raises:
+        EvopError: a model, a text or a task cannot be had, or does not fit the other.
+    """
+    asked = config.measured
+    folder = Path(config.tasks_from).expanduser() if config.tasks_from else None
+    if "tasks" in asked:
+        check_harness()
+        if folder is not None:
+            check_tasks(config.tasks, folder)
+    texts = tuple(read_text(one, text_column=config.text_column) for one in config.perplexity)
+    names = [config.checkpoint, *([config.against] if config.against else [])]
+    loaded = _load(config, names, tell)
+    figures: list[dict[str, Any]] = [{} for _ in loaded]
+    for one in loaded:
+        for window in config.window if texts else ():
+            check_window(window, one.context)
+    if "perplexity" in asked:
+        _add_perplexities(figures, loaded, config, texts, tell)
+    if "tasks" in asked:
+        for found, one in zip(figures, loaded, strict=True):
+            tell(f"{', '.join(config.tasks)}: {one.name}")
+            found["tasks"] = measure_tasks(
+                one.model,
+                one.tokenizer,
+                config.tasks,
+                tasks_from=folder,
+                limit=config.limit,
+                batch_size=config.batch_size,
+            )
+    if "degeneracy" in asked:
+        texts = texts or (read_text("demo"),)
+        prompts = _prompts(loaded, texts[0], config)
+        for found, one in zip(figures, loaded, strict=True):
+            tell(f"continuing {len(prompts)} prompts: {one.name}")
+            found["degeneracy"] = measure_degeneracy(
+                one.model, prompts, new_tokens=config.continuation
+            )
+    if "speed" in asked:
+        _add_speeds(figures, loaded, config, tell)
+    made = [
+        ModelFigures(
+            one.name,
+            str(one.model.dtype).removeprefix("torch."),
+            one.model.device.type,
+            measure_sizes(one),
+            **found,
+        )
+        for one, found in zip(loaded, figures, strict=True)
+    ]
+    return Evaluation(config, made[0], made[1] if len(made) > 1 else None, texts)
+
+
+def _load(config: EvaluationConfig, names: list[str], tell: Tell) -> list[LoadedModel]:
+    """The models, all in the number format of the first, so that only pruning differs."""
+    loaded: list[LoadedModel] = []
+    for name in names:
+        tell(f"loading the model {name}")
+        dtype = str(loaded[0].model.dtype).removeprefix("torch.") if loaded else config.dtype
+        loaded.append(load_model(name, **{**_options(config), "dtype": dtype}))
+    if len(loaded) > 1 and loaded[0].tokenizer.get_vocab() != loaded[1].tokenizer.get_vocab():
+        raise InputError(
+            f"`against` {names[1]} has another vocabulary than {names[0]}: losses a token and "
+            "continuations cannot be compared"
+        )
+    return loaded
+
+
+def _options(config: EvaluationConfig) -> dict[str, Any]:
+    """Arguments of `load_model` but for the name."""
+    wanted = ("dtype", "device", "attn_implementation", "trust_remote_code")
+    return {name: getattr(config, name) for name in wanted}
+
+
+def _add_perplexities(
+    figures: list[dict[str, Any]],
+    loaded: list[LoadedModel],
+    config: EvaluationConfig,
+    texts: tuple[EvaluationText, ...],
+    tell: Tell,
+) -> None:
+    for found, one in zip(figures, loaded, strict=True):
+        measured: list[Perplexity] = []
+        for text in texts:
+            for window in config.window:
+                tell(f"perplexity on {text.name} in windows of {window}: {one.name}")
+                measured += measure_perplexity(
+                    one.model,
+                    one.tokenizer,
+                    text,
+                    window=window,
+                    max_windows=config.max_windows,
+                    context=one.context,
+                )
+        found["perplexities"] = tuple(measured)
+
+
+def _prompts(
+    loaded: list[LoadedModel], text: EvaluationText, config: EvaluationConfig
+) -> NDArray[np.int64]:
+    """The beginnings of windows spread over a text."""
+    import numpy as np
+
+    length = _PROMPT + config.continuation
+    cut = [rows for _, rows in cut_windows(loaded[0].tokenizer, text, window=length)]
+    if sum(map(len, cut)) < 2:
+        raise InputError(
+            f"`continuation` ({config.continuation}) asks for at least two stretches of {length} "
+            f"tokens, but {text.name} is shorter"
+        )
+    return choose_prompts(np.concatenate(cut), count=config.prompts, length=_PROMPT)
+
+
+def _add_speeds(
+    figures: list[dict[str, Any]], loaded: list[LoadedModel], config: EvaluationConfig, tell: Tell
+) -> None:
+    lengths = {"prompt_tokens": config.prompt_tokens, "new_tokens": config.new_tokens}
+    for found, one in zip(figures, loaded, strict=True):
+        tell(f"peak memory: {one.name}")
+        options = {**_options(config), "device": str(one.model.device)}
+        options["dtype"] = str(one.model.dtype).removeprefix("torch.")
+        found["peak_bytes"] = peak_memory(one.name, options, batch=max(config.batches), **lengths)
+        found["speeds"] = ()
+    for batch in config.batches:
+        tell(f"speed, {batch} {'row' if batch == 1 else 'rows'} at once")
+        speeds = measure_speed(
+            [one.model for one in loaded],
+            batch=batch,
+            repeats=config.repeats,
+            seed=config.seed,
+            **lengths,
+        )
+        for found, speed in zip(figures, speeds, strict=True):
+            found["speeds"] += (speed,)

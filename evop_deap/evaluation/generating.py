@@ -1,0 +1,66 @@
+"""Greedy continuation by transformers' own loop, as users run it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from evop_deap.models.quiet import quiet_transformers
+
+if TYPE_CHECKING:
+    from transformers import LogitsProcessor, PreTrainedModel
+
+
+def continue_greedily(
+    model: PreTrainedModel,
+    prompts: torch.Tensor,
+    new_tokens: int,
+    *,
+    may_end: bool,
+    watcher: LogitsProcessor | None = None,
+) -> torch.Tensor:
+    """Continue prompts of equal length with the most probable token, again and again.
+
+    Args:
+        model: in evaluation mode.
+        prompts: (rows, length) token ids on the model's device.
+        new_tokens: the most tokens to add.
+        may_end: whether a row may end sooner; it is then filled up with 0.
+        watcher: sees each step's logits before a token is chosen.
+
+    Returns:
+        (rows, at most `new_tokens`) token ids.
+    """
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    ending = end_tokens(model) if may_end else []
+    greedy = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,  # a checkpoint's own settings would hide what is measured
+        no_repeat_ngram_size=0,
+        max_new_tokens=new_tokens,
+        min_new_tokens=None if may_end else new_tokens,
+        use_cache=True,
+        eos_token_id=ending or None,
+        pad_token_id=0,
+    )
+    generator: Any = model
+    with quiet_transformers(), torch.inference_mode():
+        text: torch.Tensor = generator.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            generation_config=greedy,
+            logits_processor=LogitsProcessorList([watcher] if watcher else []),
+        )
+    return text[:, prompts.shape[1] :]
+
+
+def end_tokens(model: PreTrainedModel) -> list[int]:
+    """The tokens that end a text, by the model's own settings."""
+    settings: Any = model.generation_config or model.config
+    ending = getattr(settings, "eos_token_id", None)
+    if ending is None:
+        return []
+    return [ending] if isinstance(ending, int) else [*ending]

@@ -1,0 +1,150 @@
+"""Perplexity of a finished model on a text, window by window.
+
+The protocol that most papers on pruning share: the text is tokenised once as a whole, special
+tokens as the tokenizer puts them, cut into windows that do not overlap, and a last one that is
+not full is left out. A window's first token is never predicted and no window sees another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.calibration.windows import check_window, tokenised
+from evop_deap.errors import InputError
+from evop_deap.evaluation.estimates import Estimate, difference_of, finite, mean_of
+from evop_deap.evaluation.texts import EvaluationText
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+PROTOCOL = (
+    "tokenised as a whole, windows that do not overlap, the last one left out unless full, "
+    "mean over all predicted tokens (each but a window's first)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Perplexity:
+    """What a model makes of a text.
+
+    Attributes:
+        text: what the text is called.
+        domain: the part of it; "" for all of it.
+        window: tokens of a window.
+        losses: (windows,) mean nats a predicted token of each.
+
+    Example:
+        >>> found = Perplexity("a.txt", "", 512, np.log([2.0, 8.0]))
+        >>> f"{found.value:.3f}, {found.tokens} tokens"
+        '4.000, 1022 tokens'
+    """
+
+    text: str
+    domain: str
+    window: int
+    losses: NDArray[np.float64]
+
+    @property
+    def tokens(self) -> int:
+        """Predicted tokens."""
+        return len(self.losses) * (self.window - 1)
+
+    @property
+    def loss(self) -> Estimate:
+        """Mean nats a predicted token; the error takes windows as independent."""
+        return mean_of(self.losses)
+
+    @property
+    def value(self) -> float:
+        """The perplexity; infinite where it is too large for a float."""
+        return exponential(self.loss.value)
+
+    @property
+    def error(self) -> float | None:
+        """Its standard error, by the delta method."""
+        return None if self.loss.error is None else self.value * self.loss.error
+
+    def excess(self, dense: Perplexity) -> Estimate:
+        """By how many nats a token the loss is above the dense model's, window by window."""
+        return difference_of(self.losses, dense.losses)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, each window's loss among them."""
+        return {
+            "text": self.text,
+            "domain": self.domain,
+            "window": self.window,
+            "windows": len(self.losses),
+            "tokens": self.tokens,
+            "perplexity": finite(self.value),
+            "perplexity_error": finite(self.error),
+            "loss": self.loss.as_dict(),
+            "losses": [finite(loss) for loss in self.losses.tolist()],
+        }
+
+
+def exponential(loss: float) -> float:
+    """The exponential; infinite where that is too large for a float."""
+    return math.exp(loss) if loss < 700.0 else math.inf
+
+
+def measure_perplexity(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    text: EvaluationText,
+    *,
+    window: int,
+    max_windows: int | None = None,
+    context: int | None = None,
+    on_windows: Callable[[int], object] | None = None,
+) -> tuple[Perplexity, ...]:
+    """The perplexity of all of a text, then of each of its domains.
+
+    Args:
+        model: in evaluation mode.
+        tokenizer: the model's own.
+        text: what to judge on; a domain too short for a window is left out.
+        window: tokens of a window.
+        max_windows: how many windows of each domain to take, the first ones; None takes all.
+        context: the longest window that the model reads.
+        on_windows: told how many more windows are done.
+
+    Raises:
+        InputError: the window does not fit the model, or the text does not fill one.
+    """
+    from evop_deap.evaluation.window_losses import window_losses
+
+    check_window(window, context)
+    cut = dict(cut_windows(tokenizer, text, window=window, max_windows=max_windows))
+    if not cut:
+        raise InputError(f"`window` ({window}) is longer than the text of {text.name}")
+    losses = window_losses(model, np.concatenate([*cut.values()]), on_windows=on_windows)
+    found = [Perplexity(text.name, "", window, losses)]
+    if [*text.parts] != [""]:
+        ends = np.cumsum([len(windows) for windows in cut.values()])[:-1]
+        parts = zip(cut, np.split(losses, ends), strict=True)
+        found += [Perplexity(text.name, domain, window, part) for domain, part in parts]
+    return tuple(found)
+
+
+def cut_windows(
+    tokenizer: PreTrainedTokenizerBase,
+    text: EvaluationText,
+    *,
+    window: int,
+    max_windows: int | None = None,
+) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Domain and token ids (windows, window) of each part of the text that fills a window."""
+    for domain, part in text.parts.items():
+        (ids,) = tokenised(tokenizer, [part], add_special_tokens=True)
+        count = len(ids) // window
+        if max_windows is not None:
+            count = min(count, max_windows)
+        if count:
+            yield domain, ids[: count * window].reshape(count, window)

@@ -1,0 +1,70 @@
+"""How large a checkpoint is: blocks, parameters, bytes on disk."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.models.demo import demo_checkpoint
+
+if TYPE_CHECKING:
+    from evop_deap.models.loading import LoadedModel
+
+_WEIGHTS = ("*.safetensors", "*.gguf", "*.bin")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a model weighs.
+
+    Attributes:
+        blocks: decoder blocks.
+        parameters: tied ones counted once.
+        file_bytes: of its weight files; None where they are not on this machine.
+
+    Example:
+        >>> Sizes(blocks=30, parameters=134_515_008, file_bytes=269_060_552).blocks
+        30
+    """
+
+    blocks: int
+    parameters: int
+    file_bytes: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def measure_sizes(loaded: LoadedModel) -> Sizes:
+    """The sizes of a model that was loaded."""
+    config = loaded.model.config.get_text_config(decoder=True)
+    return Sizes(
+        blocks=int(config.num_hidden_layers),
+        parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
+        file_bytes=file_bytes(loaded.name),
+    )
+
+
+def file_bytes(name: str) -> int | None:
+    """Bytes of the weight files of what the user named; None where they are not here."""
+    path = demo_checkpoint() if name == "demo" else Path(name).expanduser()
+    if path.is_file():
+        return path.stat().st_size
+    folder = path if path.is_dir() else _in_hub_cache(name)
+    if folder is None:
+        return None
+    for kind in _WEIGHTS:  # a checkpoint in two formats is loaded from the first
+        if files := [*folder.glob(kind)]:
+            return sum(file.stat().st_size for file in files)
+    return None
+
+
+def _in_hub_cache(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except Exception:  # the library has many ways to say that it is not there
+        return None

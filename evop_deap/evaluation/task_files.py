@@ -1,0 +1,96 @@
+"""Zero-shot tasks on local files, in lm-evaluation-harness' own task format.
+
+A task is the harness' own definition (prompt, choices, metrics) with its data replaced by a
+JSON lines file; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evop_deap.errors import InputError
+
+
+@dataclass(frozen=True)
+class _Definition:
+    """Where the harness defines a task, and what a local file asks to be changed in it."""
+
+    file: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+# A preprocessed HellaSwag ({query, choices, gold}): what the harness makes of the published rows.
+_PREPROCESSED = {"process_docs": None, "doc_to_target": "{{gold}}"}
+
+TASKS = {
+    "piqa": _Definition("piqa/piqa.yaml"),
+    "arc_easy": _Definition("arc/arc_easy.yaml"),
+    "arc_challenge": _Definition("arc/arc_challenge.yaml"),
+    "winogrande": _Definition("winogrande/default.yaml"),
+    "hellaswag": _Definition("hellaswag/hellaswag.yaml", _PREPROCESSED),
+    "openbookqa": _Definition("openbookqa/openbookqa.yaml"),
+}
+"""Tasks that can be read from local files, by the harness' names."""
+
+
+def task_file(folder: Path, task: str) -> Path:
+    """The file with a task's rows: `TASK.jsonl`, else `TASK.test.jsonl`, else the one `TASK.*`.
+
+    Raises:
+        InputError: there is none, or it cannot be told which one.
+    """
+    for name in (f"{task}.jsonl", f"{task}.test.jsonl"):
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(folder.glob(f"{task}.*.jsonl")) if folder.is_dir() else []
+    if len(found) == 1:
+        return found[0]
+    seen = f"it holds {', '.join(path.name for path in found)}" if found else "there is none"
+    raise InputError(f"`tasks_from` {folder} must hold {task}.jsonl, but {seen}")
+
+
+def check_tasks(tasks: Sequence[str], folder: Path) -> None:
+    """Refuse tasks that cannot be read from a folder.
+
+    Raises:
+        InputError: a task that is not known here, or one without a file in `folder`.
+    """
+    for task in tasks:
+        if task not in TASKS:
+            raise InputError(
+                f"`tasks` with `tasks_from` must be among {', '.join(TASKS)}, but got '{task}'"
+            )
+        task_file(folder, task)
+
+
+def write_tasks(tasks: Sequence[str], folder: Path, target: Path) -> None:
+    """Write a YAML file for each task into `target`, for the harness' `include_path`.
+
+    Raises:
+        InputError: a task that is not known here, or one without a file in `folder`.
+    """
+    check_tasks(tasks, folder)
+    import yaml
+    from lm_eval import tasks as harness
+
+    own = Path(harness.__file__).parent
+    for task in tasks:
+        rows = task_file(folder, task)
+        definition = {
+            "include": str(own / TASKS[task].file),
+            "task": task,
+            "dataset_path": "json",
+            "dataset_name": None,
+            "dataset_kwargs": {
+                "data_files": {"test": str(rows.absolute())},
+                "cache_dir": str(target / "cache"),
+            },
+            "training_split": None,
+            "validation_split": None,
+            "test_split": "test",
+            **TASKS[task].changes,
+        }
+        (target / f"{task}.yaml").write_text(yaml.safe_dump(definition), encoding="utf-8")

@@ -1,0 +1,107 @@
+"""The loss of a finished model on windows of text, without whole logits where that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evop_deap.errors import UnsupportedModelError
+from evop_deap.fitness.blocked_loss import blocked_losses
+from evop_deap.fitness.loss import window_sums
+from evop_deap.fitness.tiles import tile_for
+from evop_deap.models.anatomy import find_anatomy
+from evop_deap.models.staged import find_exit
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_TOKENS_TOGETHER = 4096
+
+_Scorer = Callable[[torch.Tensor], torch.Tensor]
+"""(windows, length) token ids -> (windows,) float64 sums of nats, on the host."""
+
+
+def window_losses(
+    model: PreTrainedModel,
+    windows: NDArray[np.int64],
+    *,
+    on_windows: Callable[[int], object] | None = None,
+) -> NDArray[np.float64]:
+    """Mean negative log-likelihood of each window's tokens after its first.
+
+    The model runs as it stands, a few windows at a time. Where its head is a plain matrix, the
+    logits are taken in tiles; any other model makes its own, one window at a time.
+
+    Args:
+        model: in evaluation mode.
+        windows: (windows, length) token ids without padding.
+        on_windows: told how many more windows are done.
+
+    Returns:
+        (windows,) nats a predicted token.
+    """
+    score, together = _scorer(model, windows.shape[1])
+    tokens = torch.as_tensor(windows)
+    sums = []
+    with torch.inference_mode():
+        for batch in tokens.split(together):
+            sums.append(score(batch.to(model.device)))
+            if on_windows is not None:
+                on_windows(len(batch))
+    losses: NDArray[np.float64] = (torch.cat(sums) / (windows.shape[1] - 1)).numpy()
+    return losses
+
+
+def _scorer(model: PreTrainedModel, length: int) -> tuple[_Scorer, int]:
+    """How to score windows of this model, and how many together."""
+    try:
+        anatomy = find_anatomy(model)
+        leaving = find_exit(model, anatomy)
+    except UnsupportedModelError:
+        return partial(_of_whole_logits, model), 1
+    tile = tile_for(model.device)
+
+    def score(batch: torch.Tensor) -> torch.Tensor:
+        features = _head_input(model, anatomy.head, batch)
+        return blocked_losses(features, batch, leaving, tile).cpu().double().sum(dim=1)
+
+    return score, max(1, _TOKENS_TOGETHER // length)
+
+
+def _of_whole_logits(model: PreTrainedModel, batch: torch.Tensor) -> torch.Tensor:
+    return window_sums(model(input_ids=batch, use_cache=False).logits, batch)
+
+
+def _head_input(model: PreTrainedModel, head: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    """What the head is given: (windows, length, width); the head itself does not run."""
+    with _stopping_before(head) as reached:
+        model(input_ids=batch, use_cache=False)
+    return reached[0]
+
+
+@contextmanager
+def _stopping_before(head: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
+    """A pass in the body ends where the head would begin; its input is in the list."""
+    reached: list[torch.Tensor] = []
+
+    def stop(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        reached.append(args[0])
+        raise _HeadReached
+
+    handle = head.register_forward_pre_hook(stop)
+    try:
+        yield reached
+    except _HeadReached:
+        pass
+    finally:
+        handle.remove()
+
+
+class _HeadReached(Exception):
+    """All that is wanted of the pass is there."""

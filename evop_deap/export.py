@@ -1,0 +1,80 @@
+"""Write what a search has found in the format of another tool.
+
+Checkpoints are made from the dense model again and checked; texts go to stdout or --output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evop_deap.command_line import Parser
+from evop_deap.errors import EvopError
+
+_FORMATS = """formats:
+  transformers      checkpoint in the fewest layers of its own architecture; the default
+  block-configs     checkpoint with no-op halves as vLLM's DeciLM reads it (Llama, Mistral)
+  layer-drop        EvoPress's layer_drop_config.txt
+  mergekit          passthrough recipe (whole blocks)
+  per-layer-config  the field of transformers' configurations, for code that reads it
+  prune-layers      list for llama-quantize --prune-layers (whole blocks)
+
+examples:
+    python -m evop_deap.export runs/demo --output pruned/demo
+    llama-quantize --prune-layers $(python -m evop_deap.export runs/demo --format prune-layers) \\
+        dense.gguf pruned.gguf Q4_K_M
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        print(_export(given))  # noqa: T201
+    except EvopError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+def _export(given: argparse.Namespace) -> str:
+    from evop_deap.models.formats import PER_LAYER_WARNING
+    from evop_deap.run.exporting import export_run
+    from evop_deap.run.progress import Progress, TerminalProgress
+
+    progress = Progress() if given.quiet else TerminalProgress()
+    output = Path(given.output) if given.output else None
+    said = export_run(
+        Path(given.run), given.format, output, overwrite=given.overwrite, progress=progress
+    )
+    if given.format == "per-layer-config":
+        print(f"warning: {PER_LAYER_WARNING}", file=sys.stderr)  # noqa: T201
+    return said
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, _ = (__doc__ or "").partition("\n\n")
+    parser = Parser(
+        prog="python -m evop_deap.export",
+        usage="%(prog)s RUN [--format FORMAT] [--output PATH] [options]",
+        description=description,
+        epilog=_FORMATS,
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument(
+        "--format", default="transformers", metavar="FORMAT", help="see below (transformers)"
+    )
+    parser.add_argument("--output", metavar="PATH", help="folder of a checkpoint, file of a text")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at --output")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

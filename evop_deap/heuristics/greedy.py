@@ -1,0 +1,27 @@
+"""Removal one at a time, all that are left judged anew: what SLEB and BlockPruner share."""
+
+from __future__ import annotations
+
+from evop_deap.heuristics.meter import Meter
+from evop_deap.heuristics.task import Pick, Task
+from evop_deap.heuristics.units import fits
+
+
+def remove_greedily(task: Task) -> Pick:
+    """In each step, drop the unit whose absence raises the loss least, of equals the first."""
+    space, meter = task.space, Meter(task)
+    dropped: list[int] = []
+    path = [space.pattern(dropped)]
+    while path[-1] not in space:
+        left = [u for u in space.droppable if u not in dropped and fits(space, dropped, u)]
+        losses = meter.evaluate([space.pattern([*dropped, unit]) for unit in left]).losses
+        dropped.append(left[int(losses.argmin())])
+        path.append(space.pattern(dropped))
+    return Pick(
+        path[-1],
+        cost=meter.cost,
+        evaluations=meter.evaluations,
+        work=meter.work,
+        order=tuple(dropped),
+        path=tuple(path[1:]),
+    )

@@ -1,0 +1,152 @@
+"""LaCo, layer collapse (Yang et al. 2024, arXiv 2402.11187, algorithm 1): merge, not just drop.
+
+A block l takes up the K blocks behind it by the sum of their differences from it (RDSC),
+
+    θ*_l = θ_l + Σ_k (θ_{l+k} - θ_l),  k = 1 … K,
+
+and they go. From the last blocks upwards such merges of C = 4 blocks are tried; one is kept if
+the mean cosine similarity of the last hidden states to the dense model's stays above a threshold
+T, and the next begins at least I = 2 blocks higher. Merged blocks may be merged again.
+
+The authors set T by hand and let the number of blocks follow. Here the number is given: T is
+the highest of 0.95, 0.90, … at which the sweep collapses as many blocks as the budget wants, and
+the merge that meets it is cut to fit; where none does, neighbours are collapsed from the last
+upwards, however unlike the outcome. Protected blocks take no part. A merge costs the pass in
+which it is tried; none is tried twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from evop_deap.errors import InputError
+from evop_deap.heuristics.observing import dense_work
+from evop_deap.heuristics.task import ModelParts, Pick, Task, passes
+from evop_deap.heuristics.units import fits
+from evop_deap.models.merging import combined
+from evop_deap.models.surgery import bypassed
+from evop_deap.space import SearchSpace
+
+COMBINED, INTERVAL = 4, 2
+_THRESHOLDS = tuple(np.arange(0.95, 0.0, -0.05).round(2).tolist())
+_ANY = -1.0  # what no similarity is below
+
+Group = tuple[tuple[int, float], ...]
+"""(block, share) pairs: the first block stays, its matrices the sum of these."""
+
+Plan = tuple[Group, ...]
+"""What is left of the blocks, in order."""
+
+
+def pick(task: Task) -> Pick:
+    """Collapse blocks until the budget is met; `merges` says what became of those that stay."""
+    trial = _Trial(task)
+    for threshold in (*_THRESHOLDS, _ANY):
+        plan = _sweep(task.space, trial, threshold)
+        if (pattern := task.space.pattern(_gone(plan))) in task.space:
+            merges = {group[0][0]: dict(group) for group in plan if len(group) > 1}
+            work = passes(task.model_parts, 1 + len(trial.known))
+            return Pick(pattern, cost=trial.cost, work=work, merges=merges)
+    raise InputError(
+        "`method` laco finds no neighbouring blocks to collapse: `protect` fewer or lower "
+        "`sparsity`"
+    )
+
+
+def merge(plan: Plan, first: int, count: int) -> Plan:
+    """The plan in which the group at `first` takes up the next `count` groups."""
+    shares: dict[int, float] = {block: (1 - count) * share for block, share in plan[first]}
+    for group in plan[first + 1 : first + 1 + count]:
+        for block, share in group:
+            shares[block] = shares.get(block, 0.0) + share
+    kept = plan[first][0][0]
+    group = ((kept, shares.pop(kept)), *sorted(shares.items()))
+    return (*plan[:first], group, *plan[first + 1 + count :])
+
+
+def _sweep(space: SearchSpace, trial: _Trial, threshold: float) -> Plan:
+    """Algorithm 1 with this threshold, ended where the budget is met."""
+    plan: Plan = tuple(((block, 1.0),) for block in range(len(space.units)))
+    deepest, interval = (2, 1) if threshold == _ANY else (COMBINED, INTERVAL)
+    place = len(plan) - deepest
+    while place >= 0 and space.pattern(_gone(plan)) not in space:
+        count = _that_fit(space, plan, place)
+        tried = merge(plan, place, count)
+        if count and trial.similarity(tried) >= threshold:
+            plan = tried
+            place = min(place - interval, len(plan) - deepest)
+        else:
+            place -= 1
+    return plan
+
+
+def _that_fit(space: SearchSpace, plan: Plan, place: int) -> int:
+    """How many of the C - 1 groups behind one may be collapsed into it."""
+    heads = [group[0][0] for group in plan]
+    if heads[place] in space.protected:
+        return 0
+    gone, count = list(_gone(plan)), 0
+    for head in heads[place + 1 : place + COMBINED]:
+        if head in space.protected or not fits(space, gone, head):
+            break
+        gone.append(head)
+        count += 1
+    return count
+
+
+def _gone(plan: Plan) -> tuple[int, ...]:
+    """The blocks that are no longer there."""
+    blocks = {block for group in plan for block, _ in group}
+    return tuple(sorted(blocks - {group[0][0] for group in plan}))
+
+
+@dataclass(eq=False)
+class _Trial:
+    """Tries plans on the model, none twice."""
+
+    task: Task
+    cost: float = 0.0
+    known: dict[Plan, float] = field(default_factory=dict)
+
+    def similarity(self, plan: Plan) -> float:
+        """Mean cosine of the head's inputs to the dense model's, over all tokens."""
+        if plan not in self.known:
+            gone = _gone(plan)
+            merges = {group[0][0]: dict(group) for group in plan if len(group) > 1}
+            with combined(self._parts.anatomy, merges), bypassed(self._parts.anatomy, gone):
+                states = _head_inputs(self._parts)
+            self.cost += self._share(set(gone))
+            cosines = [
+                torch.cosine_similarity(a, b, dim=-1).double().mean()
+                for a, b in zip(states, self._dense, strict=True)
+            ]
+            self.known[plan] = float(torch.stack(cosines).mean())
+        return self.known[plan]
+
+    def __post_init__(self) -> None:
+        self._parts = self.task.model_parts
+        self._dense = _head_inputs(self._parts)
+        self.cost += self._share(set())
+
+    def _share(self, gone: set[int]) -> float:
+        """The work of the blocks that stay and of the head, beside the dense model's."""
+        dropped = sum(self.task.space.units[unit].work for unit in gone)
+        return 1.0 - dropped / dense_work(self.task)
+
+
+def _head_inputs(parts: ModelParts) -> list[torch.Tensor]:
+    """(1, length, width) of each window, in float32."""
+    seen: list[torch.Tensor] = []
+    watched = parts.anatomy.head.register_forward_pre_hook(
+        lambda module, args: seen.append(args[0].float())
+    )
+    try:
+        with torch.inference_mode():
+            for window in torch.as_tensor(parts.windows, device=parts.model.device):
+                parts.model(input_ids=window.unsqueeze(0), use_cache=False)
+    finally:
+        watched.remove()
+    return seen

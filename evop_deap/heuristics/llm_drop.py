@@ -1,0 +1,28 @@
+"""LLM-Drop (He et al. 2024, arXiv 2406.15786): drop the attention that changes least.
+
+The similarity of a half is the cosine between the hidden state before it and behind it, the
+residual connection included; attention turns out the more redundant, and is dropped alone. Where
+the budget wants more than all attention halves, or MLP halves as well, these follow by the same
+measure.
+"""
+
+from __future__ import annotations
+
+from evop_deap.heuristics.block_influence import influences_of
+from evop_deap.heuristics.observing import watching_cost
+from evop_deap.heuristics.task import Pick, Task, passes, ranked
+from evop_deap.heuristics.units import ATTENTION, kind_of
+
+
+def pick(task: Task) -> Pick:
+    """Drop the attention halves of highest similarity; `scores` are 1 - similarity."""
+    space, scores = task.space, influences_of(task).tolist()
+    by_score = ranked(space, scores)
+    order = sorted(by_score, key=lambda unit: kind_of(space.units[unit]) != ATTENTION)
+    return Pick(
+        space.greedy(order),
+        cost=watching_cost(task),
+        work=passes(task.model_parts),
+        scores=tuple(scores),
+        order=tuple(order),
+    )

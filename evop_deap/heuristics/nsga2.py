@@ -1,0 +1,24 @@
+"""Optuna's NSGA-II (Deb et al. 2002) with a single objective: a genetic algorithm on bits.
+
+How bits are kept within the budget is said in `optuna_bits`. With one objective, non-dominated
+sorting is sorting by loss. Optuna's population of 50 would be most of a usual budget: it is 16.
+"""
+
+from __future__ import annotations
+
+from evop_deap.heuristics.optuna_bits import drive_bits
+from evop_deap.heuristics.task import Pick, Task
+
+_POPULATION = 16
+
+
+def pick(task: Task) -> Pick:
+    """The best pattern of the study, a generation judged at once."""
+    from optuna.samplers import NSGAIISampler
+
+    seed = task.rng.randrange(2**31)
+    return drive_bits(
+        task,
+        lambda: NSGAIISampler(population_size=_POPULATION, seed=seed),
+        at_once=_POPULATION,
+    )

@@ -1,0 +1,19 @@
+"""Saying in the words of other tools which parts of a model went, and reading what they say."""
+
+from evop_deap.models.formats.drops import Drops
+from evop_deap.models.formats.layer_drop import layer_drop_config, parse_layer_drop_config
+from evop_deap.models.formats.mergekit import mergekit_passthrough
+from evop_deap.models.formats.per_layer_config import PER_LAYER_WARNING, per_layer_config
+from evop_deap.models.formats.prune_layers import prune_layers
+from evop_deap.models.formats.reading import read_pattern
+
+__all__ = [
+    "PER_LAYER_WARNING",
+    "Drops",
+    "layer_drop_config",
+    "mergekit_passthrough",
+    "parse_layer_drop_config",
+    "per_layer_config",
+    "prune_layers",
+    "read_pattern",
+]

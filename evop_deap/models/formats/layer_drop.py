@@ -1,0 +1,50 @@
+"""EvoPress's file: a line a block that says which of its halves goes.
+
+Sieberling et al. (2024), https://arxiv.org/abs/2410.14649.
+"""
+
+from __future__ import annotations
+
+from evop_deap.errors import InputError
+from evop_deap.models.formats.drops import Drops
+
+# By whether the attention and whether the MLP stays.
+_WORDS = {
+    (True, True): "none",
+    (False, True): "attn",
+    (True, False): "mlp",
+    (False, False): "attn+mlp",
+}
+
+
+def layer_drop_config(drops: Drops) -> str:
+    """The file as EvoPress writes it: none, attn, mlp or attn+mlp for every block."""
+    return "".join(f"{_WORDS[live]}\n" for live in drops.live)
+
+
+def is_layer_drop_config(text: str) -> bool:
+    """Whether the first line of a text is one of EvoPress's four words."""
+    return bool(text.strip()) and text.split()[0] in _WORDS.values()
+
+
+def parse_layer_drop_config(text: str) -> Drops:
+    """Read an EvoPress file; blank lines at its end do not count.
+
+    Raises:
+        InputError: the text is empty, or a line is none of the four words.
+    """
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if not lines:
+        raise InputError("a layer drop configuration must have a line a block, but it is empty")
+    words = list(_WORDS.values())
+    for number, line in enumerate(lines, start=1):
+        if line not in words:
+            raise InputError(
+                f"line {number} of a layer drop configuration must be none, attn, mlp or "
+                f"attn+mlp, but got {line!r}"
+            )
+    return Drops(
+        n_blocks=len(lines),
+        attention=frozenset(i for i, line in enumerate(lines) if line.startswith("attn")),
+        mlp=frozenset(i for i, line in enumerate(lines) if line.endswith("mlp")),
+    )

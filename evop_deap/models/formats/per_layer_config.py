@@ -1,0 +1,56 @@
+"""transformers' `per_layer_config`: what single layers skip, by number.
+
+https://huggingface.co/docs/transformers/heterogeneous_configurations
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evop_deap.errors import InputError
+from evop_deap.models.formats.drops import Drops
+
+PER_LAYER_WARNING = (
+    "per_layer_config is for code that reads it: Llama, Qwen, Mistral and most models of "
+    "transformers 5 take the field, say nothing and compute the dense model"
+)
+_ATTENTION, _MLP = "attention", "mlp"
+
+
+def per_layer_config(drops: Drops) -> dict[str, Any]:
+    """The field to put into the dense model's config.json, whose layers all stay counted."""
+    skipped = {
+        i: [name for name, gone in ((_ATTENTION, drops.attention), (_MLP, drops.mlp)) if i in gone]
+        for i in sorted(drops.attention | drops.mlp)
+    }
+    return {"per_layer_config": {str(i): {"skip": names} for i, names in skipped.items()}}
+
+
+def parse_per_layer_config(layers: Mapping[str, Any], n_blocks: int) -> Drops:
+    """What the value of the field skips.
+
+    Raises:
+        InputError: a layer says something else than to skip its attention or its MLP.
+    """
+    skipped: dict[int, set[str]] = {}
+    for number, overrides in layers.items():
+        try:
+            (skip,) = overrides.values()
+            index = int(number)
+        except (AttributeError, ValueError) as error:
+            raise InputError(
+                f"`per_layer_config` of layer {number} must say `skip` and nothing else"
+            ) from error
+        names = set(skip) if isinstance(skip, list) else {str(skip)}
+        if "skip" not in overrides or not names <= {_ATTENTION, _MLP}:
+            raise InputError(
+                f"`per_layer_config` of layer {number} must skip attention, mlp or both, but got "
+                f"{overrides}"
+            )
+        skipped[index] = names
+    return Drops(
+        n_blocks,
+        frozenset(i for i, names in skipped.items() if _ATTENTION in names),
+        frozenset(i for i, names in skipped.items() if _MLP in names),
+    )

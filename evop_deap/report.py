@@ -1,0 +1,53 @@
+"""Show what searches found, as one page that opens offline.
+
+Several runs are laid side by side. A search writes such a page of itself, RUN/report.html.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evop_deap.command_line import Parser
+from evop_deap.errors import EvopError
+
+_EXAMPLES = """examples:
+  python -m evop_deap.report runs/demo --output report.html
+  compare runs, with another seed or another budget:
+  python -m evop_deap.report runs/demo runs/seed1 runs/half --output compared.html
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns its exit code."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    from evop_deap.reporting.page import write_report
+
+    output = Path(given.output)
+    try:
+        write_report([Path(run) for run in given.runs], output)
+    except EvopError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    print(f"{output}  opens in any browser, offline")  # noqa: T201
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, _ = (__doc__ or "").partition("\n\n")
+    parser = Parser(
+        prog="python -m evop_deap.report",
+        usage="%(prog)s RUN [RUN ...] --output FILE",
+        description=description,
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run, finished or not")
+    parser.add_argument("--output", required=True, metavar="FILE", help="the page to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

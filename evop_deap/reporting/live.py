@@ -1,0 +1,155 @@
+"""The page of a run while it goes on, served to this machine only.
+
+A page asks for what is new, and is answered when there is something or after a while; so
+it needs no clock of its own, and a server that stops has told everybody the end.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
+
+from evop_deap.errors import EvopError
+from evop_deap.reporting.page import content, page
+from evop_deap.run.progress import Progress
+from evop_deap.run.reading import load_run
+
+if TYPE_CHECKING:
+    from evop_deap.evolution_state import EvolutionState
+    from evop_deap.run.result import SearchResult
+
+_HOST = "127.0.0.1"
+_PATIENCE = 20.0  # seconds until a page that asks is told that nothing is new
+
+
+class LiveReport(Progress):
+    """Serves the page of a run from when its search begins until the `with` ends.
+
+    Args:
+        folder: of the run.
+
+    Example:
+        >>> with LiveReport(Path("runs/demo")) as live:
+        ...     live.url is None  # nothing is served before there is something to show
+        True
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._changed = threading.Condition()
+        self._version = 0
+        self._status = "Searching."
+        self._ended = False
+        self._server: ThreadingHTTPServer | None = None
+
+    def __enter__(self) -> LiveReport:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._change("The run has ended." if error is None else "The run has stopped.", ended=True)
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()  # waits for answers that are on their way
+
+    @property
+    def url(self) -> str | None:
+        """Where the page is; None before the search has begun."""
+        if self._server is None:
+            return None
+        return f"http://{_HOST}:{self._server.server_address[1]}/"
+
+    def searching(self, done: int, expected: int | None) -> None:
+        """Begin to serve, and say where."""
+        self._server = ThreadingHTTPServer((_HOST, 0), _handler(self))
+        self._server.daemon_threads = False
+        threading.Thread(target=self._server.serve_forever, name="live report", daemon=True).start()
+        print(f"live report: {self.url}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def stage(self, text: str) -> None:
+        """Show what is being done."""
+        self._change(f"{text[:1].upper()}{text[1:]}.")
+
+    def generation(self, state: EvolutionState) -> None:
+        """There is a new row to show."""
+        self._change(self._status)
+
+    def finished(self, result: SearchResult) -> None:
+        """There is a result to show."""
+        self._change("The run has ended.")
+
+    def whole(self) -> str:
+        """The page as it is now."""
+        with self._changed:
+            version, status = self._version, self._status
+        return page([load_run(self._folder)], live=str(version), status=status)
+
+    def news(self, since: str) -> tuple[str, dict[str, str]] | None:
+        """What changed after the version `since`, with its headers; None where nothing did."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._ended or str(self._version) != since, timeout=_PATIENCE
+            )
+            version, status, ended = self._version, self._status, self._ended
+        if str(version) == since:
+            return None
+        headers = {"X-Version": str(version), "X-Status": quote(status)}
+        return content([load_run(self._folder)]), headers | ({"X-Ended": "yes"} if ended else {})
+
+    def _change(self, status: str, *, ended: bool = False) -> None:
+        with self._changed:
+            self._version += 1
+            self._status, self._ended = status, ended
+            self._changed.notify_all()
+
+
+def _handler(live: LiveReport) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10  # a browser that stops reading must not hold the run up
+
+        def do_GET(self) -> None:
+            name = self.headers.get("Host", "").partition(":")[0]
+            if name not in (_HOST, "localhost"):  # another site's name that leads here
+                self.send_error(403)
+                return
+            asked = urlsplit(self.path)
+            try:
+                if asked.path == "/":
+                    self._answer(live.whole(), {})
+                elif asked.path == "/content":
+                    since = parse_qs(asked.query).get("since", [""])[0]
+                    found = live.news(since)
+                    if found is None:
+                        self.send_response(204)
+                        self.end_headers()
+                    else:
+                        self._answer(*found)
+                else:
+                    self.send_error(404)
+            except EvopError as error:
+                self.send_error(503, explain=str(error))
+
+        def _answer(self, text: str, headers: dict[str, str]) -> None:
+            body = text.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """The terminal is the run's."""
+
+    return Handler

@@ -1,0 +1,89 @@
+"""How to do it again: the command, every setting, versions and fingerprints."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evop_deap.config import SearchConfig
+from evop_deap.reporting.parts import Table, escaped
+from evop_deap.reporting.units import label_of
+from evop_deap.reporting.words import NOTHING
+from evop_deap.run.reading import Run
+
+
+def settings_parts(runs: Sequence[Run]) -> str:
+    """Commands, then settings and versions with a column a run; what differs stands first."""
+    labels = [label_of(runs, place) for place in range(len(runs))]
+    commands = "".join(
+        f"<p>Repeat {escaped(label)}:</p>"
+        f'<pre tabindex="0"><code>{escaped(command_of(run))}</code></pre>'
+        for label, run in zip(labels, runs, strict=True)
+    )
+    settings = _side_by_side([run.settings for run in runs])
+    facts = _side_by_side([_facts(run) for run in runs])
+    return "".join(
+        [
+            commands,
+            Table(("setting", *labels), settings).html("Settings"),
+            Table(("what", *labels), facts).html("Versions and fingerprints"),
+        ]
+    )
+
+
+def command_of(run: Run) -> str:
+    """The search command that repeats a run: what is not the default, and what settles it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> settings = {"model": "demo", "sparsity": 0.2, "seed": 0, "protect": ["0", "-1"]}
+        >>> command_of(Run(Path("runs/demo"), settings, (), None, None))
+        'python -m evop_deap.search --output runs/again --model demo --sparsity 0.2 --protect 0 -1'
+    """
+    words = ["python", "-m", "evop_deap.search", "--output", "runs/again"]
+    for option in dataclasses.fields(SearchConfig):
+        value = run.settings.get(option.name)
+        default = list(option.default) if isinstance(option.default, tuple) else option.default
+        if option.name not in run.settings or value == default:
+            continue
+        flag = "--" + option.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        elif value is not None:
+            values = value if isinstance(value, list) else [value]
+            words += [flag, *map(str, values)]
+    return shlex.join(words)
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What a run was made of, by content."""
+    facts: dict[str, Any] = {}
+    if run.result is not None:
+        facts |= {f"version of {name}": version for name, version in run.result.versions.items()}
+        facts |= {
+            "evaluator": run.result.evaluator,
+            "computed in": f"{run.result.dtype} on {run.result.device}",
+            "model fingerprint": run.result.model_fingerprint,
+            "calibration windows": run.result.calibration.fingerprint,
+            "held-out windows": run.result.heldout.fingerprint,
+            "logits of the export differ by": f"{run.result.export_difference:.2g}",
+            "stopped": run.result.stopped,
+        }
+    return facts
+
+
+def _side_by_side(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A row a name, those first in which the columns differ."""
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [(name, *(_said(column.get(name)) for column in columns)) for name in names]
+    return sorted(rows, key=lambda row: len(set(row[1:])) == 1) if len(columns) > 1 else rows
+
+
+def _said(value: Any) -> str:
+    if value is None or value == []:
+        return NOTHING
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

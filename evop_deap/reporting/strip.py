@@ -1,0 +1,74 @@
+"""A pattern as a strip: a cell a block, or two rows of cells where halves were searched."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from evop_deap.reporting.parts import Table, escaped, figure
+from evop_deap.reporting.units import dropped_names, label_of, noun, rows_of_units, unit_names
+from evop_deap.reporting.words import listed
+from evop_deap.run.reading import Run
+
+_NUMBERED = 40  # with more cells there is no room for a number in each
+_HALVES = {"attn": "attention", "mlp": "MLP"}
+
+
+def pattern_figure(runs: Sequence[Run]) -> str:
+    """The strips of all runs, and of the patterns too near theirs to tell apart."""
+    drawings, rows, said = [], [], []
+    for place, run in enumerate(runs):
+        names, dropped = unit_names(run), dropped_names(run)
+        if not names:
+            continue
+        title = label_of(runs, place) if len(runs) > 1 else "found" if run.result else "best so far"
+        drawings.append(strip(names, dropped, title))
+        said.append(f"{title} drops {listed(dropped)} of {len(names)} {noun(names)}.")
+        rows.append((title, ", ".join(dropped), None, None))
+        near = run.result.finalists[1:] if run.result else ()
+        for rank, finalist in enumerate(near, start=2):
+            drawings.append(strip(names, finalist["dropped"], f"{rank}", near=True))
+            gone = ", ".join(finalist["dropped"])
+            rows.append((f"{title}, {rank}", gone, finalist["behind"], finalist["error"]))
+    if not drawings:
+        return ""
+    near_too = any(run.result and len(run.result.finalists) > 1 for run in runs)
+    note = "What stays, and what goes (short and orange)."
+    if near_too:
+        note += (
+            " The thin strips below are patterns so near the best that the calibration text"
+            " cannot tell them apart; the best stands first."
+        )
+    return figure(
+        "pattern",
+        "The pattern",
+        alt=" ".join(said),
+        drawing=f'<div class="strips">{"".join(drawings)}</div>',
+        table=Table(("pattern", "dropped", "nats behind the best", "standard error"), rows),
+        note=note,
+        wide=True,
+    )
+
+
+def strip(names: Sequence[str], dropped: Collection[str], title: str, *, near: bool = False) -> str:
+    """One pattern; `near` is thin and has no numbers."""
+    gone = set(dropped)
+    rows = []
+    for half, units in rows_of_units(names).items():
+        cells = "".join(_cell(unit, unit in gone) for unit in units)
+        many = " many" if len(units) > _NUMBERED else ""
+        kind = f'<span class="half">{escaped(_HALVES.get(half, half))}</span>' if half else ""
+        rows.append(f'<div class="cells{many}">{kind}{cells}</div>')
+    kind = "strip near" if near else "strip"
+    return (
+        f'<div class="{kind}"><span class="strip-name">{escaped(title)}</span>'
+        f'<div class="strip-rows">{"".join(rows)}</div></div>'
+    )
+
+
+def _cell(unit: str, gone: bool) -> str:
+    block, _, half = unit.partition(".")
+    name = f"{_HALVES[half]} of block {block}" if half in _HALVES else f"block {unit}"
+    said = f"{name}: {'dropped' if gone else 'kept'}"
+    state = "gone" if gone else "kept"
+    titled = f'data-says="{escaped(said)}" title="{escaped(said)}"'
+    return f'<i class="{state}" {titled}>{escaped(block)}</i>'

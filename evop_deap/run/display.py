@@ -1,0 +1,102 @@
+"""What a terminal shows while a search goes on: a bar, the best so far, and its pattern."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.status import Status
+
+_REFRESHED = 4  # times a second; a calm display moves when there is news
+_KEPT, _DROPPED = ("■", "cyan"), ("·", "bright_red")
+
+
+class Display:
+    """Lines that stay, above a few that change.
+
+    Args:
+        console: where to; standard error unless told otherwise.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False)
+        self._bar: Progress | None = None
+        self._live: Live | None = None
+        self._status: Status | None = None
+        self._texts = 0
+
+    def say(self, text: str) -> None:
+        """Write a line that stays."""
+        self._end_status()
+        self._console.print(Text(text))
+
+    def count_texts(self, count: int) -> None:
+        """So many more texts have been embedded."""
+        self._texts += count
+        said = f"{self._texts:,} texts embedded"
+        if self._status is None:
+            self._status = self._console.status(said)
+            self._status.start()
+        self._status.update(said)
+
+    def begin(self, done: int, expected: int | None) -> None:
+        """Show the bar, with `done` of `expected` patterns behind it."""
+        self._end_status()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
+            MofNCompleteColumn(),
+            TextColumn("patterns  [bold]{task.fields[best]}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            expand=True,
+        )
+        self._bar.add_task("generation 0", total=expected, completed=done, best="")
+        self._live = Live(self._bar, console=self._console, refresh_per_second=_REFRESHED)
+        self._live.start()
+
+    def advance(self) -> None:
+        """One more pattern has been judged."""
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0])
+
+    def show(self, generation: int, evaluations: int, best: str, pattern: Sequence[int]) -> None:
+        """What a generation came to."""
+        if self._bar is None or self._live is None:
+            return
+        self._bar.update(
+            self._bar.task_ids[0],
+            description=f"generation {generation}",
+            completed=evaluations,
+            best=best,
+        )
+        self._live.update(Group(self._bar, strip(pattern)))
+
+    def end(self) -> None:
+        """Leave the last state standing."""
+        self._end_status()
+        if self._live is not None:
+            self._live.stop()
+            self._live = self._bar = None
+
+    def _end_status(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def strip(pattern: Sequence[int]) -> Text:
+    """A mark a unit: a square is kept, a dot dropped.
+
+    Example:
+        >>> str(strip([1, 0, 1]))
+        '■·■'
+    """
+    return Text.assemble(*(_KEPT if kept else _DROPPED for kept in pattern))
