@@ -2,8 +2,9 @@
 
     python -m benchmarks.tuning_mutation --json out.json --png out.png
 
-Every child has two parents, so that the rate is the share of children that are mutated. Each
-cell searches every landscape with every seed for the same number of evaluations.
+Every child has two parents, so that the rate is the share of children that are mutated. It is
+the evolution alone, unless `--surrogate` says what chooses among its proposals. Each cell
+searches every landscape with every seed for the same number of evaluations.
 """
 
 from __future__ import annotations
@@ -34,11 +35,23 @@ POPULATIONS = (2, 4, 8, 16, 32)
 
 
 def finds_optimum(
-    problem: Problem, seed: int, *, rate: float, population: int, evaluations: int
+    problem: Problem,
+    seed: int,
+    *,
+    rate: float,
+    population: int,
+    evaluations: int,
+    surrogate: str = "none",
 ) -> bool:
     """Whether one search does, in exactly so many evaluations."""
     settings = SettingsSpace().effective(
-        {"population": population, "crossover": 1.0, "mutation": rate, "racing": "off"}
+        {
+            "population": population,
+            "crossover": 1.0,
+            "mutation": rate,
+            "racing": "off",
+            "surrogate": surrogate,
+        }
     )
     rng = random.Random(seed)
     state = evolve(
@@ -57,6 +70,7 @@ def success(
     rates: Sequence[float],
     populations: Sequence[int],
     evaluations: int,
+    surrogate: str = "none",
 ) -> NDArray[np.float64]:
     """(populations, rates) share of searches that find the optimum."""
     return np.array(
@@ -70,6 +84,7 @@ def success(
                             rate=rate,
                             population=population,
                             evaluations=evaluations,
+                            surrogate=surrogate,
                         )
                         for problem in problems
                         for seed in seeds
@@ -113,16 +128,26 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     parser.add_argument("--populations", type=int, nargs="+", default=POPULATIONS)
     parser.add_argument("--evaluations", type=int, default=120, help="of each search")
+    parser.add_argument("--surrogate", choices=("none", "linear", "gp"), default="none")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--png", type=Path)
     given = parser.parse_args()
     if given.seeds < 1 or given.evaluations < 1:
         raise InputError("`seeds` and `evaluations` must be at least 1")
-    SettingsSpace.from_mapping({"mutation": list(given.rates), "population": given.populations})
+    SettingsSpace.from_mapping(
+        {"mutation": list(given.rates), "population": list(given.populations)}
+    )
     problems = [landscape_problem(path) for path in given.landscape]
     seeds = range(given.seeds)
-    shares = success(problems, seeds, given.rates, given.populations, given.evaluations)
+    shares = success(
+        problems,
+        seeds,
+        given.rates,
+        given.populations,
+        given.evaluations,
+        given.surrogate,
+    )
     header = ["population", *(f"{rate:g}" for rate in given.rates)]
     rows = [
         [str(population), *(f"{share:.2f}" for share in row)]
@@ -131,6 +156,7 @@ def main() -> None:
     print(markdown_table(header, rows))
     report: dict[str, Any] = {
         "landscapes": [path.name for path in given.landscape],
+        "surrogate": given.surrogate,
         "evaluations": given.evaluations,
         "seeds": given.seeds,
         "rates": list(given.rates),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cached_property
 
 from deap import base
 
@@ -32,9 +33,13 @@ class Genome(list[int]):
 
     def __init__(self, genes: Iterable[int] = (), *, loss: float | None = None) -> None:
         super().__init__(genes)
-        self.fitness = FitnessMin()
         if loss is not None:
             self.fitness.values = (finite_or_worst(loss),)
+
+    @cached_property
+    def fitness(self) -> FitnessMin:
+        """DEAP's; made when it is first asked for, since most children are never evaluated."""
+        return FitnessMin()
 
     @property
     def pattern(self) -> Pattern:

@@ -197,11 +197,15 @@ def select_tournament(
     individuals: Sequence[Any], k: int, *, tournsize: int, rng: random.Random
 ) -> list[Any]:
     """`k` winners, each the best of `tournsize` different individuals drawn at random."""
-    size = min(tournsize, len(individuals))
-    return [
-        max(rng.sample(list(individuals), size), key=lambda individual: individual.fitness)
-        for _ in range(k)
-    ]
+    pool = list(individuals)
+    size = min(tournsize, len(pool))
+    return [max(rng.sample(pool, size), key=_weighted) for _ in range(k)]
+
+
+def _weighted(individual: Any) -> tuple[float, ...]:
+    """What DEAP compares fitnesses by; tuples compare faster than they do."""
+    values: tuple[float, ...] = individual.fitness.wvalues
+    return values
 
 
 def _swappable(

@@ -222,6 +222,16 @@ def test_parameters_are_found_anew_at_growing_counts_only() -> None:
     assert max(sizes) <= 160
 
 
+def test_what_comes_after_the_patterns_fitted_on_moves_no_parameter() -> None:
+    evaluator = table()
+    evaluator.evaluate(random.Random(0).sample(PATTERNS, 39))
+    seen = observe(evaluator.rows, evaluator.tokens, SPACE.dense)
+    shapes = {count: GP.learn(seen.first(count), SPACE).kernel.shape for count in range(29, 40)}
+    assert [fitted_on(count) for count in shapes] == [22] + 9 * [29] + [38]
+    assert len({shapes[count] for count in range(30, 39)}) == 1
+    assert len(set(shapes.values())) == 3
+
+
 def test_surrogates_have_names() -> None:
     assert surrogate_of("gp") == Surrogate()
     assert surrogate_of("linear") == Surrogate(powers=1)

@@ -15,6 +15,7 @@ import yaml
 from toy_landscapes import write_toy_landscape
 
 from evop_deap import search
+from evop_deap.config import SearchConfig
 from evop_deap.errors import InputError
 from evop_deap.presets import preset_names, preset_settings
 from evop_deap.tune import main
@@ -264,7 +265,8 @@ def test_evaluations_to_an_optimum_cannot_be_asked_of_a_model(
 def test_presets_are_settings_of_the_evolution_and_the_default_one_changes_nothing() -> None:
     assert "default" in preset_names()
     for name in preset_names():
-        assert preset_settings(name).keys() == RANGES.keys()
+        assert preset_settings(name).keys() - {"generations", "max_evaluations"} == RANGES.keys()
+        SearchConfig(model="demo", sparsity=0.2, **preset_settings(name))
     assert preset_settings("default") == SettingsSpace().defaults
     with pytest.raises(InputError, match="`preset` must be default.*, but got 'best'"):
         preset_settings("best")

@@ -54,6 +54,16 @@ def test_a_search_goes_on_until_the_optimum_is_found(landscape: Path) -> None:
         assert 1 <= run["evaluations"] <= problem.space.size
 
 
+def test_a_search_that_has_not_found_it_says_so_at_the_limit(landscape: Path) -> None:
+    problem = landscape_problem(landscape)
+    runs = [
+        tuned_vs_default.to_optimum(problem, seed, SettingsSpace().effective({}), 1)
+        for seed in range(5)
+    ]
+    assert [run["evaluations"] for run in runs] == [1] * 5
+    assert not all(run["found"] for run in runs)
+
+
 def test_settings_are_compared_seed_by_seed_over_landscapes_and_spaces(
     landscape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,12 +85,12 @@ def test_success_is_counted_for_every_cell_and_drawn(
     landscape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, png = tmp_path / "out.json", tmp_path / "out.png"
-    arguments = ["--landscape", str(landscape), "--rates", "0.1", "1", "--populations", "2", "4"]
+    arguments = ["--landscape", str(landscape), "--rates", "0.1", "1"]
     more = ["--evaluations", "40", "--seeds", "2", "--json", str(out), "--png", str(png)]
     monkeypatch.setattr(sys, "argv", ["x", *arguments, *more])
     tuning_mutation.main()
     shares = np.array(json.loads(out.read_text())["success"])
-    assert shares.shape == (2, 2)
+    assert shares.shape == (len(tuning_mutation.POPULATIONS), 2)
     assert set(shares.ravel()) <= {0.0, 0.5, 1.0}
     assert png.read_bytes().startswith(b"\x89PNG")
 
@@ -97,6 +107,7 @@ def test_with_as_many_evaluations_as_patterns_the_optimum_is_always_found(landsc
     ("module", "more", "says"),
     [
         (tuned_vs_default, ["--seeds", "1"], "`seeds` must be at least 2"),
+        (tuned_vs_default, ["--evaluations", "0"], "`evaluations` must be at least 1"),
         (tuned_vs_default, ["--preset", "none"], "`preset` must be default"),
         (tuned_vs_default, ["--drop", "5"], "`drop` must be one of 2, 3"),
         (tuning_mutation, ["--seeds", "0"], "`seeds` and `evaluations` must be at least 1"),

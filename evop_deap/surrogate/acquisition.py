@@ -31,13 +31,17 @@ def most_promising(
         >>> most_promising(np.array([0.0, 0.1, 0.5]), covariance, 2, noise=0.01, boldness=1.0)
         [0, 2]
     """
-    left, chosen = covariance.copy(), list[int]()
+    left, chosen = np.diagonal(covariance).copy(), list[int]()
     free = np.ones(len(mean), dtype=bool)
-    for _ in range(min(count, len(mean))):
-        bound = mean - boldness * np.sqrt(np.maximum(np.diagonal(left), 0.0))
+    # Rows of a Cholesky factor, one a choice: the covariance that is left is the one given less
+    # the sum of their squares, and no more of it than asked for is worked out.
+    rows = np.zeros((min(count, len(mean)), len(mean)))
+    for step in range(len(rows)):
+        bound = mean - boldness * np.sqrt(np.maximum(left, 0.0))
         best = int(np.argmin(np.where(free, bound, np.inf)))
         free[best] = False
         chosen.append(best)
-        column = left[:, best]
-        left = left - np.outer(column, column) / (max(column[best], 0.0) + noise)
+        column = covariance[best] - rows[:step, best] @ rows[:step]
+        rows[step] = column / np.sqrt(max(column[best], 0.0) + noise)
+        left -= rows[step] ** 2
     return chosen

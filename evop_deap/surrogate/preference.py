@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from deap import base
@@ -20,15 +21,16 @@ from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.genome import Genome
 from evop_deap.operators import init_balanced
 from evop_deap.ranks import rank_correlation
-from evop_deap.space import SearchSpace
+from evop_deap.space import SearchSpace, Unit
 from evop_deap.surrogate.acquisition import most_promising
 from evop_deap.surrogate.fitting import fit_shape
 from evop_deap.surrogate.gaussian_process import GaussianProcess
-from evop_deap.surrogate.kernel import Layout, SetKernel, as_drops
+from evop_deap.surrogate.kernel import Layout, SetKernel, Shape, as_drops
 from evop_deap.surrogate.observations import Observations, observe
 
 _FITTED_ON = 160  # observations at the most: parameters need fewer than predictions do
 _FIRST_FIT, _GROWTH = 8, 1.3
+_FITS_KEPT = 32  # of searches that take turns
 Z90 = 1.6448536269514722  # standard deviations either side that hold 90 % of a normal variable
 
 
@@ -51,15 +53,33 @@ class Surrogate:
     def learn(self, seen: Observations, space: SearchSpace) -> GaussianProcess:
         """The process given everything seen."""
         layout, size = Layout.of(space.units), float(space.n_drop)
-        seen = seen.below(self.ceiling, space)
-        some = seen.first(fitted_on(len(seen)))
-        scale = float(some.values.std()) or 1.0
-        values = (some.values - some.values.mean()) / scale
-        shape = fit_shape(
-            layout, some.drops, values, some.noise / scale**2, size=size, powers=self.powers
+        # Nothing after the first of them moves these: the same fit serves many generations.
+        some = seen.first(fitted_on(len(seen))).below(self.ceiling, space)
+        shape = _shape_for(
+            space.units,
+            size,
+            self.powers,
+            *(np.ascontiguousarray(a).tobytes() for a in (some.drops, some.values, some.noise)),
         )
-        kept = seen.bounded()
+        kept = seen.below(self.ceiling, space).bounded()
         return GaussianProcess(SetKernel(layout, shape, size), kept.drops, kept.values, kept.noise)
+
+
+@lru_cache(maxsize=_FITS_KEPT)
+def _shape_for(
+    units: tuple[Unit, ...], size: float, powers: int, drops: bytes, values: bytes, noise: bytes
+) -> Shape:
+    """`fit_shape` of float64 arrays given as bytes, so that what was fitted is known again."""
+    known = np.frombuffer(values)
+    scale = float(known.std()) or 1.0
+    return fit_shape(
+        Layout.of(units),
+        np.frombuffer(drops).reshape(len(known), len(units)),
+        (known - known.mean()) / scale,
+        np.frombuffer(noise) / scale**2,
+        size=size,
+        powers=powers,
+    )
 
 
 def surrogate_of(name: str) -> Surrogate | None:
