@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from evop_deap.models.export import export_checkpoint as export_checkpoint
     from evop_deap.models.loading import load_model as load_model
     from evop_deap.models.surgery import bypassed as bypassed
+    from evop_deap.models.units import model_units as model_units
     from evop_deap.racing import Racing as Racing
     from evop_deap.racing import race as race
     from evop_deap.run.calibration_folder import run_calibration as run_calibration
@@ -82,6 +83,7 @@ _HOMES = {
     "export_checkpoint": "models.export",
     "export_run": "run.exporting",
     "find_anatomy": "models.anatomy",
+    "model_units": "models.units",
     "landscape_problem": "tuning.problems",
     "load_landscape": "fitness.landscape",
     "load_model": "models.loading",

@@ -27,7 +27,7 @@ def preferred_pairs(order: Sequence[int], pairs: Collection[int], count: int) ->
 
     Example:
         >>> preferred_pairs([2, 0], pairs=[0, 1, 2], count=1)
-        [1, 2]
+        [2, 3]
         >>> preferred_pairs([2, 0], pairs=[0, 1, 2], count=2)
         [0, 1, 2, 3]
     """

@@ -49,7 +49,7 @@ def make_toolbox(
         >>> table = TabularEvaluator({(0, 0, 1, 1): 1.0, (1, 1, 0, 0): 2.0}, missing=3.0)
         >>> toolbox = make_toolbox(space, table, random.Random(0))
         >>> population, _ = algorithms.eaMuPlusLambda(
-        ...     toolbox.population(n=4), toolbox, 4, 8, 0.5, 0.5, 5, verbose=False)
+        ...     toolbox.population(n=4), toolbox, 4, 8, 0.5, 0.5, 30, verbose=False)
         >>> min(population, key=lambda individual: individual.loss)
         [0, 0, 1, 1]
     """

@@ -110,7 +110,7 @@ def test_the_population_evaluator_equals_the_reference_at_halves(
 
 
 @given(pattern=st.tuples(*[st.sampled_from([0, 1])] * 8).filter(any))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_both_halves_of_a_parallel_block_are_one_step(pattern: tuple[int, ...]) -> None:
     for name in ("llama", "gpt-neox-parallel"):
         anatomy = find_anatomy(toy_model(name), "half")

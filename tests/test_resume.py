@@ -159,8 +159,8 @@ def test_a_run_killed_again_and_again_at_any_time_gets_there(
     run_and_kill([*settings, "--no-cache", "--output", str(output)], when=lambda: False)
     lasts = time.monotonic() - began
     output = tmp_path / "killed"
-    for step in range(1, 12):
-        end = time.monotonic() + step / 12 * lasts
+    for step in range(1, 6):
+        end = time.monotonic() + step / 6 * lasts
         run_and_kill([*settings, "--output", str(output), "--resume"], is_past(end))
     assert main([*settings, "--output", str(output), "--resume", "--quiet"]) == 0
     assert_same_outcome(output, uninterrupted)

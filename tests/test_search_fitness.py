@@ -385,7 +385,7 @@ def test_a_raced_search_adds_up(fitness: str, command: list[str], tmp_path: Path
 def test_parts_judged_in_a_race_are_shared_with_later_searches(
     fitness: str, command: list[str], tmp_path: Path
 ) -> None:
-    flags = ["--fitness", fitness, "--seed", "1", "--quiet"]
+    flags = ["--fitness", fitness, "--seed", "1", "--init", "balanced", "--quiet"]
     results = []
     for name in ("first", "again", "longer"):
         longer = ["--generations", "9"] if name == "longer" else []
