@@ -48,7 +48,6 @@ def test_blobs_are_found_and_numbered_by_size(reducer: str) -> None:
     assert clusters.parameters["clusterer"]["name"] == "hdbscan"
 
 
-@pytest.mark.slow
 def test_umap_finds_blobs_the_same_way_for_the_same_seed() -> None:
     vectors, truth = blobs([60, 120, 30])
     first, second = found(vectors, reducer="umap"), found(vectors, reducer="umap")

@@ -17,7 +17,7 @@ from evop_deap.models import demo
 from evop_deap.models.loading import load_model
 from evop_deap.search import main
 
-pytestmark = [pytest.mark.demo, pytest.mark.slow]
+pytestmark = pytest.mark.demo
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,7 @@ def test_another_file_than_the_pinned_one_is_refused(
     assert [path for path in (tmp_path / "models").iterdir() if path.is_dir()] == []
 
 
+@pytest.mark.slow
 def test_a_gguf_file_is_loaded_dequantised(tmp_path: Path) -> None:
     file = demo._fetch(tmp_path)
     loaded = load_model(str(file), dtype="float32")
@@ -86,7 +87,7 @@ def test_the_command_of_the_readme_works_at_a_smaller_size(
     output = tmp_path / "demo"
     sizes = ["--tokens", "128", "--window", "128", "--heldout-tokens", "128"]
     command = ["--model", "demo", "--sparsity", "0.2", "--output", str(output)]
-    assert main([*command, *sizes, "--max-evaluations", "2", "--population", "2"]) == 0
+    assert main([*command, *sizes, "--max-evaluations", "4", "--population", "2"]) == 0
     result = json.loads((output / "result.json").read_text())
     assert (result["n_blocks"], len(result["dropped"])) == (30, 6)
     assert result["parameters"] == {"dense": 134515008, "pruned": 113274432}

@@ -48,6 +48,7 @@ def report(path: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_everything_at_once_beside_the_dense_model(
     good: list[str],
     files: Path,

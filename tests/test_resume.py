@@ -151,6 +151,7 @@ def test_a_run_killed_when(
     assert_same_outcome(output, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_at_any_time_gets_there(
     settings: list[str], uninterrupted: Path, tmp_path: Path
 ) -> None:

@@ -222,7 +222,6 @@ def _work(where: str, landscape: Path, log: Path, n_trials: int, doomed: bool) -
     run(where, Spied(landscape, note), n_trials)
 
 
-@pytest.mark.slow
 def test_of_four_processes_one_is_killed_and_nothing_is_lost_or_run_twice(
     tmp_path: Path, landscape: Path
 ) -> None:
