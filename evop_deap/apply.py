@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evop_deap.command_line import Parser, add_flags
-from evop_deap.config import MODEL, CalibrationConfig
-from evop_deap.errors import EvopError, InputError
+from evop_deap.command_line import Parser, add_flags, answer
+from evop_deap.config import CalibrationConfig
+from evop_deap.errors import InputError
+from evop_deap.model_options import MODEL
 
 _EXAMPLES = """examples:
   without two blocks, the attention of a third and the MLP of a fourth:
@@ -31,15 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = {name: given.pop(name) for name in ("pattern", "output", "overwrite", "quiet")}
-    try:
-        print(_apply(given, **run))  # noqa: T201
-    except EvopError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
-        return 130
-    return 0
+    return answer(parser.prog, lambda: _apply(given, **run))
 
 
 def _apply(

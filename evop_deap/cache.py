@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evop_deap.command_line import Parser
-from evop_deap.errors import EvopError, InputError, OutputError
+from evop_deap.command_line import Parser, answer
+from evop_deap.errors import InputError, OutputError
 from evop_deap.userdirs import LOSSES_FILE
 
 if TYPE_CHECKING:
@@ -33,17 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    try:
-        path = _default_path() if given.path is None else Path(given.path)
-        _check_kind(path)
-        if given.command == "info":
-            print(_info(path))  # noqa: T201
-        else:
-            print(_clear(path, given.context))  # noqa: T201
-    except EvopError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    return 0
+    return answer(parser.prog, lambda: _answer(given))
+
+
+def _answer(given: argparse.Namespace) -> str:
+    path = _default_path() if given.path is None else Path(given.path)
+    _check_kind(path)
+    return _info(path) if given.command == "info" else _clear(path, given.context)
 
 
 def _default_path() -> Path:

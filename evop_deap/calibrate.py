@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evop_deap.command_line import Parser, add_flags
+from evop_deap.command_line import Parser, add_flags, answer
 from evop_deap.config import CalibrationConfig
-from evop_deap.errors import EvopError, InputError
+from evop_deap.errors import InputError
 
 _EXAMPLES = """examples:
   try it on text that every Python carries, no model hub needed:
@@ -34,15 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = {name: given.pop(name) for name in ("output", "overwrite", "quiet")}
-    try:
-        print(_calibrate(given, **run))  # noqa: T201
-    except EvopError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
-        return 130
-    return 0
+    return answer(parser.prog, lambda: _calibrate(given, **run))
 
 
 def _calibrate(given: dict[str, Any], *, output: str, overwrite: bool, quiet: bool) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import typing
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from evop_deap.errors import EvopError
 from evop_deap.options import Settings
 
 Option = dataclasses.Field[Any]
@@ -24,6 +26,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line instead of the whole usage."""
         self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def answer(prog: str, work: Callable[[], str]) -> int:
+    """Print what `work` returns, or why it could not be done in one line; returns the exit code."""
+    try:
+        print(work())  # noqa: T201
+    except EvopError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
 
 
 def add_flags(

@@ -15,9 +15,16 @@ from typing import Any
 from evop_deap.errors import InputError
 from evop_deap.fitness.kinds import FITNESSES
 from evop_deap.heuristics.registry import METHODS
+from evop_deap.model_options import (
+    MODEL,
+    WHERE,
+    attention_option,
+    device_option,
+    dtype_option,
+    remote_code_option,
+)
 from evop_deap.options import REQUIRED, Settings, option
 
-MODEL = "model"
 CALIBRATION = "calibration"
 CLUSTERS = "clusters, with --calibration ccds"
 RANDOMNESS = "randomness"
@@ -41,25 +48,12 @@ class CalibrationConfig(Settings):
         InputError: a value of the wrong type or out of its bounds.
     """
 
-    model: str = option(
-        REQUIRED, MODEL, "hub id, checkpoint folder, GGUF file, or demo (SmolLM2-135M-Instruct)"
-    )
+    model: str = option(REQUIRED, MODEL, WHERE)
     revision: str | None = option(None, MODEL, "branch, tag or commit of a hub id", metavar="REV")
-    dtype: str = option(
-        "auto",
-        MODEL,
-        "auto, float32, bfloat16 or float16; auto is the fastest here that keeps what is stored",
-    )
-    device: str = option("auto", MODEL, "auto, cpu, cuda, cuda:1, mps, ...")
-    attn_implementation: str | None = option(
-        None,
-        MODEL,
-        "as transformers spells it: eager, sdpa, flash_attention_2, ...",
-        metavar="NAME",
-    )
-    trust_remote_code: bool = option(
-        False, MODEL, "let code that comes with the checkpoint run on this machine"
-    )
+    dtype: str = dtype_option()
+    device: str = device_option()
+    attn_implementation: str | None = attention_option()
+    trust_remote_code: bool = remote_code_option()
 
     corpus: str = option(
         "demo",

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evop_deap.command_line import Parser, add_flags
-from evop_deap.errors import EvopError, InputError
+from evop_deap.command_line import Parser, add_flags, answer
+from evop_deap.errors import InputError
 from evop_deap.evaluation.config import EvaluationConfig
 from evop_deap.files import reporting_write_errors, write_json
 
@@ -36,15 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = {name: given.pop(name) for name in ("json", "quiet")}
-    try:
-        print(_evaluate(given, **run))  # noqa: T201
-    except EvopError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
-        return 130
-    return 0
+    return answer(parser.prog, lambda: _evaluate(given, **run))
 
 
 def _evaluate(given: dict[str, Any], *, json: str | None, quiet: bool) -> str:

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evop_deap.command_line import Parser
-from evop_deap.errors import EvopError
+from evop_deap.command_line import Parser, answer
 
 _FORMATS = """formats:
   transformers      checkpoint in the fewest layers of its own architecture; the default
@@ -32,15 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
-    try:
-        print(_export(given))  # noqa: T201
-    except EvopError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
-        return 130
-    return 0
+    return answer(parser.prog, lambda: _export(given))
 
 
 def _export(given: argparse.Namespace) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.command_line import Parser, add_flags
-from evop_deap.config import MODEL, CalibrationConfig
-from evop_deap.errors import EvopError
+from evop_deap.command_line import Parser, add_flags, answer
+from evop_deap.config import CalibrationConfig
+from evop_deap.model_options import MODEL
 
 if TYPE_CHECKING:
     from evop_deap.models.inspection import BlockFacts, ModelFacts
@@ -30,19 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     as_json, quiet = given.pop("json"), given.pop("quiet")
-    try:
-        facts = _inspect(given, quiet=quiet)
-    except EvopError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)  # noqa: T201
-        return 130
-    print(json.dumps(facts.as_dict(), indent=2) if as_json else facts_table(facts))  # noqa: T201
-    return 0
+    return answer(parser.prog, lambda: _inspect(given, as_json=as_json, quiet=quiet))
 
 
-def _inspect(given: dict[str, Any], *, quiet: bool) -> ModelFacts:
+def _inspect(given: dict[str, Any], *, as_json: bool, quiet: bool) -> str:
     config = CalibrationConfig(**given)
 
     from evop_deap.models.inspection import inspect_model
@@ -52,7 +43,8 @@ def _inspect(given: dict[str, Any], *, quiet: bool) -> ModelFacts:
     progress = Progress() if quiet else TerminalProgress()
     loaded, anatomy = open_model(config, progress)
     progress.stage("rehearsing the removal of blocks")
-    return inspect_model(loaded.model, anatomy)
+    facts = inspect_model(loaded.model, anatomy)
+    return json.dumps(facts.as_dict(), indent=2) if as_json else facts_table(facts)
 
 
 def facts_table(facts: ModelFacts) -> str:

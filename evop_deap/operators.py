@@ -21,7 +21,10 @@ Individual = TypeVar("Individual", bound=MutableSequence[int])
 
 
 def init_uniform(space: SearchSpace, *, rng: random.Random) -> Genome:
-    """A pattern drawn uniformly from the space (EvoP, section 3.3: random initial patterns)."""
+    """A pattern drawn from the space (EvoP, section 3.3: random initial patterns).
+
+    Uniformly, where the budget is a plain count; else units go in random order while they fit.
+    """
     if not space.is_count:
         return Genome(space.greedy(rng.sample(space.droppable, len(space.droppable))))
     return Genome(space.pattern(rng.sample(space.droppable, space.n_drop)))
@@ -82,7 +85,7 @@ def _deal(pack: Sequence[int], space: SearchSpace, rng: random.Random) -> tuple[
         rest = [unit for unit in pack if unit not in gone]
         opened = [unit for unit in gone if unit not in pack]
         if opened:
-            rest += [unit for unit in others if unit not in opened]
+            rest += [unit for unit in space.droppable if unit not in {*opened, *rest}]
         return Genome(pattern), rest
     hand = rng.sample(list(pack), min(space.n_drop, len(pack)))
     rest = [unit for unit in pack if unit not in hand]

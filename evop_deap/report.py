@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evop_deap.command_line import Parser
-from evop_deap.errors import EvopError
+from evop_deap.command_line import Parser, answer
 
 _EXAMPLES = """examples:
   python -m evop_deap.report runs/demo --output report.html
@@ -24,16 +23,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
+    return answer(parser.prog, lambda: _report([Path(run) for run in given.runs], given.output))
+
+
+def _report(runs: list[Path], output: str) -> str:
     from evop_deap.reporting.page import write_report
 
-    output = Path(given.output)
-    try:
-        write_report([Path(run) for run in given.runs], output)
-    except EvopError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    print(f"{output}  opens in any browser, offline")  # noqa: T201
-    return 0
+    write_report(runs, Path(output))
+    return f"{output}  opens in any browser, offline"
 
 
 def _parser() -> argparse.ArgumentParser:

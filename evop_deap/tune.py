@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evop_deap.command_line import Option, Parser, add_flags
-from evop_deap.config import BUDGET, CALIBRATION, FITNESS, MODEL, SearchConfig
+from evop_deap.config import BUDGET, CALIBRATION, FITNESS, SearchConfig
 from evop_deap.errors import EvopError, InputError
+from evop_deap.model_options import MODEL
 from evop_deap.tuning.interruption import Interruption
 from evop_deap.tuning.kinds import MEASURES, PRUNERS, SAMPLERS
 from evop_deap.tuning.settings_space import RANGES, SettingsSpace
@@ -130,9 +131,7 @@ def _problems(given: argparse.Namespace) -> Iterator[list[Problem]]:
         yield [landscape_problem(Path(path), n) for path in given.landscape for n in drops]
         return
     if given.drop:
-        raise InputError("`drop` is for a landscape: with a model, give `sparsity`")
-    if "sparsity" not in settings:
-        raise InputError("`sparsity` is required with a model: give --sparsity")
+        raise InputError("`drop` is for a landscape: with a model, give `sparsity` or `budget`")
     if given.objective == "evaluations":
         raise InputError("`objective` evaluations asks for a known optimum: give a landscape")
     from evop_deap.run.progress import Progress, TerminalProgress

@@ -141,3 +141,9 @@ def test_the_checkpoint_is_the_merged_model_and_its_losses_are_those_reported(
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert "merged into blocks before them" in card
     assert not (tmp_path / "run" / "mergekit.yaml").exists()
+    # The units dropped are not the model: no other format may be made of them.
+    for format in ("layer-drop", "transformers"):
+        with pytest.raises(InputError, match="taken up those that went"):
+            evop_deap.export_run(tmp_path / "run", format, tmp_path / "other")
+    with pytest.raises(InputError, match="taken up those that went"):
+        evop_deap.apply_pattern(config, str(tmp_path / "run"), tmp_path / "other")

@@ -5,9 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evop_deap.errors import InputError
+from evop_deap.model_options import (
+    MODEL,
+    WHERE,
+    attention_option,
+    device_option,
+    dtype_option,
+    remote_code_option,
+)
 from evop_deap.options import REQUIRED, Settings, option
 
-MODEL = "model"
 PERPLEXITY = "perplexity"
 TASKS = "zero-shot tasks (pip install 'evop_deap[eval]')"
 SPEED = "speed and memory"
@@ -27,27 +34,14 @@ class EvaluationConfig(Settings):
         InputError: a value of the wrong type or out of its bounds.
     """
 
-    checkpoint: str = option(
-        REQUIRED, MODEL, "hub id, checkpoint folder, GGUF file, or demo (SmolLM2-135M-Instruct)"
-    )
+    checkpoint: str = option(REQUIRED, MODEL, WHERE)
     against: str | None = option(
         None, MODEL, "the dense model to compare with, likewise", metavar="DENSE"
     )
-    dtype: str = option(
-        "auto",
-        MODEL,
-        "auto, float32, bfloat16 or float16; auto is the fastest here that keeps what is stored",
-    )
-    device: str = option("auto", MODEL, "auto, cpu, cuda, cuda:1, mps, ...")
-    attn_implementation: str | None = option(
-        None,
-        MODEL,
-        "as transformers spells it: eager, sdpa, flash_attention_2, ...",
-        metavar="NAME",
-    )
-    trust_remote_code: bool = option(
-        False, MODEL, "let code that comes with a checkpoint run on this machine"
-    )
+    dtype: str = dtype_option()
+    device: str = device_option()
+    attn_implementation: str | None = attention_option()
+    trust_remote_code: bool = remote_code_option()
 
     perplexity: tuple[str, ...] = option(
         (),

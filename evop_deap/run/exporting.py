@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from evop_deap.config import CalibrationConfig, SearchConfig, read_settings
 from evop_deap.errors import InputError
@@ -13,12 +12,14 @@ from evop_deap.models.formats import (
     Drops,
     layer_drop_config,
     mergekit_passthrough,
+    parse_pattern,
     per_layer_config,
     prune_layers,
 )
 from evop_deap.run.folder import RunFolder
+from evop_deap.run.opening import load_named
 from evop_deap.run.progress import Progress
-from evop_deap.run.pruning import CHECKPOINTS, check_output, load_named, write_checkpoint
+from evop_deap.run.pruning import CHECKPOINTS, check_output, write_checkpoint
 
 FORMATS = (*CHECKPOINTS, "layer-drop", "mergekit", "per-layer-config", "prune-layers")
 
@@ -75,12 +76,11 @@ def export_run(
 def _found(folder: RunFolder) -> tuple[Drops, CalibrationConfig]:
     """The pattern and the settings of a finished run."""
     try:
-        result: dict[str, Any] = json.loads(folder.result.read_text(encoding="utf-8"))
-        drops = Drops.named(int(result["n_blocks"]), result["dropped"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        drops = parse_pattern(folder.result.read_text(encoding="utf-8"), n_blocks=0)
+    except (OSError, UnicodeDecodeError, InputError) as error:
         raise InputError(
-            f"`run` {folder.path} must be the folder of a finished run, but its result.json "
-            f"cannot be used: {' '.join(str(error).split())}"
+            f"`run` {folder.path} must be the folder of a finished run with a pattern, but its "
+            f"result.json cannot be used: {' '.join(str(error).split())}"
         ) from error
     return drops, SearchConfig(**read_settings(folder.config))
 

@@ -141,6 +141,7 @@ def _measure(
         corpus=subject.corpus,
         kept=tuple(space.units[i].name for i in kept),
         dropped=tuple(space.units[i].name for i in dropped),
+        merged=merged is not None,
         units=tuple(dataclasses.asdict(unit) for unit in space.units),
         n_blocks=len(anatomy.blocks),
         granularity=anatomy.granularity,

@@ -26,10 +26,21 @@ def open_model(
         EvopError: the model cannot be had, or its blocks cannot be told apart.
     """
     from evop_deap.models.anatomy import find_anatomy
+
+    loaded = load_named(config, progress)
+    return loaded, find_anatomy(loaded.model, granularity)
+
+
+def load_named(config: CalibrationConfig, progress: Progress) -> LoadedModel:
+    """Load the model of `config` as its settings say, whatever its parts are.
+
+    Raises:
+        EvopError: the model cannot be had.
+    """
     from evop_deap.models.loading import load_model
 
     progress.stage(f"loading the model {config.model}")
-    loaded = load_model(
+    return load_model(
         config.model,
         dtype=config.dtype,
         device=config.device,
@@ -37,4 +48,3 @@ def open_model(
         revision=config.revision,
         trust_remote_code=config.trust_remote_code,
     )
-    return loaded, find_anatomy(loaded.model, granularity)

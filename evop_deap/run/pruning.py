@@ -9,6 +9,7 @@ from evop_deap.config import CalibrationConfig
 from evop_deap.errors import InputError
 from evop_deap.models.formats import Drops, read_pattern
 from evop_deap.run.folder import check_writable
+from evop_deap.run.opening import load_named
 from evop_deap.run.progress import Progress
 
 if TYPE_CHECKING:
@@ -105,21 +106,6 @@ def check_output(path: Path, *, overwrite: bool) -> None:
                 "alone: choose another folder"
             )
     check_writable(path.parent)
-
-
-def load_named(config: CalibrationConfig, progress: Progress) -> LoadedModel:
-    """The model that the settings name, loaded as they say."""
-    from evop_deap.models.loading import load_model
-
-    progress.stage(f"loading the model {config.model}")
-    return load_model(
-        config.model,
-        dtype=config.dtype,
-        device=config.device,
-        attn_implementation=config.attn_implementation,
-        revision=config.revision,
-        trust_remote_code=config.trust_remote_code,
-    )
 
 
 def _card(loaded: LoadedModel, drops: Drops) -> str:

@@ -59,6 +59,8 @@ class SearchResult:
         corpus: the corpus calibrated on.
         kept: names of the units that stay.
         dropped: names of the units that go.
+        merged: whether blocks that stay have taken up those that went; then the units dropped
+            do not tell the whole model.
         units: all units in their order, each with its "name", "parameters" and "work", the
             multiply-adds that it spends on a token.
         n_blocks: blocks of the dense model.
@@ -101,6 +103,7 @@ class SearchResult:
     corpus: str
     kept: tuple[str, ...]
     dropped: tuple[str, ...]
+    merged: bool
     units: tuple[Mapping[str, Any], ...]
     n_blocks: int
     granularity: str

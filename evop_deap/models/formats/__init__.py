@@ -5,7 +5,7 @@ from evop_deap.models.formats.layer_drop import layer_drop_config, parse_layer_d
 from evop_deap.models.formats.mergekit import mergekit_passthrough
 from evop_deap.models.formats.per_layer_config import PER_LAYER_WARNING, per_layer_config
 from evop_deap.models.formats.prune_layers import prune_layers
-from evop_deap.models.formats.reading import read_pattern
+from evop_deap.models.formats.reading import parse_pattern, read_pattern
 
 __all__ = [
     "PER_LAYER_WARNING",
@@ -13,6 +13,7 @@ __all__ = [
     "layer_drop_config",
     "mergekit_passthrough",
     "parse_layer_drop_config",
+    "parse_pattern",
     "per_layer_config",
     "prune_layers",
     "read_pattern",

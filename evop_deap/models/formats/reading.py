@@ -69,6 +69,11 @@ def _from_json(text: str, n_blocks: int) -> Drops:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"it is no JSON: {error}") from error
+    if value.get("merged"):
+        raise InputError(
+            "blocks that stay have taken up those that went, which no pattern says: "
+            "the checkpoint in the run's model/ is all there is"
+        )
     if isinstance(value.get("dropped"), list) and isinstance(value.get("n_blocks"), int):
         return Drops.named(value["n_blocks"], [str(name) for name in value["dropped"]])
     if isinstance(value.get("per_layer_config"), dict):
