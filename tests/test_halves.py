@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_models import toy_logits, toy_model
 from transformers import PreTrainedModel
 
 from evop_deap.errors import InputError, UnsupportedModelError
-from evop_deap.fitness.population import PopulationEvaluator
-from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.models.anatomy import Anatomy, find_anatomy
 from evop_deap.models.steps import steps_of
 from evop_deap.models.surgery import bypassed
 from evop_deap.models.units import model_units
-
-LENGTH = 12
 
 
 def halved(model: PreTrainedModel) -> Anatomy:
@@ -79,34 +74,6 @@ def test_dropping_a_half_adds_nothing_for_it(llama: PreTrainedModel) -> None:
     with bypassed(find_anatomy(llama), [2]):
         assert torch.equal(toy_logits(llama), whole)
     assert torch.equal(toy_logits(llama), dense)
-
-
-@settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data())
-def test_the_population_evaluator_equals_the_reference_at_halves(
-    any_model: PreTrainedModel, data: st.DataObject
-) -> None:
-    anatomy = halved(any_model)
-    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
-    shape = (data.draw(st.integers(1, 4)), LENGTH)
-    tokens = rng.integers(0, any_model.config.vocab_size, shape)
-    evaluator = PopulationEvaluator(
-        any_model,
-        anatomy,
-        tokens,
-        stacked=data.draw(st.booleans()),
-        memory_budget=data.draw(st.sampled_from([1, 50_000, 2**29])),
-    )
-    reference = ReferenceEvaluator(any_model, anatomy, tokens)
-    bit = st.sampled_from([0, 1])
-    patterns = st.tuples(*[bit] * len(model_units(anatomy))).filter(any)
-    for _ in range(2):
-        population = data.draw(st.lists(patterns, min_size=1, max_size=6))
-        fast, plain = evaluator.evaluate(population), reference.evaluate(population)
-        np.testing.assert_allclose(fast.losses, plain.losses, atol=1e-5, rtol=0)
-        assert fast.cost <= plain.cost + 1e-9
 
 
 @given(pattern=st.tuples(*[st.sampled_from([0, 1])] * 8).filter(any))

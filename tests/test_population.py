@@ -7,10 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
+from evop_deap.errors import UnsupportedModelError
 from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.fitness.tiles import Tile
 from evop_deap.models.anatomy import find_anatomy
+from evop_deap.models.units import model_units
 from evop_deap.space import Pattern
 
 LENGTH = 12
@@ -21,14 +23,18 @@ def populations(n_blocks: int) -> st.SearchStrategy[list[Pattern]]:
     return st.lists(st.tuples(*[bit] * n_blocks).filter(any), min_size=1, max_size=8)
 
 
+@pytest.mark.parametrize("granularity", ["block", "half"])
 @settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_the_population_evaluator_equals_the_reference_for_every_architecture(
-    any_model: PreTrainedModel, data: st.DataObject
+    any_model: PreTrainedModel, granularity: str, data: st.DataObject
 ) -> None:
-    anatomy = find_anatomy(any_model)
+    try:
+        anatomy = find_anatomy(any_model, granularity)
+    except UnsupportedModelError as error:
+        pytest.skip(str(error))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     shape = (data.draw(st.integers(1, 5)), LENGTH)
     tokens = rng.integers(0, any_model.config.vocab_size, shape)
@@ -46,7 +52,7 @@ def test_the_population_evaluator_equals_the_reference_for_every_architecture(
     reference = ReferenceEvaluator(any_model, anatomy, tokens, fitness=fitness)
     # The second population starts from what was kept of the first.
     for _ in range(2):
-        population = data.draw(populations(len(anatomy.blocks)))
+        population = data.draw(populations(len(model_units(anatomy))))
         fast, plain = evaluator.evaluate(population), reference.evaluate(population)
         np.testing.assert_allclose(fast.losses, plain.losses, atol=1e-5, rtol=0)
         np.testing.assert_allclose(fast.sums, plain.sums, atol=1e-4, rtol=0)
