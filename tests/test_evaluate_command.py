@@ -134,7 +134,7 @@ def test_the_perplexity_is_that_of_the_reloaded_checkpoint(
         (["--limit", "3"], "give `tasks`"),
         (["--tasks", "boolq", "--tasks-from", "x"], "'boolq'"),
         (["--tasks", "piqa", "--tasks-from", "x"], "x must hold piqa.jsonl"),
-        (["--against", "./nowhere"], "./nowhere"),
+        (["--against", "./nowhere"], "`against` names ./nowhere"),
         (["--device", "tpu"], "`device`"),
         (["--batches", "0"], "`batches` must be at least 1"),
         (["--new-tokens", "1"], "`new_tokens` must be at least 2"),

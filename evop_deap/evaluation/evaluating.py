@@ -149,10 +149,13 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
 def _load(config: EvaluationConfig, names: list[str], tell: Tell) -> list[LoadedModel]:
     """The models, all in the number format of the first, so that only pruning differs."""
     loaded: list[LoadedModel] = []
-    for name in names:
+    for argument, name in zip(("checkpoint", "against"), names, strict=False):
         tell(f"loading the model {name}")
         dtype = str(loaded[0].model.dtype).removeprefix("torch.") if loaded else config.dtype
-        loaded.append(load_model(name, **{**_options(config), "dtype": dtype}))
+        try:
+            loaded.append(load_model(name, **{**_options(config), "dtype": dtype}))
+        except InputError as error:
+            raise InputError(str(error).replace("`model`", f"`{argument}`", 1)) from error
     if len(loaded) > 1 and loaded[0].tokenizer.get_vocab() != loaded[1].tokenizer.get_vocab():
         raise InputError(
             f"`against` {names[1]} has another vocabulary than {names[0]}: losses a token and "
