@@ -13,6 +13,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import settings
 from toy_models import (
     ARCHITECTURES,
     RARE_ARCHITECTURES,
@@ -25,6 +26,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from evop_deap.config import SearchConfig
 from evop_deap.run.pipeline import run_search
+
+# No test asserts a time.
+settings.register_profile("evop_deap", deadline=None)
+settings.load_profile("evop_deap")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,7 +50,9 @@ def test_the_page_follows_the_run_and_stops_with_it(
     run_settings: dict[str, Any],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("evop_deap.reporting.live._GRACE", 0.1)  # this reader seldom asks again
     folder = tmp_path / "run"
     last: list[Any] = []
     with LiveReport(folder) as live:
@@ -78,6 +80,29 @@ def test_the_page_follows_the_run_and_stops_with_it(
     assert "held-out perplexity" in last[0][1]
     with pytest.raises(urllib.error.URLError):
         answer(live.url)
+
+
+def test_who_is_about_to_ask_again_is_waited_for_and_told_of_the_end(
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def ask_late(url: str, version: str) -> None:
+        ending.wait()
+        time.sleep(0.3)
+        asked.append(answer(f"{url}content?since={version}"))
+
+    ending = threading.Event()
+    with LiveReport(finished_run) as live:
+        live.searching(0, None)
+        assert live.url is not None
+        answer(live.url)
+        version = answer(f"{live.url}content?since=none")[2]["X-Version"]
+        returning = threading.Thread(target=ask_late, args=(live.url, version))
+        returning.start()
+        ending.set()
+    returning.join()
+    assert asked[0][2]["X-Ended"] == "yes"
 
 
 def test_only_this_machine_is_served_and_only_the_page(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """The page of a run while it goes on, served to this machine only.
 
 A page asks for what is new, and is answered when there is something or after a while; so
-it needs no clock of its own, and a server that stops has told everybody the end.
+it needs no clock of its own. Between two of its questions it waits for nothing: a run that ends
+then stays a moment, until the page has asked again and been told.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOST = "127.0.0.1"
 _PATIENCE = 20.0  # seconds until a page that asks is told that nothing is new
+_GRACE = 10.0  # seconds in which a page that was answered asks again
 
 
 class LiveReport(Progress):
@@ -45,6 +48,7 @@ class LiveReport(Progress):
         self._version = 0
         self._status = "Searching."
         self._ended = False
+        self._expected: list[float] = []  # until when each page that was answered may ask again
         self._server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> LiveReport:
@@ -58,6 +62,7 @@ class LiveReport(Progress):
     ) -> None:
         self._change("The run has ended." if error is None else "The run has stopped.", ended=True)
         if self._server is not None:
+            self._await_the_last_questions()
             self._server.shutdown()
             self._server.server_close()  # waits for answers that are on their way
 
@@ -91,19 +96,34 @@ class LiveReport(Progress):
         """The page as it is now."""
         with self._changed:
             version, status = self._version, self._status
+            self._expect_another()
         return page([load_run(self._folder)], live=str(version), status=status)
 
     def news(self, since: str) -> tuple[str, dict[str, str]] | None:
         """What changed after the version `since`, with its headers; None where nothing did."""
         with self._changed:
+            if self._expected:
+                self._expected.pop(0)
+                self._changed.notify_all()
             self._changed.wait_for(
                 lambda: self._ended or str(self._version) != since, timeout=_PATIENCE
             )
             version, status, ended = self._version, self._status, self._ended
+            if not ended:
+                self._expect_another()
         if str(version) == since:
             return None
         headers = {"X-Version": str(version), "X-Status": quote(status)}
         return content([load_run(self._folder)]), headers | ({"X-Ended": "yes"} if ended else {})
+
+    def _expect_another(self) -> None:
+        """Whoever is answered now asks again, unless the page is closed."""
+        self._expected.append(time.monotonic() + _GRACE)
+
+    def _await_the_last_questions(self) -> None:
+        with self._changed:
+            while (left := max(self._expected, default=0.0) - time.monotonic()) > 0:
+                self._changed.wait(left)
 
     def _change(self, status: str, *, ended: bool = False) -> None:
         with self._changed:
