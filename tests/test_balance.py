@@ -13,7 +13,7 @@ from evop_deap.errors import InputError
 SHARES = st.lists(st.floats(0.01, 1.0), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(SHARES, st.integers(1, 120))
 def test_no_beginning_is_a_whole_turn_away_from_the_shares(shares, turns) -> None:
     balance = Balance(shares)
@@ -25,7 +25,6 @@ def test_no_beginning_is_a_whole_turn_away_from_the_shares(shares, turns) -> Non
         assert np.abs(counts - turn * wanted).max() <= bound + 1e-6
 
 
-@settings(deadline=None)
 @given(SHARES, st.lists(st.integers(0, 15), min_size=12, max_size=12))
 def test_who_has_no_more_leaves_its_turns_to_the_others(shares, stock) -> None:
     left = dict(enumerate(stock[: len(shares)]))

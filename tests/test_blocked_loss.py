@@ -13,7 +13,7 @@ from evop_deap.fitness.tiles import Tile, tile_for
 from evop_deap.models.staged import Exit
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 1000),
     windows=st.integers(1, 3),
@@ -43,7 +43,7 @@ def test_the_blocked_loss_equals_the_loss_of_whole_logits(
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 1000),
     models=st.integers(1, 4),

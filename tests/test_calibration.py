@@ -82,7 +82,7 @@ def test_the_heldout_part_does_not_depend_on_the_strategy(corpus, tokenizer) -> 
     assert names == sorted(names, key=lambda name: int(name[1:]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 90), min_size=2, max_size=40),
     st.integers(2, 20),

@@ -68,7 +68,7 @@ def test_umap_takes_corpora_that_are_hardly_large_enough(count: int) -> None:
     assert np.isfinite(clusters.coordinates).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 60), st.integers(1, 30), st.integers(1, 6), st.integers(0, 99))
 def test_any_small_or_repetitive_corpus_gets_a_label_for_each_text(
     count, different, dimensions, seed

@@ -15,7 +15,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evop_deap.calibration import Corpus, Document, load_corpus, make_corpus, split_text
@@ -406,7 +406,6 @@ def test_one_very_long_line_still_comes_apart(word: str) -> None:
         assert {piece for passage in passages for piece in passage.split()} == {"word"}
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(

@@ -77,7 +77,7 @@ def test_dropping_a_half_adds_nothing_for_it(llama: PreTrainedModel) -> None:
 
 
 @given(pattern=st.tuples(*[st.sampled_from([0, 1])] * 8).filter(any))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_both_halves_of_a_parallel_block_are_one_step(pattern: tuple[int, ...]) -> None:
     for name in ("llama", "gpt-neox-parallel"):
         anatomy = find_anatomy(toy_model(name), "half")

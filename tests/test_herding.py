@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evop_deap.calibration.herding import herd, herd_within
@@ -17,7 +17,6 @@ def responses(patterns: int, windows: int, seed: int) -> np.ndarray:
     return common + rng.normal(0, 0.3, size=(patterns, windows))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 40), st.integers(0, 99))
 def test_an_order_holds_every_window_once(patterns, windows, seed) -> None:
     order = herd(responses(patterns, windows, seed))
@@ -52,7 +51,6 @@ def test_what_was_not_probed_is_followed_too_as_far_as_it_responds_alike() -> No
     assert ours < np.mean(random) / 2
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=60), st.integers(1, 60))
 def test_within_strata_every_beginning_keeps_their_shares(labels, count) -> None:
     labels = np.array(labels)

@@ -181,7 +181,7 @@ def test_what_is_no_number_goes_last() -> None:
 
 
 @given(st.permutations(range(9)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_greedy_drops_in_the_order_given_and_meets_the_budget(order: list[int]) -> None:
     pattern = SPACE.greedy(order)
     assert pattern in SPACE

@@ -125,7 +125,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(steps=STEPS, more=STEPS, capacity=st.integers(0, 4))
 def test_the_store_is_a_plain_lru_and_restored_by_its_names_goes_on_as_one(
     steps: list[tuple[str, int, Prefix]], more: list[tuple[str, int, Prefix]], capacity: int
@@ -230,7 +229,7 @@ def test_children_start_where_their_parents_parted(
     assert found.cost < expected.cost
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     generations=st.lists(populations(), min_size=2, max_size=4),
     fitness=st.sampled_from(["ce", "kl"]),
@@ -284,7 +283,7 @@ def test_no_more_states_are_kept_than_fit_in_half_the_memory(
 
 
 @pytest.mark.parametrize("fitness", ["ce", "kl"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     generations=st.lists(populations(), min_size=2, max_size=5),
     cut=st.integers(1, 4),
@@ -374,7 +373,7 @@ def budgets() -> st.SearchStrategy[float]:
 
 @pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize("fitness", ["ce", "kl"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     generations=st.lists(populations(most=31), min_size=1, max_size=3),
     windows_at_once=st.sampled_from([None, 1, 2]),

@@ -100,7 +100,7 @@ def assert_refused(path: Path, match: str) -> None:
     assert message.count(str(path)) == 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(landscape=landscapes())
 def test_a_landscape_comes_back_as_it_was(
     landscape: Landscape, tmp_path_factory: pytest.TempPathFactory
@@ -166,7 +166,6 @@ def test_losses_are_means_over_all_tokens() -> None:
     )
 
 
-@settings(deadline=None)
 @given(landscape=landscapes(), data=st.data())
 def test_the_fingerprint_changes_with_any_number(landscape: Landscape, data: st.DataObject) -> None:
     where = data.draw(st.sampled_from(["sums", "tokens", "work", "parameters", "head_work"]))
@@ -218,7 +217,6 @@ def test_the_fingerprint_does_not_depend_on_how_numbers_lie_in_memory() -> None:
     assert strided.fingerprint == small().fingerprint
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_spaces_are_those_that_are_known_whole(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 4))
@@ -394,7 +392,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
         assert_refused(path, "is not a landscape file")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(place=st.floats(0, 1, exclude_max=True), flipped=st.integers(1, 255))
 def test_a_file_with_a_damaged_byte_is_the_same_landscape_or_refused(
     place: float, flipped: int, tmp_path_factory: pytest.TempPathFactory
@@ -477,7 +475,6 @@ def all_patterns() -> Iterator[AllPatterns]:
         yield all_patterns
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_all_patterns_are_the_dense_one_and_every_combination_once(
     all_patterns: AllPatterns, data: st.DataObject
@@ -548,7 +545,7 @@ def test_the_landscape_of_a_model_knows_its_space(landscape_file: Path, anatomy:
     assert [unit.work for unit in space.units] == [block.work for block in anatomy.blocks]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_table_of_a_landscape_answers_like_the_evaluator_that_made_it(
     landscape_file: Path, judge: Callable[[], PopulationEvaluator], data: st.DataObject

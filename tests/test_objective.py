@@ -111,7 +111,7 @@ def test_a_space_that_is_used_up_ends_the_search_however_much_is_left(tmp_path: 
     assert run.regret_at(2000) == 0
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), cost=st.floats(1, 30))
 def test_regret_falls_from_that_of_a_random_pattern_and_what_is_over_budget_does_not_count(
     seed: int, cost: float

@@ -55,7 +55,7 @@ def patterns(study: optuna.Study) -> list[tuple[int, ...]]:
     return [tuple(trial.params[name] for name in NAMES) for trial in study.trials]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     units=st.integers(2, 9),
     share=st.floats(0.01, 0.99),
@@ -114,7 +114,7 @@ def test_a_pattern_that_is_enqueued_is_run_as_it_is_and_bred_from() -> None:
     assert {trial.value for trial in study.trials[1:]} == {1}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(fixed=st.dictionaries(st.sampled_from(NAMES), st.integers(0, 1)), seed=st.integers(0, 99))
 def test_what_is_enqueued_in_part_is_filled_up_to_the_number(
     fixed: dict[str, int], seed: int

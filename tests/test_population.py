@@ -24,9 +24,7 @@ def populations(n_blocks: int) -> st.SearchStrategy[list[Pattern]]:
 
 
 @pytest.mark.parametrize("granularity", ["block", "half"])
-@settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_population_evaluator_equals_the_reference_for_every_architecture(
     any_model: PreTrainedModel, granularity: str, data: st.DataObject
@@ -62,7 +60,7 @@ def test_the_population_evaluator_equals_the_reference_for_every_architecture(
         assert fast.work.head_tokens <= plain.work.head_tokens
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_loss_has_the_same_bits_in_any_population_and_order(
     llama: PreTrainedModel, data: st.DataObject
@@ -81,7 +79,7 @@ def test_a_loss_has_the_same_bits_in_any_population_and_order(
 
 
 @given(population=populations(5), stacked=st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_cost_counts_each_distinct_step_once(
     llama: PreTrainedModel, population: list[Pattern], stacked: bool
 ) -> None:
@@ -126,7 +124,7 @@ def test_the_model_is_left_as_it_was(any_model: PreTrainedModel) -> None:
         assert torch.equal(any_model(input_ids=ids, use_cache=False).logits, before)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_some_windows_have_the_bits_that_they_have_among_all(
     llama: PreTrainedModel, data: st.DataObject

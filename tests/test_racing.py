@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -255,7 +255,6 @@ def test_one_window_is_believed_by_how_survivors_differ_from_window_to_window() 
     assert run.seen[0] == 1 < run.seen[1]
 
 
-@settings(deadline=None)
 @given(table=tables(), racing=RACINGS)
 def test_who_is_better_on_every_window_is_always_chosen(
     table: NDArray[np.float64], racing: Racing
@@ -265,7 +264,6 @@ def test_who_is_better_on_every_window_is_always_chosen(
     assert set(range(0, len(table) - 3, 2)) <= set(held(landscape(table), racing=racing).chosen)
 
 
-@settings(deadline=None)
 @given(table=tables(), racing=RACINGS)
 def test_those_chosen_are_candidates_in_their_order_and_unjudged(
     table: NDArray[np.float64], racing: Racing
@@ -277,7 +275,6 @@ def test_those_chosen_are_candidates_in_their_order_and_unjudged(
     assert not any(genome.fitness.valid for genome in run.candidates)
 
 
-@settings(deadline=None)
 @given(table=tables(), racing=RACINGS)
 def test_whether_one_drops_out_does_not_depend_on_the_others(
     table: NDArray[np.float64], racing: Racing
@@ -288,7 +285,6 @@ def test_whether_one_drops_out_does_not_depend_on_the_others(
     assert together.seen == [run.seen[0] for run in alone]
 
 
-@settings(deadline=None)
 @given(table=tables(), step=st.integers(1, 3))
 def test_more_confidence_lets_more_through(table: NDArray[np.float64], step: int) -> None:
     by_confidence = [
@@ -303,7 +299,6 @@ def test_more_confidence_lets_more_through(table: NDArray[np.float64], step: int
 EXACT = st.integers(0, 32).map(lambda n: 1 + n / 8)
 
 
-@settings(deadline=None)
 @given(
     levels=st.lists(EXACT, min_size=4, max_size=len(PATTERNS)),
     windows=st.lists(EXACT, min_size=2, max_size=8),
@@ -353,7 +348,6 @@ def test_a_part_that_fails_drops_out_even_where_nothing_is_known_of_the_spread()
     assert run.chosen == [1]
 
 
-@settings(deadline=None)
 @given(table=tables(), racing=RACINGS)
 def test_a_window_of_a_pattern_is_paid_for_once_and_costs_and_work_add_up(
     table: NDArray[np.float64], racing: Racing
@@ -373,7 +367,6 @@ def test_a_window_of_a_pattern_is_paid_for_once_and_costs_and_work_add_up(
     assert all(run.seen[place] < windows for place in lost)
 
 
-@settings(deadline=None)
 @given(table=tables(), racing=RACINGS)
 def test_what_a_race_costs_is_the_sum_of_what_its_rungs_cost(
     table: NDArray[np.float64], racing: Racing

@@ -46,7 +46,7 @@ def test_a_patterns_loss_is_that_of_the_model_without_its_dropped_blocks(
     assert loss == pytest.approx(expected, abs=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_loss_depends_on_nothing_but_its_pattern(
     llama: PreTrainedModel, data: st.DataObject

@@ -78,7 +78,7 @@ def test_an_exported_model_of_halves_predicts_and_generates_as_it_should(
         assert report.parameters - report.zeroed == dense - gone
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(dropped=st.sets(st.integers(0, 9), min_size=1, max_size=9))
 def test_any_halves_are_removed_as_they_are_bypassed(dropped: set[int]) -> None:
     with bypassed(LLAMA_HALVES, dropped):

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evop_deap.calibration import Document, random_order, split_documents
@@ -26,7 +26,6 @@ def test_every_document_is_equally_likely_to_come_first() -> None:
     assert all(850 < count < 1_150 for count in counts.values())
 
 
-@settings(deadline=None)
 @given(st.integers(2, 60), st.floats(0.001, 0.999), st.integers(0, 99))
 def test_a_split_parts_all_documents_and_leaves_neither_side_empty(count, share, seed) -> None:
     whole = documents(count)

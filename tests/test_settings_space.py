@@ -20,7 +20,7 @@ def drawn(space: SettingsSpace, seed: int) -> dict[str, Any]:
     return space.suggest(study.ask())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_whatever_is_drawn_is_a_configuration_of_the_search(seed: int) -> None:
     SearchConfig(model="demo", sparsity=0.2, **drawn(SettingsSpace(), seed))
@@ -31,7 +31,7 @@ def test_the_defaults_are_those_of_the_search_and_lie_in_their_ranges() -> None:
     assert SettingsSpace().defaults == {name: getattr(config, name) for name in RANGES}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(population=st.integers(2, 48), tournament=st.integers(1, 8))
 def test_a_tournament_is_never_of_more_than_there_are(population: int, tournament: int) -> None:
     effective = SettingsSpace().effective({"population": population, "tournament": tournament})

@@ -85,7 +85,7 @@ actions = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(actions, max_size=25))
 def test_any_sequence_of_actions_leaves_what_a_dict_would_hold(sequence) -> None:
     model: dict[tuple[str, Pattern, str], bytes] = {}
@@ -188,7 +188,7 @@ def survives(content: bytes) -> tuple[int, list[str]]:
     return known, said
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_flipped_bytes_never_give_a_wrong_sum_nor_an_error(sound_file: Path, data) -> None:
     content = bytearray(sound_file.read_bytes())
@@ -200,7 +200,7 @@ def test_flipped_bytes_never_give_a_wrong_sum_nor_an_error(sound_file: Path, dat
     survives(bytes(content))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_file_cut_off_anywhere_never_gives_a_wrong_sum(sound_file: Path, data) -> None:
     content = sound_file.read_bytes()
@@ -585,7 +585,7 @@ def test_a_window_that_could_not_be_judged_is_judged_again(tmp_path: Path) -> No
     assert (again.sums == the_sums("one", [pattern], WINDOWS)).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

@@ -31,7 +31,7 @@ def drawn(strata, tokenizer, count: int, **changes):
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.05, 1.0), min_size=1, max_size=5), st.integers(1, 60))
 def test_every_beginning_has_the_shares_give_or_take_a_window(tokenizer, shares, count) -> None:
     strata = [stratum(label, 40, share) for label, share in enumerate(shares)]
@@ -96,7 +96,6 @@ def test_windows_can_be_taken_in_another_order(tokenizer) -> None:
     assert taken.windows.stretches == (found.windows.stretches[4], found.windows.stretches[1])
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 4), min_size=1, max_size=40),
     st.lists(st.floats(0.1, 50.0), min_size=5, max_size=5),

@@ -102,7 +102,7 @@ def test_dropping_nothing_changes_nothing(llama: PreTrainedModel) -> None:
     assert torch.equal(toy_logits(without_blocks(llama, anatomy, [])), expected)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(dropped=st.sets(st.integers(0, 4), min_size=1, max_size=4))
 def test_any_subset_is_removed_as_it_is_bypassed(
     llama: PreTrainedModel, dropped: Iterable[int]

@@ -72,7 +72,7 @@ def test_units_without_numbers_stand_in_their_order() -> None:
     assert layout.distance[0].tolist() == [0, 1, 2]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shapes(), st.integers(0, 99), st.sampled_from([BLOCKS, HALVES]))
 def test_the_gradient_is_the_slope(shape: Shape, seed: int, units: tuple[Unit, ...]) -> None:
     drops, values = some(seed, 12)
@@ -115,7 +115,7 @@ def _nudged(shape: Shape, step: float) -> list[Shape]:
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 99), st.integers(1, 3))
 def test_fitting_makes_what_was_seen_more_probable(seed: int, powers: int) -> None:
     drops, values = some(seed, 20)
@@ -160,7 +160,7 @@ def test_predictions_are_those_of_the_plain_formula(shape: Shape, seed: int) -> 
     np.testing.assert_allclose(covariance, values.var() * spread, atol=1e-8)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(shapes(), st.integers(0, 99))
 def test_leaving_one_out_is_predicting_it_from_the_others(shape: Shape, seed: int) -> None:
     drops, values = some(seed, 9)
@@ -188,7 +188,7 @@ def test_equal_values_are_foreseen_as_they_are() -> None:
     assert np.isfinite(covariance).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 99), st.integers(0, 12), st.floats(0.0, 3.0))
 def test_each_choice_is_made_as_if_those_before_had_been_evaluated(
     seed: int, count: int, boldness: float

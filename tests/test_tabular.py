@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evop_deap.errors import InputError
@@ -42,7 +42,6 @@ def landscape() -> Landscape:
 TABLES: list[Callable[[], dict[Pattern, float] | Landscape]] = [plain_table, landscape]
 
 
-@settings(deadline=None)
 @given(population=st.lists(st.sampled_from(PATTERNS)))
 def test_a_look_up_in_a_table_of_losses_counts_as_one_dense_pass(population: list[Pattern]) -> None:
     evaluation = TabularEvaluator(plain_table()).evaluate(population)
@@ -60,7 +59,6 @@ def test_the_one_window_of_a_table_of_losses_can_be_asked_for() -> None:
     np.testing.assert_array_equal(part.costs, whole.costs)
 
 
-@settings(deadline=None)
 @given(
     population=st.lists(st.sampled_from(PATTERNS)),
     windows=st.none() | st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True),

@@ -42,7 +42,7 @@ def said(population: list[Pattern], anatomy: Anatomy) -> np.ndarray:
     return walk_costs(population, [block.work for block in anatomy.blocks], anatomy.head_work)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     data=st.data(),
     stacked=st.booleans(),
@@ -75,7 +75,6 @@ def test_a_population_of_many_costs_row_by_row_what_its_evaluator_spends(
     np.testing.assert_allclose(said(population, anatomy), spent.costs, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(work=WORK, head_work=HEAD)
 def test_the_dense_pattern_costs_one_and_nothing_costs_nothing(
     work: list[int], head_work: int
@@ -86,7 +85,6 @@ def test_the_dense_pattern_costs_one_and_nothing_costs_nothing(
     assert nothing.sum() == 0
 
 
-@settings(deadline=None)
 @given(work=WORK, head_work=HEAD, data=st.data())
 def test_a_pattern_alone_costs_what_it_keeps_and_again_only_its_head(
     work: list[int], head_work: int, data: st.DataObject
@@ -98,7 +96,6 @@ def test_a_pattern_alone_costs_what_it_keeps_and_again_only_its_head(
     np.testing.assert_allclose(costs, [kept / dense, head_work / dense], rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(work=WORK, head_work=HEAD, data=st.data())
 def test_the_order_moves_costs_between_patterns_and_leaves_their_sum(
     work: list[int], head_work: int, data: st.DataObject

@@ -89,7 +89,7 @@ def test_only_the_tokens_before_a_text_are_its_prefix(name: str) -> None:
     assert special_prefix(TOKENIZERS[name]) == PREFIXES[name]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(sorted(TOKENIZERS)),
     st.lists(st.integers(0, 40), max_size=70),
@@ -130,7 +130,7 @@ def test_windows_are_full_and_every_token_is_where_its_stretch_says(
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(0, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_larger_set_begins_with_the_smaller_one(lengths, seed) -> None:
     documents = numbered([*lengths, 90])
     tokenizer = TOKENIZERS["words"]
@@ -206,7 +206,6 @@ def test_every_token_of_a_long_document_is_equally_likely_to_be_heard_first() ->
     assert abs(firsts[(8, 10)] / 5_000 - 0.2) < 0.03
 
 
-@settings(deadline=None)
 @given(st.integers(0, 100), st.integers(1, 12), st.integers(0, 9))
 def test_cuts_cover_a_document_once(length, capacity, seed) -> None:
     cuts = cut_points(length, capacity, np.random.default_rng(seed))
