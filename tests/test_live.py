@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import threading
 import time
@@ -184,6 +185,21 @@ def test_tensorboard_has_every_generation_and_the_result(
     # Another run may take the place, and then nothing of this one is left.
     run_search(config.replace(generations=0), folder, overwrite=True)
     assert not (folder / "tracking").exists()
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_a_tracker_that_talks_leaves_the_output_to_scripts(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # read on import
+    pytest.importorskip(name, reason=f"needs {name}")
+    with Tracker(name, tmp_path / "run", {"seed": 0}) as tracker:
+        tracker._log({"min": 1.5, "best": math.inf}, 0)
+        tracker._log({"heldout/pruned_perplexity": 3.0}, 0)
+    assert capsys.readouterr().out == ""
+    kept = tmp_path / ("trackio" if name == "trackio" else "run/tracking")
+    assert any(kept.rglob("*"))
 
 
 def test_a_tracker_that_is_missing_is_named_before_anything_is_loaded(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -66,7 +68,8 @@ class Tracker(Progress):
         trace: TracebackType | None,
     ) -> None:
         if self._open is not None:
-            self._open[1]()
+            with redirect_stdout(sys.stderr):
+                self._open[1]()
             self._open = None
 
     def generation(self, state: EvolutionState) -> None:
@@ -89,7 +92,9 @@ class Tracker(Progress):
             return
         if self._open is None:
             place = RunFolder(self._folder).tracking
-            self._open = _OPENERS[self._name](place, self._folder.name, self._settings, step)
+            # What trackers have to say must not stand among what a script reads.
+            with redirect_stdout(sys.stderr):
+                self._open = _OPENERS[self._name](place, self._folder.name, self._settings, step)
         figures = {
             name if "/" in name else f"search/{name}": float(value)
             for name, value in row.items()
@@ -127,7 +132,7 @@ def _trackio(place: Path, name: str, settings: Mapping[str, Any], step: int) -> 
     import trackio
 
     run: Any = trackio.init(project=_PROJECT, name=name, config=dict(settings))
-    return (lambda figures, step: run.log(dict(figures), step=step)), run.finish
+    return (lambda figures, step: run.log(dict(figures), step=step)), trackio.finish
 
 
 _OPENERS = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}
