@@ -220,9 +220,10 @@ def timeless(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "seconds": 0}
 
 
-@pytest.mark.parametrize("cache", [False, True])
-@pytest.mark.parametrize("racing", ["on", "off"])
-@pytest.mark.parametrize("fitness", ["ce", "kl"])
+@pytest.mark.parametrize(
+    ("fitness", "racing", "cache"),  # each two of them in every combination
+    [("ce", "on", True), ("ce", "off", False), ("kl", "on", False), ("kl", "off", True)],
+)
 def test_a_search_interrupted_after_every_generation_ends_like_an_uninterrupted_one(
     fitness: str,
     racing: str,
