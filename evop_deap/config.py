@@ -140,6 +140,14 @@ class CalibrationConfig(Settings):
                 "`calibration` must be random, ccds or a folder that evop_deap.calibrate has "
                 f"written, but got '{self.calibration}'"
             )
+        if self.calibration == "random":
+            for field in dataclasses.fields(self):
+                value = getattr(self, field.name)
+                if field.metadata["group"] == CLUSTERS and value != field.default:
+                    raise InputError(
+                        f"`{field.name}` {value} speaks of clusters, which `calibration` random "
+                        "has not: add --calibration ccds"
+                    )
         if self.tokens < self.window:
             raise InputError(
                 f"`tokens` must be at least one `window` ({self.window}), but got {self.tokens}"

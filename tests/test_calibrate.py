@@ -180,7 +180,8 @@ def test_a_sentence_encoder_and_umap_are_what_is_used_by_default(
 
 
 def test_a_uniform_set_needs_no_clusters(command, tmp_path, capsys) -> None:
-    assert calibrate([*command, "--calibration", "random"]) == 0
+    unclustered = [flag for flag in command if flag not in QUICK]
+    assert calibrate([*unclustered, "--calibration", "random"]) == 0
     names = {path.name for path in (tmp_path / "set").iterdir()}
     assert names == {"calibration.json", "windows.npz"}
     assert "cluster " not in capsys.readouterr().out
@@ -298,7 +299,11 @@ def test_resuming_with_another_choice_of_text_is_refused(
 ) -> None:
     own = ["--calibration", "ccds", "--corpus", str(corpus), *SIZES, *QUICK]
     assert search([*searching, *own]) == 0
-    other = [*searching, *own, "--resume", "--calibration", "random"]
+    made = json.loads((tmp_path / "run" / "calibration.json").read_text())
+    used = made["calibration"]["documents"][0]["id"]
+    rows = (json.loads(line) for line in corpus.read_text().splitlines())
+    (tmp_path / "eval.txt").write_text(next(row["text"] for row in rows if row["id"] == used))
+    other = [*searching, *own, "--resume", "--check-against", str(tmp_path / "eval.txt")]
     refused(search, other, capsys, "its calibration set is")
 
 
