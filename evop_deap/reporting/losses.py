@@ -9,7 +9,8 @@ from evop_deap.reporting.theme import run_colour
 from evop_deap.reporting.units import label_of
 from evop_deap.reporting.words import millions, number
 from evop_deap.run.reading import Run
-from evop_deap.run.result import SearchResult, TextLoss
+from evop_deap.run.result import SearchResult
+from evop_deap.run.text_losses import TextLoss
 
 _TEXTS = {"calibration": "calibration", "heldout": "held-out"}
 
