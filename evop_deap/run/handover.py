@@ -72,17 +72,19 @@ def hand_over(
 
     began = time.monotonic()
     loaded, anatomy = subject.loaded, subject.anatomy
+    near = [Finalist(state.best.pattern, state.best.loss, 0.0, 0.0)]
     if merged is None:
+        near = near_the_best(state.losses, judge.evaluator.rows, judge.evaluator.tokens)
+    look = LastLook(tuple(near))  # what a published rule picks stands as it is
+    if config.method == SEARCH:
         look = last_look(
-            near_the_best(state.losses, judge.evaluator.rows, judge.evaluator.tokens),
+            near,
             judge.evaluator.rows,
             model=loaded.model,
             anatomy=anatomy,
             text=subject.text,
             fitness=config.fitness,
         )
-    else:
-        look = LastLook((Finalist(state.best.pattern, state.best.loss, 0.0, 0.0),))
     best = look.finalists[0].pattern
     found = _measure(config, subject, state, judge, look, merged)
     report = export_checkpoint(
