@@ -189,22 +189,28 @@ def result_table(result: SearchResult) -> str:
 
 
 def standing(result: SearchResult) -> list[str]:
-    """How the pattern found stands to the best heuristic's and the runner-up, and who chose it."""
+    """How the pattern found stands to the best heuristic's and the runner-up; what named it."""
     said = []
-    for rival in (*result.heuristics[:1], result.runner_up):
-        if rival is None:
-            continue
-        if rival.dropped == result.dropped:
-            said.append(f"what {rival.name} picks; the search found nothing better")
-            continue
-        without = "" if rival.names else f" (without {', '.join(rival.dropped)})"
-        said.append(f"{rival.heldout.said} {rival.name}{without}, on held-out text")
-    if (contenders := result.validation["contenders"]) > 1:
-        windows, window = result.validation["windows"], result.validation["window"]
-        judge = f"{windows} x {window} tokens of validation text" if windows else "calibration text"
-        also = "with " if windows else "with no validation text to spare, by "
-        said.append(f"named among {contenders} near-equals {also}{judge}")
-    return said
+    rule, second = next(iter(result.heuristics), None), result.runner_up
+    if rule is not None and rule.dropped == result.dropped:
+        said.append(f"what {rule.name} picks; the search found nothing better")
+    elif rule is not None:
+        too = ", the runner-up" if second is not None and second.dropped == rule.dropped else ""
+        said.append(f"{rule.heldout.said} {rule.name}{too}, on held-out text")
+    if second is not None and (rule is None or second.dropped != rule.dropped):
+        without = f"without {', '.join(second.dropped)}"
+        said.append(f"{second.heldout.said} {second.name} ({without}), on held-out text")
+    return [*said, *naming(result)]
+
+
+def naming(result: SearchResult) -> list[str]:
+    """What decided between the pattern found and its near-equals, where there were any."""
+    contenders, windows = result.validation["contenders"], result.validation["windows"]
+    if contenders < 2:
+        return []
+    by = f"{windows} x {result.validation['window']} tokens of validation text and calibration text"
+    alone = "calibration text alone, for there was no text to spare for validation"
+    return [f"named among {contenders} near-equals by {by if windows else alone}"]
 
 
 def _figure(value: float) -> str:
