@@ -24,6 +24,7 @@ from evop_deap.files import write_json
 from evop_deap.fitness.evaluation import Evaluation
 from evop_deap.run.finalists import near_the_best
 from evop_deap.run.last_look import contenders, ranked_on_both
+from evop_deap.space import Pattern
 
 DECIDED_BY = ("calibration", "validation", "both")
 
@@ -42,7 +43,7 @@ def regrets(
     """
     dealt = sums[:, rng.permutation(sums.shape[1])]
     seen, more, rest = np.split(dealt, [calibrate, calibrate + validate], axis=1)
-    names = [(number,) for number in range(len(sums))]
+    names: list[Pattern] = [(number,) for number in range(len(sums))]
     rows = dict(zip(names, seen, strict=True))
     count = np.full(calibrate, tokens)
     losses = {name: float(row.sum() / count.sum()) for name, row in rows.items()}
