@@ -172,6 +172,7 @@ def _first_generation(
         best_since=0,
         rng_state=rng.getstate(),
         beside=seeds.beside,
+        picks=seeds.picks,
     )
 
 

@@ -59,18 +59,23 @@ class Seeds:
     """Patterns that a search begins with, and what finding them cost.
 
     Attributes:
-        patterns: of the search's space, no two alike.
+        picks: patterns of the search's space, by the name of the rule that picked them.
         losses: of patterns of the space that were judged in full to find them.
         beside: how many other patterns were judged.
         cost: dense-forward equivalents spent on that.
         work: the same work by what it was.
     """
 
-    patterns: tuple[Pattern, ...] = ()
+    picks: Mapping[str, Pattern] = field(default_factory=dict)
     losses: Mapping[Pattern, float] = field(default_factory=dict)
     beside: int = 0
     cost: float = 0.0
     work: Work = field(default_factory=Work)
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """What was picked, no two alike."""
+        return tuple(dict.fromkeys(self.picks.values()))
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,7 @@ class EvolutionState:
         losses: every pattern evaluated on all windows so far and its loss, in that order.
         lost: patterns that were judged in part and not chosen; never proposed again.
         beside: how many other patterns were judged, to find those that the search began with.
+        picks: what it began with, by the name of the rule that picked it.
         records: one row a generation, as in DEAP's logbook.
         cost: dense-forward equivalents spent.
         cache_hits: patterns whose loss was known without evaluating them.
@@ -137,6 +143,7 @@ class EvolutionState:
     rng_state: tuple[Any, ...] = field(repr=False)
     lost: tuple[Pattern, ...] = ()
     beside: int = 0
+    picks: Mapping[str, Pattern] = field(default_factory=dict)
     stopped: str | None = None
 
     @property

@@ -76,6 +76,7 @@ def test_a_set_is_written_whole_and_told_in_a_table(command, tmp_path, capsys) -
     with np.load(tmp_path / "set" / "windows.npz", allow_pickle=False) as archive:
         assert archive["calibration"].shape == (4, 16)
         assert archive["heldout"].shape == (6, 16)
+        assert archive["validation"].shape == (4, 16)
 
 
 def test_the_map_is_a_page_that_fetches_nothing(command, tmp_path) -> None:
@@ -265,14 +266,37 @@ def test_a_search_that_contradicts_its_set_is_refused(
     refused(search, [*searching, "--calibration", str(tmp_path / "set"), *more], capsys, says)
 
 
-@pytest.mark.parametrize("damage", ["tokens", "cut", "manifest", "weights"])
+def test_a_set_without_validation_windows_is_searched_on_without_them(
+    command, searching, tmp_path
+) -> None:
+    calibrate(command)
+    windows, manifest = tmp_path / "set" / "windows.npz", tmp_path / "set" / "calibration.json"
+    said = json.loads(manifest.read_text())
+    whole = said.pop("validation")
+    manifest.write_text(json.dumps(said))
+    with np.load(windows) as archive:
+        np.savez(windows, **{n: archive[n] for n in ("calibration", "heldout")})
+    given = [*searching, "--calibration", str(tmp_path / "set")]
+    assert search(given) == 0
+    told = json.loads((tmp_path / "run" / "result.json").read_text())["validation"]
+    assert (told["windows"], told["window"], told["fingerprint"]) == (0, None, None)
+    assert told["cost"] == 0.0
+    calibrate([*command, "--overwrite"])
+    assert search([*given, "--overwrite"]) == 0
+    told = json.loads((tmp_path / "run" / "result.json").read_text())["validation"]
+    assert (told["windows"], told["window"]) == (4, 16)
+    assert told["fingerprint"] == whole["fingerprint"]
+
+
+@pytest.mark.parametrize("damage", ["tokens", "validation", "cut", "manifest", "weights"])
 def test_a_damaged_set_is_refused(command, searching, tmp_path, capsys, damage: str) -> None:
     calibrate(command)
     windows, manifest = tmp_path / "set" / "windows.npz", tmp_path / "set" / "calibration.json"
     said = json.loads(manifest.read_text())
-    if damage == "tokens":
+    if damage in ("tokens", "validation"):
+        part = "heldout" if damage == "tokens" else damage
         with np.load(windows) as archive:
-            arrays = {name: archive[name] + (name == "heldout") for name in archive}
+            arrays = {name: archive[name] + (name == part) for name in archive}
         np.savez(windows, **arrays)
     elif damage == "cut":
         windows.write_bytes(windows.read_bytes()[:-100])

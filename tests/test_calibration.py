@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -76,6 +77,8 @@ def test_the_heldout_part_does_not_depend_on_the_strategy(corpus, tokenizer) -> 
     random = built(corpus, tokenizer)
     ordered = built(corpus, tokenizer, sampler=first_documents, strategy="first")
     assert ordered.heldout.fingerprint == random.heldout.fingerprint
+    if random.validation is not None:
+        assert ordered.validation.fingerprint == random.validation.fingerprint
     assert ordered.calibration.fingerprint != random.calibration.fingerprint
     assert ordered.manifest["strategy"] == "first"
     names = [entry["id"] for entry in ordered.manifest["calibration"]["documents"]]
@@ -91,7 +94,7 @@ def test_the_heldout_part_does_not_depend_on_the_strategy(corpus, tokenizer) -> 
     st.integers(0, 1_000),
     st.floats(0.05, 0.95),
 )
-def test_no_document_is_both_calibrated_on_and_held_out(
+def test_no_document_is_in_two_of_the_parts(
     tokenizer, lengths, window, count, heldout_count, seed, share
 ) -> None:
     corpus = corpus_of(lengths)
@@ -107,21 +110,41 @@ def test_no_document_is_both_calibrated_on_and_held_out(
         )
     except InputError:  # too small for what was asked
         return
-    parts = [
-        {stretch.document for stretches in part.stretches for stretch in stretches}
-        for part in (made.calibration, made.heldout)
-    ]
-    assert parts[0]
-    assert parts[1]
-    assert not parts[0] & parts[1]
-    for name, names in zip(("calibration", "heldout"), parts, strict=True):
+    parts = {"calibration": made.calibration, "heldout": made.heldout}
+    if made.validation is not None:
+        parts["validation"] = made.validation
+        assert 1 <= len(made.validation.tokens) <= count
+    assert ("validation" in made.manifest) == (made.validation is not None)
+    documents = {name: part.documents for name, part in parts.items()}
+    for name, names in documents.items():
+        assert names == {s.document for stretches in parts[name].stretches for s in stretches}
         assert {entry["id"] for entry in made.manifest[name]["documents"]} == names
-    heard, held = (
-        {letter for row in part.tokens.tolist() for letter in tokenizer.decode(row)}
-        for part in (made.calibration, made.heldout)
-    )
-    # A window may begin within a letter's bytes, which shows as the replacement character.
-    assert heard & held <= {"\n", "\ufffd"}
+    heard = {
+        name: {letter for row in part.tokens.tolist() for letter in tokenizer.decode(row)}
+        for name, part in parts.items()
+    }
+    for one, other in itertools.combinations(parts, 2):
+        assert not documents[one] & documents[other]
+        # A window may begin within a letter's bytes, which shows as the replacement character.
+        assert heard[one] & heard[other] <= {"\n", "\ufffd"}
+
+
+def test_documents_that_held_out_text_leaves_fill_as_many_windows_as_are_calibrated_on(
+    tokenizer,
+) -> None:
+    corpus = corpus_of([100] * 20)  # five of them are held out
+    made = built(corpus, tokenizer, tokens=64, heldout_tokens=32)
+    assert made.validation is not None
+    assert made.validation.tokens.shape == (4, 16)
+    # Three documents are too few for a hundred windows: as many as they fill.
+    many = built(corpus, tokenizer, tokens=1600, heldout_tokens=32)
+    assert many.validation is not None
+    assert 4 < len(many.validation.tokens) < 100
+    # Held-out windows come first; where they leave no document, there are none.
+    whole = built(corpus, tokenizer, tokens=64, heldout_tokens=96)
+    assert whole.validation is None
+    assert "validation" not in whole.manifest
+    assert whole.calibration.fingerprint == made.calibration.fingerprint
 
 
 def test_the_manifest_is_plain_json_and_names_all_it_takes_to_build_the_windows_again(
@@ -144,7 +167,11 @@ def test_the_manifest_is_plain_json_and_names_all_it_takes_to_build_the_windows_
     )
     texts = {document.id: document.text for document in corpus.documents}
     separator = tokenizer("\n\n", add_special_tokens=False)["input_ids"]
-    for name, part in (("calibration", made.calibration), ("heldout", made.heldout)):
+    parts = {"calibration": made.calibration, "heldout": made.heldout}
+    for name, part in {**parts, "validation": made.validation}.items():
+        if part is None:
+            assert name not in manifest
+            continue
         said = manifest[name]
         assert said["fingerprint"] == part.fingerprint
         for index, stretches in enumerate(said["windows"]):

@@ -1,4 +1,4 @@
-"""Which patterns are too near the best to tell apart, and which of them is named."""
+"""Which patterns are too near the best to tell apart by the windows searched on."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from toy_models import toy_model
-from transformers import PreTrainedModel
 
-from evop_deap.calibration import WindowSet
-from evop_deap.fitness.reference import ReferenceEvaluator
-from evop_deap.models.anatomy import find_anatomy
-from evop_deap.run.finalists import Finalist, judged_in_float32, near_the_best
+from evop_deap.run.finalists import near_the_best
 from evop_deap.space import Pattern
 
 TOKENS = np.full(4, 10)
@@ -64,50 +58,3 @@ def test_there_are_at_most_eight() -> None:
     patterns = list(itertools.product((0, 1), repeat=5))
     seen = rows({pattern: list(2 + rng.normal(size=4)) for pattern in patterns})
     assert len(near_the_best(means(seen), seen, TOKENS)) == 8
-
-
-@pytest.fixture
-def half() -> PreTrainedModel:
-    """A toy Llama in bfloat16."""
-    return toy_model("llama").to(torch.bfloat16)
-
-
-@pytest.fixture
-def windows() -> WindowSet:
-    tokens = np.random.default_rng(0).integers(0, 50, size=(3, 16))
-    return WindowSet(tokens=tokens, stretches=((),) * 3, prefix=())
-
-
-def finalists_of(model: PreTrainedModel, windows: WindowSet) -> list[Finalist]:
-    """Every pattern without one block, in the order of its loss in the model's own format."""
-    anatomy = find_anatomy(model)
-    count = len(anatomy.blocks)
-    patterns = [tuple(int(i != gone) for i in range(count)) for gone in range(count)]
-    losses = ReferenceEvaluator(model, anatomy, windows.tokens).evaluate(patterns).losses.tolist()
-    return sorted((Finalist(p, v, 0.0, 0.0) for p, v in zip(patterns, losses, strict=True)),
-                  key=lambda finalist: finalist.loss)  # fmt: skip
-
-
-def test_finalists_of_a_bfloat16_model_are_ranked_by_their_losses_in_float32(
-    half: PreTrainedModel, windows: WindowSet
-) -> None:
-    before = [parameter.clone() for parameter in half.parameters()]
-    found = judged_in_float32(finalists_of(half, windows), half, find_anatomy(half), windows, "ce")
-    whole = toy_model("llama").to(torch.bfloat16).float()
-    wanted = ReferenceEvaluator(whole, find_anatomy(whole), windows.tokens)
-    truth = wanted.evaluate([finalist.pattern for finalist in found]).losses
-    np.testing.assert_allclose([finalist.float32 for finalist in found], truth, atol=1e-5)
-    assert truth.tolist() == sorted(truth.tolist())
-    for parameter, old in zip(half.parameters(), before, strict=True):
-        assert parameter.dtype == torch.bfloat16
-        assert not parameter.is_inference()
-        assert torch.equal(parameter, old)
-
-
-def test_float32_losses_are_final_and_a_single_finalist_needs_no_judge(
-    half: PreTrainedModel, windows: WindowSet, llama: PreTrainedModel
-) -> None:
-    whole = finalists_of(llama, windows)
-    assert judged_in_float32(whole, llama, find_anatomy(llama), windows, "ce") == whole
-    one = finalists_of(half, windows)[:1]
-    assert judged_in_float32(one, half, find_anatomy(half), windows, "ce") == one

@@ -132,12 +132,13 @@ def test_the_checkpoint_is_the_merged_model_and_its_losses_are_those_reported(
         assert result.fitness.pruned == pytest.approx(result.calibration.loss["pruned"])
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model")
     assert model.config.num_hidden_layers == 3
-    from evop_deap.run.merged import loss_of
+    from evop_deap.run.merged import sums_of
     from evop_deap.run.progress import Progress
     from evop_deap.run.subject import prepare
 
     windows = prepare(config, Progress()).text.heldout.tokens
-    assert loss_of(model.eval(), windows) == pytest.approx(result.heldout.loss["pruned"], abs=1e-6)
+    loss = sums_of(model.eval(), windows).sum() / (windows.shape[0] * (windows.shape[1] - 1))
+    assert loss == pytest.approx(result.heldout.loss["pruned"], abs=1e-6)
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert "merged into blocks before them" in card
     assert not (tmp_path / "run" / "mergekit.yaml").exists()

@@ -19,13 +19,24 @@ from evop_deap.reporting import page as page_module
 from evop_deap.reporting.axes import round_numbers
 from evop_deap.reporting.page import page
 from evop_deap.reporting.parts import Column, Table, plot
+from evop_deap.reporting.rivals import rivals_of
 from evop_deap.reporting.settings import command_of
 from evop_deap.reporting.strip import strip
 from evop_deap.reporting.summary import sentences
 from evop_deap.run.pipeline import run_search
 from evop_deap.run.reading import load_run
+from evop_deap.run.text_losses import Beside
 
-FIGURES = ("pattern", "perplexity", "effects", "course", "drops-0", "work-0", "clusters-0")
+FIGURES = (
+    "pattern",
+    "perplexity",
+    "rivals-0",
+    "effects",
+    "course",
+    "drops-0",
+    "work-0",
+    "clusters-0",
+)
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +72,56 @@ def test_a_page_says_what_was_done_with_the_numbers_of_the_result(finished_run: 
     assert " and ".join(run.result.dropped) in first
     assert f"{run.result.heldout.perplexity['pruned']:.2f}" in second
     assert str(run.result.evaluations) in third
+
+
+def test_a_page_shows_the_best_rule_and_the_runner_up_beside_what_was_found(
+    finished_run: Path,
+) -> None:
+    run = load_run(finished_run)
+    assert run.result is not None
+    html = (finished_run / "report.html").read_text()
+    (figure,) = re.findall(r'<figure id="rivals-0".*?</figure>', html, re.S)
+    rivals = rivals_of(run.result)
+    assert rivals
+    assert figure.count("<tr>") == 1 + 2 * len(rivals)
+    for rival in rivals:
+        for text in (rival.calibration, rival.heldout):
+            assert f'data-sort="{text.difference}"' in figure
+            assert f'data-sort="{text.error}"' in figure
+        assert f"<td>{', '.join(rival.dropped)}</td>" in figure
+    rule = run.result.heuristics[0]
+    assert f"{rule.name} alone: {rule.heldout.perplexity:.2f}" in text_of(html)
+    (bars,) = re.findall(r'<figure id="perplexity".*?</figure>', html, re.S)
+    assert f'data-sort="{rule.heldout.perplexity}"' in bars
+    assert html.count(f'<span class="strip-name">{rule.name}</span>') == 1
+
+
+def test_a_page_without_heuristics_shows_the_runner_up_alone(finished_run: Path) -> None:
+    run = load_run(finished_run)
+    assert run.result is not None
+    result = dataclasses.replace(run.result, heuristics=())
+    html = page([dataclasses.replace(run, result=result)])
+    (figure,) = re.findall(r'<figure id="rivals-0".*?</figure>', html, re.S)
+    assert figure.count("<tr>") == 3
+    assert "strip near ruled" not in html
+    assert "by the best rule" not in re.findall(r'"name": "[^"]*"', html)
+    alone = dataclasses.replace(result, runner_up=None)
+    assert '<figure id="rivals-0"' not in page([dataclasses.replace(run, result=alone)])
+
+
+@pytest.mark.parametrize("loss", [12.0, 800.0, math.inf])
+def test_a_rule_that_is_far_worse_leaves_the_bars_their_scale(
+    finished_run: Path, loss: float
+) -> None:
+    run = load_run(finished_run)
+    assert run.result is not None
+    far = Beside(loss, None, None)
+    rule = dataclasses.replace(run.result.heuristics[0], calibration=far, heldout=far)
+    result = dataclasses.replace(run.result, heuristics=(rule,))
+    html = page([dataclasses.replace(run, result=result)])
+    (figure,) = re.findall(r'<figure id="perplexity".*?</figure>', html, re.S)
+    assert "Off the scale, by the best rule" in figure
+    assert '"name": "by the best rule"' not in figure
 
 
 def test_every_figure_has_words_for_those_who_do_not_see_it_and_a_table(finished_run: Path) -> None:
@@ -185,6 +246,7 @@ def test_halves_are_drawn_on_the_whole_page(finished_run: Path) -> None:
         units=tuple({"name": unit, "parameters": 1, "work": 1} for unit in units),
         dropped=("0.mlp", "1.attn"),
         finalists=(),
+        heuristics=(),
         surrogate=None,
     )
     rows = tuple({**row, "drops": drops} for row in run.rows)

@@ -24,6 +24,7 @@ from evop_deap.calibration.windows import (
     WindowSet,
     check_window,
     pack_windows,
+    spare_windows,
     windows_in,
 )
 from evop_deap.errors import InputError
@@ -36,7 +37,7 @@ HELDOUT_SHARE = 0.25
 # Every draw has a stream of its own, so that asking for more held-out text, say, leaves the
 # calibration windows as they are.
 _SPLIT, _CALIBRATION_ORDER, _CALIBRATION_CUTS, _HELDOUT_ORDER, _HELDOUT_CUTS = range(5)
-_STRATA = 5
+_STRATA, _VALIDATION_CUTS = 5, 6
 
 
 class Stratify(Protocol):
@@ -56,19 +57,22 @@ class Stratify(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class CalibrationSet:
-    """Windows from documents that no window of the other part is from.
+    """Windows from documents that no window of another part is from.
 
     Attributes:
         calibration: what patterns are judged by during the search.
         heldout: what the result is reported on; a uniform sample whatever the strategy.
         manifest: plain JSON that names the corpus, the strategy, every document and window.
         weights: (windows,) what each calibration window counts; None where all count the same.
+        validation: what decides between patterns that `calibration` cannot tell apart, and
+            nothing else; a uniform sample, too. None where no document is left for it.
     """
 
     calibration: WindowSet
     heldout: WindowSet
     manifest: dict[str, Any]
     weights: NDArray[np.float64] | None = None
+    validation: WindowSet | None = None
 
 
 def build_calibration(
@@ -88,7 +92,10 @@ def build_calibration(
     heldout_share: float = HELDOUT_SHARE,
     on_strata: Callable[[Stratification, StratifiedWindows], object] | None = None,
 ) -> CalibrationSet:
-    """Split the corpus by document, order the documents, and pack both parts into windows.
+    """Split the corpus by document, order the documents, and pack each part into windows.
+
+    Documents to hold out that no held-out window needs are for validation: they fill as many
+    windows as there are to calibrate on, or as many as they can.
 
     Args:
         corpus: what to draw from.
@@ -117,16 +124,25 @@ def build_calibration(
     def stream(*draw: int) -> np.random.Generator:
         return np.random.default_rng([seed, *draw])
 
-    windows_in(tokens, window, "tokens")
+    count = windows_in(tokens, window, "tokens")
     to_calibrate, to_hold_out = split_documents(corpus.documents, heldout_share, stream(_SPLIT))
     # The cheap part first: what cannot be had is refused before any cluster is paid for.
+    held_out = in_order(to_hold_out, random_order, stream(_HELDOUT_ORDER))
     heldout = pack_windows(
-        in_order(to_hold_out, random_order, stream(_HELDOUT_ORDER)),
+        held_out,
         tokenizer,
         window=window,
         tokens=heldout_tokens,
         rng=stream(_HELDOUT_CUTS),
         budget_name="heldout_tokens",
+    )
+    used = heldout.documents
+    validation = spare_windows(
+        [document for document in held_out if document.id not in used],
+        tokenizer,
+        window=window,
+        most=count,
+        rng=stream(_VALIDATION_CUTS),
     )
     found: Stratification | None = None
     drawn: StratifiedWindows | None = None
@@ -164,7 +180,8 @@ def build_calibration(
         "weighting": weighting,
         "select": None if respond is None else {"by": "response", "pool": POOL},
     }
-    manifest = describe_set(corpus, tokenizer, calibration, heldout, settings)
+    parts = {"calibration": calibration, "heldout": heldout, "validation": validation}
+    manifest = describe_set(corpus, tokenizer, parts, settings)
     weights = None
     if found is not None and drawn is not None:
         if weighting != "none":
@@ -174,7 +191,7 @@ def build_calibration(
         describe_strata(manifest, found, drawn)
         if on_strata is not None:
             on_strata(found, drawn)
-    return CalibrationSet(calibration, heldout, manifest, weights)
+    return CalibrationSet(calibration, heldout, manifest, weights, validation)
 
 
 def _drawn(

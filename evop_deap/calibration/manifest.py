@@ -45,11 +45,10 @@ def describe_strata(
 def describe_set(
     corpus: Corpus,
     tokenizer: PreTrainedTokenizerBase,
-    calibration: WindowSet,
-    heldout: WindowSet,
+    parts: Mapping[str, WindowSet | None],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What was drawn from what, and how."""
+    """What was drawn from what, and how; nothing of a part that there is not."""
     documents = {document.id: document for document in corpus.documents}
     return {
         "corpus": {
@@ -63,8 +62,11 @@ def describe_set(
             "size": len(tokenizer),
             "fingerprint": tokenizer_fingerprint(tokenizer),
         },
-        "calibration": describe_windows(calibration, documents),
-        "heldout": describe_windows(heldout, documents),
+        **{
+            name: describe_windows(windows, documents)
+            for name, windows in parts.items()
+            if windows is not None
+        },
         "versions": versions(),
     }
 

@@ -21,18 +21,22 @@ if TYPE_CHECKING:
 
 WINDOWS_FILE = "windows.npz"
 _PARTS = ("calibration", "heldout")
+_VALIDATION = "validation"  # which not every corpus has text for
 
 
 def save_calibration(folder: Path, made: CalibrationSet) -> None:
     """Write a set into `folder`: `calibration.json`, its manifest, and `windows.npz`.
 
-    The archive holds `calibration` and `heldout`, each (windows, window) int64 token ids.
+    The archive holds `calibration`, `heldout` and, where there is one, `validation`, each
+    (windows, window) int64 token ids.
 
     Raises:
         OutputError: something cannot be written.
     """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, calibration=made.calibration.tokens, heldout=made.heldout.tokens)
+    parts = {"calibration": made.calibration, "heldout": made.heldout, _VALIDATION: made.validation}
+    arrays: dict[str, Any] = {n: part.tokens for n, part in parts.items() if part is not None}
+    np.savez_compressed(buffer, **arrays)
     write_bytes(folder / WINDOWS_FILE, buffer.getvalue())
     write_json(folder / CALIBRATION_FILE, made.manifest)
 
@@ -53,11 +57,11 @@ def load_calibration(
     """
     manifest, tokens = _read(folder)
     try:
-        parts = {name: _part(manifest[name], tokens[name]) for name in _PARTS}
+        parts = {name: _part(manifest[name], array) for name, array in tokens.items()}
         theirs = manifest["tokenizer"]["fingerprint"]
         weights = manifest["calibration"].get("weights")
         numbers = None if weights is None else np.array(weights, dtype=np.float64)
-        prints = {name: manifest[name]["fingerprint"] for name in _PARTS}
+        prints = {name: manifest[name]["fingerprint"] for name in tokens}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"`calibration` {folder} is no calibration set: {error!r}") from error
     if prints != {name: part.fingerprint for name, part in parts.items()}:
@@ -78,14 +82,16 @@ def load_calibration(
         raise InputError(
             f"`calibration` {folder} has windows of {window} tokens, but the model reads {context}"
         )
-    return CalibrationSet(parts["calibration"], parts["heldout"], manifest, numbers)
+    found = (parts["calibration"], parts["heldout"], manifest, numbers)
+    return CalibrationSet(*found, validation=parts.get(_VALIDATION))
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.int64]]]:
     try:
         manifest = json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8"))
         with np.load(folder / WINDOWS_FILE, allow_pickle=False) as archive:
-            tokens = {name: np.asarray(archive[name], dtype=np.int64) for name in _PARTS}
+            names = (*_PARTS, *([_VALIDATION] if _VALIDATION in manifest else []))
+            tokens = {name: np.asarray(archive[name], dtype=np.int64) for name in names}
     except Exception as error:  # parsers of JSON, archives and arrays, each with errors of its own
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise InputError(f"`calibration` {folder} cannot be read: {reason}") from error

@@ -63,6 +63,11 @@ class WindowSet:
         digest.update(self.tokens.astype("<i8").tobytes())
         return digest.hexdigest()
 
+    @property
+    def documents(self) -> frozenset[str]:
+        """Ids of the documents that any window is from."""
+        return frozenset(s.document for stretches in self.stretches for s in stretches)
+
 
 def check_window(window: int, context: int | None) -> None:
     """Refuse a window that predicts nothing or that the model cannot read.
@@ -111,11 +116,29 @@ def pack_windows(
     filled = list(islice(stream, count))
     if len(filled) < count:
         raise too_few(budget_name, tokens, window, len(filled), stream.left, len(documents))
-    return WindowSet(
-        np.stack([row for row, _ in filled]),
-        tuple(stretches for _, stretches in filled),
-        stream.prefix,
-    )
+    return _window_set(filled, stream.prefix)
+
+
+def spare_windows(
+    documents: Sequence[Document],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    window: int,
+    most: int,
+    rng: np.random.Generator,
+) -> WindowSet | None:
+    """As many windows as the documents fill, at most so many; None where they fill none.
+
+    Args:
+        documents: the most wanted first; there may be none.
+        tokenizer: one of transformers' tokenizers.
+        window: tokens a window.
+        most: how many windows to fill.
+        rng: draws which stretch of a long document comes first.
+    """
+    stream = WindowStream(documents, tokenizer, window=window, rng=rng)
+    filled = list(islice(stream, most))
+    return _window_set(filled, stream.prefix) if filled else None
 
 
 class WindowStream:
@@ -172,6 +195,16 @@ class WindowStream:
                 yield np.concatenate(parts), tuple(held)
                 parts, held, room = [first], [], self._capacity
         self.left = self._capacity - room
+
+
+def _window_set(
+    filled: Sequence[tuple[Tokens, tuple[Stretch, ...]]], prefix: tuple[int, ...]
+) -> WindowSet:
+    return WindowSet(
+        np.stack([row for row, _ in filled]),
+        tuple(stretches for _, stretches in filled),
+        prefix,
+    )
 
 
 def windows_in(tokens: int, window: int, budget_name: str) -> int:

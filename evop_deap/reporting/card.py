@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from evop_deap.reporting.parts import escaped
 from evop_deap.reporting.words import listed, millions, number
+from evop_deap.run.result import standing
 
 if TYPE_CHECKING:
     from evop_deap.run.result import SearchResult
@@ -23,27 +24,33 @@ def result_card(result: SearchResult) -> str:
         f'background:{_DROPPED if unit["name"] in gone else _KEPT}"></span>'
         for unit in result.units
     )
-    rows = "".join(
-        f"<tr><th style='text-align:left'>{name}</th><td>{dense}</td><td>{pruned}</td></tr>"
-        for name, dense, pruned in (
-            *(
-                (name, number(text.perplexity["dense"]), number(text.perplexity["pruned"]))
-                for name, text in (
-                    ("calibration perplexity", result.calibration),
-                    ("held-out perplexity", result.heldout),
-                )
-            ),
-            (
-                "parameters",
-                millions(result.parameters["dense"]),
-                millions(result.parameters["pruned"]),
-            ),
+    rule = result.heuristics[0] if result.heuristics else None
+    figures = [
+        (
+            name,
+            number(text.perplexity["dense"]),
+            *([number(other.perplexity)] if other else []),
+            number(text.perplexity["pruned"]),
         )
+        for name, text, other in (
+            ("calibration perplexity", result.calibration, rule and rule.calibration),
+            ("held-out perplexity", result.heldout, rule and rule.heldout),
+        )
+    ]
+    sizes = [millions(result.parameters[kind]) for kind in ("dense", "pruned")]
+    figures.append(("parameters", sizes[0], *([""] if rule else []), sizes[1]))
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{name}</th>"
+        f"{''.join(f'<td>{value}</td>' for value in values)}</tr>"
+        for name, *values in figures
     )
+    heads = ["", "dense", *([escaped(rule.name)] if rule else []), "pruned"]
+    standings = "".join(f"<br>{escaped(said)}" for said in standing(result))
     return (
         f"<div><p><b>{escaped(result.model)}</b> without {escaped(listed(result.dropped))}</p>"
         f'<p role="img" aria-label="{len(gone)} of {len(result.units)} dropped">{cells}</p>'
-        f"<table><thead><tr><th></th><th>dense</th><th>pruned</th></tr></thead>{rows}</table>"
+        f"<table><thead><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead>"
+        f"{rows}</table>"
         f"<p>{result.evaluations} patterns judged, cost {number(result.cost)} dense forward "
-        f"passes, stopped {escaped(result.stopped)}</p></div>"
+        f"passes, stopped {escaped(result.stopped)}{standings}</p></div>"
     )

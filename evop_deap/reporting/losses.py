@@ -1,4 +1,4 @@
-"""How good the pruned model is: perplexity, dense and pruned, on both texts."""
+"""How good the pruned model is: perplexity, dense, by the best rule, and found, on both texts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from evop_deap.reporting.parts import Column, Table, figure, plot
 from evop_deap.reporting.theme import run_colour
 from evop_deap.reporting.units import label_of
-from evop_deap.reporting.words import millions, number
+from evop_deap.reporting.words import listed, millions, number
 from evop_deap.run.reading import Run
-from evop_deap.run.result import SearchResult, TextLoss
+from evop_deap.run.result import SearchResult
+from evop_deap.run.text_losses import TextLoss
 
 _TEXTS = {"calibration": "calibration", "heldout": "held-out"}
+_OFF_THE_SCALE = 4  # times the perplexity of the pattern found
 
 
 def losses_figure(runs: Sequence[Run]) -> str:
@@ -22,19 +24,27 @@ def losses_figure(runs: Sequence[Run]) -> str:
     texts = list(_TEXTS.values())
     traces = []
     denses: set[tuple[float, ...]] = set()
+    ruled = {_by_rule(result) for _, result in done}
     for place, result in done:
         dense = tuple(_texts(result)[name].perplexity["dense"] for name in _TEXTS)
         name = label_of(runs, place)
         if dense not in denses:  # runs on the same model and text have the same
             denses.add(dense)
             beside = f", as {name}" if len(done) > 1 and len(denses) > 1 else ""
-            traces.append(_bars(f"dense{beside}", texts, dense, "--muted/.55"))
-        pruned = tuple(_texts(result)[name].perplexity["pruned"] for name in _TEXTS)
-        called = "pruned" if len(done) == 1 else name
-        traces.append(_bars(called, texts, pruned, run_colour(place)))
+            traces.append(_bars(f"dense{beside}", texts, dense, "--muted/.35"))
+        called = "found" if len(done) == 1 else name
+        traces.append(_bars(called, texts, _found(result), run_colour(place)))
+    note = "Held-out text is of documents that the search never saw."
+    if len(ruled) == 1 and (rule := ruled.pop()):  # which is one for all runs
+        most = max(figure for _, result in done for figure in _found(result))
+        if max(rule) <= _OFF_THE_SCALE * most:
+            traces.insert(1, _bars("by the best rule", texts, rule, "--muted"))
+        else:
+            note += f" Off the scale, by the best rule: {listed([number(f) for f in rule])}."
     rows = [_row(label_of(runs, place), result, name) for place, result in done for name in _TEXTS]
     figures = " ".join(
-        f"{row[0]}, {row[1]}: {number(row[3])} dense, {number(row[4])} pruned."  # type: ignore[arg-type]
+        f"{row[0]}, {row[1]}: {number(row[3])} dense, "  # type: ignore[arg-type]
+        f"{number(row[5])} found, {number(row[4])} by the best rule."  # type: ignore[arg-type]
         for row in rows
     )
     layout = {
@@ -44,14 +54,17 @@ def losses_figure(runs: Sequence[Run]) -> str:
         "xaxis": {"showgrid": False},
         "yaxis": {"title": "perplexity, lower is better", "rangemode": "tozero"},
     }
-    columns = ("run", "text", "windows", "dense", "pruned", "ratio", Column("parameters", _count))
+    columns = (
+        "run", "text", "windows", "dense", "best rule", "found", "found / dense",
+        Column("parameters", _count),
+    )  # fmt: skip
     return figure(
         "perplexity",
         "Perplexity, dense and pruned",
         alt=f"Bars of perplexity. {figures}",
         drawing=plot(traces, layout),
         table=Table(columns, rows),
-        note="Held-out text is of documents that the search never saw.",
+        note=note,
     )
 
 
@@ -117,7 +130,19 @@ def _row(name: str, result: SearchResult, text: str) -> tuple[str | float | None
     figures = losses.perplexity
     dense, pruned = figures["dense"], figures["pruned"]
     size = f"{losses.windows} x {losses.window} tokens"
-    return name, _TEXTS[text], size, dense, pruned, pruned / dense, result.parameters["pruned"]
+    rule = dict(zip(_TEXTS, _by_rule(result) or (None, None), strict=True))[text]
+    count = result.parameters["pruned"]
+    return name, _TEXTS[text], size, dense, rule, pruned, pruned / dense, count
+
+
+def _found(result: SearchResult) -> tuple[float, ...]:
+    return tuple(text.perplexity["pruned"] for text in _texts(result).values())
+
+
+def _by_rule(result: SearchResult) -> tuple[float, ...]:
+    """Perplexities of the best rule's pattern, in the order of the texts; nothing without one."""
+    best = result.heuristics[:1]
+    return tuple(text.perplexity for r in best for text in (r.calibration, r.heldout))
 
 
 def _count(value: float) -> str:

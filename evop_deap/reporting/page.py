@@ -14,6 +14,7 @@ from evop_deap.reporting.drops import drops_figures
 from evop_deap.reporting.effects import effects_figure, pairs_figure
 from evop_deap.reporting.losses import curve_figure, losses_figure
 from evop_deap.reporting.parts import escaped, section
+from evop_deap.reporting.rivals import rivals_figures
 from evop_deap.reporting.settings import settings_parts
 from evop_deap.reporting.strip import pattern_figure
 from evop_deap.reporting.summary import summary, title_of
@@ -91,6 +92,7 @@ def content(runs: Sequence[Run]) -> str:
             "What is left",
             pattern_figure(runs),
             losses_figure(runs),
+            rivals_figures(runs),
             curve_figure(runs),
         ),
         section("units", "What the search learned", effects_figure(runs), pairs_figure(runs)),

@@ -68,6 +68,7 @@ def _facts(run: Run) -> dict[str, Any]:
             "model fingerprint": run.result.model_fingerprint,
             "calibration windows": run.result.calibration.fingerprint,
             "held-out windows": run.result.heldout.fingerprint,
+            "validation windows": run.result.validation["fingerprint"],
             "logits of the export differ by": f"{run.result.export_difference:.2g}",
             "stopped": run.result.stopped,
         }

@@ -8,6 +8,7 @@ from evop_deap.reporting.parts import Table, escaped, figure
 from evop_deap.reporting.units import dropped_names, label_of, noun, rows_of_units, unit_names
 from evop_deap.reporting.words import listed
 from evop_deap.run.reading import Run
+from evop_deap.run.result import naming
 
 _NUMBERED = 40  # with more cells there is no room for a number in each
 _HALVES = {"attn": "attention", "mlp": "MLP"}
@@ -29,15 +30,22 @@ def pattern_figure(runs: Sequence[Run]) -> str:
             drawings.append(strip(names, finalist["dropped"], f"{rank}", near=True))
             gone = ", ".join(finalist["dropped"])
             rows.append((f"{title}, {rank}", gone, finalist["behind"], finalist["error"]))
+        for rule in run.result.heuristics if run.result else ():
+            drawings.append(strip(names, rule.dropped, rule.name, near=True, ruled=True))
+            rows.append((f"{title}, by {rule.name}", ", ".join(rule.dropped), None, None))
     if not drawings:
         return ""
     near_too = any(run.result and len(run.result.finalists) > 1 for run in runs)
     note = "What stays, and what goes (short and orange)."
     if near_too:
         note += (
-            " The thin strips below are patterns so near the best that the calibration text"
-            " cannot tell them apart; the best stands first."
+            " The thin strips with numbers are patterns so near it that calibration text cannot"
+            " tell them apart."
         )
+    if len(runs) == 1 and runs[0].result:
+        note += "".join(f" The one found was {said}." for said in naming(runs[0].result))
+    if any(run.result and run.result.heuristics for run in runs):
+        note += " Those with names are what rules picked for the search to begin with."
     return figure(
         "pattern",
         "The pattern",
@@ -49,8 +57,15 @@ def pattern_figure(runs: Sequence[Run]) -> str:
     )
 
 
-def strip(names: Sequence[str], dropped: Collection[str], title: str, *, near: bool = False) -> str:
-    """One pattern; `near` is thin and has no numbers."""
+def strip(
+    names: Sequence[str],
+    dropped: Collection[str],
+    title: str,
+    *,
+    near: bool = False,
+    ruled: bool = False,
+) -> str:
+    """One pattern; `near` is thin and has no numbers, `ruled` has a name that may be long."""
     gone = set(dropped)
     rows = []
     for half, units in rows_of_units(names).items():
@@ -58,7 +73,7 @@ def strip(names: Sequence[str], dropped: Collection[str], title: str, *, near: b
         many = " many" if len(units) > _NUMBERED else ""
         kind = f'<span class="half">{escaped(_HALVES.get(half, half))}</span>' if half else ""
         rows.append(f'<div class="cells{many}">{kind}{cells}</div>')
-    kind = "strip near" if near else "strip"
+    kind = f"strip{' near' if near else ''}{' ruled' if ruled else ''}"
     return (
         f'<div class="{kind}"><span class="strip-name">{escaped(title)}</span>'
         f'<div class="strip-rows">{"".join(rows)}</div></div>'

@@ -52,6 +52,8 @@ def sentences(result: SearchResult, model: str) -> list[str]:
     names = [unit["name"] for unit in result.units]
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     held, seen = result.heldout, result.calibration
+    rule = result.heuristics[:1]
+    ruled = "".join(f" ({r.name} alone: {number(r.heldout.perplexity)})" for r in rule)
     short = f", {result.cut_short} of them in part," if result.cut_short else ""
     known = f" ({result.cache_hits} known from earlier searches)" if result.cache_hits else ""
     return [
@@ -59,8 +61,8 @@ def sentences(result: SearchResult, model: str) -> list[str]:
         f"{millions(pruned)} parameters instead of {millions(dense)}, "
         f"{(dense - pruned) / dense:.1%} fewer.",
         f"Perplexity goes from {number(held.perplexity['dense'])} to "
-        f"{number(held.perplexity['pruned'])} on {held.windows} windows of {held.window} tokens "
-        f"that the search did not see, and from {number(seen.perplexity['dense'])} to "
+        f"{number(held.perplexity['pruned'])}{ruled} on {held.windows} windows of {held.window} "
+        f"tokens that the search did not see, and from {number(seen.perplexity['dense'])} to "
         f"{number(seen.perplexity['pruned'])} on the {seen.windows} it was judged on.",
         f"The search judged {result.evaluations} patterns{known}{short} for the work of "
         f"{number(result.cost)} forward passes of the dense model, in {duration(result.seconds)}; "
@@ -84,11 +86,28 @@ def _so_far(run: Run) -> str:
 def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     figures = result.heldout.perplexity
+    rules = [f"best rule {number(rule.heldout.perplexity)}" for rule in result.heuristics[:1]]
+    against = ", ".join([f"dense {number(figures['dense'])}", *rules])
     return [
-        ("held-out perplexity", number(figures["pruned"]), f"dense {number(figures['dense'])}"),
+        ("held-out perplexity", number(figures["pruned"]), against),
+        *_lead(result),
         ("parameters", millions(pruned), f"dense {millions(dense)}"),
         ("patterns judged", number(result.evaluations), f"{result.cut_short} cut short"),
         ("cost", number(result.cost), "dense forward passes"),
+    ]
+
+
+def _lead(result: SearchResult) -> list[tuple[str, str, str]]:
+    """How far the pattern found is from the best rule's, where there is one to be told from."""
+    told = [(rule.name, rule.heldout) for rule in result.heuristics[:1]]
+    return [
+        (
+            f"against {name}",
+            f"{text.difference:+.3f}".replace("-", "\N{MINUS SIGN}"),
+            ("" if text.error is None else f"± {text.error:.3f} ") + "nats a held-out token",
+        )
+        for name, text in told
+        if text.difference
     ]
 
 

@@ -105,6 +105,11 @@ def summary(made: CalibrationSet, output: Path) -> str:
             lines.append(f"{name:>7}  {entry['documents']:>9,}  {entry['windows']:>7}  {words}")
         lines.append("")
     lines.append(f"{count} x {window} tokens of {made.manifest['corpus']['name']}")
+    spare = "no document is left" if made.validation is None else len(made.validation.tokens)
+    lines.append(
+        f"windows of other text, to report on: {len(made.heldout.tokens)}; "
+        f"to decide between near-equals: {spare}"
+    )
     lines.append(f"{output}  is what evop_deap.search takes with --calibration")
     return "\n".join(lines)
 

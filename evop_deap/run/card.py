@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from evop_deap.config import SEARCH
 from evop_deap.heuristics.registry import METHODS
+from evop_deap.run.result import standing
 
 if TYPE_CHECKING:
     from evop_deap.run.result import SearchResult
@@ -40,11 +41,17 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
         "tags: [evop, layer-pruning, pruned]",
         "---",
     ]
+    rule = result.heuristics[0] if result.heuristics else None
     rows = [
         f"| {name}, {text.windows} windows of {text.window} tokens of {result.corpus} "
-        f"| {text.perplexity['dense']:.2f} | {text.perplexity['pruned']:.2f} |"
-        for name, text in (("calibration", result.calibration), ("held-out", result.heldout))
+        f"| {text.perplexity['dense']:.2f} |{f' {other.perplexity:.2f} |' if other else ''} "
+        f"{text.perplexity['pruned']:.2f} |"
+        for name, text, other in (
+            ("calibration", result.calibration, rule and rule.calibration),
+            ("held-out", result.heldout, rule and rule.heldout),
+        )
     ]
+    stands = [f"The pattern found: {'; '.join(said)}.", ""] if (said := standing(result)) else []
     return "\n".join(
         [
             *front,
@@ -57,11 +64,12 @@ def model_card(result: SearchResult, settings: str, *, base_model: str | None) -
             "it was handed over, the checkpoint was reloaded with plain transformers and its "
             "logits compared with those of the model searched.",
             "",
-            f"| perplexity ({result.dtype}) | dense | pruned |",
-            "|---|---|---|",
+            f"| perplexity ({result.dtype}) | dense |{f' {rule.name} |' if rule else ''} pruned |",
+            f"|---|---|---|{'---|' if rule else ''}",
             *rows,
-            f"| parameters | {dense:,} | {pruned:,} |",
+            f"| parameters | {dense:,} |{' |' if rule else ''} {pruned:,} |",
             "",
+            *stands,
             f"{result.evaluations} patterns were judged, at the cost of {result.cost:.1f} "
             f"forward passes of the dense model over the calibration windows, seed {result.seed}. "
             "The held-out windows are of documents that the search did not see.",

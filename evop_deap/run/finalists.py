@@ -1,28 +1,15 @@
-"""The last look: patterns too near the best to tell apart, and which of them is named.
-
-Half-precision losses carry rounding as large as what good patterns differ by. Where a model was
-searched in such a format, the finalists are judged once more in float32, on all windows.
-"""
+"""Patterns too near the best to tell apart by the windows that they were searched on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.fitness.evaluation import Evaluator
-from evop_deap.fitness.weighted import WeightedEvaluator
 from evop_deap.space import Pattern
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from evop_deap.calibration import WindowSet
-    from evop_deap.models.anatomy import Anatomy
 
 MOST = 8
 _ERRORS = 3.0  # standard errors within which two patterns count as near
@@ -38,6 +25,11 @@ class Finalist:
         behind: mean difference from the best, window by window, in nats a token.
         error: standard error of that difference.
         float32: loss in float32 where it was judged once more, else None.
+        validation: loss on the validation windows where these had to decide, else None.
+
+    Example:
+        >>> Finalist((1, 0, 1), loss=3.2, behind=0.01, error=0.02).validation is None
+        True
     """
 
     pattern: Pattern
@@ -45,6 +37,7 @@ class Finalist:
     behind: float
     error: float
     float32: float | None = None
+    validation: float | None = None
 
 
 def near_the_best(
@@ -60,48 +53,31 @@ def near_the_best(
         tokens: (windows,) predicted tokens of each.
     """
     ranked = sorted(losses, key=losses.__getitem__)[: 4 * MOST]
-    best = rows[ranked[0]] / tokens
+    best = rows[ranked[0]]
     found = []
     for pattern in ranked:
         if not np.isfinite(rows[pattern]).all():
             break
-        difference = rows[pattern] / tokens - best  # (windows,)
-        mean, error = float(difference.mean()), _standard_error(difference)
+        mean, error = paired_difference(rows[pattern], best, tokens)
         if mean <= _ERRORS * error or pattern == ranked[0]:
             found.append(Finalist(pattern, losses[pattern], mean, error))
     return found[:MOST] or [Finalist(ranked[0], losses[ranked[0]], 0.0, 0.0)]
 
 
-def judged_in_float32(
-    finalists: Sequence[Finalist],
-    model: PreTrainedModel,
-    anatomy: Anatomy,
-    windows: WindowSet,
-    fitness: str,
-    weights: NDArray[np.float64] | None = None,
-) -> list[Finalist]:
-    """The finalists by their losses in float32, best first; as they are where that is no news."""
-    import dataclasses
+def paired_difference(
+    sums: NDArray[np.float64], others: NDArray[np.float64], tokens: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Mean of the windows' differences in nats a token, and its standard error.
 
-    import torch
+    What makes a window hard for both patterns drops out of the error, which is 0 where there is
+    one window.
 
-    from evop_deap.fitness.reference import ReferenceEvaluator
-    from evop_deap.models.precision import computing_in_float32
-
-    if model.dtype not in (torch.bfloat16, torch.float16) or len(finalists) < 2:
-        return list(finalists)
-    with computing_in_float32(model):
-        evaluator: Evaluator = ReferenceEvaluator(model, anatomy, windows.tokens, fitness=fitness)
-        if weights is not None:
-            evaluator = WeightedEvaluator(evaluator, weights)
-        losses = evaluator.evaluate([finalist.pattern for finalist in finalists]).losses.tolist()
-    judged = [
-        dataclasses.replace(finalist, float32=loss if math.isfinite(loss) else None)
-        for finalist, loss in zip(finalists, losses, strict=True)
-    ]
-    return sorted(judged, key=lambda f: math.inf if f.float32 is None else f.float32)
-
-
-def _standard_error(difference: NDArray[np.float64]) -> float:
+    Args:
+        sums: (windows,) of one pattern, in nats.
+        others: (windows,) of another.
+        tokens: (windows,) predicted tokens of each.
+    """
+    difference = (sums - others) / tokens  # (windows,)
     count = len(difference)
-    return float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+    error = float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+    return float(difference.mean()), error

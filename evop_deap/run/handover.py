@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 import random
 import time
@@ -10,24 +11,28 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from evop_deap.config import SEARCH, SearchConfig, settings_as_yaml
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.fitness.evaluation import Evaluator
 from evop_deap.fitness.weighted import WeightedEvaluator
-from evop_deap.run.finalists import Finalist, judged_in_float32, near_the_best
+from evop_deap.run.finalists import Finalist, near_the_best
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge
-from evop_deap.run.merged import loss_of
-from evop_deap.run.result import Fitness, SearchResult, TextLoss
+from evop_deap.run.last_look import LastLook, last_look
+from evop_deap.run.merged import sums_of, weighted
+from evop_deap.run.result import Fitness, SearchResult
+from evop_deap.run.rivals import Rows, picked_by_rules, rival, second_best
 from evop_deap.run.subject import Subject
+from evop_deap.run.text_losses import TextLoss
 from evop_deap.space import Pattern, SearchSpace, dropped_units, kept_units
 from evop_deap.surrogate.explanation import explain
 from evop_deap.surrogate.observations import observe
 from evop_deap.surrogate.preference import surrogate_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
@@ -67,16 +72,21 @@ def hand_over(
 
     began = time.monotonic()
     loaded, anatomy = subject.loaded, subject.anatomy
-    text = subject.text
+    near = [Finalist(state.best.pattern, state.best.loss, 0.0, 0.0)]
     if merged is None:
         near = near_the_best(state.losses, judge.evaluator.rows, judge.evaluator.tokens)
-        finalists = judged_in_float32(
-            near, loaded.model, anatomy, text.calibration, config.fitness, text.weights
+    look = LastLook(tuple(near))  # what a published rule picks stands as it is
+    if config.method == SEARCH:
+        look = last_look(
+            near,
+            judge.evaluator.rows,
+            model=loaded.model,
+            anatomy=anatomy,
+            text=subject.text,
+            fitness=config.fitness,
         )
-    else:
-        finalists = [Finalist(state.best.pattern, state.best.loss, 0.0, 0.0)]
-    best = finalists[0].pattern
-    found = _measure(config, subject, state, judge, finalists, merged)
+    best = look.finalists[0].pattern
+    found = _measure(config, subject, state, judge, look, merged)
     report = export_checkpoint(
         loaded.model if merged is None else merged,
         anatomy if merged is None else find_anatomy(merged),
@@ -112,27 +122,24 @@ def _measure(
     subject: Subject,
     state: EvolutionState,
     judge: Judge,
-    finalists: Sequence[Finalist],
+    look: LastLook,
     merged: PreTrainedModel | None,
 ) -> SearchResult:
     """Everything known of the pattern before it is exported."""
-    from evop_deap.fitness.reference import ReferenceEvaluator
-
     space, anatomy, model = subject.space, subject.anatomy, subject.loaded.model
-    best = finalists[0].pattern
+    best = look.finalists[0].pattern
     dropped, kept = dropped_units(best), kept_units(best)
-    calibration, heldout = subject.text.calibration, subject.text.heldout
-    fitness = Fitness(config.fitness, judge.dense_fitness, finalists[0].loss)
-
-    def losses(windows: WindowSet, weights: NDArray[np.float64] | None = None) -> TextLoss:
-        evaluator: Evaluator = ReferenceEvaluator(model, anatomy, windows.tokens)
-        if weights is not None:
-            evaluator = WeightedEvaluator(evaluator, weights)
-        dense, pruned = evaluator.evaluate([space.dense, best]).losses.tolist()
-        if merged is not None:
-            pruned = loss_of(merged, windows.tokens, weights)
-        return _text_loss(windows, dense, pruned)
-
+    text = subject.text
+    names = picked_by_rules(state)
+    second = None if merged is not None else second_best(state, look.finalists)
+    patterns = list(dict.fromkeys([space.dense, best, *names, *([second] if second else [])]))
+    known = config.fitness == "ce" and merged is None
+    seen = (
+        (judge.evaluator.rows, judge.evaluator.tokens)
+        if known
+        else _judged(subject, text.calibration, patterns, text.weights, merged)
+    )
+    held = _judged(subject, text.heldout, patterns, None, merged)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return SearchResult(
         model=config.model,
@@ -147,11 +154,13 @@ def _measure(
         granularity=anatomy.granularity,
         sparsity=len(dropped) / len(best),
         budget=tuple(_reached(space, dropped)),
-        fitness=fitness,
-        calibration=_text_loss(calibration, fitness.dense, fitness.pruned)
-        if config.fitness == "ce"
-        else losses(calibration, subject.text.weights),
-        heldout=losses(heldout),
+        fitness=Fitness(config.fitness, judge.dense_fitness, look.finalists[0].loss),
+        calibration=_text_loss(text.calibration, space.dense, best, *seen),
+        heldout=_text_loss(text.heldout, space.dense, best, *held),
+        runner_up=rival(best, second, space, seen, held) if second else None,
+        heuristics=tuple(
+            rival(best, pattern, space, seen, held, rules) for pattern, rules in names.items()
+        ),
         parameters={
             "dense": parameters,
             "pruned": parameters - sum(space.units[i].parameters for i in dropped),
@@ -159,9 +168,10 @@ def _measure(
         evaluations=state.evaluations,
         cut_short=len(state.lost),
         cache_hits=state.cache_hits,
-        cost=state.cost + judge.dense_cost + sum(f.float32 is not None for f in finalists),
+        cost=state.cost + judge.dense_cost + look.cost,
         work=dataclasses.asdict(state.work),
-        finalists=tuple(_described(finalist, space) for finalist in finalists),
+        finalists=tuple(_described(finalist, space) for finalist in look.finalists),
+        validation=_validation(look, text.validation),
         surrogate=_learned(config, space, judge),
         generations=state.generation,
         stopped=state.stopped or "",
@@ -177,6 +187,38 @@ def _measure(
         },
         seconds=0.0,
     )
+
+
+def _judged(
+    subject: Subject,
+    windows: WindowSet,
+    patterns: Sequence[Pattern],
+    weights: NDArray[np.float64] | None,
+    merged: PreTrainedModel | None,
+) -> tuple[Rows, NDArray[np.int64]]:
+    """Cross-entropy of each pattern, and the windows' tokens; the merged model is the second."""
+    from evop_deap.fitness.reference import ReferenceEvaluator
+
+    evaluator: Evaluator = ReferenceEvaluator(subject.loaded.model, subject.anatomy, windows.tokens)
+    if weights is not None:
+        evaluator = WeightedEvaluator(evaluator, weights)
+    found = evaluator.evaluate(patterns[:1] if merged is not None else patterns)
+    sums = list(found.sums)
+    if merged is not None:
+        sums.append(weighted(sums_of(merged, windows.tokens), weights))
+    return dict(zip(patterns, sums, strict=True)), found.tokens
+
+
+def _validation(look: LastLook, windows: WindowSet | None) -> dict[str, Any]:
+    """How the pattern was named among those near it."""
+    count, window = (0, None) if windows is None else windows.tokens.shape
+    return {
+        "contenders": look.contenders,
+        "windows": count,
+        "window": window,
+        "fingerprint": None if windows is None else windows.fingerprint,
+        "cost": look.cost,
+    }
 
 
 def _reached(space: SearchSpace, dropped: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -206,15 +248,27 @@ def _learned(config: SearchConfig, space: SearchSpace, judge: Judge) -> dict[str
     return explain(process, space, rng=random.Random(config.seed)).as_dict()
 
 
-def _text_loss(windows: WindowSet, dense: float, pruned: float) -> TextLoss:
+def _text_loss(
+    windows: WindowSet,
+    dense: Pattern,
+    pruned: Pattern,
+    rows: Rows,
+    tokens: NDArray[np.int64],
+) -> TextLoss:
     count, window = windows.tokens.shape
+    both = {"dense": rows[dense], "pruned": rows[pruned]}
     return TextLoss(
-        loss={"dense": dense, "pruned": pruned},
+        loss={name: _mean(sums, tokens) for name, sums in both.items()},
         tokens=count * (window - 1),
         windows=count,
         window=window,
         fingerprint=windows.fingerprint,
     )
+
+
+def _mean(sums: NDArray[np.float64], tokens: NDArray[np.int64]) -> float:
+    loss = float(sums.sum() / tokens.sum())
+    return loss if math.isfinite(loss) else math.inf
 
 
 def _write_patterns(folder: RunFolder, subject: Subject, best: Pattern) -> None:

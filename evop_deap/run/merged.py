@@ -28,7 +28,7 @@ def judge_merged(
     """
     windows, weights = subject.text.calibration.tokens, subject.text.weights
     sums = sums_of(merged, windows, dense=subject.loaded.model if fitness == "kl" else None)
-    sums = _weighted(sums, weights)
+    sums = weighted(sums, weights)
     anatomy, units = subject.anatomy, subject.space.units
     dense_work = sum(unit.work for unit in units) + anatomy.head_work
     share = 1.0 - sum(units[unit].work for unit in dropped_units(pattern)) / dense_work
@@ -40,16 +40,6 @@ def judge_merged(
         costs=np.array([share + twice]),
         work=Work(windows.size * (kept + twice * blocks), windows.size * (1 + twice)),
     )
-
-
-def loss_of(
-    model: PreTrainedModel,
-    windows: NDArray[np.int64],
-    weights: NDArray[np.float64] | None = None,
-) -> float:
-    """Mean negative log-likelihood of a token, in nats; windows count as their weights say."""
-    predicted = windows.shape[0] * (windows.shape[1] - 1)
-    return float(_weighted(sums_of(model, windows), weights).sum() / predicted)
 
 
 def sums_of(
@@ -73,7 +63,6 @@ def sums_of(
     return sums
 
 
-def _weighted(
-    sums: NDArray[np.float64], weights: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
+def weighted(sums: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Sums of windows that count as their weights say."""
     return sums if weights is None else sums * weights * (len(weights) / weights.sum())

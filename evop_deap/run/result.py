@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class TextLoss:
-    """How the dense and the pruned model do on one set of windows.
-
-    Attributes:
-        loss: mean nats per predicted token, under "dense" and "pruned".
-        tokens: predicted tokens.
-        windows: windows they stand in.
-        window: tokens of a window.
-        fingerprint: of the windows' token ids.
-    """
-
-    loss: Mapping[str, float]
-    tokens: int
-    windows: int
-    window: int
-    fingerprint: str
-
-    @property
-    def perplexity(self) -> dict[str, float]:
-        """The exponential of the loss; infinite where that is too large for a float."""
-        return {name: _exp(loss) for name, loss in self.loss.items()}
+from evop_deap.run.text_losses import Rival, TextLoss, finite, or_infinite
 
 
 @dataclass(frozen=True)
@@ -71,16 +48,26 @@ class SearchResult:
         fitness: what the search minimised.
         calibration: losses on the windows searched on.
         heldout: losses on windows of other documents.
+        runner_up: the second best pattern beside the one found; None where no other was judged.
+        heuristics: what rules picked for the search to begin with, beside the one found, the best
+            on the calibration windows first; nothing where it began without them.
         parameters: of the "dense" and the "pruned" model, tied ones counted once.
         evaluations: patterns judged by the search.
         cut_short: those of them that lost a race and were judged on a part of the windows.
         cache_hits: patterns whose loss was known already.
-        cost: dense-forward equivalents over the calibration set, the dense baseline included.
+        cost: dense-forward equivalents over the calibration set, of everything that decides the
+            pattern: the dense baseline and the last look included, what is measured for the
+            report alone, held-out losses among it, not.
         work: what the search executed: "block_tokens" (tokens times blocks run), "head_tokens"
             and "bytes_held" (the most that hidden states took up).
         finalists: the pattern found and those too near it to tell apart, the one named first:
-            "dropped", "loss" as searched, "behind" the best and its standard "error" over
-            windows, all in nats a token, and its loss in "float32" where it was judged in less.
+            "dropped", "loss" as searched, "behind" the best as searched and its standard "error"
+            over windows, all in nats a token, its loss in "float32" where it was judged in less,
+            and on "validation" windows where these had to decide.
+        validation: how it was named: of so many "contenders" within one standard error of the
+            best (1: nothing to decide) by calibration windows and so many "windows" of "window"
+            tokens together (0: the corpus has no document to spare, and calibration windows
+            decided alone), of this "fingerprint", at this "cost", re-judging in float32 included.
         surrogate: what the search learned about the model, as `Explanation.as_dict` gives it;
             None without a surrogate.
         generations: after the first population; of a heuristic, requests after its first one.
@@ -112,6 +99,8 @@ class SearchResult:
     fitness: Fitness
     calibration: TextLoss
     heldout: TextLoss
+    runner_up: Rival | None
+    heuristics: tuple[Rival, ...]
     parameters: Mapping[str, int]
     evaluations: int
     cut_short: int
@@ -119,6 +108,7 @@ class SearchResult:
     cost: float
     work: Mapping[str, int]
     finalists: tuple[Mapping[str, Any], ...]
+    validation: Mapping[str, Any]
     surrogate: Mapping[str, Any] | None
     generations: int
     stopped: str
@@ -134,12 +124,11 @@ class SearchResult:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; a perplexity or loss that is not finite becomes None."""
         plain = dataclasses.asdict(self)
-        plain["fitness"] = {
-            name: _plain(value) for name, value in dataclasses.asdict(self.fitness).items()
-        }
-        for name, text in (("calibration", self.calibration), ("heldout", self.heldout)):
-            plain[name]["loss"] = _finite(text.loss)
-            plain[name]["perplexity"] = _finite(text.perplexity)
+        plain["fitness"] = {name: finite(value) for name, value in plain["fitness"].items()}
+        plain["calibration"] = self.calibration.as_dict()
+        plain["heldout"] = self.heldout.as_dict()
+        plain["runner_up"] = self.runner_up and self.runner_up.as_dict()
+        plain["heuristics"] = [rival.as_dict() for rival in self.heuristics]
         return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
 
     @classmethod
@@ -151,11 +140,12 @@ class SearchResult:
         """
         values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        values["fitness"] = Fitness(**{n: _number(v) for n, v in plain["fitness"].items()})
-        for name in ("calibration", "heldout"):
-            text = {n: v for n, v in plain[name].items() if n != "perplexity"}
-            text["loss"] = {n: _number(v) for n, v in text["loss"].items()}
-            values[name] = TextLoss(**text)
+        values["fitness"] = Fitness(**{n: or_infinite(v) for n, v in plain["fitness"].items()})
+        values["calibration"] = TextLoss.from_dict(plain["calibration"])
+        values["heldout"] = TextLoss.from_dict(plain["heldout"])
+        second = plain["runner_up"]
+        values["runner_up"] = None if second is None else Rival.from_dict(second)
+        values["heuristics"] = tuple(map(Rival.from_dict, plain["heuristics"]))
         return cls(**values)
 
     def _repr_html_(self) -> str:
@@ -168,49 +158,59 @@ class SearchResult:
 def result_table(result: SearchResult) -> str:
     """The result for a terminal: the figures, what went and what it saves."""
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
-    rows = [("perplexity", "dense", "pruned", "")]
-    for name, text in (("calibration", result.calibration), ("held-out", result.heldout)):
-        figures = text.perplexity
+    rule = result.heuristics[0] if result.heuristics else None
+    rows = [("perplexity", "dense", "heuristic" if rule else "", "pruned", "")]
+    for name, text, other in (
+        ("calibration", result.calibration, rule and rule.calibration),
+        ("held-out", result.heldout, rule and rule.heldout),
+    ):
+        figures = {kind: _figure(value) for kind, value in text.perplexity.items()}
+        ruled = _figure(other.perplexity) if other else ""
         of = f"{text.windows} x {text.window} tokens of {result.corpus}"
-        rows.append((name, _figure(figures["dense"]), _figure(figures["pruned"]), of))
+        rows.append((name, figures["dense"], ruled, figures["pruned"], of))
     saved = f"{(dense - pruned) / dense:.1%} fewer"
-    rows.append(("parameters", _millions(dense), _millions(pruned), saved))
+    rows.append(("parameters", _millions(dense), "", _millions(pruned), saved))
     units = "blocks" if result.granularity == "block" else "halves"
     without = f"without {', '.join(result.dropped)}"
     total = len(result.kept) + len(result.dropped)
-    rows.append((units, str(total), str(len(result.kept)), without))
+    rows.append((units, str(total), "", str(len(result.kept)), without))
     if units == "halves":
         layers, single = result.checkpoint["layers"], result.checkpoint["half_layers"]
         rest = f"{single} of them of one half" if single else ""
-        rows.append(("layers", str(result.n_blocks), str(layers), rest))
-    lines = [f"{a:<12} {b:>10} {c:>10}   {d}".rstrip() for a, b, c, d in rows]
-    lines.append("")
+        rows.append(("layers", str(result.n_blocks), "", str(layers), rest))
+    width = 11 if rule else 0
+    lines = [f"{a:<12} {b:>10}{c:>{width}} {d:>10}   {e}".rstrip() for a, b, c, d, e in rows]
     short = f" ({result.cut_short} cut short)" if result.cut_short else ""
-    lines.append(
+    spent = (
         f"{result.evaluations} evaluations{short}, cost {result.cost:.1f} dense forward passes, "
         f"{result.seconds:.0f} s; stopped {result.stopped}"
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *standing(result), spent])
 
 
-def _exp(loss: float) -> float:
-    try:
-        return math.exp(loss)
-    except OverflowError:
-        return math.inf
+def standing(result: SearchResult) -> list[str]:
+    """How the pattern found stands to the best heuristic's and the runner-up; what named it."""
+    said = []
+    rule, second = next(iter(result.heuristics), None), result.runner_up
+    if rule is not None and rule.dropped == result.dropped:
+        said.append(f"what {rule.name} picks; the search found nothing better")
+    elif rule is not None:
+        too = ", the runner-up" if second is not None and second.dropped == rule.dropped else ""
+        said.append(f"{rule.heldout.said} {rule.name}{too}, on held-out text")
+    if second is not None and (rule is None or second.dropped != rule.dropped):
+        without = f"without {', '.join(second.dropped)}"
+        said.append(f"{second.heldout.said} {second.name} ({without}), on held-out text")
+    return [*said, *naming(result)]
 
 
-def _finite(values: Mapping[str, float]) -> dict[str, Any]:
-    return {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: Any) -> Any:
-    """JSON has no infinity: it is written as null."""
-    return math.inf if value is None else value
+def naming(result: SearchResult) -> list[str]:
+    """What decided between the pattern found and its near-equals, where there were any."""
+    contenders, windows = result.validation["contenders"], result.validation["windows"]
+    if contenders < 2:
+        return []
+    by = f"{windows} x {result.validation['window']} tokens of validation text and calibration text"
+    alone = "calibration text alone, for there was no text to spare for validation"
+    return [f"named among {contenders} near-equals by {by if windows else alone}"]
 
 
 def _figure(value: float) -> str:

@@ -23,6 +23,7 @@ _PLACES = {
 
 def identity(config: SearchConfig, subject: Subject) -> dict[str, Any]:
     """What must be equal for a checkpoint to be continued, by name."""
+    validation = subject.text.validation
     settings = {
         name: value
         for name, value in config.as_dict().items()
@@ -32,6 +33,7 @@ def identity(config: SearchConfig, subject: Subject) -> dict[str, Any]:
         "model": subject.fingerprint,
         "calibration set": subject.text.calibration.fingerprint,
         "held-out set": subject.text.heldout.fingerprint,
+        "validation set": validation and validation.fingerprint,
         "weights of windows": None
         if subject.text.weights is None
         else subject.text.weights.tolist(),

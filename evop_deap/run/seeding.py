@@ -44,20 +44,20 @@ def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Method]:
 
 
 def seeds_of(methods: list[Method], task: Task) -> Seeds:
-    """The patterns that these methods pick, no two alike, and what all of them cost together.
+    """The patterns that these methods pick, and what all of them cost together.
 
     Raises:
         InputError: they judge as many patterns as the whole search may, or more.
     """
     meter = _Purse(task)
-    patterns: dict[Pattern, None] = {}
+    picks: dict[str, Pattern] = {}
     cost, work = 0.0, Work()
     for method in methods:
         picked = method(Task(task.space, meter, task.rng, task.stopping, task.parts))
-        patterns[picked.pattern] = None
+        picks[method.name] = picked.pattern
         cost, work = cost + picked.cost, work + picked.work
     return Seeds(
-        patterns=tuple(patterns),
+        picks=picks,
         losses=dict(meter.losses),
         beside=meter.evaluations - len(meter.losses),
         cost=cost,

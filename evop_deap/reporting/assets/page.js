@@ -69,7 +69,8 @@
   }
 
   // Keyboard: arrows go from value to value, and what they reach is written below the figure.
-  const shorten = (value) => (typeof value === "number" ? +value.toPrecision(4) : value);
+  const shorten = (value) =>
+    typeof value === "number" ? +value.toPrecision(4) : String(value).replaceAll("<br>", " and ");
 
   function pointsOf(element) {
     return element.data.flatMap((trace, curve) => {
