@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from evop_deap.config import SearchConfig
 from evop_deap.evolution import evolve
@@ -27,6 +28,7 @@ from evop_deap.space import SearchSpace
 from evop_deap.stopping import Stopping
 from evop_deap.surrogate.preference import Surrogate, register_surrogate
 from evop_deap.toolbox import make_toolbox
+from evop_deap.tuning.settings_space import RANGES
 
 Method = Callable[[SearchSpace, CachedEvaluator, int, int], object]
 """(space, evaluator, evaluations, seed): asks for so many different patterns, or all there are."""
@@ -116,6 +118,14 @@ METHODS: dict[str, Method] = {
     "plain, racing": partial(evolution, racing=True),
     "surrogate, racing": partial(evolution, surrogate=Surrogate(), racing=True),
 }
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """The search's own settings, where the method is one of its variants."""
+    method = TABULAR[name]
+    if getattr(method, "func", method) is not evolution:
+        return {}
+    return {setting: getattr(DEFAULTS, setting) for setting in RANGES}
 
 
 def trace(evaluator: CachedEvaluator, space: SearchSpace) -> list[float]:
