@@ -59,6 +59,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "losses": {_bits(pattern): _finite(loss) for pattern, loss in state.losses.items()},
         "lost": [_bits(pattern) for pattern in state.lost],
         "beside": state.beside,
+        "restarted": state.restarted,
         "records": [
             {name: _finite(value) for name, value in record.items()} for record in state.records
         ],
@@ -116,6 +117,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         rng_state=_as_tuples(payload["rng_state"]),
         lost=tuple(map(_pattern, payload["lost"])),
         beside=payload["beside"],
+        restarted=payload["restarted"],
     )
     kept = _as_tuples(payload["kept"])
     return Checkpoint(payload["identity"], rows, payload["dense_cost"], kept, state)

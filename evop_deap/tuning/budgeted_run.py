@@ -9,10 +9,13 @@ from typing import Any
 
 from deap import base
 
+from evop_deap.config import BALANCED
 from evop_deap.evolution import evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.evaluation import Evaluation, Evaluator
+from evop_deap.heuristics.seeding import seeding_methods, seeds_of
+from evop_deap.heuristics.task import Task
 from evop_deap.racing import Racing, race
 from evop_deap.space import Pattern
 from evop_deap.stopping import Stopping
@@ -114,6 +117,7 @@ def evolution_settings(settings: Mapping[str, Any]) -> EvolutionSettings:
         offspring=settings["offspring"],
         crossover=settings["crossover"],
         mutation=settings["mutation"],
+        restart=settings["restart"],
     )
 
 
@@ -123,7 +127,7 @@ def tuned_toolbox(
     rng: random.Random,
     settings: Mapping[str, Any],
 ) -> base.Toolbox:
-    """Operators, surrogate and racing as `run_search` sets them up.
+    """Operators, surrogate, racing and first patterns as `run_search` sets them up.
 
     Args:
         problem: what is searched.
@@ -143,6 +147,10 @@ def tuned_toolbox(
         if problem.knows_dense:
             evaluator.evaluate([problem.space.dense])
         register_surrogate(toolbox, surrogate, evaluator, problem.space, rng)
+    if settings["init"] != [BALANCED]:
+        task = Task(problem.space, evaluator, rng, looks=problem.looks)
+        methods = seeding_methods(tuple(settings["init"]), problem.space)
+        toolbox.register("seed", seeds_of, methods, task)
     if settings["racing"] == "on":
         racing = Racing.over(
             len(evaluator.tokens),
