@@ -111,7 +111,8 @@ def measure(
     for path in given.landscape:
         landscape, problem = opened(path)
         if (report := known.get(landscape.fingerprint)) is None:
-            about = {**landscape.about, "file": path.name, "fingerprint": landscape.fingerprint}
+            about = {name: said for name, said in landscape.about.items() if name != "looks"}
+            about |= {"file": path.name, "fingerprint": landscape.fingerprint}
             report = {"landscape": about, "patterns": problem.space.size}
             report |= {"optimum": problem.best, "methods": {}}
             reports.append(report)

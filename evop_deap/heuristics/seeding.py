@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from evop_deap.config import HEURISTICS
 from evop_deap.errors import InputError
@@ -42,7 +43,7 @@ def seeds_of(methods: list[Method], task: Task) -> Seeds:
     patterns: dict[Pattern, None] = {}
     cost, work = 0.0, Work()
     for method in methods:
-        picked = method(Task(task.space, meter, task.rng, task.stopping, task.parts))
+        picked = method(replace(task, evaluator=meter))
         patterns[picked.pattern] = None
         cost, work = cost + picked.cost, work + picked.work
     return Seeds(

@@ -59,10 +59,10 @@ class Surrogate:
     boldest: float = 3.0
     ceiling: float = 0.5
 
-    def boldness_after(self, seen: Observations) -> float:
+    def boldness_after(self, seen: Observations, space: SearchSpace) -> float:
         """The boldness of the next choice: the longer nothing better was seen, the more."""
-        whole = np.where(seen.noise > 0, np.inf, seen.values)
-        stale = len(seen) - 1 - int(np.argmin(whole))
+        whole = seen.inside(space) & (seen.noise == 0)
+        stale = len(seen) - 1 - int(np.argmin(np.where(whole, seen.values, np.inf)))
         return min(self.boldness + self.bolder * stale, max(self.boldest, self.boldness))
 
     def learn(self, seen: Observations, space: SearchSpace) -> GaussianProcess:
@@ -160,7 +160,7 @@ def prefer(
     foreseen, variance = process.leave_one_out()
     fit = rank_correlation(foreseen, process.values)
     trusted = fit > 0
-    boldness = surrogate.boldness_after(seen)
+    boldness = surrogate.boldness_after(seen, space)
     if trusted and breed is not None:
         proposals = _bred(proposals, process, boldness, surrogate.rounds - 1, breed)
     mean, covariance = process.predict(as_drops(proposals))
