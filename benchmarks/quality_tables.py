@@ -39,7 +39,7 @@ def table_at(share: float, reports: Reports) -> str:
 def _cell(figures: Mapping[str, Any] | None, share: float) -> str:
     if figures is None or str(share) not in figures["hit_rate"]:
         return "-"
-    low, high = figures["hit_interval"][str(share)]
+    low, high = (abs(end) for end in figures["hit_interval"][str(share)])
     rate, regret = figures["hit_rate"][str(share)], figures["regret"][str(share)]
     return f"{rate:.2f} ({low:.2f} to {high:.2f}), {regret:.4f}"
 

@@ -104,7 +104,8 @@ def settings_of(name: str) -> dict[str, Any]:
     method = TABULAR[name]
     if getattr(method, "func", method) is not evolution:
         return {}
-    return {setting: getattr(DEFAULTS, setting) for setting in RANGES}
+    settings = DEFAULTS.as_dict()
+    return {setting: settings[setting] for setting in RANGES}
 
 
 def trace(evaluator: CachedEvaluator, space: SearchSpace) -> list[float]:

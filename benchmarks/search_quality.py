@@ -173,7 +173,8 @@ def wilson(hits: NDArray[np.bool_]) -> list[float]:
     count, share, z = len(hits), float(hits.mean()), 1.96
     middle = share + z * z / (2 * count)
     half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return [(middle + side * half) / (1 + z * z / count) for side in (-1, 1)]
+    ends = [(middle + side * half) / (1 + z * z / count) for side in (-1, 1)]
+    return [max(0.0, ends[0]), min(1.0, ends[1])]
 
 
 def reports_in(path: Path | None) -> list[dict[str, Any]]:

@@ -104,7 +104,8 @@ def rugged(kind: str, seed: int) -> tuple[SearchSpace, Rugged]:
 
     def excess(drops: Drops) -> NDArray[np.float64]:
         scaled = [(part(drops) - m) / s for part, (m, s) in zip(parts, moments, strict=True)]
-        return _SPREAD * np.einsum("k,kp->p", weights, scaled)
+        total: NDArray[np.float64] = _SPREAD * np.einsum("k,kp->p", weights, scaled)
+        return total
 
     return space, Rugged(excess)
 

@@ -14,6 +14,7 @@ from evop_deap.evolution import evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.evaluation import Evaluation, Evaluator
+from evop_deap.heuristics.registry import Method
 from evop_deap.heuristics.seeding import seeding_methods, seeds_of
 from evop_deap.heuristics.task import Task
 from evop_deap.racing import Racing, race
@@ -129,6 +130,8 @@ def tuned_toolbox(
 ) -> base.Toolbox:
     """Operators, surrogate, racing and first patterns as `run_search` sets them up.
 
+    Rules of `init` that look into a model are left out where the problem keeps no look of theirs.
+
     Args:
         problem: what is searched.
         evaluator: remembers what it was asked, for the races.
@@ -147,9 +150,8 @@ def tuned_toolbox(
         if problem.knows_dense:
             evaluator.evaluate([problem.space.dense])
         register_surrogate(toolbox, surrogate, evaluator, problem.space, rng)
-    if settings["init"] != [BALANCED]:
+    if methods := _beginning(problem, settings["init"]):
         task = Task(problem.space, evaluator, rng, looks=problem.looks)
-        methods = seeding_methods(tuple(settings["init"]), problem.space)
         toolbox.register("seed", seeds_of, methods, task)
     if settings["racing"] == "on":
         racing = Racing.over(
@@ -161,6 +163,14 @@ def tuned_toolbox(
         size = settings["population"]
         toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
     return toolbox
+
+
+def _beginning(problem: Problem, init: Sequence[str]) -> list[Method]:
+    """The rules that the search begins with, but for those that nobody can ask here."""
+    if tuple(init) == (BALANCED,):
+        return []
+    named = seeding_methods(tuple(init), problem.space)
+    return [method for method in named if not method.needs_model or method.name in problem.looks]
 
 
 def area_under(points: Sequence[Point], cost: float) -> float:
