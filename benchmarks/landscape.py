@@ -9,10 +9,13 @@ interrupted run goes on. The file's format is described in `evop_deap.fitness.la
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
+import random
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +27,9 @@ from evop_deap.fitness.landscape import Landscape, save_landscape
 from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
 from evop_deap.fitness.store import LossStore
+from evop_deap.fitness.tabular import TabularEvaluator
+from evop_deap.heuristics.seeding import looks_of
+from evop_deap.heuristics.task import ModelParts, Task
 from evop_deap.run.progress import TerminalProgress
 from evop_deap.run.subject import Subject, prepare
 from evop_deap.space import Pattern, SearchSpace
@@ -58,6 +64,14 @@ def judged(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator
         for first in tqdm(range(0, len(patterns), CHUNK), file=sys.stderr, mininterval=20):
             yield evaluator.evaluate(patterns[first : first + CHUNK]).sums
             held_back.release()
+
+
+def looks_into(subject: Subject) -> dict[str, dict[str, Any]]:
+    """What the rules that a search begins with say of the model, as plain JSON."""
+    parts = ModelParts(subject.loaded.model, subject.anatomy, subject.text.calibration.tokens)
+    # None of them judges a pattern, or draws anything.
+    task = Task(subject.space, TabularEvaluator({}), random.Random(0), parts=parts)
+    return {name: dataclasses.asdict(look) for name, look in looks_of(task).items()}
 
 
 def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
@@ -95,6 +109,7 @@ def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
             "granularity": config.granularity,
             "drops": sorted(set(drops)),
             "protected": sorted(subject.space.protected),
+            "looks": looks_into(subject),
             **circumstances(),
         },
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import random
 import statistics
 import sys
 from collections.abc import Sequence
@@ -30,12 +31,14 @@ from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.walk_cost import walk_costs
+from evop_deap.heuristics import ModelParts, Task
 from evop_deap.models.anatomy import find_anatomy
 from evop_deap.models.fingerprint import fingerprint_model
 from evop_deap.models.loading import load_model
 from evop_deap.models.units import model_units
 from evop_deap.racing import windows_together
 from evop_deap.space import Pattern, SearchSpace, dropped_units
+from evop_deap.stopping import Stopping
 from evop_deap.userdirs import LOSSES_FILE, cache_folder
 
 
@@ -99,7 +102,8 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     model, anatomy = loaded.model, find_anatomy(loaded.model, given.granularity)
     windows = first_windows(given.text, loaded.tokenizer, given.window, given.tokens)
     units = model_units(anatomy)
-    space = SearchSpace(units, given.drop)
+    space, limit = SearchSpace(units, given.drop), Stopping(evaluations=given.evaluations)
+    parts = ModelParts(model, anatomy, windows)
     runs: list[dict[str, Any]] = []
     with LossStore(cache_folder() / LOSSES_FILE) as store:
         held_back = HeldBackStore(store)
@@ -116,7 +120,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             for seed in range(1 if method == "greedy" else given.seeds):
                 evaluator = Metered(shared, space, anatomy.head_work)
                 evaluator.evaluate([space.dense])
-                METHODS[method](space, evaluator, given.evaluations, seed)
+                METHODS[method](Task(space, evaluator, random.Random(seed), limit, parts))
                 held_back.release()
                 runs.append(_run(method, seed, evaluator, space))
                 print(_line(runs[-1]), file=sys.stderr, flush=True)

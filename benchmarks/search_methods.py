@@ -9,9 +9,9 @@ its cheaper looks.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from evop_deap.config import SearchConfig
 from evop_deap.evolution import evolve
@@ -21,62 +21,47 @@ from evop_deap.heuristics import METHODS as HEURISTICS
 from evop_deap.heuristics import Task
 from evop_deap.heuristics.evopress import level_switch
 from evop_deap.heuristics.optuna_bits import drive_bits
+from evop_deap.heuristics.seeding import seeding_methods, seeds_of
 from evop_deap.racing import Racing, race
-from evop_deap.run.seeding import seeding_methods, seeds_of
 from evop_deap.space import SearchSpace
-from evop_deap.stopping import Stopping
 from evop_deap.surrogate.preference import Surrogate, register_surrogate
 from evop_deap.toolbox import make_toolbox
+from evop_deap.tuning.settings_space import RANGES
 
-Method = Callable[[SearchSpace, CachedEvaluator, int, int], object]
-"""(space, evaluator, evaluations, seed): asks for so many different patterns, or all there are."""
+Method = Callable[[Task], object]
+"""Asks the evaluator for as many different patterns as the task's limit allows, or all."""
 
 DEFAULTS = SearchConfig(model="demo", sparsity=0.1)
 
 
-def heuristic(name: str) -> Method:
-    """The heuristic of this name, given so many evaluations."""
-
-    def run(space: SearchSpace, evaluator: CachedEvaluator, evaluations: int, seed: int) -> None:
-        HEURISTICS[name](_task(space, evaluator, evaluations, seed))
-
-    return run
-
-
-def gp_sampler(space: SearchSpace, evaluator: CachedEvaluator, evaluations: int, seed: int) -> None:
+def gp_sampler(task: Task) -> None:
     """Optuna's Gaussian process, driving the bits as its other samplers do."""
     from optuna.samplers import GPSampler
 
-    task = _task(space, evaluator, evaluations, seed)
-    drive_bits(task, lambda: GPSampler(seed=seed), at_once=1)
+    drive_bits(task, lambda: GPSampler(seed=task.rng.randrange(2**32)), at_once=1)
 
 
-def evopress_like(
-    space: SearchSpace, evaluator: CachedEvaluator, evaluations: int, seed: int
-) -> None:
+def evopress_like(task: Task) -> None:
     """(1 + 16) by EvoPress's level switches alone.
 
     Every child is judged in full: there are no cheaper looks, and no child is judged twice.
     """
-    rng = random.Random(seed)
-    toolbox = make_toolbox(space, evaluator, rng, tournament=1)
-    toolbox.register("mutate", level_switch, rng=rng, space=space)
+    toolbox = make_toolbox(task.space, task.evaluator, task.rng, tournament=1)
+    toolbox.register("mutate", level_switch, rng=task.rng, space=task.space)
     settings = EvolutionSettings(population=1, offspring=16, crossover=0.0)
-    evolve(toolbox, rng, settings=settings, stopping=Stopping(evaluations=evaluations))
+    evolve(toolbox, task.rng, settings=settings, stopping=task.stopping)
 
 
 def evolution(
-    space: SearchSpace,
-    evaluator: CachedEvaluator,
-    evaluations: int,
-    seed: int,
+    task: Task,
     *,
     surrogate: Surrogate | None = None,
     racing: bool = False,
     init: tuple[str, ...] = (),
 ) -> None:
     """The default search, but for what is said."""
-    rng = random.Random(seed)
+    space, evaluator, rng = task.space, task.evaluator, task.rng
+    assert isinstance(evaluator, CachedEvaluator)
     toolbox = make_toolbox(space, evaluator, rng)
     if surrogate is not None:
         register_surrogate(toolbox, surrogate, evaluator, space, rng)
@@ -84,38 +69,43 @@ def evolution(
         rungs, size = Racing.over(len(evaluator.tokens)), DEFAULTS.population
         toolbox.register("choose", race, evaluator=evaluator, racing=rungs, size=size)
     if init:
-        task = _task(space, evaluator, evaluations, seed)
         toolbox.register("seed", seeds_of, seeding_methods(init, space), task)
-    settings = EvolutionSettings(DEFAULTS.population, DEFAULTS.offspring)
-    evolve(toolbox, rng, settings=settings, stopping=Stopping(evaluations=evaluations))
-
-
-def _task(space: SearchSpace, evaluator: CachedEvaluator, evaluations: int, seed: int) -> Task:
-    return Task(space, evaluator, random.Random(seed), Stopping(evaluations=evaluations))
+    settings = EvolutionSettings(DEFAULTS.population, DEFAULTS.offspring, restart=DEFAULTS.restart)
+    evolve(toolbox, rng, settings=settings, stopping=task.stopping)
 
 
 TABULAR: dict[str, Method] = {
-    "random": heuristic("random-best"),
+    "random": HEURISTICS["random-best"],
     "evopress-like": evopress_like,
     "plain": evolution,
-    "tpe": heuristic("tpe"),
-    "nsga2": heuristic("nsga2"),
-    "cmaes": heuristic("cmaes"),
+    "tpe": HEURISTICS["tpe"],
+    "nsga2": HEURISTICS["nsga2"],
+    "cmaes": HEURISTICS["cmaes"],
     "gp-sampler": gp_sampler,
     "linear": partial(evolution, surrogate=Surrogate(powers=1)),
     "surrogate": partial(evolution, surrogate=Surrogate()),
-    "seeded": partial(evolution, surrogate=Surrogate(), init=("leave-one-out",)),
-    "seeded greedily": partial(evolution, surrogate=Surrogate(), init=("sleb",)),
+    "seeded": partial(evolution, surrogate=Surrogate(), init=DEFAULTS.init),
+    "seeded by leave-one-out": partial(evolution, surrogate=Surrogate(), init=("leave-one-out",)),
+    "seeded by sleb": partial(evolution, surrogate=Surrogate(), init=("sleb",)),
 }
-"""Methods that judge every pattern in full."""
+"""Methods that judge every pattern in full; "seeded" is the default search but for its races."""
 
 METHODS: dict[str, Method] = {
-    "greedy": heuristic("sleb"),
-    "evopress": heuristic("evopress"),
+    "greedy": HEURISTICS["sleb"],
+    "evopress": HEURISTICS["evopress"],
     **TABULAR,
     "plain, racing": partial(evolution, racing=True),
     "surrogate, racing": partial(evolution, surrogate=Surrogate(), racing=True),
 }
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """The search's own settings, where the method is one of its variants."""
+    method = TABULAR[name]
+    if getattr(method, "func", method) is not evolution:
+        return {}
+    settings = DEFAULTS.as_dict()
+    return {setting: settings[setting] for setting in RANGES}
 
 
 def trace(evaluator: CachedEvaluator, space: SearchSpace) -> list[float]:

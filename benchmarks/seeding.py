@@ -30,9 +30,9 @@ from evop_deap.files import write_json
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.landscape import load_landscape
 from evop_deap.heuristics import METHODS, ModelParts, Task
+from evop_deap.heuristics.seeding import seeds_of
 from evop_deap.models.anatomy import find_anatomy
 from evop_deap.models.loading import load_model
-from evop_deap.run.seeding import seeds_of
 from evop_deap.space import Pattern
 from evop_deap.stopping import Stopping
 from evop_deap.surrogate.preference import Surrogate, register_surrogate

@@ -302,6 +302,15 @@ class SearchConfig(CalibrationConfig):
         below=1,
     )
 
+    restart: int = option(
+        0,
+        EVOLUTION,
+        "generations in a row without a better pattern after which all survivors but the best "
+        "give way to new ones; 0 is never",
+        metavar="N",
+        least=0,
+    )
+
     generations: int | None = option(
         30, STOPPING, "generations after the first population", metavar="N", least=0
     )

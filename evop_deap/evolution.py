@@ -22,6 +22,9 @@ from evop_deap.logbook import foresight_of, record_of
 from evop_deap.space import Pattern
 from evop_deap.stopping import Stopping
 
+Breed = Callable[[Sequence[Genome], int, Collection[Pattern]], list[Genome]]
+"""(parents, count, beside): so many children, none of them seen before or among `beside`."""
+
 Callback = Callable[[EvolutionState], object]
 """Called with the state after each generation; a true answer ends the search."""
 
@@ -42,10 +45,10 @@ def evolve(
             registers them. With the `evaluate` of `make_toolbox` populations are judged whole;
             with any other, a pattern counts as one dense forward pass. Where there is a
             `choose(children, population)` that returns a `Choice`, such as `race`, only the
-            children chosen are evaluated. Where there is a `prefer(proposals, count)` that
-            returns a `Preference`, as of a surrogate, more children are proposed than are
-            evaluated, and it says which. Where there is a `seed()` that returns `Seeds`, the first
-            population begins with them.
+            children chosen are evaluated. Where there is a `prefer(proposals, count, breed)`
+            that returns a `Preference`, as of a surrogate, more children are proposed than are
+            evaluated, and it says which; it may `breed` more of them. Where there is a `seed()`
+            that returns `Seeds`, the first population begins with them.
         rng: the generator that the toolbox's operators are bound to.
         settings: sizes and rates.
         stopping: when to end.
@@ -74,12 +77,17 @@ def evolve(
     while state.stopped is None:
         count = stopping.evaluations_left(state.evaluations, settings.offspring)
         seen = {*state.losses, *state.lost}
+        breed = _breeding(seen, toolbox, rng, settings)
         prefer = getattr(toolbox, "prefer", _the_first)
         wanted = count if prefer is _the_first else count * settings.proposals
-        proposals = propose(state.population, seen, wanted, toolbox, rng, settings=settings)
+        anew = state.stagnates(settings.restart)
+        proposals = _drawn(seen, wanted, toolbox) if anew else []
+        proposals = proposals or breed(state.population, wanted, ())
         if not proposals:
             return replace(state, stopped="every pattern within reach was evaluated")
-        preference = prefer(proposals, count)
+        if anew:
+            state = replace(state, population=state.population[:1], restarted=state.generation + 1)
+        preference = prefer(proposals, count, breed)
         state = finish(_next_generation(state, preference, toolbox, rng, settings))
     return state
 
@@ -134,7 +142,28 @@ def _child(
     return Genome(child)
 
 
-def _the_first(proposals: Sequence[Genome], count: int) -> Preference:
+def _breeding(
+    seen: Collection[Pattern],
+    toolbox: base.Toolbox,
+    rng: random.Random,
+    settings: EvolutionSettings,
+) -> Breed:
+    """`propose` as a `prefer` may call it."""
+
+    def breed(parents: Sequence[Genome], count: int, beside: Collection[Pattern]) -> list[Genome]:
+        known = {*seen, *beside}
+        return propose(parents, known, count, toolbox, rng, settings=settings)
+
+    return breed
+
+
+def _drawn(seen: Collection[Pattern], count: int, toolbox: base.Toolbox) -> list[Genome]:
+    """Fresh patterns that were not seen."""
+    drawn = map(Genome, toolbox.population(n=count))
+    return [genome for genome in drawn if genome.pattern not in seen]
+
+
+def _the_first(proposals: Sequence[Genome], count: int, breed: Breed) -> Preference:
     """Proposals as they come."""
     return Preference(tuple(proposals[:count]))
 

@@ -29,6 +29,8 @@ class EvolutionSettings:
         attempts: tries at a child not evaluated before, until one is drawn afresh instead.
         proposals: children proposed for each that is evaluated, where the toolbox has a
             `prefer` that chooses among them.
+        restart: generations in a row without a better pattern after which all individuals but
+            the best give way to fresh ones; 0 is never.
     """
 
     population: int = 8
@@ -36,7 +38,8 @@ class EvolutionSettings:
     crossover: float = 0.5
     mutation: float = 0.5
     attempts: int = 20
-    proposals: int = 32
+    proposals: int = 11
+    restart: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +126,7 @@ class EvolutionState:
         lost: patterns that were judged in part and not chosen; never proposed again.
         beside: how many other patterns were judged, to find those that the search began with.
         picks: what it began with, by the name of the rule that picked it.
+        restarted: the generation in which all but the best was last drawn afresh.
         records: one row a generation, as in DEAP's logbook.
         cost: dense-forward equivalents spent.
         cache_hits: patterns whose loss was known without evaluating them.
@@ -144,7 +148,13 @@ class EvolutionState:
     lost: tuple[Pattern, ...] = ()
     beside: int = 0
     picks: Mapping[str, Pattern] = field(default_factory=dict)
+    restarted: int = 0
     stopped: str | None = None
+
+    def stagnates(self, patience: int) -> bool:
+        """Whether as many generations in a row brought nothing better; never, for a 0."""
+        since = max(self.best_since, self.restarted)
+        return 0 < patience <= self.generation - since
 
     @property
     def evaluations(self) -> int:

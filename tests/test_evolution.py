@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -47,13 +48,14 @@ def search(
     seed: int = 0,
     space: SearchSpace = SPACE,
     state: EvolutionState | None = None,
+    settings: EvolutionSettings = SETTINGS,
     callbacks: Sequence[Callable[[EvolutionState], object]] = (),
 ) -> EvolutionState:
     rng = random.Random(seed)
     return evolve(
         make_toolbox(space, evaluator, rng),
         rng,
-        settings=SETTINGS,
+        settings=settings,
         stopping=stopping,
         state=state,
         callbacks=callbacks,
@@ -77,6 +79,30 @@ def test_no_pattern_is_evaluated_twice_and_none_outside_the_space() -> None:
     assert all(pattern in SPACE for pattern in evaluator.asked)
 
 
+@pytest.mark.parametrize("restart", [1, 3])
+def test_stagnation_draws_all_but_the_best_afresh(restart: int) -> None:
+    best = SPACE.pattern(BEST)
+    states: list[EvolutionState] = []
+    evaluator = Counting(
+        lambda p: 2.0 - (p == best) - 1e-9 * len(set(BEST) & set(dropped_units(p)))
+    )
+    settings = dataclasses.replace(SETTINGS, restart=restart)
+    search(evaluator, Stopping(generations=14), settings=settings, callbacks=[states.append])
+    began = [now for now in states if now.restarted == now.generation > 0]
+    assert began
+    for before, now in itertools.pairwise(states):
+        stood_still = before.generation - max(before.best_since, before.restarted)
+        assert (now.restarted == now.generation) == (stood_still >= restart)
+        if now in began:
+            children = list(now.losses)[len(before.losses) :]
+            assert {g.pattern for g in now.population} <= {before.best.pattern, *children}
+        assert now.best.loss <= before.best.loss
+
+
+def test_without_a_restart_nothing_is_drawn_afresh() -> None:
+    assert search(Counting(lambda p: 1.0), Stopping(generations=20)).restarted == 0
+
+
 def test_elitism_never_loses_the_best() -> None:
     bests: list[float] = []
     search(Counting(), Stopping(generations=15), callbacks=[lambda s: bests.append(s.best.loss)])
@@ -98,14 +124,17 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another() -> None:
     assert list(first.losses) != list(other.losses)
 
 
+@pytest.mark.parametrize("restart", [0, 1])
 @pytest.mark.parametrize("interrupted_at", [0, 1, 4])
 def test_a_search_continued_from_any_generation_ends_like_an_uninterrupted_one(
-    interrupted_at: int,
+    interrupted_at: int, restart: int
 ) -> None:
-    whole = search(Counting(), Stopping(generations=6))
-    part = search(Counting(), Stopping(generations=interrupted_at))
-    rest = search(Counting(), Stopping(generations=6), seed=99, state=part)
+    settings = dataclasses.replace(SETTINGS, restart=restart)
+    whole = search(Counting(), Stopping(generations=6), settings=settings)
+    part = search(Counting(), Stopping(generations=interrupted_at), settings=settings)
+    rest = search(Counting(), Stopping(generations=6), seed=99, state=part, settings=settings)
     assert timeless(rest) == timeless(whole)
+    assert (whole.restarted > 0) == (restart > 0)
 
 
 @pytest.mark.parametrize(

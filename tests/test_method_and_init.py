@@ -19,8 +19,8 @@ from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics import METHODS, Task
+from evop_deap.heuristics.seeding import seeding_methods, seeds_of
 from evop_deap.run.progress import Progress
-from evop_deap.run.seeding import seeding_methods, seeds_of
 from evop_deap.search import main
 from evop_deap.space import SearchSpace
 from evop_deap.stopping import Stopping

@@ -33,9 +33,9 @@ from evop_deap.tuning.budgeted_run import (
 from evop_deap.tuning.even_charge import EvenlyCharged
 from evop_deap.tuning.objective import FailedRunError, Objective
 from evop_deap.tuning.problems import Problem, known_spaces, landscape_problem
-from evop_deap.tuning.settings_space import SettingsSpace
+from evop_deap.tuning.settings_space import Choices, SettingsSpace
 
-DEFAULTS = SettingsSpace().effective({})
+DEFAULTS = SettingsSpace().effective({"init": "balanced"})
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,42 @@ def optimised(objective: Objective, n_trials: int = 3, **options: Any) -> optuna
     )
     study.optimize(objective, n_trials=n_trials)
     return study
+
+
+def test_a_landscape_that_keeps_what_rules_have_seen_is_searched_from_there(
+    tmp_path: Path,
+) -> None:
+    known = toy_landscape(drops=(1, 2, 3))
+    losses = dict(zip(known.rows, known.losses.tolist(), strict=True))
+    best = min((p for p in known.rows if sum(p) == 6), key=losses.__getitem__)
+    looks = {"block-influence": {"scores": [float(gene) for gene in best], "cost": 1.25}}
+    path = tmp_path / "seen.npz"
+    save_landscape(path, dataclasses.replace(known, about={"looks": looks}))
+    problem = landscape_problem(path)
+    objective = Objective([problem], max_cost=20)
+    assert objective.space.ranges["init"] == Choices(("balanced", "block-influence"))
+    costs = {}
+    for init in ("balanced", "block-influence"):
+        chosen = {"init": init, "racing": "off", "surrogate": "none"}
+        run = BudgetedRun(problem, 0, SettingsSpace().effective(chosen))
+        run.advance(0.1)
+        assert run.state is not None
+        costs[init] = run.state.cost
+        assert (next(iter(run.state.losses)) == best) == (init != "balanced")
+    assert costs["block-influence"] > 1.25
+    assert objective(optuna.create_study().ask()) < 1
+    with pytest.raises(InputError, match="init asks taylor"):
+        Objective([problem], max_cost=20, space=SettingsSpace.from_mapping({"init": "taylor"}))
+
+
+@pytest.mark.parametrize(
+    "looks", [[1], {"a": 3}, {"a": {"scores": [1.0]}}, {"a": {"scores": [1.0], "cost": 1}}]
+)
+def test_looks_that_do_not_fit_are_refused(looks: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bad.npz"
+    save_landscape(path, dataclasses.replace(toy_landscape(), about={"looks": looks}))
+    with pytest.raises(InputError, match="`looks` of a landscape"):
+        landscape_problem(path)
 
 
 POINTS = st.lists(

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from toy_landscapes import toy_landscape, write_toy_landscape
 
+from benchmarks.quality_tables import table_at
 from benchmarks.search_curves import Metered, cost_to_reach
 from benchmarks.search_methods import METHODS, TABULAR, trace
+from benchmarks.search_quality import FoundError, UntilFound, best_so_far
 from benchmarks.seeding import beginning, figures, search, summary
+from benchmarks.stagnation import KINDS, rugged
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.fitness.walk_cost import walk_costs
+from evop_deap.heuristics.seeding import LOOKS
+from evop_deap.heuristics.task import Look, Task
+from evop_deap.operators import init_uniform
 from evop_deap.space import SearchSpace
+from evop_deap.stopping import Stopping
 from evop_deap.tuning.problems import landscape_problem
 
 KNOWN = toy_landscape(drops=(1, 2, 3))
@@ -26,24 +35,30 @@ SPACE = SearchSpace(KNOWN.units, 3)
 OPTIMUM = min(KNOWN.losses[row] for pattern, row in KNOWN.rows.items() if pattern in SPACE)
 
 
+def task(evaluator: CachedEvaluator, evaluations: int) -> Task:
+    looks = dict.fromkeys(LOOKS, Look(tuple(map(float, range(9))), 1.0))
+    limit = Stopping(evaluations=evaluations)
+    return Task(SPACE, evaluator, random.Random(0), limit, looks=looks)
+
+
 @pytest.mark.parametrize("name", sorted(set(TABULAR) - {"gp-sampler"}))
 def test_a_method_asks_for_as_many_patterns_as_it_may_and_for_none_outside_the_space(
     name: str,
 ) -> None:
     evaluator = CachedEvaluator(TabularEvaluator(KNOWN, missing=9.0))
-    TABULAR[name](SPACE, evaluator, 30, 0)
+    TABULAR[name](task(evaluator, 30))
     losses = trace(evaluator, SPACE)
     assert len(losses) == 30
     assert OPTIMUM <= min(losses) < math.inf
     outside = [p for p in evaluator.rows if p not in SPACE and p != SPACE.dense]
-    assert not outside or name in ("seeded", "seeded greedily")
+    assert not outside or name.startswith("seeded by")
     assert losses.count(math.inf) == len(outside)
 
 
 @pytest.mark.parametrize("name", ["evopress", "greedy", "plain, racing", "surrogate, racing"])
 def test_methods_with_cheaper_looks_are_charged_for_them(name: str) -> None:
     metered = Metered(TabularEvaluator(KNOWN, missing=9.0), SPACE, KNOWN.head_work)
-    METHODS[name](SPACE, metered, 40, 0)
+    METHODS[name](task(metered, 40))
     counts, costs, bests = zip(*metered.events, strict=True)
     assert list(counts) == sorted(counts)
     assert list(costs) == sorted(costs)
@@ -86,18 +101,64 @@ def test_seeded_searches_are_charged_for_what_their_rules_have_judged(tmp_path: 
     assert summary([unlucky], 84)["evaluations"] == 84
 
 
-def test_the_command_writes_hit_rates_and_regrets_by_share_of_the_space(tmp_path: Path) -> None:
-    landscape = write_toy_landscape(tmp_path / "toy.npz")
-    command = [
-        sys.executable, "-m", "benchmarks.search_quality", "--landscape", str(landscape),
-        "--methods", "random", "surrogate", "--seeds", "2", "--workers", "1",
-        "--json", str(tmp_path / "out.json"),
-    ]  # fmt: skip
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert "surrogate" in printed
-    (report,) = json.loads((tmp_path / "out.json").read_text())["reports"]
-    for method in report["methods"].values():
+def test_the_command_writes_hit_rates_and_regrets_and_makes_only_what_is_missing(
+    tmp_path: Path,
+) -> None:
+    landscape, kept = write_toy_landscape(tmp_path / "toy.npz"), tmp_path / "out.json"
+
+    def run(*methods: str, seeds: int = 2) -> tuple[str, dict[str, Any]]:
+        command = [
+            sys.executable, "-m", "benchmarks.search_quality", "--landscape", str(landscape),
+            "--methods", *methods, "--seeds", str(seeds), "--workers", "1", "--json", str(kept),
+        ]  # fmt: skip
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        (report,) = json.loads(kept.read_text())["reports"]
+        assert table_at(0.05, [report]) in done.stdout
+        return done.stderr, report["methods"]
+
+    told, first = run("random", "surrogate")
+    assert told == "toy.npz: random\ntoy.npz: surrogate\n"
+    for method in first.values():
         assert set(method["hit_rate"]) == set(method["regret"]) == {"0.02", "0.05", "0.1"}
         assert np.all(np.diff(method["curve"]["regret"]) <= 1e-12)
         for low, high in method["hit_interval"].values():
             assert 0 <= low <= high <= 1
+    told, more = run("random", "surrogate", "plain")
+    assert told == "toy.npz: plain\n"
+    assert first.items() <= more.items()
+    told, others = run("random", seeds=3)
+    assert told == "toy.npz: random\n"
+    assert others["random"]["seeds"] == 3
+    # A search by rules cannot begin where the file keeps no look of theirs.
+    assert "seeded left out" in run("seeded")[0]
+
+
+def test_a_search_ends_with_the_optimum_and_no_figure_knows(tmp_path: Path) -> None:
+    path = write_toy_landscape(tmp_path / "toy.npz")
+    regrets, _ = best_so_far((path, "random", SPACE.size, 0))
+    assert len(regrets) == SPACE.size
+    assert regrets[-1] == 0
+    problem = landscape_problem(path)
+    evaluator = UntilFound(problem)
+    with pytest.raises(FoundError):
+        TABULAR["random"](task(evaluator, SPACE.size))
+    assert problem.best == min(trace(evaluator, SPACE))
+
+
+def test_the_readme_shows_the_tables_of_the_file() -> None:
+    root = Path(__file__).parents[1]
+    kept = json.loads((root / "benchmarks" / "results" / "search_quality.json").read_text())
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for share in (0.02, 0.05):
+        assert table_at(share, kept["reports"]) in readme
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rugged_landscape_is_the_same_for_a_seed_and_is_another_for_another(kind: str) -> None:
+    (space, first), (_, again), (_, other) = (rugged(kind, seed) for seed in (0, 0, 1))
+    rng = random.Random(0)
+    patterns = [init_uniform(space, rng=rng).pattern for _ in range(20)]
+    losses = first.evaluate(patterns).losses
+    np.testing.assert_array_equal(losses, again.evaluate(patterns).losses)
+    assert not np.allclose(losses, other.evaluate(patterns).losses)
+    assert first.evaluate([space.dense]).losses[0] < losses.min()

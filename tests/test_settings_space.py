@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from evop_deap.config import SearchConfig
 from evop_deap.errors import InputError
+from evop_deap.heuristics.seeding import LOOKS
 from evop_deap.tuning.settings_space import DEFAULTS, RANGES, Choices, Range, SettingsSpace
 
 
@@ -27,8 +28,26 @@ def test_whatever_is_drawn_is_a_configuration_of_the_search(seed: int) -> None:
 
 
 def test_the_defaults_are_those_of_the_search_and_lie_in_their_ranges() -> None:
-    config = SearchConfig(model="demo", sparsity=0.2)
-    assert SettingsSpace().defaults == {name: getattr(config, name) for name in RANGES}
+    config = SearchConfig(model="demo", sparsity=0.2).as_dict()
+    space = SettingsSpace()
+    assert space.effective(space.defaults) == {name: config[name] for name in RANGES}
+
+
+def test_first_patterns_are_by_rules_that_need_no_model_or_have_looked_at_it() -> None:
+    space = SettingsSpace()
+    assert space.offered(LOOKS) is space
+    fewer = space.offered(["block-influence"])
+    assert fewer.ranges["init"] == Choices(("balanced", "block-influence"))
+    assert fewer.defaults["init"] == "balanced"
+    blind = space.offered([])
+    assert blind.fixed == {"init": "balanced"}
+    assert drawn(blind, 0)["init"] == ["balanced"]
+    asking = SettingsSpace.from_mapping({"init": ["balanced", "sleb", "sleb taylor"]})
+    assert asking.offered([]).ranges["init"] == Choices(("balanced", "sleb"))
+    fixed = SettingsSpace.from_mapping({"init": "taylor"})
+    assert fixed.effective({})["init"] == ["taylor"]
+    with pytest.raises(InputError, match="init asks taylor, .* known are balanced"):
+        fixed.offered([])
 
 
 @settings(max_examples=30)
@@ -91,6 +110,9 @@ def test_defaults_that_a_narrower_range_leaves_out_are_moved_into_it() -> None:
         ({"crossover": [0.5, 0.5]}, "must list different values"),
         ({"tournament": 0}, "`tournament` must be at least 1, but got 0"),
         ({"tournament": "x"}, "`tournament` must be a whole number"),
+        ({"init": "shortgpt"}, "`init` must be balanced, heuristics or some of"),
+        ({"init": [""]}, "`init` must be balanced, heuristics or some of"),
+        ({"restart": -1}, "`restart` must be at least 0, but got -1"),
         ({"racing": "maybe"}, "`racing` must be 'on' or 'off', but got 'maybe'"),
         ({"racing": {"low": 1}}, "racing has no order: give a list of on, off"),
         ({name: DEFAULTS[name] for name in RANGES}, "fixes every setting"),

@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,58 @@ def test_what_is_preferred_is_better_than_what_was_proposed() -> None:
     assert np.mean(losses) < np.quantile([additive(g.pattern) for g in proposals], 0.1)
     assert np.all(found.foresight.low < found.foresight.expected)
     assert np.all(found.foresight.expected < found.foresight.high)
+
+
+def test_from_the_second_round_on_proposals_are_bred_from_those_that_promise_most() -> None:
+    evaluator, rng = table(), random.Random(0)
+    evaluator.evaluate(rng.sample(PATTERNS, 30))
+    unseen = [Genome(p) for p in PATTERNS if p not in evaluator.rows]
+    calls: list[tuple[list[Genome], int]] = []
+
+    def breed(parents: Sequence[Genome], count: int, beside: Collection[Pattern]) -> list[Genome]:
+        calls.append((list(parents), count))
+        others = [genome for genome in unseen if genome.pattern not in beside]
+        return sorted(others, key=lambda genome: additive(genome.pattern))[: count // 2]
+
+    bred = prefer(unseen[:20], 4, breed, surrogate=GP, evaluator=evaluator, space=SPACE)
+    assert [count for _, count in calls] == [20] * (GP.rounds - 1)
+    for parents, _ in calls:
+        bounds = [parent.loss for parent in parents]
+        assert bounds == sorted(bounds)
+    alone = prefer(unseen[:20], 4, surrogate=GP, evaluator=evaluator, space=SPACE)
+    mean_of = {
+        name: np.mean([additive(genome.pattern) for genome in found.chosen])
+        for name, found in (("bred", bred), ("alone", alone))
+    }
+    assert mean_of["bred"] < mean_of["alone"]
+
+
+def test_boldness_grows_while_nothing_better_is_seen_in_the_space() -> None:
+    fewer = SearchSpace(UNITS, n_drop=2).pattern((0, 1))
+    ranked = sorted(PATTERNS, key=additive)
+    losses = {pattern: additive(pattern) for pattern in PATTERNS} | {fewer: 1.0001}
+
+    def after(*patterns: Pattern) -> float:
+        evaluator = table(losses)
+        evaluator.evaluate(patterns)
+        return GP.boldness_after(observe(evaluator.rows, evaluator.tokens, SPACE.dense), SPACE)
+
+    assert after(*ranked[9::-1]) == GP.boldness
+    assert after(fewer, *ranked[9::-1]) == GP.boldness
+    assert after(*ranked[:5]) == pytest.approx(GP.boldness + 4 * GP.bolder)
+    assert after(*ranked) == GP.boldest
+
+
+def test_means_and_variances_are_those_of_the_whole_covariance() -> None:
+    evaluator = table()
+    evaluator.evaluate(PATTERNS[::9])
+    seen = observe(evaluator.rows, evaluator.tokens, SPACE.dense)
+    process = GP.learn(seen, SPACE)
+    drops = as_drops(PATTERNS[::7])
+    mean, covariance = process.predict(drops)
+    alone = process.foresee(drops)
+    np.testing.assert_allclose(alone[0], mean)
+    np.testing.assert_allclose(alone[1], np.diagonal(covariance), rtol=1e-6, atol=1e-12)
 
 
 def test_the_same_losses_give_the_same_answer() -> None:

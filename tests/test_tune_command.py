@@ -267,7 +267,8 @@ def test_presets_are_settings_of_the_evolution_and_the_default_one_changes_nothi
     for name in preset_names():
         assert preset_settings(name).keys() - {"generations", "max_evaluations"} == RANGES.keys()
         SearchConfig(model="demo", sparsity=0.2, **preset_settings(name))
-    assert preset_settings("default") == SettingsSpace().defaults
+    space = SettingsSpace()
+    assert preset_settings("default") == space.effective(space.defaults)
     with pytest.raises(InputError, match="`preset` must be default.*, but got 'best'"):
         preset_settings("best")
 

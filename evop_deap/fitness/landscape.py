@@ -9,7 +9,9 @@ A landscape is a NumPy archive (`.npz`, compressed) of these arrays:
     parameters (units,) int64, elements of a unit's weights
     head_work  () int64, multiply-adds that what follows the units spends on one token
     about      () str, a JSON object: "format" (1), "units" (their names), and whatever tells
-               where the numbers are from; ours name model, corpus, windows, dtype and versions
+               where the numbers are from; ours name model, corpus, windows, dtype and versions.
+               "looks" may hold what rules have seen in the model: by the rule's name, "scores"
+               of the units, the lowest of which goes first, and the "cost" of the look
 
 The pattern that keeps everything may be among them; costs and excess losses refer to it.
 """

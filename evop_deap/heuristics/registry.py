@@ -53,6 +53,8 @@ class Method:
                 f"`method` {self.name} is defined for `granularity` "
                 f"{' or '.join(self.granularities)}, but got {found}"
             )
+        if (picked := task.recalled(self.name)) is not None:
+            return picked
         home = importlib.import_module(f"evop_deap.heuristics.{self.module}")
         rule: Callable[[Task], Pick] = home.pick
         return rule(task)

@@ -37,6 +37,19 @@ class ModelParts:
     windows: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a rule has said of each unit after it has looked into the model.
+
+    Attributes:
+        scores: (units,) the lower, the sooner a unit goes.
+        cost: dense-forward equivalents that it took.
+    """
+
+    scores: tuple[float, ...]
+    cost: float
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """A pattern is wanted: from which space, judged by what, for how much.
@@ -48,6 +61,8 @@ class Task:
         stopping: `evaluations`, `cost` and `seconds` bind the rules that search; the others take
             what they take.
         parts: the model, for rules that look into it; None where only losses are known.
+        looks: by the rule's name, what was seen in the model while it was there. It stands for
+            the rule where there are no `parts`.
 
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator
@@ -64,6 +79,7 @@ class Task:
     rng: random.Random
     stopping: Stopping = field(default_factory=Stopping)
     parts: ModelParts | None = None
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
     @property
     def model_parts(self) -> ModelParts:
@@ -75,6 +91,11 @@ class Task:
         if self.parts is None:
             raise InputError("`method` looks into a model, but only losses are known here")
         return self.parts
+
+    def recalled(self, name: str) -> Pick | None:
+        """What the rule of this name picks by its look into a model that is not here any more."""
+        look = self.looks.get(name) if self.parts is None else None
+        return None if look is None else lowest(self, look.scores, cost=look.cost)
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,6 +60,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "lost": [_bits(pattern) for pattern in state.lost],
         "beside": state.beside,
         "picks": {name: _bits(pattern) for name, pattern in state.picks.items()},
+        "restarted": state.restarted,
         "records": [
             {name: _finite(value) for name, value in record.items()} for record in state.records
         ],
@@ -118,6 +119,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         lost=tuple(map(_pattern, payload["lost"])),
         beside=payload["beside"],
         picks={name: _pattern(bits) for name, bits in payload["picks"].items()},
+        restarted=payload["restarted"],
     )
     kept = _as_tuples(payload["kept"])
     return Checkpoint(payload["identity"], rows, payload["dense_cost"], kept, state)

@@ -159,6 +159,7 @@ def _search(
         offspring=config.offspring,
         crossover=config.crossover,
         mutation=config.mutation,
+        restart=config.restart,
     )
     record = _recording(folder, identity(config, subject), judge, subject.space)
     if config.method != SEARCH:

@@ -47,6 +47,14 @@ class GaussianProcess:
         covariance = self.kernel(drops, drops) - part.T @ part
         return self.mean + self.scale * (across.T @ self.weights), self.scale**2 * covariance
 
+    def foresee(self, drops: Drops) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(patterns,) means and variances: `predict` without what binds patterns together."""
+        across = self.kernel(self.drops, drops)
+        part = _solve_lower(self._factor, across)
+        left = self.kernel.variance(drops) - np.einsum("op,op->p", part, part)
+        mean = self.mean + self.scale * (across.T @ self.weights)
+        return mean, self.scale**2 * np.maximum(left, 0.0)
+
     def leave_one_out(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(observations,) mean and variance of each value as the others foresee it (eq. 5.12)."""
         precision = np.diagonal(self._inverse)

@@ -16,6 +16,7 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
+from evop_deap.evolution import Breed
 from evop_deap.evolution_state import Foresight, Preference
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.genome import Genome
@@ -30,6 +31,7 @@ from evop_deap.surrogate.observations import Observations, observe
 
 _FITTED_ON = 160  # observations at the most: parameters need fewer than predictions do
 _FIRST_FIT, _GROWTH = 8, 1.3
+_PARENTS = 16  # of a round of proposals
 _FITS_KEPT = 32  # of searches that take turns
 Z90 = 1.6448536269514722  # standard deviations either side that hold 90 % of a normal variable
 
@@ -41,6 +43,10 @@ class Surrogate:
     Attributes:
         powers: of the kernel: 1 takes every drop for itself, 2 pairs, 3 triples.
         boldness: standard deviations between what is expected and the bound it is judged by.
+        rounds: times that proposals are bred: first from the population, then each time from
+            those that promise most so far.
+        bolder: by how much boldness grows with each evaluation that brings nothing better.
+        boldest: where that ends.
         ceiling: quantile of the values seen above which all are taken for equally bad. How bad
             the bad ones are tells little of the good ones, and the kernel would spend itself
             on it.
@@ -48,7 +54,16 @@ class Surrogate:
 
     powers: int = 3
     boldness: float = 1.0
+    rounds: int = 3
+    bolder: float = 0.025
+    boldest: float = 3.0
     ceiling: float = 0.5
+
+    def boldness_after(self, seen: Observations, space: SearchSpace) -> float:
+        """The boldness of the next choice: the longer nothing better was seen, the more."""
+        whole = seen.inside(space) & (seen.noise == 0)
+        stale = len(seen) - 1 - int(np.argmin(np.where(whole, seen.values, np.inf)))
+        return min(self.boldness + self.bolder * stale, max(self.boldest, self.boldness))
 
     def learn(self, seen: Observations, space: SearchSpace) -> GaussianProcess:
         """The process given everything seen."""
@@ -119,6 +134,7 @@ def fitted_on(count: int) -> int:
 def prefer(
     proposals: Sequence[Genome],
     count: int,
+    breed: Breed | None = None,
     *,
     surrogate: Surrogate,
     evaluator: CachedEvaluator,
@@ -132,6 +148,7 @@ def prefer(
     Args:
         proposals: new patterns, in the order in which they were proposed.
         count: how many to choose.
+        breed: has further proposals from the most promising ones, where it is given.
         surrogate: how to judge them.
         evaluator: knows the window sums of everything seen.
         space: what the patterns are of.
@@ -143,11 +160,14 @@ def prefer(
     foreseen, variance = process.leave_one_out()
     fit = rank_correlation(foreseen, process.values)
     trusted = fit > 0
+    boldness = surrogate.boldness_after(seen, space)
+    if trusted and breed is not None:
+        proposals = _bred(proposals, process, boldness, surrogate.rounds - 1, breed)
     mean, covariance = process.predict(as_drops(proposals))
     chosen = list(range(min(count, len(proposals))))
     noise = process.kernel.shape.noise * process.scale**2
     if trusted:
-        chosen = most_promising(mean, covariance, count, noise=noise, boldness=surrogate.boldness)
+        chosen = most_promising(mean, covariance, count, noise=noise, boldness=boldness)
     spread = Z90 * np.sqrt(np.diagonal(covariance)[chosen] + noise)
     foresight = Foresight(
         expected=seen.loss(mean[chosen]),
@@ -158,6 +178,24 @@ def prefer(
         cover=_coverage(process.values, foreseen, variance),
     )
     return Preference(tuple(proposals[place] for place in chosen), foresight)
+
+
+def _bred(
+    proposals: Sequence[Genome],
+    process: GaussianProcess,
+    boldness: float,
+    rounds: int,
+    breed: Breed,
+) -> list[Genome]:
+    """The proposals and, round by round, as many children of the best of them by their bounds."""
+    pool = list(proposals)
+    for _ in range(rounds):
+        mean, variance = process.foresee(as_drops(pool))
+        bounds = mean - boldness * np.sqrt(variance)
+        best = np.argsort(bounds, kind="stable")[:_PARENTS].tolist()
+        parents = [Genome(pool[place].pattern, loss=float(bounds[place])) for place in best]
+        pool += breed(parents, len(proposals), {genome.pattern for genome in pool})
+    return pool
 
 
 def _coverage(

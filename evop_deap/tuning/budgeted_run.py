@@ -9,10 +9,14 @@ from typing import Any
 
 from deap import base
 
+from evop_deap.config import BALANCED
 from evop_deap.evolution import evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.evaluation import Evaluation, Evaluator
+from evop_deap.heuristics.registry import Method
+from evop_deap.heuristics.seeding import seeding_methods, seeds_of
+from evop_deap.heuristics.task import Task
 from evop_deap.racing import Racing, race
 from evop_deap.space import Pattern
 from evop_deap.stopping import Stopping
@@ -114,6 +118,7 @@ def evolution_settings(settings: Mapping[str, Any]) -> EvolutionSettings:
         offspring=settings["offspring"],
         crossover=settings["crossover"],
         mutation=settings["mutation"],
+        restart=settings["restart"],
     )
 
 
@@ -123,7 +128,9 @@ def tuned_toolbox(
     rng: random.Random,
     settings: Mapping[str, Any],
 ) -> base.Toolbox:
-    """Operators, surrogate and racing as `run_search` sets them up.
+    """Operators, surrogate, racing and first patterns as `run_search` sets them up.
+
+    Rules of `init` that look into a model are left out where the problem keeps no look of theirs.
 
     Args:
         problem: what is searched.
@@ -143,6 +150,9 @@ def tuned_toolbox(
         if problem.knows_dense:
             evaluator.evaluate([problem.space.dense])
         register_surrogate(toolbox, surrogate, evaluator, problem.space, rng)
+    if methods := _beginning(problem, settings["init"]):
+        task = Task(problem.space, evaluator, rng, looks=problem.looks)
+        toolbox.register("seed", seeds_of, methods, task)
     if settings["racing"] == "on":
         racing = Racing.over(
             len(evaluator.tokens),
@@ -153,6 +163,14 @@ def tuned_toolbox(
         size = settings["population"]
         toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
     return toolbox
+
+
+def _beginning(problem: Problem, init: Sequence[str]) -> list[Method]:
+    """The rules that the search begins with, but for those that nobody can ask here."""
+    if tuple(init) == (BALANCED,):
+        return []
+    named = seeding_methods(tuple(init), problem.space)
+    return [method for method in named if not method.needs_model or method.name in problem.looks]
 
 
 def area_under(points: Sequence[Point], cost: float) -> float:

@@ -99,7 +99,8 @@ class Objective:
         self.seeds = tuple(seeds)
         self.measure = measure
         self.epsilon = epsilon
-        self.space = space or SettingsSpace()
+        looks = set.intersection(*(set(problem.looks) for problem in problems))
+        self.space = (space or SettingsSpace()).offered(looks)
         self.reports = reports if measure != "regret-cost" else "none"
         self.steps = steps
         self._check = check

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from evop_deap.errors import InputError
 from evop_deap.fitness.evaluation import Evaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.tabular import TabularEvaluator
+from evop_deap.heuristics.task import Look
 from evop_deap.operators import init_distinct, init_uniform
 from evop_deap.racing import windows_together
 from evop_deap.run.progress import Progress
@@ -39,6 +40,7 @@ class Problem:
         optimum_known: whether `best` is a pattern's loss, and not only a bound.
         together: windows that are computed together, and so race together.
         knows_dense: whether `evaluator` can judge the pattern that drops nothing.
+        looks: by the rule's name, what rules that a search may begin with say of the model.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Problem:
     optimum_known: bool
     together: int = 1
     knows_dense: bool = False
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
     def regret(self, loss: float) -> float:
         """How far `loss` is from the best, in distances of a random pattern from it."""
@@ -84,7 +87,26 @@ def landscape_problem(path: Path, n_drop: int | None = None) -> Problem:
         typical=float(np.median(finite)),
         optimum_known=True,
         knows_dense=space.dense in landscape.rows,
+        looks=looks_in(landscape),
     )
+
+
+def looks_in(landscape: Landscape) -> dict[str, Look]:
+    """What the file keeps of rules that have looked into its model.
+
+    Raises:
+        InputError: it is not as the format says.
+    """
+    count = len(landscape.units)
+    try:
+        given = dict(landscape.about.get("looks", {})).items()
+        looks = {n: Look(tuple(map(float, v["scores"])), float(v["cost"])) for n, v in given}
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(f"`looks` of a landscape cannot be read: {error!r}") from error
+    short = [name for name, look in looks.items() if len(look.scores) != count]
+    if short:
+        raise InputError(f"`looks` of a landscape must score all {count} units, not as {short[0]}")
+    return looks
 
 
 def known_spaces(landscape: Landscape) -> tuple[SearchSpace, ...]:
@@ -113,6 +135,8 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
     Raises:
         EvopError: the model, the corpus or the budget cannot be used.
     """
+    from evop_deap.heuristics.seeding import looks_of
+    from evop_deap.heuristics.task import ModelParts, Task
     from evop_deap.run.judge import open_judge
     from evop_deap.run.subject import prepare
 
@@ -127,6 +151,7 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
             head_work=subject.anatomy.head_work,
             release=judge.release,
         )
+        parts = ModelParts(subject.loaded.model, subject.anatomy, subject.text.calibration.tokens)
         typical = evaluator.evaluate([genome.pattern for genome in sample]).losses
         yield Problem(
             name=f"{subject.fingerprint[:12]} on {subject.text.calibration.fingerprint[:12]} "
@@ -138,4 +163,6 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
             optimum_known=False,
             together=windows_together(config.window),
             knows_dense=True,
+            # Looked at once, and charged to every search.
+            looks=looks_of(Task(space, judge.evaluator, rng, parts=parts)),
         )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.config import SearchConfig
+from evop_deap.config import BALANCED, SearchConfig
 from evop_deap.errors import InputError
+from evop_deap.heuristics.registry import METHODS
+from evop_deap.heuristics.seeding import LOOKS
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -101,8 +103,13 @@ class Choices:
         return setting if setting in self.options else self.options[0]
 
 
+def _as_setting(value: Any) -> Any:
+    """A list of names in the one text that a choice is."""
+    return " ".join(value) if isinstance(value, tuple | list) else value
+
+
 DEFAULTS: Mapping[str, Setting] = {
-    option.name: option.default
+    option.name: _as_setting(option.default)
     for option in dataclasses.fields(SearchConfig)
     if option.default is not dataclasses.MISSING
 }
@@ -117,6 +124,8 @@ RANGES: Mapping[str, Range | Choices] = {
     "neighbour": Range(0.0, 1.0),
     "more_swaps": Range(0.0, 0.8),
     "surrogate": Choices(("none", "linear", "gp")),
+    "restart": Choices((0, 4, 8, 16)),
+    "init": Choices((BALANCED, *LOOKS, " ".join(LOOKS))),
     "racing": Choices(("on", "off")),
     "racing_rungs": Range(2, 16, log=True),
     "racing_confidence": Range(0.6, 0.99),
@@ -190,27 +199,59 @@ class SettingsSpace:
             )
         return cls.from_mapping(given)
 
+    def offered(self, looks: Collection[str]) -> SettingsSpace:
+        """This space without beginnings for which somebody would have to look into a model.
+
+        Args:
+            looks: the rules that have been asked what they see in it.
+
+        Raises:
+            InputError: no beginning is left.
+        """
+        drawn = self.ranges.get("init")
+        options = drawn.options if isinstance(drawn, Choices) else (self.fixed["init"],)
+        left = tuple(option for option in options if not _unknown(option, looks))
+        if left == options:
+            return self
+        if not left:
+            raise InputError(
+                f"`space` init asks {_unknown(options[0], looks)[0]}, which looks into a model, "
+                "but a landscape keeps no look of it: "
+                f"known are {', '.join([BALANCED, *looks])}"
+            )
+        if len(left) > 1:
+            return dataclasses.replace(self, ranges={**self.ranges, "init": Choices(left)})
+        ranges = {name: drawn for name, drawn in self.ranges.items() if name != "init"}
+        return SettingsSpace(ranges, {**self.fixed, "init": left[0]})
+
     @property
     def defaults(self) -> dict[str, Setting]:
         """What a search does unless told otherwise, moved into ranges that leave it out."""
         return {name: drawn.nearest(DEFAULTS[name]) for name, drawn in self.ranges.items()}
 
-    def suggest(self, trial: Trial) -> dict[str, Setting]:
+    def suggest(self, trial: Trial) -> dict[str, Any]:
         """The settings of a trial, those that are fixed among them."""
         drawn = {name: drawn.suggest(trial, name) for name, drawn in self.ranges.items()}
         return self.effective(drawn)
 
-    def effective(self, params: Mapping[str, Setting]) -> dict[str, Setting]:
+    def effective(self, params: Mapping[str, Setting]) -> dict[str, Any]:
         """The settings that a trial with these parameters searches with."""
         settings: dict[str, Any] = {**DEFAULTS, **self.fixed, **params}
         # A tournament of more than there are is one of the whole population.
         settings["tournament"] = min(settings["tournament"], settings["population"])
+        settings["init"] = settings["init"].split()
         return {name: settings[name] for name in RANGES}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON of everything that decides what is drawn."""
         drawn = {name: drawn.as_plain() for name, drawn in self.ranges.items()}
         return {**drawn, **self.fixed}
+
+
+def _unknown(init: Setting, looks: Collection[str]) -> list[str]:
+    """The rules of a beginning that look into a model and have not."""
+    named = [METHODS[name] for name in str(init).split() if name in METHODS]
+    return [method.name for method in named if method.needs_model and method.name not in looks]
 
 
 def _with_ends(name: str, given: Mapping[str, Any]) -> Range:
@@ -236,11 +277,13 @@ def _checked(name: str, value: Any) -> Setting:
     """
     if isinstance(RANGES[name], Choices) and isinstance(value, bool):
         value = "on" if value else "off"  # YAML takes these words for true and false
+    if name == "init" and isinstance(value, str):
+        value = value.split()
     # As many to choose from as compete: the study sees to that itself.
     competes = value if name == "tournament" and isinstance(value, int) else 1
     crowd = {"tournament": 1, "population": max(1, competes)}
     config = SearchConfig(model="", sparsity=0.5, **{**crowd, name: value})
-    checked: Setting = getattr(config, name)
+    checked: Setting = _as_setting(getattr(config, name))
     return checked
 
 
