@@ -93,7 +93,7 @@ def test_a_resumed_run_tells_the_same(finished_run: Path, tmp_path: Path) -> Non
 def test_a_search_that_begins_at_random_has_no_heuristics(
     run_settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    quick = {**run_settings, "generations": 0, "calibration": "random", "fitness": "kl"}
+    quick = {**run_settings, "generations": 0, "fitness": "kl"}
     config = SearchConfig(sparsity=0.4, init=("balanced",), **quick)
     found = run_search(config, tmp_path / "run")
     assert found.heuristics == ()
