@@ -146,7 +146,7 @@ def test_a_page_that_cannot_be_drawn_takes_nothing_from_the_run(
             self.said.append(text)
 
     monkeypatch.setattr(page_module, "load_run", lambda folder: 1 / 0)
-    quick = {**run_settings, "generations": 0, "calibration": "random"}
+    quick = {**run_settings, "generations": 0}
     run_search(SearchConfig(sparsity=0.4, **quick), tmp_path / "run", progress=Listener())
     assert (tmp_path / "run" / "result.json").exists()
     assert not (tmp_path / "run" / "report.html").exists()
