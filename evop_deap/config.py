@@ -24,6 +24,7 @@ from evop_deap.model_options import (
     remote_code_option,
 )
 from evop_deap.options import REQUIRED, Settings, option
+from evop_deap.shares import read_shares
 
 CALIBRATION = "calibration"
 CLUSTERS = "clusters, with --calibration ccds"
@@ -175,8 +176,10 @@ class SearchConfig(CalibrationConfig):
     sparsity: float | None = option(
         None,
         BUDGET,
-        "share of the units to drop; or say it by budget",
-        metavar="SHARE",
+        "share of the units to drop, several with commas between for one run over all; or say it "
+        "by budget",
+        metavar="SHARE[,SHARE...]",
+        read=read_shares,
         above=0,
         below=1,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
-from evop_deap.config import HEURISTICS, SearchConfig
+from evop_deap.config import BALANCED, HEURISTICS, SearchConfig
 from evop_deap.errors import InputError
-from evop_deap.evolution_state import Seeds
+from evop_deap.evolution_state import EvolutionState, Seeds
 from evop_deap.fitness.evaluation import Evaluation, Work
+from evop_deap.growing import grow
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.registry import METHODS, Method
 from evop_deap.heuristics.task import ModelParts, Task
@@ -21,18 +23,27 @@ from evop_deap.stopping import Stopping
 
 
 def find_seeds(
-    config: SearchConfig, subject: Subject, judge: Judge, stopping: Stopping, progress: Progress
+    config: SearchConfig,
+    subject: Subject,
+    judge: Judge,
+    stopping: Stopping,
+    progress: Progress,
+    smaller: EvolutionState | None = None,
 ) -> Seeds:
-    """What the heuristics of `config.init` pick, judged by the search's own evaluator.
+    """What the heuristics of `config.init` pick, and what grows of a smaller budget's patterns.
 
-    Losses that they ask for are remembered, and the surrogate learns from them.
+    Losses that heuristics ask for are remembered, and the surrogate learns from them.
     """
+    grown = () if smaller is None else grow(smaller.losses, subject.space)
+    if config.init == (BALANCED,):
+        return Seeds(grown)
     parts = ModelParts(subject.loaded.model, subject.anatomy, subject.text.calibration.tokens)
     methods = seeding_methods(config.init, subject.space)
     for method in methods:
         progress.stage(f"seeding the search by {method.title}")
     task = Task(subject.space, judge.evaluator, random.Random(config.seed), stopping, parts)
-    return seeds_of(methods, task)
+    seeds = seeds_of(methods, task)
+    return replace(seeds, patterns=tuple(dict.fromkeys((*seeds.patterns, *grown))))
 
 
 def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Method]:
