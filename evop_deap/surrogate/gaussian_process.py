@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.surrogate.kernel import Drops, SetKernel
+from evop_deap.surrogate.trend import Trend
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianProcess:
     """What values at some patterns say of the values at others.
 
-    Values are taken to vary about their mean; the kernel's variances are shares of their spread.
+    Values are taken to vary about their mean, or about a line over how many units go where that
+    differs; the kernel's variances are shares of their spread.
 
     Attributes:
         kernel: covariances of patterns.
@@ -45,7 +47,9 @@ class GaussianProcess:
         across = self.kernel(self.drops, drops)
         part = _solve_lower(self._factor, across)
         covariance = self.kernel(drops, drops) - part.T @ part
-        return self.mean + self.scale * (across.T @ self.weights), self.scale**2 * covariance
+        return self.trend(drops) + self.scale * (
+            across.T @ self.weights
+        ), self.scale**2 * covariance
 
     def leave_one_out(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(observations,) mean and variance of each value as the others foresee it (eq. 5.12)."""
@@ -54,19 +58,21 @@ class GaussianProcess:
         return foreseen, self.scale**2 / precision
 
     @cached_property
-    def mean(self) -> float:
+    def trend(self) -> Trend:
         """What values vary about."""
-        return float(self.values.mean())
+        return Trend.through(self.drops, self.values)
 
     @cached_property
     def scale(self) -> float:
-        """The values' spread; 1 where they have none."""
-        return float(self.values.std()) or 1.0
+        """The values' spread about their trend; 1 where they have none."""
+        return float((self.values - self.trend(self.drops)).std()) or 1.0
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:
         """(observations,) K⁻¹y, of the values in units of their spread."""
-        weights: NDArray[np.float64] = self._inverse @ ((self.values - self.mean) / self.scale)
+        weights: NDArray[np.float64] = self._inverse @ (
+            (self.values - self.trend(self.drops)) / self.scale
+        )
         return weights
 
     @cached_property
