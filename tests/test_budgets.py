@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from toy_landscapes import toy_landscape
 from transformers import AutoModelForCausalLM
 
+from benchmarks import budget_curve
 from evop_deap import Curve, SearchConfig, load_run, run_budgets, run_search
 from evop_deap.errors import InputError
 from evop_deap.fitness.cache import CachedEvaluator
@@ -271,12 +272,15 @@ MOMENTS: dict[str, Callable[[RunFolder], bool]] = {
     "the second budget begins": lambda run: run.budget(0.4).config.exists(),
     "the second budget is searched": lambda run: rows_reach(run.budget(0.4), 2),
     "the second budget is exported": lambda run: run.budget(0.4).model.exists(),
-    "the last budget is searched": lambda run: rows_reach(run.budget(0.6), 1),
     "the last budget is done": lambda run: run.budget(0.6).result.exists(),
 }
+OFTEN = {"the first budget is done", "the second budget is searched"}
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow) for name in MOMENTS],
+)
 def test_a_run_killed_when(moment: str, settings: list[str], curve: Path, tmp_path: Path) -> None:
     """…resumes and ends like one that was not."""
     output = tmp_path / "run"
@@ -338,6 +342,24 @@ def test_overwriting_replaces_one_budget_by_several_and_back(
 def test_a_run_over_several_budgets_is_no_run_to_be_read(curve: Path) -> None:
     with pytest.raises(InputError, match=r"for each of several budgets: name one of them .*0\.2"):
         load_run(curve)
+
+
+def test_the_benchmark_compares_one_run_with_a_run_for_each_budget(
+    settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out.json"
+    sizes = [item for item in settings if item not in ("--quiet", "--tournament")][:10]
+    more = ["--sparsity", "0.2,0.4", "--population", "3", "--offspring", "1", "--json", str(path)]
+    budget_curve.main([*sizes, *more, "--generations", "1", "--seeds", "0"])
+    (run,) = read(path)["runs"]
+    assert [row["sparsity"] for row in run["together"]["budgets"]] == [0.2, 0.4]
+    first, alone = (run[way]["budgets"][0] for way in ("together", "apart"))
+    assert timeless(first) == timeless(alone)
+    apart = [row["cost"] for row in run["apart"]["budgets"]]
+    assert run["apart"]["cost"] == pytest.approx(sum(apart))
+    together = [row["cost"] for row in run["together"]["budgets"]]
+    assert run["together"]["cost"] == pytest.approx(sum(together) - 1)
+    assert f"{run['together']['cost']:.1f}" in capsys.readouterr().out.splitlines()[-2]
 
 
 @given(st.randoms(use_true_random=False), st.integers(2, 8), st.integers(1, 12))

@@ -126,6 +126,8 @@ def _search_all(
         known = _finished(config, place, before)
         if before is not None and known is not None:
             state, result = before.state, known
+            if not place.report.exists():  # killed between the two
+                draw_report([place], place.report, progress)
         else:
             count, units = subject.space.n_drop, len(subject.space.units)
             progress.budget(
