@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from evop_deap.run.calibration_folder import run_calibration as run_calibration
     from evop_deap.run.curve import Curve as Curve
     from evop_deap.run.exporting import export_run as export_run
+    from evop_deap.run.front import run_front as run_front
     from evop_deap.run.pipeline import run_search as run_search
     from evop_deap.run.pruning import apply_pattern as apply_pattern
     from evop_deap.run.reading import Run as Run
@@ -95,6 +96,7 @@ _HOMES = {
     "race": "racing",
     "run_budgets": "run.budgets",
     "run_calibration": "run.calibration_folder",
+    "run_front": "run.front",
     "run_search": "run.pipeline",
     "save_landscape": "fitness.landscape",
     "suggest_pattern": "tuning.pattern_sampler",

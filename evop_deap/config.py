@@ -201,6 +201,13 @@ class SearchConfig(CalibrationConfig):
         BUDGET,
         "drop halves only so that what stays makes whole layers, with no half left over",
     )
+    pareto: str = option(
+        "none",
+        BUDGET,
+        "parameters searches for the whole front of loss against size, up to the largest "
+        "sparsity, by NSGA-II; the sparsities are the points that are exported",
+        choices=("none", "parameters"),
+    )
     protect: tuple[str, ...] = option(
         (), BUDGET, "units to keep: 0 5-7 -1 (the last) 3.attn", metavar="UNIT"
     )
@@ -324,6 +331,13 @@ class SearchConfig(CalibrationConfig):
             )
         if self.repackable and (self.granularity != "half" or self.budget is not None):
             raise InputError("`repackable` needs --granularity half, and a budget by --sparsity")
+        if self.pareto != "none" and (
+            self.budget is not None or self.repackable or self.method != SEARCH
+        ):
+            raise InputError(
+                "`pareto` needs its points by --sparsity, and goes with neither --budget, "
+                "--repackable nor --method"
+            )
         if self.method != SEARCH and self.method not in METHODS:
             raise InputError(
                 f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"

@@ -32,6 +32,9 @@ _EXAMPLES = """examples:
         --corpus texts/ --tokens 32768 --window 2048 --protect 0 -1 --output runs/llama
   search at several budgets in one run, each of which learns from those before it:
     python -m evop_deap.search --model demo --sparsity 0.1,0.2,0.3 --output runs/curve
+  the whole front of loss against size, with three points of it exported:
+    python -m evop_deap.search --model demo --pareto parameters --sparsity 0.1,0.2,0.3 \\
+        --generations 60 --output runs/front
   go on after an interruption, or search for longer:
     python -m evop_deap.search --resume --output runs/llama --generations 60
   run the same settings with another seed:
@@ -118,7 +121,8 @@ def _checked(settings: Mapping[str, Any]) -> tuple[SearchConfig, tuple[float, ..
     """The settings at the first budget, and the shares of all; none where there is but one."""
     sparsity = settings.get("sparsity")
     if not isinstance(sparsity, list | tuple):
-        return SearchConfig(**settings), ()
+        single = SearchConfig(**settings)
+        return single, () if single.pareto == "none" else (single.sparsity or 0.0,)
     shares = in_order(sparsity)
     configs = [SearchConfig(**{**settings, "sparsity": share}) for share in shares]
     return configs[0], shares
@@ -131,8 +135,10 @@ def _found(
     if shares:
         from evop_deap.run.budgets import run_budgets
         from evop_deap.run.curve import curve_table
+        from evop_deap.run.front import run_front
 
-        curve = run_budgets(config, shares, output, **how)
+        run_all = run_budgets if config.pareto == "none" else run_front
+        curve = run_all(config, shares, output, **how)
         return curve.as_dict(), curve_table(curve)
     from evop_deap.run.pipeline import run_search
     from evop_deap.run.result import result_table

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from evop_deap.config import SEARCH, SearchConfig
+from evop_deap.errors import InputError
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.run.checkpoint import Checkpoint
@@ -62,6 +63,8 @@ def run_budgets(
     """
     began = time.monotonic()
     progress = progress or Progress()
+    if config.pareto != "none":
+        raise InputError("`pareto` asks for a whole front: run_front searches it")
     shares = in_order(sparsities)
     configs = [config.replace(sparsity=share) for share in shares]
     folder = RunFolder(Path(output))
@@ -92,7 +95,7 @@ def _run(
     with open_judge(configs[0], subjects[0], _latest(stored), progress) as judge:
         if overwrite:
             folder.clear()
-        _write_beginning(folder, configs)
+        write_settings(folder, configs)
         folder.curve.unlink(missing_ok=True)
         loading = time.monotonic() - began
         results = _search_all(configs, subjects, places, stored, judge, progress, loading)
@@ -100,7 +103,7 @@ def _run(
         results=tuple(results),
         sparsities=tuple(config.sparsity or 0.0 for config in configs),
         folders=tuple(place.path.name for place in places),
-        dense_cost=judge.dense_cost,
+        shared_cost=judge.dense_cost,
     )
     draw_report(places, folder.report, progress)
     write_json(folder.curve, curve.as_dict())
@@ -172,7 +175,7 @@ def _finished(
     return result if done else None
 
 
-def _write_beginning(folder: RunFolder, configs: Sequence[SearchConfig]) -> None:
+def write_settings(folder: RunFolder, configs: Sequence[SearchConfig]) -> None:
     """Put down what will be done; `--config` takes it."""
     import yaml
 

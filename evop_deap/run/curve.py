@@ -17,23 +17,27 @@ class Curve:
         results: of each budget, as its own `result.json` has them.
         sparsities: the share of the units that each was asked to drop.
         folders: of each, below the run's.
-        dense_cost: of the dense model's loss, which every result counts and the run paid once.
+        shared_cost: what every result counts and the run paid once: the dense model's loss, or
+            all of a search for a whole front.
+        shared_evaluations: likewise, of patterns judged.
     """
 
     results: tuple[SearchResult, ...]
     sparsities: tuple[float, ...]
     folders: tuple[str, ...]
-    dense_cost: float
+    shared_cost: float
+    shared_evaluations: int = 0
 
     @property
     def evaluations(self) -> int:
         """Patterns judged at all budgets."""
-        return sum(result.evaluations for result in self.results)
+        shared = (len(self.results) - 1) * self.shared_evaluations
+        return sum(result.evaluations for result in self.results) - shared
 
     @property
     def cost(self) -> float:
-        """Dense-forward equivalents of all budgets, the dense model's loss counted once."""
-        shared = (len(self.results) - 1) * self.dense_cost
+        """Dense-forward equivalents of all budgets, what they share counted once."""
+        shared = (len(self.results) - 1) * self.shared_cost
         return sum(result.cost for result in self.results) - shared
 
     @property

@@ -92,6 +92,11 @@ class RunFolder:
         """What several budgets came to; the last file of a run over them."""
         return self.path / "curve.json"
 
+    @property
+    def front(self) -> Path:
+        """All patterns that no other beats in loss and size."""
+        return self.path / "front.json"
+
     def budget(self, sparsity: float) -> RunFolder:
         """Where a run over several budgets keeps one of them: a run's folder itself."""
         return RunFolder(self.path / f"{_BUDGET}{sparsity:g}")
@@ -115,7 +120,7 @@ class RunFolder:
     def _own(self) -> tuple[Path, ...]:
         files = (self.config, self.history, self.checkpoint, self.calibration, self.result)
         patterns = (self.drop_config, self.mergekit)
-        return (*files, self.curve, *patterns, self.report, self.tracking, self.model)
+        return (*files, self.curve, self.front, *patterns, self.report, self.tracking, self.model)
 
     def check_usable(self, *, resume: bool, overwrite: bool, several: bool = False) -> None:
         """Refuse a place that cannot be written or that holds something; writes nothing.

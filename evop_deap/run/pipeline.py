@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.config import BALANCED, SEARCH, SearchConfig, settings_as_yaml
+from evop_deap.errors import InputError
 from evop_deap.evolution import Callback, evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json, write_text
@@ -69,6 +70,8 @@ def run_search(
     """
     began = time.monotonic()
     progress = progress or Progress()
+    if config.pareto != "none":
+        raise InputError("`pareto` asks for a whole front: run_front searches it")
     folder = RunFolder(Path(output))
     folder.check_usable(resume=resume, overwrite=overwrite)
     try:
@@ -93,10 +96,10 @@ def _run(
     with open_judge(config, subject, stored, progress) as judge:
         if overwrite:
             folder.clear()
-        _write_beginning(folder, config, subject, stored)
+        write_beginning(folder, config, subject, stored)
         before_search = time.monotonic() - began
         state, merged = _search(config, subject, folder, judge, stored, progress)
-    return _finish(
+    return finish(
         config, subject, folder, judge, state, merged, before_search + state.seconds, progress
     )
 
@@ -123,10 +126,10 @@ def run_budget(
         seconds: spent on what comes before this search and counts as its own.
         progress: told what is going on.
     """
-    _write_beginning(folder, config, subject, stored)
+    write_beginning(folder, config, subject, stored)
     state, merged = _search(config, subject, folder, judge, stored, progress, smaller)
     seconds += state.seconds
-    return state, _finish(config, subject, folder, judge, state, merged, seconds, progress)
+    return state, finish(config, subject, folder, judge, state, merged, seconds, progress)
 
 
 def effective(config: SearchConfig, subject: Subject) -> SearchConfig:
@@ -146,7 +149,7 @@ def stored_in(folder: RunFolder, config: SearchConfig, subject: Subject) -> Chec
     return load_checkpoint(folder.checkpoint, identity(config, subject))
 
 
-def _finish(
+def finish(
     config: SearchConfig,
     subject: Subject,
     folder: RunFolder,
@@ -178,7 +181,7 @@ def draw_report(runs: Sequence[RunFolder], output: Path, progress: Progress) -> 
         progress.stage(f"no report.html, everything else is written ({reason})")
 
 
-def _write_beginning(
+def write_beginning(
     folder: RunFolder, config: SearchConfig, subject: Subject, stored: Checkpoint | None
 ) -> None:
     """Put down what will be done, and clear away what a killed process left half-written."""
@@ -208,7 +211,7 @@ def _search(
         crossover=config.crossover,
         mutation=config.mutation,
     )
-    record = _recording(folder, identity(config, subject), judge, subject.space)
+    record = recording(folder, identity(config, subject), judge, subject.space)
     if config.method != SEARCH:
         if stopping.evaluations is stopping.cost is stopping.seconds is None:
             # As many patterns as the search would judge.
@@ -276,7 +279,7 @@ def expected_evaluations(
     return min(limits) if len(limits) > 1 or space.size < 10_000 else None
 
 
-def _recording(
+def recording(
     folder: RunFolder, run_identity: dict[str, Any], judge: Judge, space: SearchSpace
 ) -> Callback:
     """A callback that writes down each generation."""
