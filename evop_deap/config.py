@@ -204,9 +204,9 @@ class SearchConfig(CalibrationConfig):
     pareto: str = option(
         "none",
         BUDGET,
-        "parameters searches for the whole front of loss against size, up to the largest "
-        "sparsity, by NSGA-II; the sparsities are the points that are exported",
-        choices=("none", "parameters"),
+        "parameters, or latency as measured, searches for the whole front of loss against it, up "
+        "to the largest sparsity, by NSGA-II; the sparsities are the points that are exported",
+        choices=("none", "parameters", "latency"),
     )
     protect: tuple[str, ...] = option(
         (), BUDGET, "units to keep: 0 5-7 -1 (the last) 3.attn", metavar="UNIT"

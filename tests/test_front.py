@@ -72,7 +72,7 @@ def test_the_front_is_of_all_patterns_judged_and_every_point_lies_on_it(front: P
         model = AutoModelForCausalLM.from_pretrained(front / row["folder"] / "model")
         assert sum(p.numel() for p in model.parameters()) == row["parameters"]
         assert load_run(front / row["folder"]).result.dropped == tuple(row["dropped"])
-    assert written["reference"]["parameters"] == curve["dense"]["parameters"]
+    assert written["reference"]["size"] == curve["dense"]["parameters"]
 
 
 def test_the_work_is_counted_once_though_every_point_needed_all_of_it(front: Path) -> None:
@@ -83,6 +83,25 @@ def test_the_work_is_counted_once_though_every_point_needed_all_of_it(front: Pat
     assert curve["total"]["cost"] == pytest.approx(last["cost"] + 1)
     volumes = [json.loads(row)["hypervolume"] for row in rows]
     assert volumes == sorted(volumes)
+
+
+@pytest.mark.parametrize("granularity", ["block", "half"])
+def test_milliseconds_are_measured_once_for_a_run_and_add_up(
+    settings: list[str], granularity: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    more = ["--pareto", "latency", "--granularity", granularity, "--generations", "1"]
+    assert main([*settings, *more, "--output", str(output)]) == 0
+    measured, written = read(output / "latency.json"), read(output / "front.json")
+    times = measured["milliseconds"]
+    assert all(time >= 0 for time in times.values())
+    assert len(times) == (5 if granularity == "block" else 10)
+    for member in written["front"]:
+        kept = sum(time for name, time in times.items() if name not in member["dropped"])
+        assert member["milliseconds"] == pytest.approx(measured["rest"] + kept)
+    assert main(["--resume", "--output", str(output), "--quiet", "--generations", "2"]) == 0
+    assert read(output / "latency.json") == measured
+    assert read(output / "front.json")["hypervolume"] >= written["hypervolume"]
 
 
 FORKS = multiprocessing.get_context("forkserver")

@@ -97,6 +97,11 @@ class RunFolder:
         """All patterns that no other beats in loss and size."""
         return self.path / "front.json"
 
+    @property
+    def latency(self) -> Path:
+        """How long each unit takes, where a search trades that for loss: measured once."""
+        return self.path / "latency.json"
+
     def budget(self, sparsity: float) -> RunFolder:
         """Where a run over several budgets keeps one of them: a run's folder itself."""
         return RunFolder(self.path / f"{_BUDGET}{sparsity:g}")
@@ -120,7 +125,8 @@ class RunFolder:
     def _own(self) -> tuple[Path, ...]:
         files = (self.config, self.history, self.checkpoint, self.calibration, self.result)
         patterns = (self.drop_config, self.mergekit)
-        return (*files, self.curve, self.front, *patterns, self.report, self.tracking, self.model)
+        fronts = (self.latency, self.curve, self.front)
+        return (*files, *fronts, *patterns, self.report, self.tracking, self.model)
 
     def check_usable(self, *, resume: bool, overwrite: bool, several: bool = False) -> None:
         """Refuse a place that cannot be written or that holds something; writes nothing.

@@ -1,4 +1,4 @@
-"""A whole front in one search: loss against parameters, and a checked checkpoint at chosen sizes.
+"""A whole front in one search: loss against size, and a checked checkpoint at chosen points.
 
 One evolution over patterns of any number of drops serves all points. What it leaves is a run's
 folder for each point, as `run_budgets` leaves one for each budget, and `front.json`.
@@ -6,7 +6,7 @@ folder for each point, as `run_budgets` leaves one for each budget, and `front.j
 
 from __future__ import annotations
 
-import math
+import json
 import random
 import time
 from collections.abc import Iterable, Sequence
@@ -51,10 +51,10 @@ def run_front(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Curve:
-    """Search for the front of loss against parameters, and export what is left at some points.
+    """Search for the front of loss against size, and export what is left at some points.
 
     Args:
-        config: what to search, and how; `pareto` is "parameters".
+        config: what to search, and how; `pareto` says what size is.
         sparsities: the points: the least loss that drops at least such a share is exported. The
             largest bounds how much may go.
         output: folder of the run.
@@ -76,7 +76,7 @@ def run_front(
     began = time.monotonic()
     progress = progress or Progress()
     if config.pareto == "none":
-        raise InputError("`pareto` must say what is traded for loss: parameters")
+        raise InputError("`pareto` must say what is traded for loss: parameters or latency")
     configs = [config.replace(sparsity=share) for share in in_order(sparsities)]
     folder = RunFolder(Path(output))
     folder.check_usable(resume=resume, overwrite=overwrite, several=True)
@@ -100,12 +100,12 @@ def _run(
     configs = [effective(config, subjects[-1]) for config in configs]
     config, subject = configs[-1], subjects[-1]
     stored = stored_in(folder, config, subject) if resume else None
-    trade = trade_of(subject)
     with open_judge(config, subject, stored, progress) as judge:
         if overwrite:
             folder.clear()
         write_beginning(folder, config, subject, stored)
         write_settings(folder, configs)
+        trade = trade_of(config.pareto, subject, folder, progress)
         folder.curve.unlink(missing_ok=True)
         loading = time.monotonic() - began
         progress.searching(stored.state.evaluations if stored else 0, None)
@@ -128,17 +128,31 @@ def _run(
         )
         progress.close()
         curve = _points(configs, subjects, folder, judge, state, loading, progress)
-    write_json(folder.front, _front(state, trade, subject, curve))
+    write_json(folder.front, _front(config.pareto, state, trade, subject, curve))
     draw_report([folder.budget(share) for share in curve.sparsities], folder.report, progress)
     write_json(folder.curve, curve.as_dict())
     return curve
 
 
-def trade_of(subject: Subject) -> Trade:
-    """Parameters of a model against its loss."""
-    units = [unit.parameters for unit in subject.space.units]
-    whole = sum(parameter.numel() for parameter in subject.loaded.model.parameters())
-    return Trade(subject.space, tuple(map(float, units)), fixed=float(whole - sum(units)))
+def trade_of(what: str, subject: Subject, folder: RunFolder, progress: Progress) -> Trade:
+    """What is traded for loss: parameters, or milliseconds as they were measured once for a run."""
+    units = subject.space.units
+    if what == "parameters":
+        weights = [unit.parameters for unit in units]
+        whole = sum(parameter.numel() for parameter in subject.loaded.model.parameters())
+        return Trade(subject.space, tuple(map(float, weights)), fixed=float(whole - sum(weights)))
+    if not folder.latency.exists():
+        from evop_deap.models.latency import unit_milliseconds
+
+        progress.stage("timing every unit")
+        window = subject.text.calibration.tokens[0]
+        times, rest = unit_milliseconds(subject.loaded.model, subject.anatomy, window)
+        named = dict(zip((unit.name for unit in units), times, strict=True))
+        measured = {"tokens": len(window), "device": subject.loaded.model.device.type}
+        write_json(folder.latency, {**measured, "milliseconds": named, "rest": rest})
+    known = json.loads(folder.latency.read_text(encoding="utf-8"))
+    sizes = tuple(known["milliseconds"][unit.name] for unit in units)
+    return Trade(subject.space, sizes, fixed=known["rest"])
 
 
 def _points(
@@ -200,22 +214,26 @@ def _handed_over(place: RunFolder, state: EvolutionState) -> SearchResult | None
     return result if result is not None and result.generations == state.generation else None
 
 
-def _front(state: EvolutionState, trade: Trade, subject: Subject, curve: Curve) -> dict[str, Any]:
+def _front(
+    what: str, state: EvolutionState, trade: Trade, subject: Subject, curve: Curve
+) -> dict[str, Any]:
     """The front in plain JSON values, from the largest model to the smallest."""
-    names, last = [unit.name for unit in subject.space.units], state.records[-1]
+    units, last = subject.space.units, state.records[-1]
     members = sorted(front_of(state, trade), key=lambda member: -trade.size(member))
+    dense = sum(parameter.numel() for parameter in subject.loaded.model.parameters())
+    rows = []
+    for member in members:
+        dropped = dropped_units(member)
+        row: dict[str, Any] = {
+            "dropped": [units[unit].name for unit in dropped],
+            "parameters": dense - sum(units[unit].parameters for unit in dropped),
+            "loss": member.loss,
+        }
+        rows.append(row if what == "parameters" else {**row, "milliseconds": trade.size(member)})
     return {
-        "size": "parameters",
-        "front": [
-            {
-                "dropped": [names[unit] for unit in dropped_units(member)],
-                "parameters": int(trade.size(member)),
-                "loss": member.loss,
-            }
-            for member in members
-            if math.isfinite(member.loss)
-        ],
+        "size": "parameters" if what == "parameters" else "milliseconds",
+        "front": rows,
         "hypervolume": last["hypervolume"],
-        "reference": {"loss": last["reference_loss"], "parameters": int(last["reference_size"])},
+        "reference": {"loss": last["reference_loss"], "size": last["reference_size"]},
         "total": curve.as_dict()["total"],
     }
