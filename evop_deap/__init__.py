@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     from evop_deap.models.units import model_units as model_units
     from evop_deap.racing import Racing as Racing
     from evop_deap.racing import race as race
+    from evop_deap.run.budgets import run_budgets as run_budgets
     from evop_deap.run.calibration_folder import run_calibration as run_calibration
+    from evop_deap.run.curve import Curve as Curve
     from evop_deap.run.exporting import export_run as export_run
+    from evop_deap.run.front import run_front as run_front
     from evop_deap.run.pipeline import run_search as run_search
     from evop_deap.run.pruning import apply_pattern as apply_pattern
     from evop_deap.run.reading import Run as Run
@@ -56,6 +59,7 @@ _HOMES = {
     "CalibrationConfig": "config",
     "CachedEvaluator": "fitness.cache",
     "Choice": "evolution_state",
+    "Curve": "run.curve",
     "Evaluation": "fitness.evaluation",
     "EvolutionSettings": "evolution_state",
     "EvolutionState": "evolution_state",
@@ -90,7 +94,9 @@ _HOMES = {
     "load_run": "run.reading",
     "make_toolbox": "toolbox",
     "race": "racing",
+    "run_budgets": "run.budgets",
     "run_calibration": "run.calibration_folder",
+    "run_front": "run.front",
     "run_search": "run.pipeline",
     "save_landscape": "fitness.landscape",
     "suggest_pattern": "tuning.pattern_sampler",

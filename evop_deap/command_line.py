@@ -66,10 +66,11 @@ def _add_flag(group: Any, option: Option, kind: Any) -> None:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
         return
     plain = next((t for t in typing.get_args(kind) or (kind,) if t in (int, float, str)), str)
+    read = option.metadata["read"] or plain
     many = {"nargs": "+"} if isinstance(option.default, tuple) else {}
     if option.default not in (dataclasses.MISSING, None, ()):
         listed = option.default if many else [option.default]
         text += f" (default: {' '.join(map(str, listed))})"
     choices = option.metadata["choices"]
     metavar = "|".join(choices) or option.metadata["metavar"] or option.name.upper()
-    group.add_argument(flag, type=plain, metavar=metavar, help=text, **many, **common)
+    group.add_argument(flag, type=read, metavar=metavar, help=text, **many, **common)

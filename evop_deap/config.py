@@ -24,6 +24,7 @@ from evop_deap.model_options import (
     remote_code_option,
 )
 from evop_deap.options import REQUIRED, Settings, option
+from evop_deap.shares import read_shares
 
 CALIBRATION = "calibration"
 CLUSTERS = "clusters, with --calibration ccds"
@@ -183,8 +184,10 @@ class SearchConfig(CalibrationConfig):
     sparsity: float | None = option(
         None,
         BUDGET,
-        "share of the units to drop; or say it by budget",
-        metavar="SHARE",
+        "share of the units to drop, several with commas between for one run over all; or say it "
+        "by budget",
+        metavar="SHARE[,SHARE...]",
+        read=read_shares,
         above=0,
         below=1,
     )
@@ -205,6 +208,13 @@ class SearchConfig(CalibrationConfig):
         False,
         BUDGET,
         "drop halves only so that what stays makes whole layers, with no half left over",
+    )
+    pareto: str = option(
+        "none",
+        BUDGET,
+        "parameters, or latency as measured, searches for the whole front of loss against it, up "
+        "to the largest sparsity, by NSGA-II; the sparsities are the points that are exported",
+        choices=("none", "parameters", "latency"),
     )
     protect: tuple[str, ...] = option(
         (), BUDGET, "units to keep: 0 5-7 -1 (the last) 3.attn", metavar="UNIT"
@@ -338,6 +348,13 @@ class SearchConfig(CalibrationConfig):
             )
         if self.repackable and (self.granularity != "half" or self.budget is not None):
             raise InputError("`repackable` needs --granularity half, and a budget by --sparsity")
+        if self.pareto != "none" and (
+            self.budget is not None or self.repackable or self.method != SEARCH
+        ):
+            raise InputError(
+                "`pareto` needs its points by --sparsity, and goes with neither --budget, "
+                "--repackable nor --method"
+            )
         if self.method != SEARCH and self.method not in METHODS:
             raise InputError(
                 f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"

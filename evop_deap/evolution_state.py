@@ -63,6 +63,7 @@ class Seeds:
 
     Attributes:
         picks: patterns of the search's space, by the name of the rule that picked them.
+        grown: those that the best patterns of another budget have become.
         losses: of patterns of the space that were judged in full to find them.
         beside: how many other patterns were judged.
         cost: dense-forward equivalents spent on that.
@@ -70,6 +71,7 @@ class Seeds:
     """
 
     picks: Mapping[str, Pattern] = field(default_factory=dict)
+    grown: tuple[Pattern, ...] = ()
     losses: Mapping[Pattern, float] = field(default_factory=dict)
     beside: int = 0
     cost: float = 0.0
@@ -77,8 +79,8 @@ class Seeds:
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """What was picked, no two alike."""
-        return tuple(dict.fromkeys(self.picks.values()))
+        """What was picked and what has grown, no two alike."""
+        return tuple(dict.fromkeys((*self.picks.values(), *self.grown)))
 
 
 @dataclass(frozen=True)

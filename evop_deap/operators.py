@@ -1,8 +1,8 @@
 """Initialisation, crossover, mutation, selection: DEAP's signatures, each keeping the budget.
 
 Every operator works on any mutable sequence of 0/1 (1 = keep), keeps the number of dropped
-units by construction, never drops a unit that is not in `droppable`, and takes its
-randomness as an argument, to be bound with `toolbox.register`.
+units by construction but for `mutate_resize`, never drops a unit that is not in `droppable`, and
+takes its randomness as an argument, to be bound with `toolbox.register`.
 """
 
 from __future__ import annotations
@@ -194,6 +194,44 @@ def mutate_mixed(
     if rng.random() < neighbour:
         return mutate_neighbour(individual, rng=rng, droppable=droppable)
     return mutate_swap(individual, rng=rng, droppable=droppable, more=more)
+
+
+def mutate_resize(
+    individual: Individual,
+    *,
+    rng: random.Random,
+    droppable: Sequence[int] | None = None,
+    most: int | None = None,
+) -> tuple[Individual]:
+    """Mutation in place that leaves the budget: one unit more goes, or one comes back.
+
+    At least one unit goes, and `most` at the most; without it, all but one.
+    """
+    dropped, kept = _swappable(individual, droppable)
+    most = len(individual) - 1 if most is None else most
+    ways = [(kept, 0)] if kept and len(dropped) < most else []
+    ways += [(dropped, 1)] if len(dropped) > 1 else []
+    if ways:
+        units, gene = rng.choice(ways)
+        individual[rng.choice(units)] = gene
+    return (individual,)
+
+
+def select_crowded(individuals: Sequence[Any], k: int, *, rng: random.Random) -> list[Any]:
+    """`k` winners of two drawn at random: who dominates wins, else who is crowded less.
+
+    Of equals the first drawn wins. Crowding distances are those of DEAP's `selNSGA2`, whose
+    `selTournamentDCD` draws from the generator of the whole process.
+    """
+
+    def winner() -> Any:
+        first, second = rng.choices(individuals, k=2)
+        if first.fitness.dominates(second.fitness):
+            return first
+        crowded = first.fitness.crowding_dist < second.fitness.crowding_dist
+        return second if crowded or second.fitness.dominates(first.fitness) else first
+
+    return [winner() for _ in range(k)]
 
 
 def select_tournament(

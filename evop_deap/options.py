@@ -10,7 +10,7 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,14 +35,19 @@ def option(
     *,
     metavar: str | None = None,
     choices: tuple[str, ...] = (),
+    read: Callable[[str], Any] | None = None,
     **bounds: Any,
 ) -> Any:
-    """A field with its help and bounds: `least` and `most` included, `above` and `below` not."""
+    """A field with its help and bounds: `least` and `most` included, `above` and `below` not.
+
+    A flag's text is read by `read` where it may say more than one value of the field.
+    """
     metadata = {
         "group": group,
         "help": text,
         "metavar": metavar,
         "choices": choices,
+        "read": read,
         "bounds": bounds,
     }
     if default is REQUIRED:

@@ -1,6 +1,7 @@
 """Show what searches found, as one page that opens offline.
 
-Several runs are laid side by side. A search writes such a page of itself, RUN/report.html.
+Several runs, or the budgets of one, are laid side by side. A search writes such a page of
+itself, RUN/report.html.
 """
 
 from __future__ import annotations
@@ -28,8 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(runs: list[Path], output: str) -> str:
     from evop_deap.reporting.page import write_report
+    from evop_deap.run.folder import RunFolder
 
-    write_report(runs, Path(output))
+    each = [
+        one.path
+        for folder in map(RunFolder, runs)
+        for one in (folder.budgets if folder.is_several and folder.budgets else [folder])
+    ]
+    write_report(each, Path(output))
     return f"{output}  opens in any browser, offline"
 
 

@@ -22,6 +22,7 @@ from evop_deap.command_line import Parser, add_flags
 from evop_deap.config import SearchConfig, read_settings
 from evop_deap.errors import EvopError, InputError
 from evop_deap.presets import preset_names, preset_settings
+from evop_deap.shares import in_order
 
 _EXAMPLES = """examples:
   try it on a small real model, no model hub needed:
@@ -29,6 +30,11 @@ _EXAMPLES = """examples:
   prune a model of the hub by a quarter, calibrated on your own text, ends kept:
     python -m evop_deap.search --model meta-llama/Llama-3.1-8B --sparsity 0.25 \\
         --corpus texts/ --tokens 32768 --window 2048 --protect 0 -1 --output runs/llama
+  search at several budgets in one run, each of which learns from those before it:
+    python -m evop_deap.search --model demo --sparsity 0.1,0.2,0.3 --output runs/curve
+  the whole front of loss against size, with three points of it exported:
+    python -m evop_deap.search --model demo --pareto parameters --sparsity 0.1,0.2,0.3 \\
+        --generations 60 --output runs/front
   go on after an interruption, or search for longer:
     python -m evop_deap.search --resume --output runs/llama --generations 60
   run the same settings with another seed:
@@ -87,11 +93,9 @@ def _search(
         settings = resumed_settings(output, settings)
     if "model" not in settings:
         raise InputError("`model` is required: give --model, or --config with it")
-    checked = SearchConfig(**settings)
+    checked, shares = _checked(settings)
 
-    from evop_deap.run.pipeline import run_search
     from evop_deap.run.progress import Progress, TerminalProgress, Together
-    from evop_deap.run.result import result_table
     from evop_deap.run.tracking import Tracker
 
     folder = Path(output)
@@ -105,22 +109,56 @@ def _search(
             listeners.append(stack.enter_context(LiveReport(folder)))
         if not quiet:
             listeners.append(TerminalProgress(checked.fitness))
-        result = run_search(
-            checked, output, resume=resume, overwrite=overwrite, progress=Together(*listeners)
-        )
+        how = {"resume": resume, "overwrite": overwrite, "progress": Together(*listeners)}
+        found, table = _found(checked, shares, folder, how)
     if json:
-        print(dumps(result.as_dict(), ensure_ascii=False, allow_nan=False))  # noqa: T201
+        print(dumps(found, ensure_ascii=False, allow_nan=False))  # noqa: T201
     else:
-        print(f"{result_table(result)}\n\n{_what_next(folder)}")  # noqa: T201
+        print(f"{table}\n\n{_what_next(folder, shares)}")  # noqa: T201
 
 
-def _what_next(output: Path) -> str:
+def _checked(settings: Mapping[str, Any]) -> tuple[SearchConfig, tuple[float, ...]]:
+    """The settings at the first budget, and the shares of all; none where there is but one."""
+    sparsity = settings.get("sparsity")
+    if not isinstance(sparsity, list | tuple):
+        single = SearchConfig(**settings)
+        return single, () if single.pareto == "none" else (single.sparsity or 0.0,)
+    shares = in_order(sparsity)
+    configs = [SearchConfig(**{**settings, "sparsity": share}) for share in shares]
+    return configs[0], shares
+
+
+def _found(
+    config: SearchConfig, shares: Sequence[float], output: Path, how: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """What a search found, as JSON values and as a table: at one budget, or at each of several."""
+    if shares:
+        from evop_deap.run.budgets import run_budgets
+        from evop_deap.run.curve import curve_table
+        from evop_deap.run.front import run_front
+
+        run_all = run_budgets if config.pareto == "none" else run_front
+        curve = run_all(config, shares, output, **how)
+        return curve.as_dict(), curve_table(curve)
+    from evop_deap.run.pipeline import run_search
+    from evop_deap.run.result import result_table
+
+    result = run_search(config, output, **how)
+    return result.as_dict(), result_table(result)
+
+
+def _what_next(output: Path, shares: Sequence[float]) -> str:
     """The last thing that a search says."""
+    figures, model = "result.json", output / "model"
+    if shares:
+        from evop_deap.run.folder import RunFolder
+
+        figures, model = "curve.json", RunFolder(output).budget(shares[-1]).model
     longer = f"python -m evop_deap.search --resume --output {shlex.quote(str(output))}"
     return "\n".join(
         [
-            f"load it    AutoModelForCausalLM.from_pretrained({str(output / 'model')!r})",
-            f"look at it {output / 'report.html'}; all figures are in result.json beside it",
+            f"load it    AutoModelForCausalLM.from_pretrained({str(model)!r})",
+            f"look at it {output / 'report.html'}; all figures are in {figures} beside it",
             f"search on  {longer} --generations N",
         ]
     )

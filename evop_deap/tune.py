@@ -181,7 +181,7 @@ def _advice(given: argparse.Namespace) -> str:
 def _of_a_problem(option: Option) -> bool:
     """Whether a setting says what is searched, and not how."""
     groups = (MODEL, CALIBRATION, BUDGET, FITNESS)
-    return option.metadata["group"] in groups and option.name not in RANGES
+    return option.metadata["group"] in groups and option.name not in (*RANGES, "pareto")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from evop_deap.surrogate.acquisition import most_promising
 from evop_deap.surrogate.fitting import USUAL, fit_shape, negative_log_likelihood
 from evop_deap.surrogate.gaussian_process import GaussianProcess
 from evop_deap.surrogate.kernel import Drops, Layout, SetKernel, Shape, as_drops
+from evop_deap.surrogate.trend import Trend
 
 BLOCKS = tuple(Unit(str(i), 1, 1) for i in range(8))
 HALVES = tuple(Unit(f"{i}.{kind}", 1, 1) for i in range(4) for kind in ("attn", "mlp"))
@@ -209,3 +210,14 @@ def test_each_choice_is_made_as_if_those_before_had_been_evaluated(
         bound = mean - boldness * np.sqrt(np.maximum(left, 0))
         free = [other for other in range(10) if other not in before]
         assert bound[place] <= bound[free].min() + 1e-7
+
+
+def test_values_vary_about_their_mean_where_all_patterns_drop_as_many_and_about_a_line_else() -> (
+    None
+):
+    drops, values = np.eye(4), np.array([0.3, 0.1, 0.7, 0.2])
+    assert Trend.through(drops, values) == Trend(float(values.mean()))
+    many = np.tril(np.ones((4, 4)))
+    assert Trend.through(many, 1.0 + 2.0 * np.log([1, 2, 3, 4]))(many) == pytest.approx(
+        1.0 + 2.0 * np.log([1, 2, 3, 4])
+    )

@@ -75,10 +75,17 @@ class LiveReport(Progress):
 
     def searching(self, done: int, expected: int | None) -> None:
         """Begin to serve, and say where."""
+        if self._server is not None:
+            return
         self._server = ThreadingHTTPServer((_HOST, 0), _handler(self))
         self._server.daemon_threads = False
         threading.Thread(target=self._server.serve_forever, name="live report", daemon=True).start()
         print(f"live report: {self.url}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def budget(self, folder: Path, text: str) -> None:
+        """Serve the run in `folder` from now on."""
+        self._folder = folder
+        self.stage(text)
 
     def stage(self, text: str) -> None:
         """Show what is being done."""

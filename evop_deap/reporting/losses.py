@@ -82,11 +82,14 @@ def curve_figure(runs: Sequence[Run]) -> str:
     ]
     points.sort(key=lambda point: (point[1], -point[2]))
     names, sizes, figures = zip(*points, strict=True)
+    # A line leads from budget to budget; of runs at the same one it would lead nowhere.
+    mode = "lines+markers+text" if len(set(sizes)) == len(sizes) else "markers+text"
     trace = {
         "x": [size / 1e6 for size in sizes],
         "y": figures,
         "text": names,
-        "mode": "markers+text",
+        "mode": mode,
+        "line": {"width": 1.5, "color": "--accent/.5"},
         "textposition": "top center",
         "cliponaxis": False,
         "marker": {"size": 11, "color": "--accent"},

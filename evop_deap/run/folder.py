@@ -23,6 +23,8 @@ from evop_deap.files import (
 )
 from evop_deap.userdirs import cache_folder
 
+_BUDGET = "sparsity-"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -86,17 +88,53 @@ class RunFolder:
         return self.path / "mergekit.yaml"
 
     @property
+    def curve(self) -> Path:
+        """What several budgets came to; the last file of a run over them."""
+        return self.path / "curve.json"
+
+    @property
+    def front(self) -> Path:
+        """All patterns that no other beats in loss and size."""
+        return self.path / "front.json"
+
+    @property
+    def latency(self) -> Path:
+        """How long each unit takes, where a search trades that for loss: measured once."""
+        return self.path / "latency.json"
+
+    def budget(self, sparsity: float) -> RunFolder:
+        """Where a run over several budgets keeps one of them: a run's folder itself."""
+        return RunFolder(self.path / f"{_BUDGET}{sparsity:g}")
+
+    @property
+    def budgets(self) -> tuple[RunFolder, ...]:
+        """The budgets that are here, from the smallest; none of a run over a single one."""
+        found = [RunFolder(path) for path in self.path.glob(f"{_BUDGET}*") if path.is_dir()]
+        runs = [folder for folder in found if folder._is_run()]
+        return tuple(sorted(runs, key=lambda folder: _share(folder.path.name)))
+
+    @property
+    def is_several(self) -> bool:
+        """Whether the run here is one over several budgets."""
+        try:
+            return isinstance(read_settings(self.config).get("sparsity"), list)
+        except InputError:
+            return False
+
+    @property
     def _own(self) -> tuple[Path, ...]:
         files = (self.config, self.history, self.checkpoint, self.calibration, self.result)
         patterns = (self.drop_config, self.mergekit)
-        return (*files, *patterns, self.report, self.tracking, self.model)
+        fronts = (self.latency, self.curve, self.front)
+        return (*files, *fronts, *patterns, self.report, self.tracking, self.model)
 
-    def check_usable(self, *, resume: bool, overwrite: bool) -> None:
+    def check_usable(self, *, resume: bool, overwrite: bool, several: bool = False) -> None:
         """Refuse a place that cannot be written or that holds something; writes nothing.
 
         Raises:
             InputError: the folder exists and neither flag is given, both are, or it holds
-                something that is not a run.
+                something that is not a run, or a run over `several` budgets where one over a
+                single budget is to go on, or the other way round.
             OutputError: it cannot be written.
         """
         if resume and overwrite:
@@ -114,6 +152,12 @@ class RunFolder:
             raise InputError(
                 f"`output` {self.path} is not the folder of a run (no config.yaml of one), "
                 f"so --{'resume' if resume else 'overwrite'} leaves it alone: choose another folder"
+            )
+        if resume and self.config.is_file() and self.is_several != several:
+            here, wanted = ("several", "one") if self.is_several else ("one", "several")
+            raise InputError(
+                f"`resume`: the run in {self.path} is over {here} of `sparsity`, but got {wanted}: "
+                "go on with the same, or choose another folder"
             )
         check_writable(self.path)
 
@@ -157,6 +201,11 @@ class RunFolder:
             return
         with reporting_write_errors(self.path):
             self.remove_leftovers()
+            self.curve.unlink(missing_ok=True)
+            for budget in self.budgets:
+                budget.clear()
+                if not any(budget.path.iterdir()):
+                    budget.path.rmdir()
             for path in reversed(self._own):
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -183,6 +232,13 @@ class RunFolder:
             if isinstance(row, dict) and row.get("gen", math.inf) <= generation:
                 kept.append(line)
         write_text(self.history, "".join(f"{line}\n" for line in kept))
+
+
+def _share(name: str) -> float:
+    try:
+        return float(name.removeprefix(_BUDGET))
+    except ValueError:
+        return math.inf
 
 
 def check_writable(path: Path) -> None:

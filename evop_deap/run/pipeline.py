@@ -10,10 +10,12 @@ import dataclasses
 import math
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.config import BALANCED, SEARCH, SearchConfig, settings_as_yaml
+from evop_deap.errors import InputError
 from evop_deap.evolution import Callback, evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.files import write_json, write_text
@@ -68,6 +70,8 @@ def run_search(
     """
     began = time.monotonic()
     progress = progress or Progress()
+    if config.pareto != "none":
+        raise InputError("`pareto` asks for a whole front: run_front searches it")
     folder = RunFolder(Path(output))
     folder.check_usable(resume=resume, overwrite=overwrite)
     try:
@@ -87,45 +91,97 @@ def _run(
 ) -> SearchResult:
     """The run itself, in a folder that is this process's alone."""
     subject = prepare(config, progress)
-    config = settled_by(config, subject.text)
-    config = config.replace(dtype=str(subject.loaded.model.dtype).removeprefix("torch."))
-    stored = None
-    if resume and folder.checkpoint.exists():
-        stored = load_checkpoint(folder.checkpoint, identity(config, subject))
+    config = effective(config, subject)
+    stored = stored_in(folder, config, subject) if resume else None
     with open_judge(config, subject, stored, progress) as judge:
         if overwrite:
             folder.clear()
-        _write_beginning(folder, config, subject, stored)
+        write_beginning(folder, config, subject, stored)
         before_search = time.monotonic() - began
         state, merged = _search(config, subject, folder, judge, stored, progress)
+    return finish(
+        config, subject, folder, judge, state, merged, before_search + state.seconds, progress
+    )
+
+
+def run_budget(
+    config: SearchConfig,
+    subject: Subject,
+    folder: RunFolder,
+    judge: Judge,
+    stored: Checkpoint | None,
+    smaller: EvolutionState | None,
+    seconds: float,
+    progress: Progress,
+) -> tuple[EvolutionState, SearchResult]:
+    """Run one budget of several: its model is loaded, and its evaluator has been in use.
+
+    Args:
+        config: the effective settings.
+        subject: what is searched.
+        folder: of this budget alone.
+        judge: knows what all budgets have paid for.
+        stored: where this budget was interrupted.
+        smaller: the end of the search at the next smaller budget, whose patterns this one grows.
+        seconds: spent on what comes before this search and counts as its own.
+        progress: told what is going on.
+    """
+    write_beginning(folder, config, subject, stored)
+    state, merged = _search(config, subject, folder, judge, stored, progress, smaller)
+    seconds += state.seconds
+    return state, finish(config, subject, folder, judge, state, merged, seconds, progress)
+
+
+def effective(config: SearchConfig, subject: Subject) -> SearchConfig:
+    """The settings as they turned out, with nothing left to choose."""
+    config = settled_by(config, subject.text)
+    return config.replace(dtype=str(subject.loaded.model.dtype).removeprefix("torch."))
+
+
+def stored_in(folder: RunFolder, config: SearchConfig, subject: Subject) -> Checkpoint | None:
+    """What an earlier process has left of this search.
+
+    Raises:
+        CheckpointError: it is damaged, or of another search.
+    """
+    if not folder.checkpoint.exists():
+        return None
+    return load_checkpoint(folder.checkpoint, identity(config, subject))
+
+
+def finish(
+    config: SearchConfig,
+    subject: Subject,
+    folder: RunFolder,
+    judge: Judge,
+    state: EvolutionState,
+    merged: PreTrainedModel | None,
+    seconds: float,
+    progress: Progress,
+) -> SearchResult:
+    """From the end of a search to everything that is left of it."""
     progress.stage("exporting the pruned model and checking it")
     with quiet_transformers():
         result = hand_over(
-            config,
-            subject,
-            folder,
-            state,
-            judge=judge,
-            merged=merged,
-            seconds=before_search + state.seconds,
+            config, subject, folder, state, judge=judge, merged=merged, seconds=seconds
         )
-    _write_report(folder, progress)
+    draw_report([folder], folder.report, progress)
     progress.finished(result)
     return result
 
 
-def _write_report(folder: RunFolder, progress: Progress) -> None:
-    """Show the run as a page; one that cannot be drawn takes nothing from the run."""
+def draw_report(runs: Sequence[RunFolder], output: Path, progress: Progress) -> None:
+    """Show runs as a page; one that cannot be drawn takes nothing from them."""
     from evop_deap.reporting.page import write_report
 
     try:
-        write_report([folder.path], folder.report)
+        write_report([run.path for run in runs], output)
     except Exception as error:  # whatever it is, the model and its figures are written
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         progress.stage(f"no report.html, everything else is written ({reason})")
 
 
-def _write_beginning(
+def write_beginning(
     folder: RunFolder, config: SearchConfig, subject: Subject, stored: Checkpoint | None
 ) -> None:
     """Put down what will be done, and clear away what a killed process left half-written."""
@@ -142,18 +198,13 @@ def _search(
     judge: Judge,
     stored: Checkpoint | None,
     progress: Progress,
+    smaller: EvolutionState | None = None,
 ) -> tuple[EvolutionState, PreTrainedModel | None]:
     """Evolve from the beginning, or from where `stored` ends; or let a heuristic pick.
 
     The model that comes back is what a rule that merges blocks has made of them.
     """
-    stopping = Stopping(
-        generations=config.generations,
-        evaluations=config.max_evaluations,
-        cost=config.max_cost,
-        seconds=config.max_seconds,
-        patience=config.patience,
-    )
+    stopping = stopping_of(config)
     settings = EvolutionSettings(
         population=config.population,
         offspring=config.offspring,
@@ -161,7 +212,7 @@ def _search(
         mutation=config.mutation,
         restart=config.restart,
     )
-    record = _recording(folder, identity(config, subject), judge, subject.space)
+    record = recording(folder, identity(config, subject), judge, subject.space)
     if config.method != SEARCH:
         if stopping.evaluations is stopping.cost is stopping.seconds is None:
             # As many patterns as the search would judge.
@@ -187,8 +238,8 @@ def _search(
         )
     if (surrogate := surrogate_of(config.surrogate)) is not None:
         register_surrogate(toolbox, surrogate, judge.evaluator, subject.space, rng)
-    if config.init != (BALANCED,):
-        toolbox.register("seed", find_seeds, config, subject, judge, stopping, progress)
+    if config.init != (BALANCED,) or smaller is not None:
+        toolbox.register("seed", find_seeds, config, subject, judge, stopping, progress, smaller)
     state = stored.state if stored else None
     progress.searching(
         state.evaluations if state else 0,
@@ -206,6 +257,17 @@ def _search(
     return state, None
 
 
+def stopping_of(config: SearchConfig) -> Stopping:
+    """When a search with these settings ends."""
+    return Stopping(
+        generations=config.generations,
+        evaluations=config.max_evaluations,
+        cost=config.max_cost,
+        seconds=config.max_seconds,
+        patience=config.patience,
+    )
+
+
 def expected_evaluations(
     settings: EvolutionSettings, stopping: Stopping, space: SearchSpace
 ) -> int | None:
@@ -218,7 +280,7 @@ def expected_evaluations(
     return min(limits) if len(limits) > 1 or space.size < 10_000 else None
 
 
-def _recording(
+def recording(
     folder: RunFolder, run_identity: dict[str, Any], judge: Judge, space: SearchSpace
 ) -> Callback:
     """A callback that writes down each generation."""

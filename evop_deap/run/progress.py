@@ -7,6 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from evop_deap.evolution_state import EvolutionState
     from evop_deap.run.display import Display
     from evop_deap.run.result import SearchResult
@@ -17,6 +19,9 @@ class Progress:
 
     def stage(self, text: str) -> None:
         """A new part of the run begins, such as loading the model."""
+
+    def budget(self, folder: Path, text: str) -> None:
+        """Of several budgets, the one whose run is in `folder` begins."""
 
     def embedded(self, count: int) -> None:
         """So many more texts have been embedded."""
@@ -54,6 +59,11 @@ class Together(Progress):
         """Tell all."""
         for listener in self._listeners:
             listener.stage(text)
+
+    def budget(self, folder: Path, text: str) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            listener.budget(folder, text)
 
     def embedded(self, count: int) -> None:
         """Tell all."""
@@ -108,6 +118,10 @@ class TerminalProgress(Progress):
             self._display.say(text)
         else:
             print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def budget(self, folder: Path, text: str) -> None:
+        """Write which it is."""
+        self.stage(text)
 
     def embedded(self, count: int) -> None:
         """Count texts, until the next stage."""

@@ -56,6 +56,11 @@ def load_run(folder: str | Path) -> Run:
     names = RunFolder(Path(folder))
     if not names.config.is_file():
         raise InputError(f"`run` {folder} is not the folder of a run: it has no config.yaml")
+    if names.is_several:
+        each = ", ".join(str(budget.path) for budget in names.budgets) or "none so far"
+        raise InputError(
+            f"`run` {folder} holds a run for each of several budgets: name one of them ({each})"
+        )
     result = _json(names.result)
     try:
         found = None if result is None else SearchResult.from_dict(result)

@@ -59,10 +59,18 @@ def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, 
     asked = {name: value for name, value in given.items() if value != "auto"}
     free = STOPPING_SETTINGS | _PLACES
     for name, value in asked.items():
-        wanted = [str(item) for item in value] if isinstance(value, list | tuple) else value
-        if name not in free and name in stored and stored[name] != wanted:
+        found, wanted = _words(stored.get(name)), _words(value)
+        if name not in free and name in stored and found != wanted:
             raise CheckpointError(
-                f"`resume`: the run in {output} has {name} {stored[name]}, but got {wanted}: "
+                f"`resume`: the run in {output} has {name} {found}, but got {wanted}: "
                 "leave it out, or start again with --overwrite"
             )
     return {**stored, **asked}
+
+
+def _words(value: Any) -> Any:
+    """A list by what its items are called, those of numbers in order: flags hold texts."""
+    if not isinstance(value, list | tuple):
+        return value
+    numbers = all(isinstance(item, int | float) for item in value)
+    return [str(item) for item in (sorted(value) if numbers else value)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,12 +50,25 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
     Raises:
         EvopError: the model, the corpus or the budget cannot be used.
     """
+    (subject,) = prepare_all([config], progress)
+    return subject
+
+
+def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Subject]:
+    """The same for settings that differ in what is to go and in nothing else: all is loaded once.
+
+    Where text is chosen by what pruning does to it, the last of the settings says what goes.
+
+    Raises:
+        EvopError: the model, the corpus or a budget cannot be used, or two drop as many units.
+    """
     from evop_deap.models.fingerprint import fingerprint_model
     from evop_deap.models.kv_cache import kv_cache_bytes
     from evop_deap.models.repacking import pairs_that_repack
     from evop_deap.models.units import model_units
     from evop_deap.run.probing import responder
 
+    config = configs[-1]
     loaded, anatomy = open_model(config, progress, config.granularity)
     held = (
         kv_cache_bytes(loaded.model, anatomy, loaded.context)
@@ -63,7 +77,9 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
     )
     units = model_units(anatomy, held)
     pairs = pairs_that_repack(loaded.model, anatomy) if config.repackable else ()
-    space = space_of(config, units, pairs)
+    spaces = [space_of(one, units, pairs) for one in configs]
+    _check_different(configs, spaces)
+    space = spaces[-1]
     _rehearse(loaded, anatomy, space, random.Random(config.seed))
     text = make_calibration(
         config,
@@ -75,8 +91,8 @@ def prepare(config: SearchConfig, progress: Progress) -> Subject:
         ),
         progress=progress,
     )
-    name = text.manifest["corpus"]["name"]
-    return Subject(loaded, anatomy, space, fingerprint_model(loaded.model), name, text)
+    name, fingerprint = text.manifest["corpus"]["name"], fingerprint_model(loaded.model)
+    return [Subject(loaded, anatomy, space, fingerprint, name, text) for space in spaces]
 
 
 def space_of(
@@ -115,6 +131,15 @@ def space_of(
     }
     allowances = parse_budget(config.budget, [unit.name for unit in units], weights)
     return SearchSpace.within(units, allowances, protected)
+
+
+def _check_different(configs: Sequence[SearchConfig], spaces: Sequence[SearchSpace]) -> None:
+    for one, other in itertools.pairwise(range(len(spaces))):
+        if spaces[one].n_drop == spaces[other].n_drop:
+            raise InputError(
+                f"`sparsity` {configs[one].sparsity} and {configs[other].sparsity} both drop "
+                f"{spaces[one].n_drop} of {len(spaces[one].units)} units: leave one out"
+            )
 
 
 def _rehearse(

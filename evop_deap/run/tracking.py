@@ -67,10 +67,12 @@ class Tracker(Progress):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._open is not None:
-            with redirect_stdout(sys.stderr):
-                self._open[1]()
-            self._open = None
+        self._close()
+
+    def budget(self, folder: Path, text: str) -> None:
+        """Begin anew: every budget counts its own generations."""
+        self._close()
+        self._folder = folder
 
     def generation(self, state: EvolutionState) -> None:
         """Log the last row of the logbook."""
@@ -86,6 +88,12 @@ class Tracker(Progress):
         }
         figures |= {f"parameters/{kind}": count for kind, count in result.parameters.items()}
         self._log(figures, result.generations)
+
+    def _close(self) -> None:
+        if self._open is not None:
+            with redirect_stdout(sys.stderr):
+                self._open[1]()
+            self._open = None
 
     def _log(self, row: Mapping[str, Any], step: int) -> None:
         if self._name == "none":

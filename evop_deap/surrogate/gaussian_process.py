@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.surrogate.kernel import Drops, SetKernel
+from evop_deap.surrogate.trend import Trend
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianProcess:
     """What values at some patterns say of the values at others.
 
-    Values are taken to vary about their mean; the kernel's variances are shares of their spread.
+    Values are taken to vary about their mean, or about a line over how many units go where that
+    differs; the kernel's variances are shares of their spread.
 
     Attributes:
         kernel: covariances of patterns.
@@ -45,14 +47,15 @@ class GaussianProcess:
         across = self.kernel(self.drops, drops)
         part = _solve_lower(self._factor, across)
         covariance = self.kernel(drops, drops) - part.T @ part
-        return self.mean + self.scale * (across.T @ self.weights), self.scale**2 * covariance
+        mean = self.trend(drops) + self.scale * (across.T @ self.weights)
+        return mean, self.scale**2 * covariance
 
     def foresee(self, drops: Drops) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(patterns,) means and variances: `predict` without what binds patterns together."""
         across = self.kernel(self.drops, drops)
         part = _solve_lower(self._factor, across)
         left = self.kernel.variance(drops) - np.einsum("op,op->p", part, part)
-        mean = self.mean + self.scale * (across.T @ self.weights)
+        mean = self.trend(drops) + self.scale * (across.T @ self.weights)
         return mean, self.scale**2 * np.maximum(left, 0.0)
 
     def leave_one_out(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -62,19 +65,20 @@ class GaussianProcess:
         return foreseen, self.scale**2 / precision
 
     @cached_property
-    def mean(self) -> float:
+    def trend(self) -> Trend:
         """What values vary about."""
-        return float(self.values.mean())
+        return Trend.through(self.drops, self.values)
 
     @cached_property
     def scale(self) -> float:
-        """The values' spread; 1 where they have none."""
-        return float(self.values.std()) or 1.0
+        """The values' spread about their trend; 1 where they have none."""
+        return float((self.values - self.trend(self.drops)).std()) or 1.0
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:
         """(observations,) K⁻¹y, of the values in units of their spread."""
-        weights: NDArray[np.float64] = self._inverse @ ((self.values - self.mean) / self.scale)
+        about = (self.values - self.trend(self.drops)) / self.scale
+        weights: NDArray[np.float64] = self._inverse @ about
         return weights
 
     @cached_property

@@ -28,6 +28,7 @@ from evop_deap.surrogate.fitting import fit_shape
 from evop_deap.surrogate.gaussian_process import GaussianProcess
 from evop_deap.surrogate.kernel import Layout, SetKernel, Shape, as_drops
 from evop_deap.surrogate.observations import Observations, observe
+from evop_deap.surrogate.trend import Trend
 
 _FITTED_ON = 160  # observations at the most: parameters need fewer than predictions do
 _FIRST_FIT, _GROWTH = 8, 1.3
@@ -86,11 +87,13 @@ def _shape_for(
 ) -> Shape:
     """`fit_shape` of float64 arrays given as bytes, so that what was fitted is known again."""
     known = np.frombuffer(values)
+    gone = np.frombuffer(drops).reshape(len(known), len(units))
+    known = known - Trend.through(gone, known)(gone)
     scale = float(known.std()) or 1.0
     return fit_shape(
         Layout.of(units),
-        np.frombuffer(drops).reshape(len(known), len(units)),
-        (known - known.mean()) / scale,
+        gone,
+        known / scale,
         np.frombuffer(noise) / scale**2,
         size=size,
         powers=powers,
@@ -158,7 +161,8 @@ def prefer(
         return Preference(tuple(proposals[:count]))
     process = surrogate.learn(seen, space)
     foreseen, variance = process.leave_one_out()
-    fit = rank_correlation(foreseen, process.values)
+    usual = process.trend(process.drops)  # that fewer drops are better is no foresight
+    fit = rank_correlation(foreseen - usual, process.values - usual)
     trusted = fit > 0
     boldness = surrogate.boldness_after(seen, space)
     if trusted and breed is not None:
