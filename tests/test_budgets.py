@@ -121,9 +121,11 @@ def test_the_curve_says_what_the_runs_say(curve: Path) -> None:
 def test_costs_add_up_with_the_dense_model_paid_for_once(curve: Path) -> None:
     written, spent = read(curve / "curve.json"), 0.0
     for row in written["budgets"]:
-        rows = load_run(curve / row["folder"]).rows
-        assert row["cost"] == rows[-1]["cost"] + 1
-        spent += rows[-1]["cost"]
+        run = load_run(curve / row["folder"])
+        assert run.result is not None
+        last_look = run.result.validation["cost"]
+        assert row["cost"] == run.rows[-1]["cost"] + last_look + 1
+        spent += run.rows[-1]["cost"] + last_look
     assert written["total"]["cost"] == pytest.approx(spent + 1)
     evaluations = [row["evaluations"] for row in written["budgets"]]
     assert written["total"]["evaluations"] == sum(evaluations)

@@ -63,6 +63,8 @@ class Surrogate:
     def boldness_after(self, seen: Observations, space: SearchSpace) -> float:
         """The boldness of the next choice: the longer nothing better was seen, the more."""
         whole = seen.inside(space) & (seen.noise == 0)
+        if not whole.any():
+            return self.boldness
         stale = len(seen) - 1 - int(np.argmin(np.where(whole, seen.values, np.inf)))
         return min(self.boldness + self.bolder * stale, max(self.boldest, self.boldness))
 
