@@ -97,7 +97,8 @@ def _run(
             folder.clear()
         _write_beginning(folder, config, subject, stored)
         before_search = time.monotonic() - began
-        state, merged = _search(config, subject, folder, judge, stored, progress)
+        record = _recording(folder, identity(config, subject), judge, subject.space)
+        state, merged = find_pattern(config, subject, judge, stored, progress, record)
     progress.stage("exporting the pruned model and checking it")
     with quiet_transformers():
         result = hand_over(
@@ -135,17 +136,25 @@ def _write_beginning(
     folder.cut_history(stored.state.generation if stored else -1)
 
 
-def _search(
+def find_pattern(
     config: SearchConfig,
     subject: Subject,
-    folder: RunFolder,
     judge: Judge,
     stored: Checkpoint | None,
     progress: Progress,
+    record: Callback,
 ) -> tuple[EvolutionState, PreTrainedModel | None]:
     """Evolve from the beginning, or from where `stored` ends; or let a heuristic pick.
 
     The model that comes back is what a rule that merges blocks has made of them.
+
+    Args:
+        config: the effective settings.
+        subject: what a pattern is wanted for.
+        judge: the evaluator.
+        stored: where an interrupted run of the same ended.
+        progress: told what is going on.
+        record: called with the state after each generation.
     """
     stopping = Stopping(
         generations=config.generations,
@@ -160,7 +169,6 @@ def _search(
         crossover=config.crossover,
         mutation=config.mutation,
     )
-    record = _recording(folder, identity(config, subject), judge, subject.space)
     if config.method != SEARCH:
         if stopping.evaluations is stopping.cost is stopping.seconds is None:
             # As many patterns as the search would judge.
