@@ -35,6 +35,7 @@ QUICK: dict[str, Any] = {
     ],
     "seeds": 1,
     "tokens": 1024,
+    "max_cost": 40.0,
     "wiki_window": [512],
     "wiki_tokens": 10240,
     "heldout_tokens": 1024,

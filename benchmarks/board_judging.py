@@ -6,14 +6,20 @@ pattern of blocks, one of halves and a merge are all judged alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.evaluation.perplexity import Perplexity, measure_perplexity
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.calibration import check_window
+from evop_deap.errors import InputError
+from evop_deap.evaluation.perplexity import Perplexity, cut_windows
 from evop_deap.evaluation.task_files import check_tasks, task_file
 from evop_deap.evaluation.texts import EvaluationText
+from evop_deap.evaluation.window_losses import window_losses
 from evop_deap.evaluation.zero_shot import TaskScore, check_harness, measure_tasks
 from evop_deap.files import sha256_of_file
 
@@ -23,21 +29,39 @@ if TYPE_CHECKING:
     from evop_deap.models.loading import LoadedModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Paper:
-    """A text that models are examined on.
+    """A text that models are examined on, cut once for all of them.
 
     Attributes:
         role: what it is to the board: "wiki" or "heldout".
         text: by domain, where it has any.
         window: tokens of a window.
         tokens: of each domain, the first ones; None takes all.
+        cut: (windows, window) token ids of each domain.
     """
 
     role: str
     text: EvaluationText
     window: int
     tokens: int | None
+    cut: Mapping[str, NDArray[np.int64]]
+
+    @classmethod
+    def of(
+        cls, role: str, text: EvaluationText, loaded: LoadedModel, window: int, tokens: int | None
+    ) -> Paper:
+        """Cut a text for a model.
+
+        Raises:
+            InputError: the window does not fit the model, or no domain fills one.
+        """
+        check_window(window, loaded.context)
+        most = None if tokens is None else tokens // window
+        cut = dict(cut_windows(loaded.tokenizer, text, window=window, max_windows=most))
+        if not cut:
+            raise InputError(f"`window` ({window}) is longer than the text of {text.name}")
+        return cls(role, text, window, tokens, cut)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, the text by its fingerprint."""
@@ -96,25 +120,19 @@ def examine(model: PreTrainedModel, loaded: LoadedModel, exam: Exam) -> dict[str
 
     Args:
         model: what is examined.
-        loaded: the dense model, for its tokenizer and context.
+        loaded: the dense model, for its tokenizer.
         exam: what is asked.
 
     Raises:
-        InputError: a window does not fit the model or a text, or a task cannot be run.
+        InputError: a task cannot be run.
     """
-    perplexities = [
-        {"role": paper.role, **_of_perplexity(found)}
-        for paper in exam.papers
-        for found in measure_perplexity(
-            model,
-            loaded.tokenizer,
-            paper.text,
-            window=paper.window,
-            max_windows=None if paper.tokens is None else paper.tokens // paper.window,
-            context=loaded.context,
-        )
-        if found.domain or [*paper.text.parts] == [""]
-    ]
+    perplexities = []
+    for paper in exam.papers:
+        losses = window_losses(model, np.concatenate([*paper.cut.values()]))
+        ends = np.cumsum([len(windows) for windows in paper.cut.values()])[:-1]
+        for domain, part in zip(paper.cut, np.split(losses, ends), strict=True):
+            found = Perplexity(paper.text.name, domain, paper.window, part)
+            perplexities.append({"role": paper.role, **_of_perplexity(found)})
     scores: Sequence[TaskScore] = ()
     if exam.tasks:
         scores = measure_tasks(

@@ -51,13 +51,16 @@ def fill(given: argparse.Namespace) -> list[Cell]:
         tokens=given.tokens,
         seed=given.calibration_seed,
     )
-    exam = _exam_of(given, calibration)
+    exam = _exam_of(given, loaded, calibration)
     protocol = _protocol_of(given, loaded, calibration, exam)
     check_protocol(read_runs(given.output), protocol)
     clear_leftovers(given.output, [cell.name for cell in cells])
     missing = [cell for cell in cells if not path_of(given.output, cell.name).exists()]
     _tell(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
     bench = Bench.of(loaded, calibration, config, given.granularity)
+    for cell in missing:
+        if cell.method != DENSE:
+            bench.subject_of(cell)  # what cannot be dropped is refused before anything is paid for
     return _make(given.output, bench, exam, protocol, missing)
 
 
@@ -75,14 +78,16 @@ def _settings_of(given: argparse.Namespace) -> SearchConfig:
     )
 
 
-def _exam_of(given: argparse.Namespace, calibration: CalibrationSet) -> Exam:
+def _exam_of(given: argparse.Namespace, loaded: LoadedModel, calibration: CalibrationSet) -> Exam:
     papers = []
     if given.wiki_test is not None:
         wiki = _wiki(given.wiki_test)
-        papers += [Paper(WIKI, wiki, window, given.wiki_tokens) for window in given.wiki_window]
+        for window in given.wiki_window:
+            papers.append(Paper.of(WIKI, wiki, loaded, window, given.wiki_tokens))
     if given.heldout is not None:
         heldout = heldout_text(given.heldout, calibration)
-        papers.append(Paper(HELDOUT, heldout, given.heldout_window, given.heldout_tokens))
+        window, tokens = given.heldout_window, given.heldout_tokens
+        papers.append(Paper.of(HELDOUT, heldout, loaded, window, tokens))
     exam = Exam(tuple(papers), tuple(given.tasks), given.tasks_from, given.limit)
     exam.check()
     return exam
@@ -93,20 +98,26 @@ def _protocol_of(
 ) -> dict[str, Any]:
     """What all cells of a folder have in common, by content rather than by place."""
     return {
-        "model": given.model,
+        "model": _name_of(given.model),
         "model_sha256": fingerprint_model(loaded.model),
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
         "device": loaded.model.device.type,
         "calibration": {
             "corpus": calibration.manifest["corpus"]["name"],
-            "sha256": calibration.calibration.fingerprint,
             "window": given.window,
             "tokens": calibration.calibration.tokens.size,
             "seed": given.calibration_seed,
+            "sha256": calibration.calibration.fingerprint,
         },
         "max_cost": given.max_cost,
         **exam.as_dict(),
     }
+
+
+def _name_of(model: str) -> str:
+    """Of a folder its last part: where it lies decides nothing."""
+    path = Path(model).expanduser()
+    return path.resolve().name if path.exists() else model
 
 
 def _make(

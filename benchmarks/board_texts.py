@@ -61,8 +61,11 @@ def heldout_text(source: str, calibration: CalibrationSet) -> EvaluationText:
         InputError: the source cannot be read, or nothing of it is left.
     """
     used = {entry["sha256"] for entry in calibration.manifest["calibration"]["documents"]}
-    corpus = load_corpus(source)
-    domains = dict(_domains(source, corpus))
+    try:
+        corpus = load_corpus(source)
+        domains = dict(_domains(source, corpus))
+    except InputError as error:
+        raise InputError(str(error).replace("`corpus`", "`heldout`", 1)) from error
     texts: dict[str, list[str]] = {}
     for document in corpus.documents:
         if sha256_of_text(document.text) not in used:
@@ -78,10 +81,7 @@ def heldout_text(source: str, calibration: CalibrationSet) -> EvaluationText:
 
 def _domains(source: str, corpus: Corpus) -> Iterator[tuple[str, str]]:
     """The domain of each document, by its id."""
-    try:
-        known = domains_of(source) if Path(source).suffix == ".jsonl" else {}
-    except InputError as error:
-        raise InputError(str(error).replace("`corpus`", "`heldout`", 1)) from error
+    known = domains_of(source) if Path(source).suffix == ".jsonl" else {}
     for document in corpus.documents:
         kind = document.id.partition("/")[0] if source == DEMO else corpus.name
         yield document.id, known.get(document.id, kind)

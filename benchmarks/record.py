@@ -19,7 +19,7 @@ _PACKAGES = ("evop_deap", "torch", "transformers", "deap", "numpy")
 
 
 def circumstances() -> dict[str, Any]:
-    """Versions and machine, for the top of a JSON file."""
+    """Versions, machine and commit, for the top of a JSON file."""
     machine = {"processor": platform.machine(), "cores": os.cpu_count()}
     if (accelerator := _accelerator()) is not None:
         machine["accelerator"] = accelerator
@@ -29,6 +29,7 @@ def circumstances() -> dict[str, Any]:
             **{name: version(name) for name in _PACKAGES},
         },
         "machine": machine,
+        "commit": commit(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
 
