@@ -27,18 +27,18 @@ from evop_deap.evaluation.task_files import TASKS
 
 DEMO = "demo"
 QUICK: dict[str, Any] = {
-    "sparsity": [0.2],
+    "sparsity": [0.1],
     "granularity": ["block"],
     "methods": [
-        "search", "random", "last", "magnitude", "taylor", "block-influence", "angular",
-        "relative-magnitude", "leave-one-out", "sleb", "evopress",
+        "search", "last", "block-influence", "angular", "relative-magnitude", "sleb", "evopress",
     ],
     "seeds": 1,
     "tokens": 1024,
-    "max_cost": 40.0,
+    "max_cost": 25.0,
     "wiki_window": [512],
-    "wiki_tokens": 10240,
-    "heldout_tokens": 1024,
+    "wiki_tokens": 4096,
+    "heldout_window": 256,
+    "heldout_tokens": 512,
     "tasks": [],
     "output": Path("runs/board.quick"),
 }  # fmt: skip
