@@ -127,6 +127,8 @@ def _make(
     judged = {key: run["judged"] for run in read_runs(folder) if (key := _pattern(run))}
     failed = []
     for number, cell in enumerate(missing, start=1):
+        if path_of(folder, cell.name).exists():  # another process works on the same board
+            continue
         try:
             pruned = prune(bench, cell)
             run = {"protocol": protocol, "cell": cell.as_dict(), "found": pruned.found}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.board_cells import DENSE, Cell
 from evop_deap.calibration import CalibrationSet
 from evop_deap.config import SearchConfig
+from evop_deap.evaluation.estimates import finite
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.models.anatomy import Anatomy, find_anatomy
@@ -129,7 +130,7 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
             "cpu_seconds": round(time.process_time() - cpu, 2),
             "stopped": state.stopped,
         }
-        loss = state.losses[pattern]
+        loss = finite(state.losses[pattern])
     dropped = dropped_units(pattern)
     with quiet_transformers():
         model = merged or without_blocks(bench.loaded.model, subject.anatomy, dropped)

@@ -132,6 +132,21 @@ def test_a_search_is_as_good_on_its_calibration_set_as_what_it_began_with(folder
         assert runs["search"]["protocol"] == runs["random"]["protocol"]
 
 
+def test_quick_needs_no_file_and_yields_to_what_is_given(
+    toy_checkpoint: Path, tmp_path: Path
+) -> None:
+    sizes = ["--window", "16", "--tokens", "64", "--heldout-window", "32", "--heldout-tokens", "64"]
+    command = ["--quick", "--model", str(toy_checkpoint), "--output", str(tmp_path), *sizes]
+    assert main([*command, "--sparsity", "0.4", "--max-cost", "4"]) == 0
+    runs = read_runs(tmp_path)
+    methods = {run["cell"]["method"] for run in runs}
+    assert {"dense", "search", "sleb", "evopress", "block-influence"} <= methods
+    assert {run["cell"]["sparsity"] for run in runs} == {0.0, 0.4}
+    domains = {entry["domain"] for run in runs for entry in run["judged"]["perplexity"]}
+    assert domains == {"docstring", "licence", "reference", "source"}
+    assert runs[0]["protocol"]["max_cost"] == 4.0
+
+
 def test_running_again_makes_what_is_missing_and_nothing_else(
     texts: Path, toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
