@@ -56,11 +56,15 @@ class Paper:
         Raises:
             InputError: the window does not fit the model, or no domain fills one.
         """
-        check_window(window, loaded.context)
+        argument = f"`{role}_window`"
+        try:
+            check_window(window, loaded.context)
+        except InputError as error:
+            raise InputError(str(error).replace("`window`", argument, 1)) from error
         most = None if tokens is None else tokens // window
         cut = dict(cut_windows(loaded.tokenizer, text, window=window, max_windows=most))
         if not cut:
-            raise InputError(f"`window` ({window}) is longer than the text of {text.name}")
+            raise InputError(f"{argument} ({window}) is longer than the text of {text.name}")
         return cls(role, text, window, tokens, cut)
 
     def as_dict(self) -> dict[str, Any]:

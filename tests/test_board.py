@@ -368,7 +368,7 @@ def test_runs_of_two_protocols_make_no_table(folder: Path) -> None:
         (["--wiki-tokens", "8"], "`wiki_tokens` must be at least one window (32), but got 8"),
         (["--wiki-test", "none.raw"], "`wiki_test` "),
         (["--heldout", "none.jsonl"], "`heldout` must be a file"),
-        (["--wiki-window", "4096", "--wiki-tokens", "4096"], "`window`"),
+        (["--wiki-window", "4096", "--wiki-tokens", "4096"], "`wiki_window`"),
         (["--tasks-from", "none"], "`tasks_from` none must hold piqa.jsonl"),
         (["--limit", "1"], "`limit` must be at least 2"),
         (["--model", "none/here"], "`model` none/here"),
