@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from evop_deap.errors import EvopError
@@ -17,7 +19,7 @@ _PACKAGES = ("evop_deap", "torch", "transformers", "deap", "numpy")
 
 
 def circumstances() -> dict[str, Any]:
-    """Versions and machine, for the top of a JSON file."""
+    """Versions, machine and commit, for the top of a JSON file."""
     machine = {"processor": platform.machine(), "cores": os.cpu_count()}
     if (accelerator := _accelerator()) is not None:
         machine["accelerator"] = accelerator
@@ -27,8 +29,23 @@ def circumstances() -> dict[str, Any]:
             **{name: version(name) for name in _PACKAGES},
         },
         "machine": machine,
+        "commit": commit(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
+
+
+def commit() -> str | None:
+    """What this code is: the commit, "+" where files of it were changed since; None outside git."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, check=True, text=True
+        )
+        status = [*git, "status", "--porcelain", "--untracked-files=no"]
+        changed = subprocess.run(status, capture_output=True, check=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 def _accelerator() -> str | None:

@@ -18,10 +18,10 @@ from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.fitness.evaluation import Evaluator
 from evop_deap.fitness.weighted import WeightedEvaluator
-from evop_deap.run.finalists import Finalist, near_the_best
+from evop_deap.run.finalists import Finalist
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge
-from evop_deap.run.last_look import LastLook, last_look
+from evop_deap.run.last_look import LastLook, settle
 from evop_deap.run.merged import sums_of, weighted
 from evop_deap.run.result import Fitness, SearchResult
 from evop_deap.run.rivals import Rows, picked_by_rules, rival, second_best
@@ -72,19 +72,7 @@ def hand_over(
 
     began = time.monotonic()
     loaded, anatomy = subject.loaded, subject.anatomy
-    near = [Finalist(state.best.pattern, state.best.loss, 0.0, 0.0)]
-    if merged is None:
-        near = near_the_best(state.losses, judge.evaluator.rows, judge.evaluator.tokens)
-    look = LastLook(tuple(near))  # what a published rule picks stands as it is
-    if config.method == SEARCH:
-        look = last_look(
-            near,
-            judge.evaluator.rows,
-            model=loaded.model,
-            anatomy=anatomy,
-            text=subject.text,
-            fitness=config.fitness,
-        )
+    look = settle(config, subject, judge, state, merged=merged is not None)
     best = look.finalists[0].pattern
     found = _measure(config, subject, state, judge, look, merged)
     report = export_checkpoint(

@@ -26,9 +26,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.config import SEARCH, SearchConfig
+from evop_deap.evolution_state import EvolutionState
 from evop_deap.fitness.evaluation import Evaluation, Evaluator
 from evop_deap.fitness.weighted import WeightedEvaluator
-from evop_deap.run.finalists import Finalist, paired_difference
+from evop_deap.run.finalists import Finalist, near_the_best, paired_difference
+from evop_deap.run.judge import Judge
+from evop_deap.run.subject import Subject
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -55,6 +59,34 @@ class LastLook:
     finalists: tuple[Finalist, ...]
     contenders: int = 1
     cost: float = 0.0
+
+
+def settle(
+    config: SearchConfig, subject: Subject, judge: Judge, state: EvolutionState, *, merged: bool
+) -> LastLook:
+    """The pattern that a run names: what a published rule picks stands as it is.
+
+    Args:
+        config: the effective settings.
+        subject: what was searched.
+        judge: the evaluator of the search.
+        state: its end.
+        merged: whether blocks were merged, so that a pattern does not tell the whole model.
+    """
+    if merged:
+        return LastLook((Finalist(state.best.pattern, state.best.loss, 0.0, 0.0),))
+    rows = judge.evaluator.rows
+    near = near_the_best(state.losses, rows, judge.evaluator.tokens)
+    if config.method != SEARCH:
+        return LastLook(tuple(near))
+    return last_look(
+        near,
+        rows,
+        model=subject.loaded.model,
+        anatomy=subject.anatomy,
+        text=subject.text,
+        fitness=config.fitness,
+    )
 
 
 def last_look(

@@ -98,7 +98,8 @@ def _run(
             folder.clear()
         write_beginning(folder, config, subject, stored)
         before_search = time.monotonic() - began
-        state, merged = _search(config, subject, folder, judge, stored, progress)
+        record = recording(folder, identity(config, subject), judge, subject.space)
+        state, merged = find_pattern(config, subject, judge, stored, progress, record)
     return finish(
         config, subject, folder, judge, state, merged, before_search + state.seconds, progress
     )
@@ -127,7 +128,8 @@ def run_budget(
         progress: told what is going on.
     """
     write_beginning(folder, config, subject, stored)
-    state, merged = _search(config, subject, folder, judge, stored, progress, smaller)
+    record = recording(folder, identity(config, subject), judge, subject.space)
+    state, merged = find_pattern(config, subject, judge, stored, progress, record, smaller)
     seconds += state.seconds
     return state, finish(config, subject, folder, judge, state, merged, seconds, progress)
 
@@ -191,18 +193,27 @@ def write_beginning(
     folder.cut_history(stored.state.generation if stored else -1)
 
 
-def _search(
+def find_pattern(
     config: SearchConfig,
     subject: Subject,
-    folder: RunFolder,
     judge: Judge,
     stored: Checkpoint | None,
     progress: Progress,
+    record: Callback,
     smaller: EvolutionState | None = None,
 ) -> tuple[EvolutionState, PreTrainedModel | None]:
     """Evolve from the beginning, or from where `stored` ends; or let a heuristic pick.
 
     The model that comes back is what a rule that merges blocks has made of them.
+
+    Args:
+        config: the effective settings.
+        subject: what a pattern is wanted for.
+        judge: the evaluator.
+        stored: where an interrupted run of the same ended.
+        progress: told what is going on.
+        record: called with the state after each generation.
+        smaller: the end of the search at the next smaller budget, whose patterns this one grows.
     """
     stopping = stopping_of(config)
     settings = EvolutionSettings(
@@ -212,7 +223,6 @@ def _search(
         mutation=config.mutation,
         restart=config.restart,
     )
-    record = recording(folder, identity(config, subject), judge, subject.space)
     if config.method != SEARCH:
         if stopping.evaluations is stopping.cost is stopping.seconds is None:
             # As many patterns as the search would judge.

@@ -1,0 +1,123 @@
+r"""Every heuristic and the search under one protocol: one calibration set, one exam, one table.
+
+    python -m benchmarks.board --quick
+    python -m benchmarks.board --corpus mixed.jsonl wiki.train.txt --wiki-test wiki.test.raw \
+        --heldout mixed.jsonl --tasks-from tasks/ --output runs/board
+    python -m benchmarks.board ... --granularity half --sparsity 0.2 --methods search sleb
+
+Each cell (method, budget, granularity, seed) is a file of the folder, there only when it is
+finished: running the command again makes what is missing. `benchmarks.board_table` prints the
+tables of a folder and draws its picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.board_cells import ALL
+from benchmarks.board_results import read_runs
+from benchmarks.board_table import board_tables
+from evop_deap.command_line import Parser
+from evop_deap.errors import EvopError
+from evop_deap.evaluation.task_files import TASKS
+
+DEMO = "demo"
+QUICK: dict[str, Any] = {
+    "sparsity": [0.1],
+    "granularity": ["block"],
+    "methods": [
+        "search", "last", "block-influence", "angular", "relative-magnitude", "sleb", "evopress",
+    ],
+    "seeds": 1,
+    "tokens": 1024,
+    "max_cost": 25.0,
+    "wiki_window": [512],
+    "wiki_tokens": 4096,
+    "heldout_window": 256,
+    "heldout_tokens": 512,
+    "tasks": [],
+    "output": Path("runs/board.quick"),
+}  # fmt: skip
+"""What `--quick` sets; flags that are given go before it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, make what is missing and print the tables; returns the exit code."""
+    given = _parsed(arguments)
+    from benchmarks.board_making import fill  # imports PyTorch, which --help does without
+
+    try:
+        failed = fill(given)
+        print(board_tables(read_runs(given.output)))
+    except EvopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command makes what is missing", file=sys.stderr)
+        return 130
+    return 1 if failed else 0
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="python -m benchmarks.board", description=__doc__)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="a small true board in ten minutes on two cores")
+    add("--output", type=Path, default=Path("runs/board"), metavar="DIR", help="%(default)s")
+    add("--model", default=DEMO, help="what evop_deap.search takes (default: demo)")
+    add("--dtype", default="auto", help="number format (default: %(default)s)")
+    add("--device", default="auto", help="where to compute (default: %(default)s)")
+
+    group = parser.add_argument_group("cells")
+    add = group.add_argument
+    add("--sparsity", type=float, nargs="+", default=[0.1, 0.2, 0.33], metavar="SHARE")
+    add("--granularity", nargs="+", choices=("block", "half"), default=["block", "half"])
+    add("--methods", nargs="+", default=list(ALL), metavar="NAME", help=", ".join(ALL))
+    add("--seeds", type=int, default=5, metavar="N", help="of methods with chance in them")
+
+    group = parser.add_argument_group("what every method is given")
+    add = group.add_argument
+    add("--corpus", nargs="+", default=[DEMO], metavar="TEXT", help="one or several, joined")
+    add("--window", type=int, default=256, metavar="N", help="tokens (default: %(default)s)")
+    add("--tokens", type=int, default=2048, metavar="N", help="in all (default: %(default)s)")
+    add("--calibration-seed", type=int, default=0, metavar="N", help="draws the text")
+    add(
+        "--max-cost",
+        type=float,
+        default=60.0,
+        metavar="COST",
+        help="of methods that search, in dense forward passes (default: %(default)s)",
+    )
+
+    group = parser.add_argument_group("what every pruned model is judged on")
+    add = group.add_argument
+    add("--wiki-test", metavar="FILE", help="wiki.test.raw, or wikitext2 for the hub's")
+    add("--wiki-window", type=int, nargs="+", default=[512, 2048], metavar="N")
+    add("--wiki-tokens", type=int, metavar="N", help="the first ones (default: all)")
+    add(
+        "--heldout",
+        metavar="FILE",
+        help="JSON lines: id, domain, text; what was calibrated on is left out; demo for its kinds",
+    )
+    add("--heldout-window", type=int, default=512, metavar="N")
+    add("--heldout-tokens", type=int, default=8192, metavar="N", help="of each domain")
+    add("--tasks-from", type=Path, metavar="DIR", help="files of the zero-shot tasks")
+    add("--tasks", nargs="*", default=None, metavar="TASK", help=", ".join(TASKS))
+    add("--limit", type=int, metavar="N", help="questions of each task (default: all)")
+
+    quick = parser.parse_args(arguments).quick
+    if quick:
+        parser.set_defaults(**QUICK)
+    given = parser.parse_args(arguments)
+    if given.wiki_test is given.heldout is None:
+        given.heldout = DEMO
+    if given.tasks is None:
+        given.tasks = list(TASKS) if given.tasks_from else []
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(main())

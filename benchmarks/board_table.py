@@ -1,0 +1,263 @@
+"""The tables of a board, from the files of its runs.
+
+python -m benchmarks.board_table benchmarks/results/board.quick --png board.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.board_cells import DENSE
+from benchmarks.board_ratios import Bootstrap, perplexity
+from benchmarks.board_results import HELDOUT, WIKI, Run, check_protocol, read_runs
+from benchmarks.record import errors_in_one_line, markdown_table
+from evop_deap.config import SEARCH
+from evop_deap.errors import InputError
+
+_NORMED = "acc_norm"
+Methods = dict[str, list[Run]]
+
+
+def board_tables(runs: Sequence[Run]) -> str:
+    """Everything that the runs say, in Markdown.
+
+    Raises:
+        InputError: there are none, none of the dense model, or they are of several protocols.
+    """
+    if not runs:
+        raise InputError("`output` holds no run of a board")
+    check_protocol(runs, runs[0]["protocol"])
+    dense = [run for run in runs if run["cell"]["method"] == DENSE]
+    if not dense:
+        raise InputError("`output` holds no run of the dense model: run the board once more")
+    bootstrap = Bootstrap(dense[0], seed=0)
+    cells = cells_in(runs)
+    parts = [_setting(runs[0]["protocol"])]
+    for (granularity, _), methods in cells.items():
+        parts += [_heading(granularity, methods), _main_table(dense, methods, bootstrap)]
+        parts += filter(None, [_domain_table(dense, methods), _task_table(dense, methods)])
+    parts += filter(None, [_verdict(cells, bootstrap)])
+    return "\n\n".join(parts)
+
+
+def cells_in(runs: Sequence[Run]) -> dict[tuple[str, float], Methods]:
+    """The runs of each granularity and budget, by method, best method first."""
+    found: dict[tuple[str, float], Methods] = {}
+    for run in runs:
+        cell = run["cell"]
+        if cell["method"] != DENSE:
+            methods = found.setdefault((cell["granularity"], cell["sparsity"]), {})
+            methods.setdefault(cell["method"], []).append(run)
+    return {
+        key: dict(sorted(found[key].items(), key=lambda entry: perplexity(entry[1])))
+        for key in sorted(found)
+    }
+
+
+def _setting(protocol: dict[str, Any]) -> str:
+    """What all tables have in common."""
+    text = protocol["calibration"]
+    texts = [
+        f"{one['name']} in windows of {one['window']}"
+        + (f", {one['tokens']:,} tokens" if one["tokens"] else "")
+        + (" a domain" if one["role"] == HELDOUT else "")
+        for one in protocol["texts"]
+    ]
+    return (
+        f"{protocol['model']} ({protocol['dtype']}, {protocol['device']}); all methods on the same "
+        f"{text['tokens']:,} tokens of {text['corpus']} in windows of {text['window']}; those that "
+        f"search end at a cost of {protocol['max_cost']:g}. Perplexity of {'; '.join(texts)}. "
+        "Held-out is the geometric mean over domains. Intervals are of 95 %, paired by window."
+    )
+
+
+def _heading(granularity: str, methods: Methods) -> str:
+    found = next(iter(methods.values()))[0]["found"]
+    plural = {"block": "blocks", "half": "halves"}[granularity]
+    return f"### {len(found['dropped'])} of {found['units']} {plural}"
+
+
+def _rows(
+    dense: list[Run], methods: Methods, columns: Callable[[list[Run]], list[str]]
+) -> list[list[str]]:
+    """A row a method under the dense model's, the search's name in bold."""
+    rows = [["dense", *columns(dense)]]
+    for name, runs in methods.items():
+        rows.append([f"**{name}**" if name == SEARCH else name, *columns(runs)])
+    return rows
+
+
+def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap) -> str:
+    wiki = [e["window"] for e in dense[0]["judged"]["perplexity"] if e["role"] == WIKI]
+    heldout = any(entry["role"] == HELDOUT for entry in dense[0]["judged"]["perplexity"])
+    tasks = bool(dense[0]["judged"]["tasks"])
+    searched = methods.get(SEARCH)
+
+    def columns(runs: list[Run]) -> list[str]:
+        figures = [_wiki(runs, window) for window in wiki]
+        if heldout:
+            figures.append(_with_range([perplexity([run]) for run in runs]))
+        if searched:
+            rival = runs is not searched and runs is not dense
+            figures.append(str(bootstrap.ratio(searched, runs)) if rival else "")
+        if tasks:
+            figures.append(_mean_accuracy(runs))
+        return [*figures, *_spent(runs)]
+
+    header = [
+        "",
+        *(f"wiki.test {window}" for window in wiki),
+        *(["held-out"] if heldout else []),
+        *(["search / this"] if searched else []),
+        *(["zero-shot"] if tasks else []),
+        "cost",
+        "patterns",
+        "CPU s",
+    ]
+    return markdown_table(header, _rows(dense, methods, columns))
+
+
+def _wiki(runs: list[Run], window: int) -> str:
+    figures = [
+        entry["perplexity"]
+        for run in runs
+        for entry in run["judged"]["perplexity"]
+        if entry["role"] == WIKI and entry["window"] == window
+    ]
+    return _with_range([math.inf if one is None else one for one in figures])
+
+
+def _spent(runs: list[Run]) -> list[str]:
+    found = [run["found"] for run in runs]
+    if "cost" not in found[0]:
+        return ["", "", ""]
+    cost, patterns, seconds = (
+        statistics.mean(one[name] for one in found)
+        for name in ("cost", "evaluations", "cpu_seconds")
+    )
+    return [f"{cost:.1f}", f"{patterns:.0f}", f"{seconds:.0f}"]
+
+
+def _domain_table(dense: list[Run], methods: Methods) -> str | None:
+    """Perplexity by domain, where there are several."""
+    domains = [e["domain"] for e in dense[0]["judged"]["perplexity"] if e["role"] == HELDOUT]
+    if len(domains) < 2:
+        return None
+
+    def columns(runs: list[Run]) -> list[str]:
+        return [_figure(_mean(_of_domain(runs, domain))) for domain in domains]
+
+    return markdown_table(["", *domains], _rows(dense, methods, columns))
+
+
+def _of_domain(runs: list[Run], domain: str) -> Iterable[float]:
+    for run in runs:
+        for entry in run["judged"]["perplexity"]:
+            if entry["role"] == HELDOUT and entry["domain"] == domain:
+                yield math.inf if entry["perplexity"] is None else entry["perplexity"]
+
+
+def _task_table(dense: list[Run], methods: Methods) -> str | None:
+    """Accuracy by task in per cent with its standard error, where there are tasks."""
+    tasks = _tasks(dense[0])
+    if not tasks:
+        return None
+
+    def columns(runs: list[Run]) -> list[str]:
+        found = [_tasks(run) for run in runs]
+        return [
+            _accuracy(
+                statistics.mean(one[task]["value"] for one in found),
+                statistics.mean(one[task]["error"] for one in found),
+            )
+            for task in tasks
+        ]
+
+    names = [f"{task} {score['metric']}" for task, score in tasks.items()]
+    return markdown_table(["", *names], _rows(dense, methods, columns))
+
+
+def _tasks(run: Run) -> dict[str, Any]:
+    """Each task's score, length-normalised where the harness has it so."""
+    found: dict[str, Any] = {}
+    for score in run["judged"]["tasks"]:
+        if score["task"] not in found or score["metric"] == _NORMED:
+            found[score["task"]] = score
+    return found
+
+
+def _mean_accuracy(runs: list[Run]) -> str:
+    """Over tasks, each counting the same, and seeds; the error is of the questions."""
+    scores = [[*_tasks(run).values()] for run in runs]
+    values = [statistics.mean(score["value"] for score in one) for one in scores]
+    errors = [math.hypot(*(score["error"] for score in one)) / len(one) for one in scores]
+    return _accuracy(statistics.mean(values), statistics.mean(errors))
+
+
+def _verdict(cells: dict[tuple[str, float], Methods], bootstrap: Bootstrap) -> str | None:
+    """The search against the best heuristic of each cell, over all cells."""
+    pairs, said = [], []
+    for methods in cells.values():
+        rivals = [name for name in methods if name != SEARCH]
+        if SEARCH in methods and rivals:
+            best = rivals[0]
+            pairs.append((methods[SEARCH], methods[best]))
+            said.append(f"{best} (cost {_spent(methods[best])[0]})")
+    if not pairs:
+        return None
+    ratio = bootstrap.mean_ratio(pairs)
+    plural = "cell" if len(pairs) == 1 else "cells"
+    return (
+        f"Held-out perplexity of the search over that of the best heuristic of each cell, "
+        f"geometric mean over {len(pairs)} {plural}: **{ratio}**. The best: {', '.join(said)}."
+    )
+
+
+def _mean(figures: Iterable[float]) -> float:
+    """The geometric mean."""
+    found = [*figures]
+    if not all(map(math.isfinite, found)):
+        return math.inf
+    return math.exp(statistics.mean(map(math.log, found)))
+
+
+def _with_range(figures: list[float]) -> str:
+    """The geometric mean over seeds, and their range where there are several."""
+    mean = _figure(_mean(figures))
+    if len(figures) < 2:
+        return mean
+    return f"{mean} [{_figure(min(figures))}, {_figure(max(figures))}]"
+
+
+def _figure(value: float) -> str:
+    if not math.isfinite(value):
+        return "inf"
+    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}" if value < 1e7 else f"{value:.1e}"
+
+
+def _accuracy(value: float, error: float) -> str:
+    return f"{100 * value:.1f} ± {100 * error:.1f}"
+
+
+def main() -> None:
+    """Parse, print, and draw where that is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path, help="what benchmarks.board has written")
+    parser.add_argument("--png", type=Path, help="draw perplexity against cost there")
+    given = parser.parse_args()
+    runs = read_runs(given.folder)
+    print(board_tables(runs))
+    if given.png:
+        from benchmarks.board_picture import draw_board
+
+        draw_board(cells_in(runs), given.png)
+
+
+if __name__ == "__main__":
+    with errors_in_one_line():
+        main()
