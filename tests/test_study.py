@@ -29,7 +29,6 @@ from evop_deap.tuning.storage import open_storage
 from evop_deap.tuning.study import make_pruner, make_sampler, open_study, run_study
 from evop_deap.tuning.workers import RETRY_OF, WORKER
 
-
 SPACE = SettingsSpace().offered(())
 """Toy landscapes keep no looks into a model."""
 
