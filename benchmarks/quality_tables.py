@@ -68,4 +68,4 @@ def plot(reports: Reports, path: Path) -> None:
             axis.grid(alpha=0.3)
         row[0].set_title(report["landscape"]["file"], fontsize="medium")
         row[0].legend(frameon=False, fontsize="small")
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=100)

@@ -36,7 +36,8 @@ def settings(toy_checkpoint: Path, corpus: Path) -> list[str]:
     return [
         "--model", str(toy_checkpoint), "--corpus", str(corpus), "--sparsity", "0.4",
         "--window", "16", "--tokens", "64", "--heldout-tokens", "64", "--population", "2",
-        "--tournament", "2", "--offspring", "1", "--generations", str(GENERATIONS),
+        "--tournament", "2", "--offspring", "1", "--restart", "1", "--generations",
+        str(GENERATIONS),
     ]  # fmt: skip
 
 
