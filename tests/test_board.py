@@ -132,6 +132,7 @@ def test_a_search_is_as_good_on_its_calibration_set_as_what_it_began_with(folder
         assert runs["search"]["protocol"] == runs["random"]["protocol"]
 
 
+@pytest.mark.slow
 def test_quick_needs_no_file_and_yields_to_what_is_given(
     toy_checkpoint: Path, tmp_path: Path
 ) -> None:
