@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ Reports = Sequence[Mapping[str, Any]]
 
 
 def tables(reports: Reports) -> str:
-    """A table a share of the space: methods by landscapes."""
+    """A table a share of the space: landscapes by methods."""
     return "\n\n".join(
         f"After {share:.0%} of the patterns:\n\n{table_at(share, reports)}" for share in SHARES
     )
@@ -26,22 +26,32 @@ def tables(reports: Reports) -> str:
 
 def table_at(share: float, reports: Reports) -> str:
     """Hit rate with its 95 % interval, and mean regret, of each method on each landscape."""
+
+    def cell(figures: Mapping[str, Any]) -> str:
+        low, high = (abs(end) for end in figures["hit_interval"][str(share)])
+        rate, regret = figures["hit_rate"][str(share)], figures["regret"][str(share)]
+        return f"{rate:.2f} ({low:.2f} to {high:.2f}), {regret:.4f}"
+
+    return _table(share, reports, cell)
+
+
+def hits_at(share: float, reports: Reports) -> str:
+    """The hit rates alone."""
+    return _table(share, reports, lambda figures: f"{figures['hit_rate'][str(share)]:.2f}")
+
+
+def _table(share: float, reports: Reports, cell: Callable[[Mapping[str, Any]], str]) -> str:
     names = dict.fromkeys(name for report in reports for name in report["methods"])
-    header = ["method"]
+    rows = []
     for report in reports:
         stem = report["landscape"]["file"].removesuffix(".npz")
-        header.append(f"{stem}, {math.ceil(share * report['patterns'])}")
-    rows = [[name, *(_cell(report["methods"].get(name), share) for report in reports)]
-            for name in names]  # fmt: skip
-    return markdown_table(header, rows)
-
-
-def _cell(figures: Mapping[str, Any] | None, share: float) -> str:
-    if figures is None or str(share) not in figures["hit_rate"]:
-        return "-"
-    low, high = (abs(end) for end in figures["hit_interval"][str(share)])
-    rate, regret = figures["hit_rate"][str(share)], figures["regret"][str(share)]
-    return f"{rate:.2f} ({low:.2f} to {high:.2f}), {regret:.4f}"
+        found = (report["methods"].get(name) for name in names)
+        cells = [
+            cell(figures) if figures and str(share) in figures["hit_rate"] else "-"
+            for figures in found
+        ]
+        rows.append([stem, str(math.ceil(share * report["patterns"])), *cells])
+    return markdown_table(["landscape", "evaluations", *names], rows)
 
 
 def plot(reports: Reports, path: Path) -> None:

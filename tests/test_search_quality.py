@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from toy_landscapes import toy_landscape, write_toy_landscape
 
-from benchmarks.quality_tables import table_at
+from benchmarks.quality_tables import hits_at, table_at, tables
 from benchmarks.search_curves import Metered, cost_to_reach
 from benchmarks.search_methods import METHODS, TABULAR, trace
 from benchmarks.search_quality import FoundError, UntilFound, best_so_far
@@ -145,12 +145,12 @@ def test_a_search_ends_with_the_optimum_and_no_figure_knows(tmp_path: Path) -> N
     assert problem.best == min(trace(evaluator, SPACE))
 
 
-def test_the_readme_shows_the_tables_of_the_file() -> None:
+def test_what_is_written_shows_the_tables_of_the_file() -> None:
     root = Path(__file__).parents[1]
     kept = json.loads((root / "benchmarks" / "results" / "search_quality.json").read_text())
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    for share in (0.02, 0.05):
-        assert table_at(share, kept["reports"]) in readme
+    assert hits_at(0.05, kept["reports"]) in (root / "README.md").read_text(encoding="utf-8")
+    told = (root / "benchmarks" / "search_quality.md").read_text(encoding="utf-8")
+    assert tables(kept["reports"]) in told
 
 
 @pytest.mark.parametrize("kind", KINDS)
