@@ -23,8 +23,8 @@ from evop_deap.models.surgery import without_blocks
 from evop_deap.models.units import model_units
 from evop_deap.run.judge import open_judge
 from evop_deap.run.last_look import settle
-from evop_deap.run.pipeline import find_pattern
 from evop_deap.run.progress import Progress
+from evop_deap.run.searching import find_pattern
 from evop_deap.run.subject import Subject, space_of
 from evop_deap.space import dropped_units
 

@@ -21,10 +21,11 @@ from evop_deap.run.checkpoint import Checkpoint
 from evop_deap.run.curve import Curve
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge, open_judge
-from evop_deap.run.pipeline import draw_report, effective, run_budget, stopping_of, stored_in
+from evop_deap.run.pipeline import draw_report, effective, run_budget, stored_in
 from evop_deap.run.progress import Progress
 from evop_deap.run.reading import load_run
 from evop_deap.run.result import SearchResult
+from evop_deap.run.searching import stopping_of
 from evop_deap.run.subject import Subject, prepare_all
 from evop_deap.shares import in_order
 

@@ -24,19 +24,13 @@ from evop_deap.run.budgets import write_settings
 from evop_deap.run.curve import Curve
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.judge import Judge, open_judge
-from evop_deap.run.pipeline import (
-    draw_report,
-    effective,
-    finish,
-    recording,
-    stopping_of,
-    stored_in,
-    write_beginning,
-)
+from evop_deap.run.pipeline import draw_report, effective, finish, stored_in, write_beginning
 from evop_deap.run.progress import Progress
 from evop_deap.run.reading import load_run
+from evop_deap.run.recording import recording
 from evop_deap.run.result import SearchResult
 from evop_deap.run.resuming import identity
+from evop_deap.run.searching import stopping_of
 from evop_deap.run.subject import Subject, prepare_all
 from evop_deap.shares import in_order
 from evop_deap.space import dropped_units

@@ -6,36 +6,27 @@ pattern → export → result.
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from evop_deap.config import BALANCED, SEARCH, SearchConfig, settings_as_yaml
+from evop_deap.config import SearchConfig, settings_as_yaml
 from evop_deap.errors import InputError
-from evop_deap.evolution import Callback, evolve
-from evop_deap.evolution_state import EvolutionSettings, EvolutionState
+from evop_deap.evolution_state import EvolutionState
 from evop_deap.files import write_json, write_text
 from evop_deap.models.quiet import quiet_transformers
-from evop_deap.racing import race
-from evop_deap.run.by_heuristic import pick_pattern
 from evop_deap.run.calibrating import settled_by
-from evop_deap.run.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from evop_deap.run.checkpoint import Checkpoint, load_checkpoint
 from evop_deap.run.folder import RunFolder
 from evop_deap.run.handover import hand_over
 from evop_deap.run.judge import Judge, open_judge
 from evop_deap.run.progress import Progress
+from evop_deap.run.recording import recording
 from evop_deap.run.result import SearchResult
 from evop_deap.run.resuming import identity
-from evop_deap.run.seeding import find_seeds
+from evop_deap.run.searching import find_pattern
 from evop_deap.run.subject import Subject, prepare
-from evop_deap.space import SearchSpace, dropped_units
-from evop_deap.stopping import Stopping
-from evop_deap.surrogate.preference import register_surrogate, surrogate_of
-from evop_deap.toolbox import make_toolbox
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -174,9 +165,9 @@ def finish(
 
 def draw_report(runs: Sequence[RunFolder], output: Path, progress: Progress) -> None:
     """Show runs as a page; one that cannot be drawn takes nothing from them."""
-    from evop_deap.reporting.page import write_report
-
     try:
+        from evop_deap.reporting.page import write_report
+
         write_report([run.path for run in runs], output)
     except Exception as error:  # whatever it is, the model and its figures are written
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -191,132 +182,3 @@ def write_beginning(
     write_json(folder.calibration, subject.text.manifest)
     folder.remove_leftovers()
     folder.cut_history(stored.state.generation if stored else -1)
-
-
-def find_pattern(
-    config: SearchConfig,
-    subject: Subject,
-    judge: Judge,
-    stored: Checkpoint | None,
-    progress: Progress,
-    record: Callback,
-    smaller: EvolutionState | None = None,
-) -> tuple[EvolutionState, PreTrainedModel | None]:
-    """Evolve from the beginning, or from where `stored` ends; or let a heuristic pick.
-
-    The model that comes back is what a rule that merges blocks has made of them.
-
-    Args:
-        config: the effective settings.
-        subject: what a pattern is wanted for.
-        judge: the evaluator.
-        stored: where an interrupted run of the same ended.
-        progress: told what is going on.
-        record: called with the state after each generation.
-        smaller: the end of the search at the next smaller budget, whose patterns this one grows.
-    """
-    stopping = stopping_of(config)
-    settings = EvolutionSettings(
-        population=config.population,
-        offspring=config.offspring,
-        crossover=config.crossover,
-        mutation=config.mutation,
-        restart=config.restart,
-    )
-    if config.method != SEARCH:
-        if stopping.evaluations is stopping.cost is stopping.seconds is None:
-            # As many patterns as the search would judge.
-            most = expected_evaluations(settings, stopping, subject.space)
-            stopping = dataclasses.replace(stopping, evaluations=most)
-        return pick_pattern(config, subject, judge, stopping, stored, progress, record)
-    rng = random.Random(config.seed)
-    toolbox = make_toolbox(
-        subject.space,
-        judge.evaluator,
-        rng,
-        tournament=config.tournament,
-        neighbour=config.neighbour,
-        more_swaps=config.more_swaps,
-    )
-    if judge.racing is not None:
-        toolbox.register(
-            "choose",
-            race,
-            evaluator=judge.evaluator,
-            racing=judge.racing,
-            size=config.population,
-        )
-    if (surrogate := surrogate_of(config.surrogate)) is not None:
-        register_surrogate(toolbox, surrogate, judge.evaluator, subject.space, rng)
-    if config.init != (BALANCED,) or smaller is not None:
-        toolbox.register("seed", find_seeds, config, subject, judge, stopping, progress, smaller)
-    state = stored.state if stored else None
-    progress.searching(
-        state.evaluations if state else 0,
-        expected_evaluations(settings, stopping, subject.space),
-    )
-    state = evolve(
-        toolbox,
-        rng,
-        settings=settings,
-        stopping=stopping,
-        state=state,
-        callbacks=(record, progress.generation),
-    )
-    progress.close()
-    return state, None
-
-
-def stopping_of(config: SearchConfig) -> Stopping:
-    """When a search with these settings ends."""
-    return Stopping(
-        generations=config.generations,
-        evaluations=config.max_evaluations,
-        cost=config.max_cost,
-        seconds=config.max_seconds,
-        patience=config.patience,
-    )
-
-
-def expected_evaluations(
-    settings: EvolutionSettings, stopping: Stopping, space: SearchSpace
-) -> int | None:
-    """How many patterns a search will evaluate at the most; None where only time ends it."""
-    limits = [space.size]
-    if stopping.generations is not None:
-        limits.append(settings.population + stopping.generations * settings.offspring)
-    if stopping.evaluations is not None:
-        limits.append(stopping.evaluations)
-    return min(limits) if len(limits) > 1 or space.size < 10_000 else None
-
-
-def recording(
-    folder: RunFolder, run_identity: dict[str, Any], judge: Judge, space: SearchSpace
-) -> Callback:
-    """A callback that writes down each generation."""
-
-    def record(state: EvolutionState) -> None:
-        # The history first: a row too many is cut on resuming, a missing one would stay so.
-        folder.append_history(_history_row(state, space))
-        checkpoint = Checkpoint(
-            run_identity, judge.evaluator.rows, judge.dense_cost, judge.kept.names, state
-        )
-        save_checkpoint(folder.checkpoint, checkpoint)
-        # Others may have it only now: a resumed run must not find what it has not recorded.
-        judge.release()
-
-    return record
-
-
-def _history_row(state: EvolutionState, space: SearchSpace) -> dict[str, Any]:
-    """The logbook's row of the last generation, its best pattern, and how many drop each unit."""
-    row = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in state.records[-1].items()
-    }
-    dropped = [space.units[i].name for i in dropped_units(state.best.pattern)]
-    drops = {
-        unit.name: sum(1 - genome[place] for genome in state.population)
-        for place, unit in enumerate(space.units)
-    }
-    return {**row, "dropped": dropped, "drops": drops, "seconds": round(state.seconds, 3)}
