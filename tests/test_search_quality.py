@@ -23,7 +23,7 @@ from benchmarks.stagnation import KINDS, rugged
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.fitness.walk_cost import walk_costs
-from evop_deap.heuristics.seeding import LOOKS
+from evop_deap.heuristics.registry import LOOKS
 from evop_deap.heuristics.task import Look, Task
 from evop_deap.operators import init_uniform
 from evop_deap.space import SearchSpace

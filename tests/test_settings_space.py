@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evop_deap.config import SearchConfig
 from evop_deap.errors import InputError
-from evop_deap.heuristics.seeding import LOOKS
+from evop_deap.heuristics.registry import LOOKS
 from evop_deap.tuning.settings_space import DEFAULTS, RANGES, Choices, Range, SettingsSpace
 
 

@@ -52,7 +52,9 @@ def test_a_study_of_a_landscape_leaves_settings_for_the_search(
         assert name in out
     best = yaml.safe_load((tmp_path / "out" / "best.yaml").read_text())
     assert best.keys() == {*RANGES, "generations", "max_cost"}
-    assert trials(tmp_path / "out")[0]["params"] == SettingsSpace().defaults
+    # A toy landscape keeps no look into a model: what a search begins with is no choice.
+    defaults = {n: value for n, value in SettingsSpace().defaults.items() if n != "init"}
+    assert trials(tmp_path / "out")[0]["params"] == defaults
     assert not list((tmp_path / "out").glob("*.png"))
 
 
@@ -75,7 +77,7 @@ def test_every_trial_is_told_of_on_stderr(
     assert main([word for word in good if word != "--quiet"]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["trial 0", "trial 1", "trial 2"]
-    assert all(": area 0." in line for line in lines)
+    assert all(0 < float(line.split(": area ")[1]) <= 1 for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,9 @@ _ALL = (
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 """Every heuristic by its name."""
 
+LOOKS = ("block-influence", "relative-magnitude")
+"""Rules whose looks into a model are kept for searches without it."""
+
 
 def method_named(name: str) -> Method:
     """The heuristic of this name.

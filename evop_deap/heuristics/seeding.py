@@ -10,13 +10,10 @@ from evop_deap.errors import InputError
 from evop_deap.evolution_state import Seeds
 from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.heuristics.meter import Meter
-from evop_deap.heuristics.registry import METHODS, Method
+from evop_deap.heuristics.registry import LOOKS, METHODS, Method
 from evop_deap.heuristics.task import Look, Task
 from evop_deap.heuristics.units import granularity_of
 from evop_deap.space import Pattern, SearchSpace
-
-LOOKS = ("block-influence", "relative-magnitude")
-"""Rules whose looks into a model are kept for searches without it."""
 
 
 def looks_of(task: Task) -> dict[str, Look]:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.config import BALANCED, SearchConfig
 from evop_deap.errors import InputError
-from evop_deap.heuristics.registry import METHODS
-from evop_deap.heuristics.seeding import LOOKS
+from evop_deap.heuristics.registry import LOOKS, METHODS
 
 if TYPE_CHECKING:
     from optuna import Trial
