@@ -54,6 +54,7 @@ def test_no_module_gives_both_its_docstrings_and_its_source(documents) -> None:
     assert not with_docstrings & with_source
 
 
+@pytest.mark.slow
 def test_the_demo_corpus_is_the_same_in_another_process() -> None:
     program = (
         "import sys; from evop_deap.calibration import load_corpus;"

@@ -185,6 +185,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_that_command_works(
     assert_same_outcome(output, uninterrupted)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_has_its_checkpoint(settings: list[str], tmp_path: Path) -> None:
     output = tmp_path / "run"
     process = start(settings, output)
@@ -236,6 +237,7 @@ def test_interrupting_an_overwriting_run_early_does_not_send_one_to_the_old_run(
     assert timeless(output) == timeless(uninterrupted)
 
 
+@pytest.mark.slow
 def test_the_advice_can_be_pasted_whatever_the_folder_is_called(
     settings: list[str], tmp_path: Path
 ) -> None:
