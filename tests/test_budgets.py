@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import random
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from killing import run_and_kill
 from toy_landscapes import toy_landscape
 from transformers import AutoModelForCausalLM
 
@@ -239,28 +237,6 @@ def test_budgets_that_make_no_sense_are_refused_in_one_line(
     assert says in err
     assert len(err.strip().splitlines()) == 1
     assert names(tmp_path) == []
-
-
-# A server that has imported everything forks each run, so that a run to be killed costs no
-# start-up; it has started no threads that a fork would lose.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["evop_deap.run.budgets", "transformers", "datasets", "torch"])
-
-
-def run_with_cache(cache: str, arguments: list[str]) -> None:
-    os.environ["EVOP_CACHE"] = cache
-    main(arguments)
-
-
-def run_and_kill(arguments: list[str], when: Callable[[], bool]) -> int | None:
-    """A process of its own that is sent SIGKILL as soon as `when` holds, or ends before."""
-    process = FORKS.Process(target=run_with_cache, args=(os.environ["EVOP_CACHE"], arguments))
-    process.start()
-    while not when() and process.is_alive():
-        time.sleep(0.0005)
-    process.kill()
-    process.join()
-    return process.exitcode
 
 
 def rows_reach(folder: RunFolder, count: int) -> bool:

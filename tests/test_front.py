@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import run_and_kill
 from transformers import AutoModelForCausalLM
 
 from evop_deap import SearchConfig, load_run, run_budgets, run_search
@@ -109,15 +107,6 @@ def test_milliseconds_are_measured_once_for_a_run_and_add_up(
     assert read(output / "front.json")["hypervolume"] >= written["hypervolume"]
 
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["evop_deap.run.front", "transformers", "datasets", "torch"])
-
-
-def run_with_cache(cache: str, arguments: list[str]) -> None:
-    os.environ["EVOP_CACHE"] = cache
-    main(arguments)
-
-
 def rows_reach(folder: RunFolder, count: int) -> bool:
     return folder.history.exists() and folder.history.read_text().count("\n") >= count
 
@@ -132,13 +121,8 @@ def test_a_killed_search_goes_on_to_the_same_front(
 ) -> None:
     output = tmp_path / "run"
     arguments = [*settings, "--output", str(output)]
-    process = FORKS.Process(target=run_with_cache, args=(os.environ["EVOP_CACHE"], arguments))
-    process.start()
-    while not when(RunFolder(output)) and process.is_alive():
-        time.sleep(0.0005)
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    killed = run_and_kill(arguments, lambda: when(RunFolder(output)))
+    assert killed == -signal.SIGKILL
     assert main(["--output", str(output), "--resume", "--quiet"]) == 0
     for name in ("front.json", "curve.json"):
         assert timeless(read(output / name)) == timeless(read(front / name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shlex
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import run_and_kill
 
 from evop_deap.run.checkpoint import load_checkpoint
 from evop_deap.search import main
@@ -101,30 +101,6 @@ def is_past(moment: float) -> Callable[[], bool]:
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     while not condition() and process.poll() is None:
         time.sleep(0.0005)
-
-
-# A server that has imported everything forks each run, so that a run to be killed costs no
-# start-up; it has started no threads that a fork would lose.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["evop_deap.run.pipeline", "transformers", "datasets", "torch"])
-
-
-def run_with_cache(cache: str, arguments: list[str]) -> None:
-    os.environ["EVOP_CACHE"] = cache
-    main(arguments)
-
-
-def run_and_kill(arguments: list[str], when: Callable[[], bool]) -> int | None:
-    """A process of its own that is sent SIGKILL as soon as `when` holds, or ends before."""
-    process = FORKS.Process(
-        target=run_with_cache, args=(os.environ["EVOP_CACHE"], [*arguments, "--quiet"])
-    )
-    process.start()
-    while not when() and process.is_alive():
-        time.sleep(0.0005)
-    process.kill()
-    process.join()
-    return process.exitcode
 
 
 MOMENTS: dict[str, Callable[[Path], Callable[[], bool]]] = {
