@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +69,9 @@ def run_budgets(
         raise InputError("`pareto` asks for a whole front: run_front searches it")
     shares = in_order(sparsities)
     configs = [config.replace(sparsity=share) for share in shares]
-    folder = RunFolder(Path(output))
-    folder.check_usable(resume=resume, overwrite=overwrite, several=True)
-    try:
-        with folder.exclusive():
-            return _run(configs, folder, resume, overwrite, progress, began)
-    finally:
-        progress.close()
+    opened = RunFolder.opened(output, resume=resume, overwrite=overwrite, several=True)
+    with closing(progress), opened as folder:
+        return _run(configs, folder, resume, overwrite, progress, began)
 
 
 def _run(

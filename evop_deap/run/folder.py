@@ -173,6 +173,22 @@ class RunFolder:
         """Delete what a killed process left half-written here."""
         remove_leftovers(self.path, [path.name for path in self._own])
 
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, output: str | Path, *, resume: bool, overwrite: bool, several: bool = False
+    ) -> Iterator[RunFolder]:
+        """A folder that can be used, and by no other process meanwhile.
+
+        Raises:
+            InputError: it cannot, as `check_usable` and `exclusive` say.
+            OutputError: it cannot be written.
+        """
+        folder = cls(Path(output))
+        folder.check_usable(resume=resume, overwrite=overwrite, several=several)
+        with folder.exclusive():
+            yield folder
+
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep other processes from running a search into this folder at the same time.

@@ -10,6 +10,7 @@ import json
 import random
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,9 @@ def run_front(
     if config.pareto == "none":
         raise InputError("`pareto` must say what is traded for loss: parameters or latency")
     configs = [config.replace(sparsity=share) for share in in_order(sparsities)]
-    folder = RunFolder(Path(output))
-    folder.check_usable(resume=resume, overwrite=overwrite, several=True)
-    try:
-        with folder.exclusive():
-            return _run(configs, folder, resume, overwrite, progress, began)
-    finally:
-        progress.close()
+    opened = RunFolder.opened(output, resume=resume, overwrite=overwrite, several=True)
+    with closing(progress), opened as folder:
+        return _run(configs, folder, resume, overwrite, progress, began)
 
 
 def _run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,13 +64,9 @@ def run_search(
     progress = progress or Progress()
     if config.pareto != "none":
         raise InputError("`pareto` asks for a whole front: run_front searches it")
-    folder = RunFolder(Path(output))
-    folder.check_usable(resume=resume, overwrite=overwrite)
-    try:
-        with folder.exclusive():
-            return _run(config, folder, resume, overwrite, progress, began)
-    finally:
-        progress.close()
+    opened = RunFolder.opened(output, resume=resume, overwrite=overwrite)
+    with closing(progress), opened as folder:
+        return _run(config, folder, resume, overwrite, progress, began)
 
 
 def _run(
