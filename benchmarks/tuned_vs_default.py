@@ -2,6 +2,7 @@
 
     python -m benchmarks.tuned_vs_default --config runs/tuning/best.yaml \
         --landscape unseen.npz other.npz --json out.json
+    python -m benchmarks.tuned_vs_default --against benchmarks/hand_set.yaml --landscape ...
 
 Each search runs until it has found the landscape's best pattern, or has used `--evaluations`,
 which then count as what it needs: it would have needed more, or could not have found it at all,
@@ -27,7 +28,7 @@ from evop_deap.errors import InputError
 from evop_deap.evolution import evolve
 from evop_deap.files import write_json
 from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.presets import preset_settings
+from evop_deap.presets import preset_names, preset_settings
 from evop_deap.stopping import Stopping
 from evop_deap.tuning.budgeted_run import evolution_settings, tuned_toolbox
 from evop_deap.tuning.problems import Problem, landscape_problem
@@ -108,7 +109,9 @@ def main() -> None:
     parser.add_argument("--drop", type=int, nargs="+", help="units dropped (default: the most)")
     parser.add_argument("--config", type=Path, help="tuned settings (default: of --preset)")
     parser.add_argument("--preset", default="tuned", help="tuned settings that ship with evop_deap")
-    parser.add_argument("--against", default="default", help="preset to compare with")
+    parser.add_argument(
+        "--against", default="default", help="preset to compare with, or a file of settings"
+    )
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--evaluations", type=int, help="at the most (default: all patterns)")
     parser.add_argument("--json", type=Path)
@@ -118,9 +121,11 @@ def main() -> None:
     if given.seeds < 2:
         raise InputError(f"`seeds` must be at least 2 for an interval, but got {given.seeds}")
     tuned = read_settings(given.config) if given.config else preset_settings(given.preset)
+    known = given.against in preset_names()
+    against = preset_settings(given.against) if known else read_settings(Path(given.against))
     whole = SettingsSpace().effective({})
     settings = {
-        "default": whole | preset_settings(given.against),
+        "default": whole | against,
         "tuned": {name: tuned.get(name, value) for name, value in whole.items()},
     }
     seeds = range(FIRST_SEED, FIRST_SEED + given.seeds)

@@ -213,7 +213,8 @@ class SearchConfig(CalibrationConfig):
         "none",
         BUDGET,
         "parameters, or latency as measured, searches for the whole front of loss against it, up "
-        "to the largest sparsity, by NSGA-II; the sparsities are the points that are exported",
+        "to the largest sparsity, by NSGA-II, in which 16 or more survive; the sparsities are the "
+        "points that are exported",
         choices=("none", "parameters", "latency"),
     )
     protect: tuple[str, ...] = option(
@@ -238,7 +239,7 @@ class SearchConfig(CalibrationConfig):
         8, FITNESS, "parts that a race sees the windows in, about", metavar="N", least=1
     )
     racing_confidence: float = option(
-        0.95,
+        0.99,
         FITNESS,
         "how sure a race must be that a child does not survive",
         metavar="P",
@@ -276,10 +277,10 @@ class SearchConfig(CalibrationConfig):
         choices=("gp", "linear", "none"),
     )
     population: int = option(
-        8, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
+        4, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
     )
     offspring: int = option(
-        8, EVOLUTION, "new patterns evaluated a generation (λ)", metavar="N", least=1
+        4, EVOLUTION, "new patterns evaluated a generation (λ)", metavar="N", least=1
     )
     tournament: int = option(
         3, EVOLUTION, "patterns that compete to be a parent", metavar="N", least=1
@@ -288,7 +289,7 @@ class SearchConfig(CalibrationConfig):
         0.5, EVOLUTION, "probability that a child has two parents", metavar="P", least=0, most=1
     )
     mutation: float = option(
-        0.5,
+        0.65,
         EVOLUTION,
         "probability that a child of two is mutated too",
         metavar="P",
@@ -296,7 +297,7 @@ class SearchConfig(CalibrationConfig):
         most=1,
     )
     neighbour: float = option(
-        0.25,
+        0.35,
         EVOLUTION,
         "share of mutations that move a dropped block to a neighbour",
         metavar="P",
@@ -304,7 +305,7 @@ class SearchConfig(CalibrationConfig):
         most=1,
     )
     more_swaps: float = option(
-        0.3,
+        0.5,
         EVOLUTION,
         "probability of each further swap of a mutation",
         metavar="P",
@@ -322,7 +323,7 @@ class SearchConfig(CalibrationConfig):
     )
 
     generations: int | None = option(
-        30, STOPPING, "generations after the first population", metavar="N", least=0
+        60, STOPPING, "generations after the first population", metavar="N", least=0
     )
     max_evaluations: int | None = option(None, STOPPING, "patterns evaluated", metavar="N", least=1)
     max_cost: float | None = option(

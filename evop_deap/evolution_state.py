@@ -33,10 +33,10 @@ class EvolutionSettings:
             the best give way to fresh ones; 0 is never.
     """
 
-    population: int = 8
-    offspring: int = 8
+    population: int = 4
+    offspring: int = 4
     crossover: float = 0.5
-    mutation: float = 0.5
+    mutation: float = 0.65
     attempts: int = 20
     proposals: int = 11
     restart: int = 0

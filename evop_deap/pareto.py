@@ -34,6 +34,7 @@ from evop_deap.operators import (
 from evop_deap.space import Pattern, SearchSpace
 from evop_deap.stopping import Stopping
 
+SURVIVORS = 16  # at the least: a front is of many sizes, each of which needs some
 _RESIZED = 0.5  # share of mutations that change how many units go
 _ATTEMPTS = 20
 
@@ -173,7 +174,8 @@ def _judged(
     new = dict(zip(children, map(finite_or_worst, found.losses.tolist()), strict=True))
     losses = {**(state.losses if state else {}), **new}
     before = {m.pattern: m.loss for m in state.population} if state else {}
-    survivors = tools.selNSGA2(_members({**before, **new}, trade), settings.population)
+    count = max(settings.population, SURVIVORS)
+    survivors = tools.selNSGA2(_members({**before, **new}, trade), count)
     population = tuple(sorted(survivors, key=lambda member: member.loss))
     generation, cost = (state.generation + 1 if state else 0), found.cost
     cost += state.cost if state else 0.0

@@ -45,11 +45,11 @@ class Racing:
     """
 
     step: int
-    confidence: float = 0.95
+    confidence: float = 0.99
 
     @classmethod
     def over(
-        cls, windows: int, *, together: int = 1, rungs: int = 8, confidence: float = 0.95
+        cls, windows: int, *, together: int = 1, rungs: int = 8, confidence: float = 0.99
     ) -> Racing:
         """A race over so many windows, by default one whose rungs each add about an eighth.
 

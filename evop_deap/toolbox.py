@@ -28,8 +28,8 @@ def make_toolbox(
     rng: random.Random,
     *,
     tournament: int = 3,
-    neighbour: float = 0.25,
-    more_swaps: float = 0.3,
+    neighbour: float = 0.35,
+    more_swaps: float = 0.5,
 ) -> base.Toolbox:
     """Register everything that `evop_deap.evolve` and `deap.algorithms` look for.
 

@@ -31,7 +31,7 @@ def config(**changes: Any) -> SearchConfig:
         ({"seed": -1}, "`seed` must be at least 0"),
         ({"population": 0}, "`population` must be at least 1"),
         ({"offspring": 0}, "`offspring` must be at least 1"),
-        ({"tournament": 13}, "`tournament` must be at most `population` \\(8\\), but got 13"),
+        ({"tournament": 13}, "`tournament` must be at most `population` \\(4\\), but got 13"),
         ({"crossover": 1.1}, "`crossover` must be at least 0 and at most 1"),
         ({"more_swaps": 1}, "`more_swaps` must be at least 0 and below 1"),
         ({"generations": -1}, "`generations` must be at least 0"),

@@ -107,7 +107,7 @@ def held(
     if only is not None:
         candidates = [candidates[only]]
     choice = race(
-        candidates, population, evaluator=evaluator, racing=racing or Racing(step=1), size=size
+        candidates, population, evaluator=evaluator, racing=racing or Racing(1, 0.95), size=size
     )
     return Race(choice, candidates, evaluator, counting)
 

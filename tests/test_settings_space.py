@@ -82,7 +82,7 @@ def test_an_empty_file_narrows_nothing(tmp_path: Path) -> None:
 
 
 def test_defaults_that_a_narrower_range_leaves_out_are_moved_into_it() -> None:
-    given = {"population": {"low": 20, "high": 30}, "offspring": [2, 4], "racing": [True, False]}
+    given = {"population": {"low": 20, "high": 30}, "offspring": [2, 3], "racing": [True, False]}
     space = SettingsSpace.from_mapping(given)
     assert space.defaults["population"] == 20
     assert space.defaults["offspring"] == 2

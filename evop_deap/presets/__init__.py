@@ -23,7 +23,7 @@ def preset_settings(name: str) -> dict[str, Any]:
 
     Example:
         >>> preset_settings("default")["population"]
-        8
+        4
 
     Raises:
         InputError: there is no such preset.
