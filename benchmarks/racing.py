@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--landscape", type=Path, default=LANDSCAPE)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--generations", type=int, nargs="+", default=[8, 16, 30])
+    parser.add_argument("--generations", type=int, nargs="+", default=[16, 32, 60])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     reports = [measure(given.landscape, given.seeds, count) for count in given.generations]
