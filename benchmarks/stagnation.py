@@ -16,7 +16,7 @@ import functools
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,13 @@ KINDS = {
 """What the fit is to, how many units go, and how strong each order of interactions is."""
 
 LOCAL = Surrogate(rounds=1, bolder=0.0)
+EIGHT = EvolutionSettings(population=8, offspring=8)
 WAYS = {
-    "one round": (LOCAL, EvolutionSettings(proposals=33)),
-    "one round, restart": (LOCAL, EvolutionSettings(proposals=33, restart=6)),
-    "three rounds": (Surrogate(bolder=0.0), EvolutionSettings()),
-    "three rounds, bolder": (Surrogate(), EvolutionSettings()),
-    "three rounds, bolder, restart": (Surrogate(), EvolutionSettings(restart=6)),
+    "one round": (LOCAL, replace(EIGHT, proposals=33)),
+    "one round, restart": (LOCAL, replace(EIGHT, proposals=33, restart=6)),
+    "three rounds": (Surrogate(bolder=0.0), EIGHT),
+    "three rounds, bolder": (Surrogate(), EIGHT),
+    "three rounds, bolder, restart": (Surrogate(), replace(EIGHT, restart=6)),
 }
 _DENSE, _SPREAD = 3.0, 0.35  # nats a token; standard deviation of log excess losses
 _FITTED, _SHAPED = 900, 250  # patterns: that are known, and that the kernel's parameters are for

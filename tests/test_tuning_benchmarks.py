@@ -67,9 +67,11 @@ def test_a_search_that_has_not_found_it_says_so_at_the_limit(landscape: Path) ->
 def test_settings_are_compared_seed_by_seed_over_landscapes_and_spaces(
     landscape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    best, out = tmp_path / "best.yaml", tmp_path / "out.json"
+    best, hand, out = (tmp_path / name for name in ("best.yaml", "hand.yaml", "out.json"))
     best.write_text("population: 4\noffspring: 2\nracing: off\n")
+    hand.write_text("population: 9\n")
     arguments = ["--landscape", str(landscape), "--drop", "2", "3", "--seeds", "3"]
+    arguments += ["--against", str(hand)]
     monkeypatch.setattr(sys, "argv", ["x", *arguments, "--config", str(best), "--json", str(out)])
     tuned_vs_default.main()
     found = json.loads(out.read_text())
@@ -77,7 +79,7 @@ def test_settings_are_compared_seed_by_seed_over_landscapes_and_spaces(
     assert low <= found["reduction"] <= high
     assert [part["dropped"] for part in found["reports"]] == [2, 3]
     assert [run["seed"] for run in found["reports"][0]["runs"]] == [1000, 1001, 1002]
-    assert found["settings"]["tuned"]["population"] == 4
+    assert [found["settings"][way]["population"] for way in ("tuned", "default")] == [4, 9]
     assert found["settings"]["tuned"]["crossover"] == found["settings"]["default"]["crossover"]
 
 
