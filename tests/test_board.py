@@ -123,13 +123,12 @@ def test_the_dense_model_is_judged_as_it_is(
     assert run["found"]["dropped"] == []
 
 
-def test_a_search_is_as_good_on_its_calibration_set_as_what_it_began_with(folder: Path) -> None:
-    for granularity in ("block", "half"):
-        runs = {name: json.loads((folder / f"{granularity}-0.4-{name}-0.json").read_text())
-                for name in ("search", "random")}  # fmt: skip
-        losses = {name: run["found"]["calibration_loss"] for name, run in runs.items()}
-        assert losses["search"] <= losses["random"]
-        assert runs["search"]["protocol"] == runs["random"]["protocol"]
+def test_searches_do_better_on_their_calibration_set_than_chance(folder: Path) -> None:
+    losses = {"search": 0.0, "random": 0.0}
+    for name in losses:
+        for path in folder.glob(f"*-{name}-*.json"):
+            losses[name] += json.loads(path.read_text())["found"]["calibration_loss"]
+    assert losses["search"] < losses["random"]
 
 
 @pytest.mark.slow

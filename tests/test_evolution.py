@@ -314,7 +314,7 @@ def search_raced(
     cached = cached or CachedEvaluator(evaluator)
     toolbox = make_toolbox(space, cached, rng)
     toolbox.register(
-        "choose", race, evaluator=cached, racing=Racing(step=1), size=SETTINGS.population
+        "choose", race, evaluator=cached, racing=Racing(1, 0.95), size=SETTINGS.population
     )
     return evolve(
         toolbox,

@@ -258,9 +258,10 @@ def test_it_races_and_learns_from_those_that_lost() -> None:
     evaluator.evaluate([space.dense])
     toolbox = make_toolbox(space, evaluator, rng)
     register_surrogate(toolbox, Surrogate(), evaluator, space, rng)
-    racing = Racing.over(len(known.tokens))
-    toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=8)
-    state = evolve(toolbox, rng, settings=EvolutionSettings(), stopping=Stopping(evaluations=72))
+    racing, settings = Racing.over(len(known.tokens)), EvolutionSettings()
+    size = settings.population
+    toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
+    state = evolve(toolbox, rng, settings=settings, stopping=Stopping(evaluations=72))
     assert state.lost
     seen = observe(evaluator.rows, evaluator.tokens, space.dense)
     assert len(seen) == state.evaluations
