@@ -142,7 +142,7 @@ class SettingsSpace:
     Example:
         >>> space = SettingsSpace.from_mapping({"population": {"high": 16}, "racing": "on"})
         >>> space.ranges["population"], space.fixed, space.defaults["offspring"]
-        (Range(low=2, high=16, log=True), {'racing': 'on'}, 8)
+        (Range(low=2, high=16, log=True), {'racing': 'on'}, 4)
     """
 
     ranges: Mapping[str, Range | Choices] = dataclasses.field(default_factory=lambda: dict(RANGES))
