@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import yaml
 from toy_landscapes import write_toy_landscape
@@ -19,6 +20,7 @@ from evop_deap.config import SearchConfig
 from evop_deap.errors import InputError
 from evop_deap.presets import preset_names, preset_settings
 from evop_deap.tune import main
+from evop_deap.tuning.best import study_table
 from evop_deap.tuning.settings_space import RANGES, SettingsSpace
 
 
@@ -39,6 +41,19 @@ def good(landscape: Path, tmp_path: Path) -> list[str]:
 def trials(folder: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((folder / "trials.json").read_text())["trials"]
     return found
+
+
+def test_long_settings_stand_in_columns_of_their_own() -> None:
+    study = optuna.create_study()
+    names = optuna.distributions.CategoricalDistribution(["one rule and another", "one rule"])
+    for name, value in (("one rule and another", 2.0), ("one rule", 1.0)):
+        trial = optuna.trial.create_trial(
+            value=value, params={"init": name}, distributions={"init": names}
+        )
+        study.add_trial(trial)
+    *_, row = study_table(study).splitlines()
+    assert row.split("  ")[-1].strip() == "one rule and another"
+    assert " one rule  " in row
 
 
 def test_a_study_of_a_landscape_leaves_settings_for_the_search(

@@ -80,7 +80,8 @@ def study_table(study: Study) -> str:
     rows = {"": ("best", "defaults")}
     for name, value in {**dict(zip(names, best.values, strict=False)), **best.params}.items():
         rows[name] = _short(value), _short(defaults.get(name, ""))
-    table = [f"{name:20}{first:>12}{second:>12}" for name, (first, second) in rows.items()]
+    width = max(10, *(len(cell) for row in rows.values() for cell in row)) + 2
+    table = [f"{name:20}{one:>{width}}{other:>{width}}" for name, (one, other) in rows.items()]
     head = f"trial {best.number} is the best of {len(trials)} ({counts})"
     return "\n".join([head, "", *table])
 
