@@ -124,11 +124,13 @@ def test_the_dense_model_is_judged_as_it_is(
 
 
 def test_searches_do_better_on_their_calibration_set_than_chance(folder: Path) -> None:
-    losses = {"search": 0.0, "random": 0.0}
-    for name in losses:
-        for path in folder.glob(f"*-{name}-*.json"):
-            losses[name] += json.loads(path.read_text())["found"]["calibration_loss"]
+    # Not each of them: a toy's patterns are near-equals, among which validation text decides.
+    runs = {name: [json.loads(path.read_text()) for path in folder.glob(f"*-{name}-*.json")]
+            for name in ("search", "random")}  # fmt: skip
+    assert len(runs["search"]) == len(runs["random"]) == 4
+    losses = {name: sum(run["found"]["calibration_loss"] for run in runs[name]) for name in runs}
     assert losses["search"] < losses["random"]
+    assert all(run["protocol"] == runs["search"][0]["protocol"] for run in runs["random"])
 
 
 @pytest.mark.slow

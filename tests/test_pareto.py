@@ -23,7 +23,7 @@ from evop_deap.space import SearchSpace, Unit, dropped_units
 LANDSCAPE = toy_landscape(3, units=9, drops=(0, 1, 2, 3, 4))
 SPACE = SearchSpace(LANDSCAPE.units, n_drop=4, protected=frozenset())
 TRADE = Trade(SPACE, tuple(float(10 + unit) for unit in range(9)), fixed=100.0)
-SETTINGS = EvolutionSettings(population=12, offspring=12)
+SETTINGS = EvolutionSettings(population=12, offspring=12, mutation=0.5)
 
 
 def searched(seed: int, **limits: int) -> EvolutionState:
@@ -104,11 +104,9 @@ def test_a_long_search_finds_the_true_front_and_a_third_of_the_patterns_half_of_
     true = {member.pattern for member in front_of(replace(state, losses=everything), TRADE)}
     assert {member.pattern for member in front_of(state, TRADE)} == true
     assert state.stopped == "every pattern within reach was evaluated"
-    found = 0
-    for seed in range(10):
+    for seed in range(3):
         state = searched(seed, evaluations=len(everything) // 3)
-        found += len({m.pattern for m in front_of(state, TRADE)} & true)
-    assert found >= 10 * len(true) / 2
+        assert len({m.pattern for m in front_of(state, TRADE)} & true) >= len(true) / 2
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 6), st.integers(1, 6))
