@@ -114,6 +114,7 @@ def measure(
     test: argparse.Namespace,
 ) -> dict[str, Any]:
     """Every granularity, number of blocks and seed; then the texts and the speeds."""
+    text = read_text(str(test.text))  # what cannot be read is refused before anything is paid for
     found: dict[tuple[str, int, int], tuple[SearchResult, RunFolder]] = {}
     for seed in seeds:
         for count in counts:
@@ -124,7 +125,7 @@ def measure(
     dense = load_model(config.model, dtype=config.dtype)
     ((_, windows),) = cut_windows(
         dense.tokenizer,
-        read_text(str(test.text)),
+        text,
         window=test.test_window,
         max_windows=test.test_tokens // test.test_window,
     )

@@ -122,7 +122,10 @@ def main() -> None:
         raise InputError(f"`seeds` must be at least 2 for an interval, but got {given.seeds}")
     tuned = read_settings(given.config) if given.config else preset_settings(given.preset)
     known = given.against in preset_names()
-    against = preset_settings(given.against) if known else read_settings(Path(given.against))
+    try:
+        against = preset_settings(given.against) if known else read_settings(Path(given.against))
+    except InputError as error:
+        raise InputError(str(error).replace("`config`", "`against`", 1)) from error
     whole = SettingsSpace().effective({})
     settings = {
         "default": whole | against,

@@ -25,6 +25,9 @@ def test_halves_and_blocks_drop_equal_parameters_and_finished_runs_stay(
     places = ["--model", toy_checkpoint, "--corpus", texts, "--text", test]
     places += ["--output", tmp_path / "runs", "--json", output]
     arguments = [*map(str, places), *sizes.split(), *small.split()]
+    with pytest.raises(InputError, match="missing.txt"):
+        main([*arguments, "8", "--text", str(tmp_path / "missing.txt")])
+    assert not (tmp_path / "runs").exists()
     main([*arguments, "8"])
     found = json.loads(output.read_text())
     assert [(run["granularity"], run["blocks"]) for run in found["runs"]] == [

@@ -81,6 +81,9 @@ def test_settings_are_compared_seed_by_seed_over_landscapes_and_spaces(
     assert [run["seed"] for run in found["reports"][0]["runs"]] == [1000, 1001, 1002]
     assert [found["settings"][way]["population"] for way in ("tuned", "default")] == [4, 9]
     assert found["settings"]["tuned"]["crossover"] == found["settings"]["default"]["crossover"]
+    monkeypatch.setattr(sys, "argv", ["x", *arguments[:-1], str(tmp_path / "missing.yaml")])
+    with pytest.raises(InputError, match="`against` .*missing.yaml"):
+        tuned_vs_default.main()
 
 
 def test_success_is_counted_for_every_cell_and_drawn(
