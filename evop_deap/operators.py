@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from evop_deap.genome import Genome
 from evop_deap.space import SearchSpace, dropped_units
 
-_DEALS = 50  # tries at a hand that is new, and hands taken back
+_WHOLE = 0.5  # of mutations of halves: they move blocks whole
 
 Individual = TypeVar("Individual", bound=MutableSequence[int])
 
@@ -41,60 +41,6 @@ def init_distinct(
         misses = misses + 1 if tuple(drawn) in found else 0
         found.setdefault(tuple(drawn), drawn)
     return list(found.values())
-
-
-def init_balanced(space: SearchSpace, n: int, *, rng: random.Random) -> list[Genome]:
-    """Up to `n` patterns, no two alike, that drop every droppable unit as often as any other.
-
-    Of a space with allowances, as nearly as what units weigh lets them.
-
-    The units are dealt like cards: a pack is used up before the next is shuffled. Where its last
-    cards are a hand that was dealt before, the hand before them is dealt again. Counts of two
-    units differ by more than one only in a space that has few more patterns than are asked for.
-    """
-    found: dict[tuple[int, ...], Genome] = {}
-    packs: list[Sequence[int]] = []  # as they were before each hand
-    pack: Sequence[int] = []
-    retreats = 0
-    while len(found) < min(n, space.size):
-        for _ in range(_DEALS):
-            genome, rest = _deal(pack, space, rng)
-            if genome.pattern not in found:
-                found[genome.pattern] = genome
-                packs.append(pack)
-                pack = rest
-                break
-        else:
-            if packs and retreats < _DEALS:
-                found.popitem()
-                pack, retreats = packs.pop(), retreats + 1
-            elif pack:
-                pack = []
-            else:
-                break
-    return list(found.values())
-
-
-def _deal(pack: Sequence[int], space: SearchSpace, rng: random.Random) -> tuple[Genome, list[int]]:
-    """A new pattern, and what is left of the pack and of another one if need be."""
-    if not space.is_count:
-        others = [unit for unit in space.droppable if unit not in pack]
-        order = rng.sample(list(pack), len(pack)) + rng.sample(others, len(others))
-        pattern = space.greedy(order)
-        gone = dropped_units(pattern)
-        rest = [unit for unit in pack if unit not in gone]
-        opened = [unit for unit in gone if unit not in pack]
-        if opened:
-            rest += [unit for unit in space.droppable if unit not in {*opened, *rest}]
-        return Genome(pattern), rest
-    hand = rng.sample(list(pack), min(space.n_drop, len(pack)))
-    rest = [unit for unit in pack if unit not in hand]
-    if (missing := space.n_drop - len(hand)) > 0:
-        fresh = [unit for unit in space.droppable if unit not in hand]
-        drawn = rng.sample(fresh, missing)
-        hand += drawn
-        rest = [unit for unit in space.droppable if unit not in drawn]
-    return Genome(space.pattern(hand)), rest
 
 
 def within_budget(
@@ -149,16 +95,23 @@ def mutate_swap(
     `more`, as far as there are units to swap.
     """
     dropped, kept = _swappable(individual, droppable)
-    most = min(len(dropped), len(kept))
-    if most == 0:
-        return (individual,)
-    swaps = 1
-    while swaps < most and rng.random() < more:
-        swaps += 1
-    for i in rng.sample(dropped, swaps):
-        individual[i] = 1
-    for i in rng.sample(kept, swaps):
-        individual[i] = 0
+    _swap(individual, [(i,) for i in dropped], [(i,) for i in kept], rng=rng, more=more)
+    return (individual,)
+
+
+def mutate_block(
+    individual: Individual,
+    *,
+    rng: random.Random,
+    blocks: Sequence[Sequence[int]],
+    more: float = 0.3,
+) -> tuple[Individual]:
+    """Mutation in place: a few blocks dropped whole come back and as many kept whole go.
+
+    Of halves, `blocks` says which of them make a block. As many swaps as `mutate_swap` makes.
+    """
+    dropped, kept = _whole(individual, blocks)
+    _swap(individual, dropped, kept, rng=rng, more=more)
     return (individual,)
 
 
@@ -187,10 +140,17 @@ def mutate_mixed(
     *,
     rng: random.Random,
     droppable: Sequence[int] | None = None,
+    blocks: Sequence[Sequence[int]] = (),
     neighbour: float = 0.25,
     more: float = 0.3,
 ) -> tuple[Individual]:
-    """Mutation in place: with probability `neighbour` a neighbour move, else swaps."""
+    """Mutation in place: with probability `neighbour` a neighbour move, else swaps.
+
+    Of halves, every other mutation moves blocks whole where there are any to move: the good
+    patterns of blocks are few enough to be found soon, and better ones of halves lie near them.
+    """
+    if all(_whole(individual, blocks)) and rng.random() < _WHOLE:
+        return mutate_block(individual, rng=rng, blocks=blocks, more=more)
     if rng.random() < neighbour:
         return mutate_neighbour(individual, rng=rng, droppable=droppable)
     return mutate_swap(individual, rng=rng, droppable=droppable, more=more)
@@ -255,3 +215,34 @@ def _swappable(
     """The dropped units, and the kept ones that may be dropped."""
     order = range(len(individual)) if droppable is None else droppable
     return list(dropped_units(individual)), [i for i in order if individual[i]]
+
+
+def _whole(
+    individual: Sequence[int], blocks: Sequence[Sequence[int]]
+) -> tuple[list[Sequence[int]], list[Sequence[int]]]:
+    """The blocks that are dropped whole, and those that are kept whole."""
+    dropped = [block for block in blocks if not any(individual[i] for i in block)]
+    return dropped, [block for block in blocks if all(individual[i] for i in block)]
+
+
+def _swap(
+    individual: MutableSequence[int],
+    dropped: Sequence[Sequence[int]],
+    kept: Sequence[Sequence[int]],
+    *,
+    rng: random.Random,
+    more: float,
+) -> None:
+    """One of `dropped` for one of `kept`, and each further with probability `more`."""
+    most = min(len(dropped), len(kept))
+    if most == 0:
+        return
+    swaps = 1
+    while swaps < most and rng.random() < more:
+        swaps += 1
+    for group in rng.sample(dropped, swaps):
+        for i in group:
+            individual[i] = 1
+    for group in rng.sample(kept, swaps):
+        for i in group:
+            individual[i] = 0

@@ -259,11 +259,11 @@ def _child(
         other = Genome(*select_crowded(parents, 1, rng=rng))
         child, _ = mate_agreeing(child, other, rng=rng)
     if not crossed or rng.random() < settings.mutation:
-        droppable = trade.space.droppable
+        droppable, blocks = trade.space.droppable, trade.space.blocks
         if rng.random() < _RESIZED:
             mutate_resize(child, rng=rng, droppable=droppable, most=trade.space.n_drop)
         else:
-            mutate_mixed(child, rng=rng, droppable=droppable)
+            mutate_mixed(child, rng=rng, droppable=droppable, blocks=blocks)
     return Genome(child)
 
 

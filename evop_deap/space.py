@@ -121,6 +121,14 @@ class SearchSpace:
             return tuple(free)
         return tuple(i for i in free if i in self.pairs or i - 1 in self.pairs)
 
+    @cached_property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Of halves that may go, those that make a block: "12.attn" and "12.mlp"."""
+        blocks: dict[str, list[int]] = {}
+        for unit in self.droppable:
+            blocks.setdefault(self.units[unit].name.partition(".")[0], []).append(unit)
+        return tuple(tuple(halves) for halves in blocks.values() if len(halves) > 1)
+
     @property
     def is_count(self) -> bool:
         """Whether any units will do, as long as there are `n_drop` of them."""

@@ -62,6 +62,7 @@ def make_toolbox(
         mutate_mixed,
         rng=rng,
         droppable=space.line,
+        blocks=space.blocks,
         neighbour=neighbour,
         more=more_swaps,
     )

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from evop_deap.budget import Allowance, parse_budget
 from evop_deap.errors import InputError
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.operators import init_balanced, init_uniform
+from evop_deap.operators import init_uniform
 from evop_deap.space import SearchSpace, Unit, dropped_units
+from evop_deap.surrogate.first_population import init_balanced
 from evop_deap.toolbox import make_toolbox
 
 NAMES = ["0.attn", "0.mlp", "1.attn", "1.mlp", "2.attn", "2.mlp"]

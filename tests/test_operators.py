@@ -14,6 +14,7 @@ from evop_deap.operators import (
     init_distinct,
     init_uniform,
     mate_agreeing,
+    mutate_block,
     mutate_mixed,
     mutate_neighbour,
     mutate_swap,
@@ -52,6 +53,46 @@ def test_mutation_stays_in_the_space_and_changes_what_can_be_changed(
     assert after is individual
     assert after.pattern in space
     assert (after.pattern != before) == (space.size > 1)
+
+
+def halves_of(n_blocks: int, n_drop: int, protected: frozenset[int] = frozenset()) -> SearchSpace:
+    names = (f"{block}.{kind}" for block in range(n_blocks) for kind in ("attn", "mlp"))
+    return SearchSpace(tuple(Unit(name, 1, 1) for name in names), n_drop, protected)
+
+
+def test_the_blocks_of_a_space_are_halves_that_may_go_together() -> None:
+    assert halves_of(3, 2, frozenset({3})).blocks == ((0, 1), (4, 5))
+    assert space_of(3, 2).blocks == ()
+
+
+@given(st.integers(3, 12), st.randoms(use_true_random=False))
+def test_a_block_goes_for_a_block_and_lone_halves_stay(n_blocks: int, rng: random.Random) -> None:
+    space = halves_of(n_blocks, 3)
+    individual = Genome(space.pattern([0, 1, 2]))  # block 0 and the attention of block 1
+    mutate_block(individual, rng=rng, blocks=space.blocks)
+    gone = dropped_units(individual)
+    assert gone[0] == 2
+    assert gone[1:] in space.blocks[2:]
+
+
+def test_a_block_move_where_no_block_is_whole_changes_nothing() -> None:
+    space = halves_of(3, 2)
+    individual = Genome(space.pattern([0, 3]))
+    mutate_block(individual, rng=random.Random(0), blocks=space.blocks)
+    assert dropped_units(individual) == (0, 3)
+
+
+def test_every_other_mutation_of_halves_moves_whole_blocks() -> None:
+    space, rng = halves_of(30, 12), random.Random(0)
+    whole = 0
+    for _ in range(2000):
+        individual = Genome(space.pattern(range(12)))
+        mutate_mixed(individual, rng=rng, droppable=space.line, blocks=space.blocks)
+        assert individual.pattern in space
+        gone = set(dropped_units(individual))
+        whole += all(gone.isdisjoint(block) or gone.issuperset(block) for block in space.blocks)
+    # Two swaps of halves may happen to make a swap of blocks.
+    assert whole / 2000 == pytest.approx(0.5, abs=0.04)
 
 
 @given(spaces(), st.randoms(use_true_random=False))

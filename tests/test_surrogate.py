@@ -23,11 +23,11 @@ from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.genome import Genome
-from evop_deap.operators import init_balanced
 from evop_deap.racing import Racing, race
 from evop_deap.space import Pattern, SearchSpace, Unit, dropped_units
 from evop_deap.stopping import Stopping
 from evop_deap.surrogate.explanation import explain
+from evop_deap.surrogate.first_population import init_balanced
 from evop_deap.surrogate.kernel import as_drops
 from evop_deap.surrogate.observations import observe
 from evop_deap.surrogate.preference import (
@@ -94,6 +94,32 @@ def test_a_balanced_population_drops_every_unit_as_often(
     often = [counts[unit] for unit in space.droppable]
     if count <= space.size / 20:
         assert max(often) - min(often) <= 1
+
+
+HALVES = tuple(Unit(f"{block}.{kind}", 1, 1) for block in range(12) for kind in ("attn", "mlp"))
+
+
+@given(st.integers(1, 11), st.integers(1, 12), st.integers(0, 10**6))
+def test_of_halves_a_balanced_population_drops_each_as_often_and_even_numbers_as_blocks(
+    n_drop: int, count: int, seed: int
+) -> None:
+    space = SearchSpace(HALVES, n_drop)
+    population = init_balanced(space, min(count, 12), rng=random.Random(seed))
+    assert len({genome.pattern for genome in population}) == len(population) == min(count, 12)
+    for genome in population if n_drop % 2 == 0 else ():
+        gone = set(dropped_units(genome.pattern))
+        assert all(gone.isdisjoint(block) or gone.issuperset(block) for block in space.blocks)
+    counts = Counter(unit for genome in population for unit in dropped_units(genome.pattern))
+    often = [counts[unit] for unit in space.droppable]
+    assert max(often) - min(often) <= 1
+
+
+def test_a_balanced_population_of_more_than_there_are_whole_blocks_goes_on_with_halves() -> None:
+    space = SearchSpace(HALVES, 2)
+    population = init_balanced(space, 40, rng=random.Random(0))
+    patterns = [dropped_units(genome.pattern) for genome in population]
+    assert len(set(patterns)) == 40
+    assert set(space.blocks) <= set(patterns)
 
 
 def test_what_is_preferred_is_better_than_what_was_proposed() -> None:

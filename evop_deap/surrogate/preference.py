@@ -20,10 +20,10 @@ from evop_deap.evolution import Breed
 from evop_deap.evolution_state import Foresight, Preference
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.genome import Genome
-from evop_deap.operators import init_balanced
 from evop_deap.ranks import rank_correlation
 from evop_deap.space import SearchSpace, Unit
 from evop_deap.surrogate.acquisition import most_promising
+from evop_deap.surrogate.first_population import init_balanced
 from evop_deap.surrogate.fitting import fit_shape
 from evop_deap.surrogate.gaussian_process import GaussianProcess
 from evop_deap.surrogate.kernel import Layout, SetKernel, Shape, as_drops
