@@ -110,8 +110,7 @@ def mutate_block(
 
     Of halves, `blocks` says which of them make a block. As many swaps as `mutate_swap` makes.
     """
-    dropped, kept = _whole(individual, blocks)
-    _swap(individual, dropped, kept, rng=rng, more=more)
+    _swap(individual, *_whole(individual, blocks), rng=rng, more=more)
     return (individual,)
 
 
@@ -149,8 +148,9 @@ def mutate_mixed(
     Of halves, every other mutation moves blocks whole where there are any to move: the good
     patterns of blocks are few enough to be found soon, and better ones of halves lie near them.
     """
-    if all(_whole(individual, blocks)) and rng.random() < _WHOLE:
-        return mutate_block(individual, rng=rng, blocks=blocks, more=more)
+    if blocks and rng.random() < _WHOLE and all(whole := _whole(individual, blocks)):
+        _swap(individual, *whole, rng=rng, more=more)
+        return (individual,)
     if rng.random() < neighbour:
         return mutate_neighbour(individual, rng=rng, droppable=droppable)
     return mutate_swap(individual, rng=rng, droppable=droppable, more=more)
@@ -221,8 +221,9 @@ def _whole(
     individual: Sequence[int], blocks: Sequence[Sequence[int]]
 ) -> tuple[list[Sequence[int]], list[Sequence[int]]]:
     """The blocks that are dropped whole, and those that are kept whole."""
-    dropped = [block for block in blocks if not any(individual[i] for i in block)]
-    return dropped, [block for block in blocks if all(individual[i] for i in block)]
+    gone = set(dropped_units(individual))
+    dropped = [block for block in blocks if gone.issuperset(block)]
+    return dropped, [block for block in blocks if gone.isdisjoint(block)]
 
 
 def _swap(

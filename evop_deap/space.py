@@ -6,7 +6,9 @@ pattern is one 0/1 per unit with 1 = keep, and the budget says how many units mu
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -189,7 +191,7 @@ class SearchSpace:
 
 def dropped_units(pattern: Sequence[int]) -> tuple[int, ...]:
     """Positions of the units that a pattern drops, in order."""
-    return tuple(i for i, keep in enumerate(pattern) if not keep)
+    return tuple(itertools.compress(range(len(pattern)), map(operator.not_, pattern)))
 
 
 def kept_units(pattern: Sequence[int]) -> tuple[int, ...]:

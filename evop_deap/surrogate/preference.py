@@ -194,13 +194,16 @@ def _bred(
     breed: Breed,
 ) -> list[Genome]:
     """The proposals and, round by round, as many children of the best of them by their bounds."""
-    pool = list(proposals)
+    pool, bred, bounds = list(proposals), list(proposals), np.zeros(0)
     for _ in range(rounds):
-        mean, variance = process.foresee(as_drops(pool))
-        bounds = mean - boldness * np.sqrt(variance)
+        mean, variance = process.foresee(as_drops(bred))
+        bounds = np.concatenate([bounds, mean - boldness * np.sqrt(variance)])
         best = np.argsort(bounds, kind="stable")[:_PARENTS].tolist()
         parents = [Genome(pool[place].pattern, loss=float(bounds[place])) for place in best]
-        pool += breed(parents, len(proposals), {genome.pattern for genome in pool})
+        bred = breed(parents, len(proposals), {genome.pattern for genome in pool})
+        if not bred:
+            break
+        pool += bred
     return pool
 
 
