@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-_PROMPT = "The river runs down to the sea, and the"
+PROMPT = "The river runs down to the sea, and the"
 
 
 def by_llama_cpp(checkpoint: Path, converter: Path, tokens: int) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def by_llama_cpp(checkpoint: Path, converter: Path, tokens: int) -> list[dict[st
         settings.n_ctx = 512
         server = xllamacpp.Server(settings)
         answer = server.handle_completions(
-            {"prompt": _PROMPT, "max_tokens": tokens, "temperature": 0, "logprobs": 1}
+            {"prompt": PROMPT, "max_tokens": tokens, "temperature": 0, "logprobs": 1}
         )
     said = json.loads(answer) if isinstance(answer, str) else answer
     content: list[dict[str, Any]] = said["choices"][0]["logprobs"]["content"]
@@ -47,7 +47,7 @@ def by_transformers(checkpoint: Path, continuation: list[int]) -> tuple[list[int
     """Greedy choices before each token of the same text, and the tokens' log-probabilities."""
     auto: Any = AutoModelForCausalLM
     model = auto.from_pretrained(checkpoint, dtype=torch.float32).eval()
-    prompt = AutoTokenizer.from_pretrained(checkpoint)(_PROMPT).input_ids
+    prompt = AutoTokenizer.from_pretrained(checkpoint)(PROMPT).input_ids
     with torch.no_grad():
         logits = model(torch.tensor([prompt + continuation])).logits[0, len(prompt) - 1 : -1]
     logs = logits.log_softmax(-1)

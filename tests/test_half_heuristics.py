@@ -12,6 +12,8 @@ from transformers import PreTrainedModel
 
 from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.heuristics import METHODS, ModelParts, Pick, Task
+from evop_deap.heuristics.registry import LOOKS
+from evop_deap.heuristics.seeding import seeds_of
 from evop_deap.models.anatomy import find_anatomy
 from evop_deap.space import SearchSpace, dropped_units
 
@@ -96,3 +98,24 @@ def test_blockpruner_goes_on_from_what_is_gone(llama: PreTrainedModel) -> None:
         losses = evaluator.evaluate([space.pattern([*gone, unit]) for unit in left]).losses
         gone.append(left[int(losses.argmin())])
     assert pick.order == tuple(gone)
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_search_of_halves_begins_with_the_blocks_that_a_rule_would_drop(
+    name: str, llama: PreTrainedModel
+) -> None:
+    anatomy, windows = find_anatomy(llama, "half"), WINDOWS.numpy()
+    space = SearchSpace(units.model_units(anatomy), 5, protected=frozenset({3}))
+    parts = ModelParts(llama, anatomy, windows)
+    evaluator = ReferenceEvaluator(llama, anatomy, windows)
+    seeds = seeds_of([METHODS[name]], Task(space, evaluator, random.Random(0), parts=parts))
+    blocks = find_anatomy(llama, "block")
+    block_space = SearchSpace(units.model_units(blocks), 2, protected=frozenset({1}))
+    of_blocks = METHODS[name](
+        Task(block_space, evaluator, random.Random(0), parts=ModelParts(llama, blocks, windows))
+    )
+    gone = set(dropped_units(seeds.picks[name]))
+    assert {2 * block for block in dropped_units(of_blocks.pattern)} <= gone
+    assert {2 * block + 1 for block in dropped_units(of_blocks.pattern)} <= gone
+    assert len(gone) == 5
+    assert seeds.cost == of_blocks.cost == 1.0

@@ -11,8 +11,9 @@ from evop_deap.evolution_state import Seeds
 from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.registry import LOOKS, METHODS, Method
-from evop_deap.heuristics.task import Look, Task
+from evop_deap.heuristics.task import Look, Pick, Task
 from evop_deap.heuristics.units import granularity_of
+from evop_deap.heuristics.whole_blocks import pick_blocks
 from evop_deap.space import Pattern, SearchSpace
 
 
@@ -40,7 +41,7 @@ def seeds_of(methods: list[Method], task: Task) -> Seeds:
     picks: dict[str, Pattern] = {}
     cost, work = 0.0, Work()
     for method in methods:
-        picked = method(replace(task, evaluator=meter))
+        picked = _picked(method, replace(task, evaluator=meter))
         picks[method.name] = picked.pattern
         cost, work = cost + picked.cost, work + picked.work
     return Seeds(
@@ -50,6 +51,13 @@ def seeds_of(methods: list[Method], task: Task) -> Seeds:
         cost=cost,
         work=work,
     )
+
+
+def _picked(method: Method, task: Task) -> Pick:
+    """What the rule picks; of halves, where it is one of `LOOKS`, the whole blocks it would."""
+    if method.name in LOOKS and task.parts is not None and task.space.blocks:
+        return pick_blocks(method, task)
+    return method(task)
 
 
 class _Purse(Meter):

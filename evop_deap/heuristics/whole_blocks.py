@@ -1,0 +1,45 @@
+"""What a rule made for blocks picks where halves are searched: whole blocks, as its authors do.
+
+The halves of a block do to the hidden state what they do together, so a rule that looks at each
+for itself takes the attention of one block and the MLP of another: without six of either, the
+demo model loses a nat more than without the six blocks that the same rule picks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evop_deap.heuristics.registry import Method
+from evop_deap.heuristics.task import Pick, Task
+from evop_deap.heuristics.units import block_of
+from evop_deap.space import SearchSpace, Unit
+
+
+def pick_blocks(method: Method, task: Task) -> Pick:
+    """The pattern of halves that the rule comes to when its units are blocks.
+
+    Blocks go in the rule's order as long as the budget lets both of their halves go, then halves
+    as they fit. Its scores are of blocks and are left out.
+    """
+    halves: dict[str, list[int]] = {}
+    for position, unit in enumerate(task.space.units):
+        halves.setdefault(block_of(unit), []).append(position)
+    whole = set(task.space.blocks)
+    names = list(halves)
+    blocks = SearchSpace(
+        tuple(_together(name, [task.space.units[i] for i in halves[name]]) for name in names),
+        n_drop=1,
+        protected=frozenset(i for i, name in enumerate(names) if tuple(halves[name]) not in whole),
+    )
+    picked = method(replace(task, space=blocks))
+    order = tuple(half for block in picked.order for half in halves[names[block]])
+    return replace(picked, pattern=task.space.greedy(order), scores=None, order=order)
+
+
+def _together(name: str, halves: list[Unit]) -> Unit:
+    return Unit(
+        name,
+        sum(half.parameters for half in halves),
+        sum(half.work for half in halves),
+        sum(half.kv_bytes for half in halves),
+    )
