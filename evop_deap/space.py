@@ -27,7 +27,8 @@ class Unit:
     """What one gene switches.
 
     Attributes:
-        name: the block's position in the dense model, such as "12".
+        name: the block's position in the dense model, such as "12", or "12.attn" and "12.mlp" of
+            its halves.
         parameters: elements of its weights.
         work: multiply-adds it spends on one token.
         kv_bytes: of the key-value cache that it holds over a full context.
@@ -37,6 +38,16 @@ class Unit:
     parameters: int
     work: int
     kv_bytes: int = 0
+
+    @property
+    def block(self) -> str:
+        """The block that it is, or is a half of."""
+        return self.name.partition(".")[0]
+
+    @property
+    def kind(self) -> str:
+        """ "attn" or "mlp" for a half, nothing for a block."""
+        return self.name.partition(".")[2]
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ class SearchSpace:
         """Of halves that may go, those that make a block: "12.attn" and "12.mlp"."""
         blocks: dict[str, list[int]] = {}
         for unit in self.droppable:
-            blocks.setdefault(self.units[unit].name.partition(".")[0], []).append(unit)
+            blocks.setdefault(self.units[unit].block, []).append(unit)
         return tuple(tuple(halves) for halves in blocks.values() if len(halves) > 1)
 
     @property

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from evop_deap.genome import Genome
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.task import Pick, Task
-from evop_deap.heuristics.units import kind_of
 from evop_deap.operators import Individual, init_uniform
 from evop_deap.space import Pattern, SearchSpace, dropped_units, kept_units
 
@@ -51,7 +50,7 @@ def level_switch(
 ) -> tuple[Individual]:
     """Mutation in place, with DEAP's signature: one to three switches, few more often than many."""
     for _ in range(min(rng.randint(1, 3), rng.randint(1, 3))):
-        kinds = [kind_of(unit) for unit in space.units]
+        kinds = [unit.kind for unit in space.units]
         back = rng.choice(dropped_units(individual))
         others = [u for u in kept_units(individual) if u in space.droppable]
         alike = [unit for unit in others if kinds[unit] == kinds[back]]

@@ -7,13 +7,12 @@ hidden states into what the head reads.
 from __future__ import annotations
 
 from evop_deap.heuristics.task import Pick, Task
-from evop_deap.heuristics.units import block_of
 
 
 def pick(task: Task) -> Pick:
     """From the last block but one upwards; the final block goes last of all."""
     units = task.space.units
-    final = block_of(units[-1])
+    final = units[-1].block
     backwards = sorted(task.space.droppable, reverse=True)
-    order = sorted(backwards, key=lambda unit: block_of(units[unit]) == final)
+    order = sorted(backwards, key=lambda unit: units[unit].block == final)
     return Pick(task.space.greedy(order), order=tuple(order))

@@ -11,14 +11,14 @@ from __future__ import annotations
 from evop_deap.heuristics.block_influence import influences_of
 from evop_deap.heuristics.observing import watching_cost
 from evop_deap.heuristics.task import Pick, Task, passes, ranked
-from evop_deap.heuristics.units import ATTENTION, kind_of
+from evop_deap.heuristics.units import ATTENTION
 
 
 def pick(task: Task) -> Pick:
     """Drop the attention halves of highest similarity; `scores` are 1 - similarity."""
     space, scores = task.space, influences_of(task).tolist()
     by_score = ranked(space, scores)
-    order = sorted(by_score, key=lambda unit: kind_of(space.units[unit]) != ATTENTION)
+    order = sorted(by_score, key=lambda unit: space.units[unit].kind != ATTENTION)
     return Pick(
         space.greedy(order),
         cost=watching_cost(task),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from evop_deap.heuristics.task import ModelParts, Task
-from evop_deap.heuristics.units import ATTENTION, kind_of
+from evop_deap.heuristics.units import ATTENTION
 from evop_deap.models.probe import first_tensor, hidden_input, removable_hooks
 from evop_deap.models.surgery import bypassed
 
@@ -82,7 +82,7 @@ def watching_cost(task: Task) -> float:
 
     One pass, and the attention halves once more where the units are halves.
     """
-    attention = sum(unit.work for unit in task.space.units if kind_of(unit) == ATTENTION)
+    attention = sum(unit.work for unit in task.space.units if unit.kind == ATTENTION)
     return 1.0 + attention / dense_work(task)
 
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from evop_deap.heuristics.registry import Method
 from evop_deap.heuristics.task import Pick, Task
-from evop_deap.heuristics.units import block_of
 from evop_deap.space import SearchSpace, Unit
 
 
@@ -23,7 +22,7 @@ def pick_blocks(method: Method, task: Task) -> Pick:
     """
     halves: dict[str, list[int]] = {}
     for position, unit in enumerate(task.space.units):
-        halves.setdefault(block_of(unit), []).append(position)
+        halves.setdefault(unit.block, []).append(position)
     whole = set(task.space.blocks)
     names = list(halves)
     blocks = SearchSpace(

@@ -41,10 +41,9 @@ class Layout:
     @classmethod
     def of(cls, units: Sequence[Unit]) -> Layout:
         """From the units' names: "12" is a block, "12.attn" and "12.mlp" are its halves."""
-        parts = [unit.name.partition(".") for unit in units]
-        numbered = all(block.isdecimal() for block, _, _ in parts)
-        depths = [int(block) for block, _, _ in parts] if numbered else range(len(units))
-        depth, kind = np.array(depths, dtype=np.float64), np.array([kind for _, _, kind in parts])
+        numbered = all(unit.block.isdecimal() for unit in units)
+        depths = [int(unit.block) for unit in units] if numbered else range(len(units))
+        depth, kind = np.array(depths, dtype=np.float64), np.array([unit.kind for unit in units])
         return cls(np.abs(depth[:, None] - depth), kind[:, None] == kind)
 
 
