@@ -4,9 +4,9 @@ python -m benchmarks.llama_cpp --checkpoint pruned/demo --converter llama.cpp/co
 
 The converter is in llama.cpp's repository and in the source archive of llama-cpp-python
 (`pip download llama-cpp-python --no-deps`, under vendor/llama.cpp; it needs sentencepiece).
-llama.cpp itself is `pip install xllamacpp`. A `block_configs` checkpoint is no model of transformers:
-compare it with the re-packed one of the same pattern (`--against`). The converter takes such
-checkpoints of models with Llama's own tokenizers only.
+llama.cpp itself is `pip install xllamacpp`. A `block_configs` checkpoint is no model of
+transformers: compare it with the re-packed one of the same pattern (`--against`). The converter
+takes such checkpoints of models with Llama's own tokenizers only.
 """
 
 from __future__ import annotations
