@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.block_or_half import main
+from benchmarks.block_or_half import main, table
 from evop_deap.errors import InputError
 
 
@@ -44,3 +44,9 @@ def test_halves_and_blocks_drop_equal_parameters_and_finished_runs_stay(
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
     with pytest.raises(InputError, match="`output` .*max_cost"):
         main([*arguments, "9"])
+
+
+def test_the_readme_shows_the_table_of_the_committed_file() -> None:
+    root = Path(__file__).parent.parent
+    report = json.loads((root / "benchmarks/results/block_or_half.demo.json").read_text())
+    assert table(report) in (root / "README.md").read_text(encoding="utf-8")
