@@ -2,7 +2,7 @@
 
 The halves of a block do to the hidden state what they do together, so a rule that looks at each
 for itself takes the attention of one block and the MLP of another: without six of either, the
-demo model loses a nat more than without the six blocks that the same rule picks.
+demo model loses 0.7 to 1.4 nats more than without the six blocks that the same rule picks.
 """
 
 from __future__ import annotations
