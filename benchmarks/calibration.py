@@ -98,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     judging.add_argument("--pool-tokens", type=int, default=131072)
     judging.add_argument("--other-tokens", type=int, default=16384)
     judging.add_argument("--sparsities", type=float, nargs="+", default=[0.1, 0.2])
+    judging.add_argument(
+        "--like", type=Path, metavar="FILE", help="a matrix whose patterns are judged again"
+    )
     judging.add_argument("--random", type=int, default=20, help="patterns a sparsity")
     judging.add_argument("--near", type=int, default=16, help="survivors of a search, likewise")
     judging.add_argument("--generations", type=int, default=5, help="of that search")

@@ -13,7 +13,8 @@ import dataclasses
 import itertools
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from benchmarks.record import circumstances
 from evop_deap.config import SearchConfig
 from evop_deap.errors import EvopError, InputError
+from evop_deap.fitness.evaluation import Evaluator
 from evop_deap.fitness.landscape import Landscape, save_landscape
 from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
@@ -49,7 +51,18 @@ def all_patterns(space: SearchSpace, drops: Sequence[int]) -> list[Pattern]:
 
 
 def judged(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator[np.ndarray]:
-    """(patterns, windows) sums, a chunk at a time, each stored before the next."""
+    """(patterns, windows) sums, a chunk of patterns at a time, each stored before the next."""
+    with stored_evaluator(subject, name) as (evaluator, release):
+        for first in tqdm(range(0, len(patterns), CHUNK), file=sys.stderr, mininterval=20):
+            yield evaluator.evaluate(patterns[first : first + CHUNK]).sums
+            release()
+
+
+@contextmanager
+def stored_evaluator(
+    subject: Subject, name: str
+) -> Iterator[tuple[Evaluator, Callable[[], object]]]:
+    """What judges on the subject's calibration windows, and what stores the losses so far."""
     tokens = subject.text.calibration.tokens
     with LossStore(cache_folder() / LOSSES_FILE) as store:
         held_back = HeldBackStore(store)
@@ -61,9 +74,7 @@ def judged(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator
             fingerprint=subject.fingerprint,
             tokens=tokens,
         )
-        for first in tqdm(range(0, len(patterns), CHUNK), file=sys.stderr, mininterval=20):
-            yield evaluator.evaluate(patterns[first : first + CHUNK]).sums
-            held_back.release()
+        yield evaluator, held_back.release
 
 
 def looks_into(subject: Subject) -> dict[str, dict[str, Any]]:

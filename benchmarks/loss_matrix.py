@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import random
+import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from benchmarks.clusters import domains_of, encoder_named
-from benchmarks.landscape import judged
+from benchmarks.landscape import stored_evaluator
 from benchmarks.record import circumstances
 from benchmarks.replay import Pool
 from evop_deap.calibration import Document, load_corpus
@@ -43,6 +45,7 @@ from evop_deap.userdirs import cache_folder
 
 SEARCHED_WINDOWS = 8
 INFLUENCE_WINDOWS = 8
+STORED_TOKENS = 4096  # of text, judged by all patterns before their losses are stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,9 +135,11 @@ def matrix_of(given: argparse.Namespace) -> LossMatrix:
     subject = prepare(config, TerminalProgress())
     documents = load_corpus(given.corpus).documents
     tokens, labels = _windows(documents, truth, names, subject, given)
-    judges = patterns_of(subject, tokens, given)
+    judges = (
+        patterns_like(given.like, subject) if given.like else patterns_of(subject, tokens, given)
+    )
     changed = _with_windows(subject, tokens)
-    sums = np.concatenate(list(judged(changed, judges.patterns, config.model)))
+    sums = summed(changed, judges.patterns, config.model)
     return LossMatrix(
         sums=sums,
         patterns=np.array(judges.patterns, dtype=np.uint8),
@@ -146,6 +151,35 @@ def matrix_of(given: argparse.Namespace) -> LossMatrix:
         model=np.array(given.model),
         about=np.array(json.dumps({"dtype": str(subject.loaded.model.dtype), **circumstances()})),
     )
+
+
+def summed(subject: Subject, patterns: Sequence[Pattern], name: str) -> NDArray[np.float64]:
+    """(patterns, windows) sums; what was judged before an interruption is not judged again."""
+    count, length = subject.text.calibration.tokens.shape
+    step = max(1, STORED_TOKENS // length)
+    parts = []
+    with stored_evaluator(subject, name) as (evaluator, release):
+        for first in tqdm(range(0, count, step), file=sys.stderr, mininterval=20):
+            some = range(first, min(first + step, count))
+            parts.append(evaluator.evaluate(patterns, some).sums)
+            release()
+    return np.concatenate(parts, axis=1)
+
+
+def patterns_like(path: Path, subject: Subject) -> Judged:
+    """The patterns of the matrix at `path`, to be judged on other windows.
+
+    Raises:
+        InputError: it is no matrix, or one of a model with other blocks.
+    """
+    known = load_matrix(path)
+    units = len(subject.space.units)
+    if known.patterns.shape[1] != units:
+        raise InputError(
+            f"`like` {path} has patterns of {known.patterns.shape[1]} units, the model {units}"
+        )
+    patterns = [tuple(row) for row in known.patterns.tolist()]
+    return Judged(patterns, known.groups.tolist(), np.flatnonzero(known.probes).tolist())
 
 
 def save_matrix(path: Path, matrix: LossMatrix) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.calibration import main
+from benchmarks.loss_matrix import load_matrix
 from benchmarks.replay import Pool, kendall, replay, strategies
 from evop_deap.errors import InputError
 
@@ -118,12 +119,20 @@ def test_strategies_are_replayed_on_a_matrix_of_a_model(corpus, toy_checkpoint, 
     report, losses = tmp_path / "replay.json", tmp_path / "losses.npz"
     other = tmp_path / "other.txt"
     other.write_text("\n\n".join(f"Another text, number {i}. " * 30 for i in range(20)))
+    common = ["losses", "--corpus", str(corpus), "--other", str(other), "--model",
+              str(toy_checkpoint), "--pool-tokens", "960", "--other-tokens", "64",
+              "--dtype", "float32"]  # fmt: skip
     main(
-        ["losses", "--corpus", str(corpus), "--other", str(other), "--model", str(toy_checkpoint),
-         "--window", "16", "--pool-tokens", "960", "--other-tokens", "64", "--sparsities", "0.4",
-         "0.6", "--random", "6", "--near", "3", "--generations", "1", "--probes", "3", "--dtype",
-         "float32", "--output", str(losses)]
+        [*common, "--window", "16", "--sparsities", "0.4", "0.6", "--random", "6", "--near", "3",
+         "--generations", "1", "--probes", "3", "--output", str(losses)]
     )  # fmt: skip
+    longer = tmp_path / "longer.npz"
+    main([*common, "--window", "32", "--like", str(losses), "--output", str(longer)])
+    known, again = load_matrix(losses), load_matrix(longer)
+    assert (again.patterns == known.patterns).all()
+    assert (again.probes == known.probes).all()
+    assert again.sums.shape == (len(known.patterns), 32)
+    assert np.isfinite(again.sums).all()
     main(
         ["replay", "--losses", str(losses), "--embedding", "tfidf", "--budgets", "64",
          "--draws", "20", "--json", str(report)]
