@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 from deap import base
 
+from evop_deap.callbacks import Callback, after_generation, judged_last
 from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState, Preference, Seeds
 from evop_deap.genome import Genome
 from evop_deap.judging import judge
@@ -24,9 +25,6 @@ from evop_deap.stopping import Stopping
 
 Breed = Callable[[Sequence[Genome], int, Collection[Pattern]], list[Genome]]
 """(parents, count, beside): so many children, none of them seen before or among `beside`."""
-
-Callback = Callable[[EvolutionState], object]
-"""Called with the state after each generation; a true answer ends the search."""
 
 
 def evolve(
@@ -61,19 +59,13 @@ def evolve(
     began = time.monotonic() - (state.seconds if state else 0.0)
 
     def finish(state: EvolutionState) -> EvolutionState:
-        state = replace(state, seconds=time.monotonic() - began)
-        state = replace(state, stopped=_reason(stopping, state))
-        # Every callback hears of every generation, whatever those before it answered.
-        answers = [callback(state) for callback in callbacks]
-        if any(answers) and state.stopped is None:
-            state = replace(state, stopped="a callback asked for it")
-        return state
+        return after_generation(state, stopping, callbacks, began=began)
 
     if state is None:
         state = finish(_first_generation(toolbox, rng, settings, stopping))
     else:
         rng.setstate(state.rng_state)
-        state = replace(state, stopped=_reason(stopping, state))
+        state = judged_last(state, stopping)
     while state.stopped is None:
         count = stopping.evaluations_left(state.evaluations, settings.offspring)
         seen = {*state.losses, *state.lost}
@@ -235,14 +227,4 @@ def _next_generation(
         cache_hits=state.cache_hits + judged.hits,
         best_since=generation if population[0].loss < state.best.loss else state.best_since,
         rng_state=rng.getstate(),
-    )
-
-
-def _reason(stopping: Stopping, state: EvolutionState) -> str | None:
-    return stopping.reason(
-        state.generation,
-        evaluations=state.evaluations,
-        cost=state.cost,
-        seconds=state.seconds,
-        stagnant=state.generation - state.best_since,
     )

@@ -17,8 +17,8 @@ from functools import cached_property
 import numpy as np
 from deap import base, tools
 
+from evop_deap.callbacks import Callback, after_generation, judged_last
 from evop_deap.errors import InputError
-from evop_deap.evolution import Callback
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.fitness.evaluation import Evaluator
 from evop_deap.genome import Genome, finite_or_worst
@@ -124,12 +124,7 @@ def evolve_front(
     began = time.monotonic() - (state.seconds if state else 0.0)
 
     def finish(state: EvolutionState) -> EvolutionState:
-        state = replace(state, seconds=time.monotonic() - began)
-        state = replace(state, stopped=_reason(stopping, state))
-        answers = [callback(state) for callback in callbacks]
-        if any(answers) and state.stopped is None:
-            state = replace(state, stopped="a callback asked for it")
-        return state
+        return after_generation(state, stopping, callbacks, began=began)
 
     if state is None:
         count = stopping.evaluations_left(0, settings.population)
@@ -137,7 +132,7 @@ def evolve_front(
         state = finish(_judged(None, first, trade, evaluator, rng, settings))
     else:
         rng.setstate(state.rng_state)
-        state = replace(state, stopped=_reason(stopping, state))
+        state = judged_last(state, stopping)
     while state.stopped is None:
         count = stopping.evaluations_left(state.evaluations, settings.offspring)
         children = _children(state, count, trade, rng, settings)
@@ -280,13 +275,3 @@ def _hypervolume(losses: Mapping[Pattern, float], trade: Trade, reference: float
         return 0.0
     volume = moocore.hypervolume(np.array(points), ref=[reference, trade.size(trade.space.dense)])
     return float(volume)
-
-
-def _reason(stopping: Stopping, state: EvolutionState) -> str | None:
-    return stopping.reason(
-        state.generation,
-        evaluations=state.evaluations,
-        cost=state.cost,
-        seconds=state.seconds,
-        stagnant=state.generation - state.best_since,
-    )

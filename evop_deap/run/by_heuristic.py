@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evop_deap.callbacks import Callback
 from evop_deap.config import SearchConfig
-from evop_deap.evolution import Callback
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.fitness.evaluation import Evaluation, Evaluator, Work
 from evop_deap.genome import Genome, finite_or_worst

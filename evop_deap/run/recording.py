@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from evop_deap.evolution import Callback
+from evop_deap.callbacks import Callback
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.run.checkpoint import Checkpoint, save_checkpoint
 from evop_deap.run.folder import RunFolder

@@ -6,8 +6,9 @@ import dataclasses
 import random
 from typing import TYPE_CHECKING
 
+from evop_deap.callbacks import Callback
 from evop_deap.config import BALANCED, SEARCH, SearchConfig
-from evop_deap.evolution import Callback, evolve
+from evop_deap.evolution import evolve
 from evop_deap.evolution_state import EvolutionSettings, EvolutionState
 from evop_deap.racing import race
 from evop_deap.run.by_heuristic import pick_pattern
