@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,19 @@ import pytest
 import torch
 import yaml
 from numpy.typing import NDArray
-from toy_models import toy_model, toy_tokens
+from toy_models import toy_tokens
 from transformers import PreTrainedModel
 
 import evop_deap
 from evop_deap.evolution_state import EvolutionState
 from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.fitness.reference import ReferenceEvaluator
-from evop_deap.fitness.selfcheck import checked_evaluator
 from evop_deap.models.anatomy import find_anatomy
 from evop_deap.models.surgery import bypassed
 from evop_deap.run.progress import Progress
 from evop_deap.run.subject import prepare
 from evop_deap.search import main
-from evop_deap.space import SearchSpace, Unit, dropped_units
+from evop_deap.space import dropped_units
 
 GENERATIONS = 3
 
@@ -298,67 +296,6 @@ def test_both_evaluators_tell_how_far_the_pruned_model_is_from_the_dense_one(
     if 0 in pattern:
         reverse = (np.exp(pruned) * (pruned - dense)).sum(axis=(1, 2))
         assert np.abs(reverse - expected).sum() > 0.1
-
-
-def checked(model: PreTrainedModel) -> tuple[object, list[str]]:
-    anatomy = find_anatomy(model)
-    tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (3, 12))
-    space = SearchSpace(tuple(Unit(b.name, 1, 1) for b in anatomy.blocks), n_drop=1)
-    said: list[str] = []
-    evaluator = checked_evaluator(
-        model, anatomy, tokens, space, rng=random.Random(0), fitness="kl", on_fallback=said.append
-    )
-    return evaluator, said
-
-
-def test_a_model_whose_fast_divergences_are_right_gets_the_population_evaluator(
-    any_model: PreTrainedModel,
-) -> None:
-    evaluator, said = checked(any_model)
-    assert isinstance(evaluator, PopulationEvaluator), said
-    assert said == []
-    dense = (1,) * len(find_anatomy(any_model).blocks)
-    assert abs(evaluator.evaluate([dense]).losses[0]) < 1e-6
-
-
-def test_a_model_that_hides_work_from_its_modules_is_judged_by_the_reference_divergence() -> None:
-    model = toy_model("llama")
-    plain = type(model).forward
-
-    def forward(self: PreTrainedModel, **inputs: object) -> object:
-        output = plain(self, **inputs)
-        output.logits = output.logits.roll(1, dims=-1)
-        return output
-
-    model.__class__ = type("Odd", (type(model),), {"forward": forward})
-    evaluator, said = checked(model)
-    assert isinstance(evaluator, ReferenceEvaluator)
-    assert len(said) == 1
-    assert "in a way not known here" in said[0]
-    dense, pruned = evaluator.evaluate([(1, 1, 1, 1, 1), (1, 0, 1, 1, 1)]).losses.tolist()
-    assert dense == 0.0
-    assert pruned > 1e-3
-
-
-def test_a_model_whose_walk_is_not_its_pass_is_judged_by_the_reference_divergence() -> None:
-    model = toy_model("llama")
-    block, entered = model.model.layers[-1], [0]
-    plain = block.forward
-
-    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
-        # A forward pass enters the model each time, a walk over many patterns enters it once.
-        entered[0] += 1
-        output = plain(hidden_states, **kwargs)
-        return output.roll(1, dims=-1) if entered[0] == 1 else output
-
-    handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
-    block.forward = forward
-    try:
-        evaluator, said = checked(model)
-    finally:
-        handle.remove()
-    assert isinstance(evaluator, ReferenceEvaluator)
-    assert "differ from the model's own" in said[0]
 
 
 # Racing.

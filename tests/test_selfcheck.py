@@ -1,8 +1,11 @@
+"""The fast evaluator where it reproduces the model's own loss or divergence, else the plain one."""
+
 from __future__ import annotations
 
 import random
 
 import numpy as np
+import pytest
 import torch
 from toy_models import toy_model
 from transformers import PreTrainedModel
@@ -13,24 +16,38 @@ from evop_deap.fitness.selfcheck import checked_evaluator
 from evop_deap.models.anatomy import find_anatomy
 from evop_deap.space import SearchSpace, Unit
 
+Checked = PopulationEvaluator | ReferenceEvaluator
 
-def check(model: PreTrainedModel) -> tuple[object, list[str]]:
+both_fitnesses = pytest.mark.parametrize("fitness", ["ce", "kl"])
+
+
+def check(model: PreTrainedModel, fitness: str = "ce") -> tuple[Checked, list[str]]:
     anatomy = find_anatomy(model)
     tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (3, 12))
     space = SearchSpace(tuple(Unit(b.name, 1, 1) for b in anatomy.blocks), n_drop=1)
     said: list[str] = []
     evaluator = checked_evaluator(
-        model, anatomy, tokens, space, rng=random.Random(0), on_fallback=said.append
+        model,
+        anatomy,
+        tokens,
+        space,
+        rng=random.Random(0),
+        fitness=fitness,
+        on_fallback=said.append,
     )
     return evaluator, said
 
 
+@both_fitnesses
 def test_a_model_whose_fast_losses_are_right_gets_the_population_evaluator(
-    any_model: PreTrainedModel,
+    any_model: PreTrainedModel, fitness: str
 ) -> None:
-    evaluator, said = check(any_model)
+    evaluator, said = check(any_model, fitness)
     assert isinstance(evaluator, PopulationEvaluator), said
     assert said == []
+    if fitness == "kl":
+        dense = (1,) * len(find_anatomy(any_model).blocks)
+        assert abs(evaluator.evaluate([dense]).losses[0]) < 1e-6
 
 
 def test_rounding_in_low_precision_is_no_reason_to_fall_back() -> None:
@@ -38,7 +55,8 @@ def test_rounding_in_low_precision_is_no_reason_to_fall_back() -> None:
     assert isinstance(evaluator, PopulationEvaluator), said
 
 
-def test_a_model_that_hides_work_from_its_modules_falls_back_and_says_so() -> None:
+@both_fitnesses
+def test_a_model_that_hides_work_from_its_modules_falls_back_and_says_so(fitness: str) -> None:
     model = toy_model("llama")
     plain = type(model).forward
 
@@ -48,13 +66,20 @@ def test_a_model_that_hides_work_from_its_modules_falls_back_and_says_so() -> No
         return output
 
     model.__class__ = type("Odd", (type(model),), {"forward": forward})
-    evaluator, said = check(model)
+    evaluator, said = check(model, fitness)
     assert isinstance(evaluator, ReferenceEvaluator)
     assert len(said) == 1
     assert "in a way not known here" in said[0]
+    if fitness == "kl":
+        dense, pruned = evaluator.evaluate([(1, 1, 1, 1, 1), (1, 0, 1, 1, 1)]).losses.tolist()
+        assert dense == 0.0
+        assert pruned > 1e-3
 
 
-def test_a_model_whose_blocks_depend_on_more_than_their_arguments_falls_back_and_says_so() -> None:
+@both_fitnesses
+def test_a_model_whose_blocks_depend_on_more_than_their_arguments_falls_back_and_says_so(
+    fitness: str,
+) -> None:
     model = toy_model("llama")
     block, entered = model.model.layers[-1], [0]
     plain = block.forward
@@ -68,7 +93,7 @@ def test_a_model_whose_blocks_depend_on_more_than_their_arguments_falls_back_and
     handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
     block.forward = forward
     try:
-        evaluator, said = check(model)
+        evaluator, said = check(model, fitness)
     finally:
         handle.remove()
     assert isinstance(evaluator, ReferenceEvaluator)
