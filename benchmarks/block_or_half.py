@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.kept_runs import searched
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.config import SearchConfig
-from evop_deap.errors import InputError
 from evop_deap.evaluation.perplexity import cut_windows
 from evop_deap.evaluation.sizes import file_bytes, measure_sizes
 from evop_deap.evaluation.speed import Spread, measure_speed
@@ -32,9 +32,6 @@ from evop_deap.evaluation.window_losses import window_losses
 from evop_deap.files import write_json
 from evop_deap.models.loading import LoadedModel, load_model
 from evop_deap.run.folder import RunFolder
-from evop_deap.run.pipeline import run_search
-from evop_deap.run.progress import TerminalProgress
-from evop_deap.run.reading import load_run
 from evop_deap.run.result import SearchResult
 
 if TYPE_CHECKING:
@@ -48,23 +45,6 @@ def config_of(config: SearchConfig, granularity: str, count: int, seed: int) -> 
     """The search without `count` blocks, or without as many halves of either kind."""
     budget = f"units={count}" if granularity == BLOCK else f"attn={count},mlp={count}"
     return config.replace(sparsity=None, budget=budget, granularity=granularity, seed=seed)
-
-
-def searched(config: SearchConfig, folder: RunFolder) -> SearchResult:
-    """The run in `folder`, made where it is missing.
-
-    Raises:
-        InputError: it is of other settings.
-    """
-    if not folder.result.exists():
-        progress = TerminalProgress(config.fitness)
-        return run_search(config, folder.path, resume=folder.config.exists(), progress=progress)
-    run = load_run(folder.path)
-    asked = {name: value for name, value in config.as_dict().items() if name != "dtype"}
-    other = [name for name, value in asked.items() if run.settings.get(name) != value]
-    if other or run.result is None:
-        raise InputError(f"`output` {folder.path} holds a run of other settings: {other}")
-    return run.result
 
 
 def row_of(
