@@ -47,7 +47,7 @@ QUICK: dict[str, Any] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, make what is missing and print the tables; returns the exit code."""
-    given = _parsed(arguments)
+    given = parsed(arguments)
     from benchmarks.board_making import fill  # imports PyTorch, which --help does without
 
     try:
@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The settings of a board."""
     parser = Parser(prog="python -m benchmarks.board", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="a small true board in ten minutes on two cores")

@@ -51,7 +51,7 @@ def fill(given: argparse.Namespace) -> list[Cell]:
         tokens=given.tokens,
         seed=given.calibration_seed,
     )
-    exam = _exam_of(given, loaded, calibration)
+    exam = exam_of(given, loaded, calibration)
     protocol = _protocol_of(given, loaded, calibration, exam)
     check_protocol(read_runs(given.output), protocol)
     clear_leftovers(given.output, [cell.name for cell in cells])
@@ -78,7 +78,12 @@ def _settings_of(given: argparse.Namespace) -> SearchConfig:
     )
 
 
-def _exam_of(given: argparse.Namespace, loaded: LoadedModel, calibration: CalibrationSet) -> Exam:
+def exam_of(given: argparse.Namespace, loaded: LoadedModel, calibration: CalibrationSet) -> Exam:
+    """What the board judges on.
+
+    Raises:
+        InputError: a text cannot be read or fills no window, or a task cannot be asked.
+    """
     papers = []
     if given.wiki_test is not None:
         wiki = _wiki(given.wiki_test)

@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.board_cells import DENSE
 from benchmarks.board_ratios import Bootstrap, perplexity
 from benchmarks.board_results import HELDOUT, WIKI, Run, check_protocol, read_runs
+from benchmarks.board_verdict import verdict
 from benchmarks.record import errors_in_one_line, markdown_table
 from evop_deap.config import SEARCH
 from evop_deap.errors import InputError
@@ -41,7 +42,7 @@ def board_tables(runs: Sequence[Run]) -> str:
     for (granularity, _), methods in cells.items():
         parts += [_heading(granularity, methods), _main_table(dense, methods, bootstrap)]
         parts += filter(None, [_domain_table(dense, methods), _task_table(dense, methods)])
-    parts += filter(None, [_verdict(cells, bootstrap)])
+    parts += filter(None, [verdict([*cells.values()], bootstrap)])
     return "\n\n".join(parts)
 
 
@@ -197,25 +198,6 @@ def _mean_accuracy(runs: list[Run]) -> str:
     values = [statistics.mean(score["value"] for score in one) for one in scores]
     errors = [math.hypot(*(score["error"] for score in one)) / len(one) for one in scores]
     return _accuracy(statistics.mean(values), statistics.mean(errors))
-
-
-def _verdict(cells: dict[tuple[str, float], Methods], bootstrap: Bootstrap) -> str | None:
-    """The search against the best heuristic of each cell, over all cells."""
-    pairs, said = [], []
-    for methods in cells.values():
-        rivals = [name for name in methods if name != SEARCH]
-        if SEARCH in methods and rivals:
-            best = rivals[0]
-            pairs.append((methods[SEARCH], methods[best]))
-            said.append(f"{best} (cost {_spent(methods[best])[0]})")
-    if not pairs:
-        return None
-    ratio = bootstrap.mean_ratio(pairs)
-    plural = "cell" if len(pairs) == 1 else "cells"
-    return (
-        f"Held-out perplexity of the search over that of the best heuristic of each cell, "
-        f"geometric mean over {len(pairs)} {plural}: **{ratio}**. The best: {', '.join(said)}."
-    )
 
 
 def _mean(figures: Iterable[float]) -> float:

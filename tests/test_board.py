@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import os
@@ -19,17 +20,21 @@ import pytest
 from benchmarks import board_making
 from benchmarks.board import main
 from benchmarks.board_cells import ALL, Cell, cells_of
+from benchmarks.board_limit import main as limit
 from benchmarks.board_picture import draw_board
 from benchmarks.board_ratios import Bootstrap, perplexity
 from benchmarks.board_results import check_protocol, read_runs, write_run
 from benchmarks.board_table import board_tables, cells_in
 from benchmarks.board_texts import calibration_of, heldout_text, joined_corpus
+from benchmarks.board_verdict import verdict
 from evop_deap.errors import InputError
 from evop_deap.evaluation.perplexity import measure_perplexity
 from evop_deap.evaluation.texts import read_text
+from evop_deap.fitness.landscape import Landscape, save_landscape
 from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.models.anatomy import find_anatomy
 from evop_deap.models.loading import load_model
+from evop_deap.space import Unit
 
 WORDS = {"fruit": "apple pear plum cherry", "sea": "wave sail tide boat"}
 
@@ -344,6 +349,26 @@ def test_seeds_that_differ_widen_an_interval() -> None:
     assert spread.low < 0.7 < 1.3 < spread.high
 
 
+def test_over_several_cells_the_search_stands_beside_each_rule_that_was_run_in_all() -> None:
+    def runs(loss: float, cost: float) -> list[dict[str, Any]]:
+        return [{**made_up({"a": [loss] * 9}), "found": {"cost": cost}}]
+
+    one = {"sleb": runs(2.8, 50.0), "search": runs(3.0, 55.0), "angular": runs(3.1, 2.0)}
+    other = {"search": runs(4.0, 55.0), "sleb": runs(4.4, 90.0), "laco": runs(5.0, 9.0)}
+    bootstrap = Bootstrap(one["sleb"][0], seed=0)
+    said = verdict([one, other], bootstrap)
+    assert said is not None
+    assert "over 2 cells: **0.905 (0.905 to 0.905)**" in said
+    assert "The best: sleb (cost 50.0), sleb (cost 90.0)." in said
+    rows = [line for line in said.splitlines() if line.startswith("| ")]
+    assert rows[2:] == ["| sleb | 0.905 (0.905 to 0.905) | 90.0 |"]
+    alone = verdict([one], bootstrap)
+    assert alone is not None
+    assert "1 cell:" in alone
+    assert "|" not in alone
+    assert verdict([{"sleb": one["sleb"]}], bootstrap) is None
+
+
 def test_a_loss_that_is_no_number_never_wins() -> None:
     broken, sane = made_up({"a": [None, 1.0]}), made_up({"a": [9.0, 9.0]})  # type: ignore[list-item]
     assert perplexity([broken]) > perplexity([sane])
@@ -401,3 +426,34 @@ def test_the_readme_shows_the_table_of_the_runs_that_are_kept() -> None:
     root = Path(__file__).parents[1]
     _, _, table, *_ = board_tables(read_runs(root / "benchmarks/results/board.quick")).split("\n\n")
     assert table in (root / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_best_of_a_landscape_by_held_out_text_is_what_a_board_can_find(
+    texts: Path, toy_checkpoint: Path, folder: Path, tmp_path: Path
+) -> None:
+    patterns = [
+        [int(i not in gone) for i in range(5)] for gone in itertools.combinations(range(5), 2)
+    ]
+    landscape = Landscape(
+        tuple(Unit(str(i), 1, 1) for i in range(5)),
+        np.array(patterns, np.uint8),
+        np.arange(10.0)[:, None],
+        np.array([1]),
+        head_work=1,
+        about={},
+    )
+    path, output = tmp_path / "toy.npz", tmp_path / "limit.json"
+    save_landscape(path, landscape)
+    board = arguments(texts, toy_checkpoint, folder, "--sparsity", "0.4")
+    limit(["--landscape", str(path), "--best", "9", "--json", str(output), *board])
+    rows = json.loads(output.read_text())["patterns"]
+    assert len(rows) == 9
+    assert [3, 4] not in [row["dropped"] for row in rows]  # the worst by the landscape
+    assert [row["heldout"] for row in rows] == sorted(row["heldout"] for row in rows)
+    # What a method has found is judged alike.
+    run = json.loads((folder / "block-0.4-last-0.json").read_text())
+    found = [int(name) for name in run["found"]["dropped"]]
+    (row,) = (row for row in rows if row["dropped"] == found)
+    assert math.exp(row["heldout"]) == pytest.approx(perplexity([run]), rel=1e-4)
+    with pytest.raises(InputError, match="`landscape` has no pattern without 1 of its units"):
+        limit(["--landscape", str(path), *board, "--sparsity", "0.2"])
