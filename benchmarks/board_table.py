@@ -39,10 +39,11 @@ def board_tables(runs: Sequence[Run]) -> str:
     bootstrap = Bootstrap(dense[0], seed=0)
     cells = cells_in(runs)
     parts = [_setting(runs[0]["protocol"])]
-    for (granularity, _), methods in cells.items():
-        parts += [_heading(granularity, methods), _main_table(dense, methods, bootstrap)]
+    named = [(_named(granularity, methods), methods) for (granularity, _), methods in cells.items()]
+    for name, methods in named:
+        parts += [f"### {name}", _main_table(dense, methods, bootstrap)]
         parts += filter(None, [_domain_table(dense, methods), _task_table(dense, methods)])
-    parts += filter(None, [verdict([*cells.values()], bootstrap)])
+    parts += filter(None, [verdict(named, bootstrap)])
     return "\n\n".join(parts)
 
 
@@ -77,10 +78,10 @@ def _setting(protocol: dict[str, Any]) -> str:
     )
 
 
-def _heading(granularity: str, methods: Methods) -> str:
+def _named(granularity: str, methods: Methods) -> str:
     found = next(iter(methods.values()))[0]["found"]
     plural = {"block": "blocks", "half": "halves"}[granularity]
-    return f"### {len(found['dropped'])} of {found['units']} {plural}"
+    return f"{len(found['dropped'])} of {found['units']} {plural}"
 
 
 def _rows(

@@ -23,7 +23,7 @@ from benchmarks.board_cells import ALL, Cell, cells_of
 from benchmarks.board_limit import main as limit
 from benchmarks.board_picture import draw_board
 from benchmarks.board_ratios import Bootstrap, perplexity
-from benchmarks.board_results import check_protocol, read_runs, write_run
+from benchmarks.board_results import Run, check_protocol, read_runs, write_run
 from benchmarks.board_table import board_tables, cells_in
 from benchmarks.board_texts import calibration_of, heldout_text, joined_corpus
 from benchmarks.board_verdict import verdict
@@ -350,23 +350,28 @@ def test_seeds_that_differ_widen_an_interval() -> None:
 
 
 def test_over_several_cells_the_search_stands_beside_each_rule_that_was_run_in_all() -> None:
-    def runs(loss: float, cost: float) -> list[dict[str, Any]]:
+    def runs(loss: float, cost: float) -> list[Run]:
         return [{**made_up({"a": [loss] * 9}), "found": {"cost": cost}}]
 
     one = {"sleb": runs(2.8, 50.0), "search": runs(3.0, 55.0), "angular": runs(3.1, 2.0)}
     other = {"search": runs(4.0, 55.0), "sleb": runs(4.4, 90.0), "laco": runs(5.0, 9.0)}
     bootstrap = Bootstrap(one["sleb"][0], seed=0)
-    said = verdict([one, other], bootstrap)
+    said = verdict([("few", one), ("many", other)], bootstrap)
     assert said is not None
     assert "over 2 cells: **0.905 (0.905 to 0.905)**" in said
     assert "The best: sleb (cost 50.0), sleb (cost 90.0)." in said
     rows = [line for line in said.splitlines() if line.startswith("| ")]
-    assert rows[2:] == ["| sleb | 0.905 (0.905 to 0.905) | 90.0 |"]
-    alone = verdict([one], bootstrap)
+    assert rows == [
+        "| held-out | few | many | search / this | cost at the most |",
+        "| --- | --- | --- | --- | --- |",
+        "| **search** | 20.1 | 54.6 |  | 55.0 |",
+        "| sleb | 16.4 | 81.5 | 0.905 (0.905 to 0.905) | 90.0 |",
+    ]
+    alone = verdict([("few", one)], bootstrap)
     assert alone is not None
     assert "1 cell:" in alone
     assert "|" not in alone
-    assert verdict([{"sleb": one["sleb"]}], bootstrap) is None
+    assert verdict([("few", {"sleb": one["sleb"]})], bootstrap) is None
 
 
 def test_a_loss_that_is_no_number_never_wins() -> None:
