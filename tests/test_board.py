@@ -429,7 +429,7 @@ def test_a_file_that_is_no_run_is_named(content: str, tmp_path: Path) -> None:
 
 def test_the_readme_shows_the_table_of_the_runs_that_are_kept() -> None:
     root = Path(__file__).parents[1]
-    _, _, table, *_ = board_tables(read_runs(root / "benchmarks/results/board.quick")).split("\n\n")
+    *_, table = board_tables(read_runs(root / "benchmarks/results/board.blocks")).split("\n\n")
     assert table in (root / "README.md").read_text(encoding="utf-8")
 
 
