@@ -36,6 +36,7 @@ def test_what_is_judged_on_is_not_searched_on(tmp_path: Path) -> None:
     assert {name.split("-")[0] for name in judged} == {"law", "maths"}
 
 
+@pytest.mark.slow
 def test_each_set_is_searched_on_at_equal_cost_and_judged_on_every_text(
     toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
