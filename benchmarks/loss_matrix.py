@@ -172,7 +172,10 @@ def patterns_like(path: Path, subject: Subject) -> Judged:
     Raises:
         InputError: it is no matrix, or one of a model with other blocks.
     """
-    known = load_matrix(path)
+    try:
+        known = load_matrix(path)
+    except InputError as error:
+        raise InputError(str(error).replace("`losses`", "`like`", 1)) from error
     units = len(subject.space.units)
     if known.patterns.shape[1] != units:
         raise InputError(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from benchmarks.calibration import main
-from benchmarks.loss_matrix import load_matrix
+from benchmarks.loss_matrix import load_matrix, patterns_like
 from benchmarks.replay import Pool, kendall, replay, strategies
 from evop_deap.errors import InputError
 
@@ -147,3 +148,5 @@ def test_what_is_no_matrix_of_losses_is_refused(tmp_path) -> None:
     (tmp_path / "losses.npz").write_text("nothing")
     with pytest.raises(InputError, match="`losses` .*losses.npz is no matrix of losses"):
         main(["replay", "--losses", str(tmp_path / "losses.npz")])
+    with pytest.raises(InputError, match="`like` .*losses.npz is no matrix of losses"):
+        patterns_like(tmp_path / "losses.npz", subject=cast(Any, None))  # is not looked at
