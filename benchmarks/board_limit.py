@@ -5,8 +5,9 @@
 
 All other flags are the board's own, and its first `--sparsity` counts. The patterns that lose
 least in the landscape are judged on the calibration text that every method is given, and on the
-held-out text that none is: no method can be expected to do better than the best of them by the
-latter, and one that is perfect at what it is asked finds the best by the former.
+held-out text that none is: what the best of them by the latter loses is about the least that any
+method can come to, the surer the more of them are judged, for another text has another order; a
+method that is perfect at what it is asked finds the best by the former.
 """
 
 from __future__ import annotations
