@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.board import parsed
-from benchmarks.board_making import exam_of
+from benchmarks.board_making import calibration_for, exam_of
 from benchmarks.board_results import HELDOUT
-from benchmarks.board_texts import calibration_of, joined_corpus
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.errors import InputError
 from evop_deap.files import write_json
@@ -32,6 +31,7 @@ from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.models.anatomy import find_anatomy
 from evop_deap.models.loading import load_model
+from evop_deap.models.units import model_units
 from evop_deap.space import Pattern, dropped_units, units_to_drop
 
 SHOWN = 8
@@ -41,8 +41,10 @@ def least(landscape: Landscape, sparsity: float, count: int) -> list[Pattern]:
     """The `count` patterns of least loss among those that drop this share of the units.
 
     Raises:
-        InputError: the landscape has no such patterns.
+        InputError: the landscape has no such patterns, or none is asked for.
     """
+    if count < 1:
+        raise InputError(f"`best` must be at least 1, but got {count}")
     n_drop = units_to_drop(len(landscape.units), sparsity)
     (some,) = np.nonzero(landscape.patterns.sum(axis=1) == len(landscape.units) - n_drop)
     if not len(some):
@@ -56,13 +58,12 @@ def measure(given: argparse.Namespace, board: argparse.Namespace) -> list[dict[s
     patterns = least(load_landscape(given.landscape), board.sparsity[0], given.best)
     loaded = load_model(board.model, dtype=board.dtype, device=board.device)
     anatomy = find_anatomy(loaded.model, board.granularity[0])
-    calibration = calibration_of(
-        joined_corpus(board.corpus),
-        loaded,
-        window=board.window,
-        tokens=board.tokens,
-        seed=board.calibration_seed,
-    )
+    if (units := len(model_units(anatomy))) != len(patterns[0]):
+        raise InputError(
+            f"`landscape` has {len(patterns[0])} units, but the model has {units}: "
+            "give the landscape's own `model` and `granularity`"
+        )
+    calibration = calibration_for(board, loaded)
     papers = [p for p in exam_of(board, loaded, calibration).papers if p.role == HELDOUT]
     if not papers:
         raise InputError("`heldout` must be given: it is what patterns are judged on")

@@ -44,13 +44,7 @@ def fill(given: argparse.Namespace) -> list[Cell]:
     _check_sizes(given)
     _tell(f"loading the model {given.model}")
     loaded = load_model(given.model, dtype=given.dtype, device=given.device)
-    calibration = calibration_of(
-        joined_corpus(given.corpus),
-        loaded,
-        window=given.window,
-        tokens=given.tokens,
-        seed=given.calibration_seed,
-    )
+    calibration = calibration_for(given, loaded)
     exam = exam_of(given, loaded, calibration)
     protocol = _protocol_of(given, loaded, calibration, exam)
     check_protocol(read_runs(given.output), protocol)
@@ -75,6 +69,21 @@ def _settings_of(given: argparse.Namespace) -> SearchConfig:
         heldout_tokens=given.window,
         max_cost=given.max_cost,
         sparsity=given.sparsity[0],
+    )
+
+
+def calibration_for(given: argparse.Namespace, loaded: LoadedModel) -> CalibrationSet:
+    """The text that every method of the board is given.
+
+    Raises:
+        InputError: a corpus cannot be read or is too small.
+    """
+    return calibration_of(
+        joined_corpus(given.corpus),
+        loaded,
+        window=given.window,
+        tokens=given.tokens,
+        seed=given.calibration_seed,
     )
 
 

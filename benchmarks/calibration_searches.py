@@ -56,9 +56,13 @@ def part(corpus: str, folder: Path) -> tuple[Path, Path]:
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """Every set and seed, judged on every text."""
-    own = [read_text(str(path)) for path in given.text]
+    others = {
+        f"{text.name} {domain}".strip(): part_of
+        for text in (read_text(str(path)) for path in given.text)
+        for domain, part_of in text.parts.items()
+    }
     pool, judged = part(given.corpus, given.output)
-    texts = {**read_text(str(judged)).parts, **{text.name: text.parts[""] for text in own}}
+    texts = {**read_text(str(judged)).parts, **others}
     tokenizer = load_tokenizer(given.model)[0]
     # What has too few tokens is refused before anything is paid for.
     windows = {name: _windows(tokenizer, name, text, given) for name, text in texts.items()}
@@ -83,7 +87,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     patterns, losses = judge(list(found.values()), windows, given)
     return {
         "dense": losses[0],
-        "texts": [text.name for text in own],
+        "texts": list(others),
         "runs": [
             {
                 "set": name,

@@ -429,8 +429,13 @@ def test_a_file_that_is_no_run_is_named(content: str, tmp_path: Path) -> None:
 
 def test_the_readme_shows_the_table_of_the_runs_that_are_kept() -> None:
     root = Path(__file__).parents[1]
+    readme = (root / "README.md").read_text(encoding="utf-8")
     *_, table = board_tables(read_runs(root / "benchmarks/results/board.blocks")).split("\n\n")
-    assert table in (root / "README.md").read_text(encoding="utf-8")
+    assert table in readme
+    _, _, quick, *_ = board_tables(read_runs(root / "benchmarks/results/board.quick")).split("\n\n")
+    held_out = {row.split(" | ")[0].strip("|* "): row.split(" | ")[2] for row in quick.split("\n")}
+    said = next(line for line in readme.split("\n") if "results/board.quick" in line)
+    assert all(f" {held_out[name]} for " in said for name in ("search", "evopress", "sleb"))
 
 
 def test_the_best_of_a_landscape_by_held_out_text_is_what_a_board_can_find(
@@ -460,5 +465,9 @@ def test_the_best_of_a_landscape_by_held_out_text_is_what_a_board_can_find(
     found = [int(name) for name in run["found"]["dropped"]]
     (row,) = (row for row in rows if row["dropped"] == found)
     assert math.exp(row["heldout"]) == pytest.approx(perplexity([run]), rel=1e-4)
+    with pytest.raises(InputError, match="`landscape` has 5 units, but the model has 10"):
+        limit(["--landscape", str(path), *board, "--granularity", "half"])
+    with pytest.raises(InputError, match="`best` must be at least 1, but got 0"):
+        limit(["--landscape", str(path), "--best", "0", *board])
     with pytest.raises(InputError, match="`landscape` has no pattern without 1 of its units"):
         limit(["--landscape", str(path), *board, "--sparsity", "0.2"])
