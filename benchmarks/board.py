@@ -6,8 +6,9 @@ r"""Every heuristic and the search under one protocol: one calibration set, one 
     python -m benchmarks.board ... --granularity half --sparsity 0.2 --methods search sleb
 
 Each cell (method, budget, granularity, seed) is a file of the folder, there only when it is
-finished: running the command again makes what is missing. `benchmarks.board_table` prints the
-tables of a folder and draws its picture.
+finished: running the command again makes what is missing, and several processes with the same
+command share the work. `benchmarks.board_table` prints the tables of a folder and draws its
+picture.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--tasks-from", type=Path, metavar="DIR", help="files of the zero-shot tasks")
     add("--tasks", nargs="*", default=None, metavar="TASK", help=", ".join(TASKS))
     add("--limit", type=int, metavar="N", help="questions of each task (default: all)")
+    add("--batch-size", type=int, default=8, metavar="N", help="choices scored together")
 
     quick = parser.parse_args(arguments).quick
     if quick:

@@ -88,12 +88,14 @@ class Exam:
         tasks: zero-shot tasks by the harness' names.
         tasks_from: folder with their files; None lets the harness fetch them.
         limit: questions of each task, the first ones; None asks all.
+        batch_size: choices scored together.
     """
 
     papers: tuple[Paper, ...]
     tasks: tuple[str, ...] = ()
     tasks_from: Path | None = None
     limit: int | None = None
+    batch_size: int = 8
 
     def check(self) -> None:
         """Refuse at once what cannot be asked.
@@ -145,6 +147,7 @@ def examine(model: PreTrainedModel, loaded: LoadedModel, exam: Exam) -> dict[str
             exam.tasks,
             tasks_from=exam.tasks_from,
             limit=exam.limit,
+            batch_size=exam.batch_size,
         )
     return {"perplexity": perplexities, "tasks": [_of_task(score) for score in scores]}
 

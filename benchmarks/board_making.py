@@ -15,12 +15,12 @@ from benchmarks.board_results import (
     WIKI,
     Run,
     check_protocol,
-    clear_leftovers,
     path_of,
     read_runs,
     write_run,
 )
 from benchmarks.board_texts import calibration_of, heldout_text, joined_corpus
+from benchmarks.claims import claimed
 from benchmarks.record import circumstances
 from evop_deap.calibration import CalibrationSet
 from evop_deap.config import SearchConfig
@@ -48,7 +48,6 @@ def fill(given: argparse.Namespace) -> list[Cell]:
     exam = exam_of(given, loaded, calibration)
     protocol = _protocol_of(given, loaded, calibration, exam)
     check_protocol(read_runs(given.output), protocol)
-    clear_leftovers(given.output, [cell.name for cell in cells])
     missing = [cell for cell in cells if not path_of(given.output, cell.name).exists()]
     _tell(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
     bench = Bench.of(loaded, calibration, config, given.granularity)
@@ -102,7 +101,8 @@ def exam_of(given: argparse.Namespace, loaded: LoadedModel, calibration: Calibra
         heldout = heldout_text(given.heldout, calibration)
         window, tokens = given.heldout_window, given.heldout_tokens
         papers.append(Paper.of(HELDOUT, heldout, loaded, window, tokens))
-    exam = Exam(tuple(papers), tuple(given.tasks), given.tasks_from, given.limit)
+    tasks = tuple(given.tasks)
+    exam = Exam(tuple(papers), tasks, given.tasks_from, given.limit, given.batch_size)
     exam.check()
     return exam
 
@@ -138,26 +138,29 @@ def _make(
     folder: Path, bench: Bench, exam: Exam, protocol: dict[str, Any], missing: list[Cell]
 ) -> list[Cell]:
     """Make these cells, one after the other; one that fails does not stop the others."""
-    judged = {key: run["judged"] for run in read_runs(folder) if (key := _pattern(run))}
     failed = []
     for number, cell in enumerate(missing, start=1):
-        if path_of(folder, cell.name).exists():  # another process works on the same board
-            continue
-        try:
-            pruned = prune(bench, cell)
-            run = {"protocol": protocol, "cell": cell.as_dict(), "found": pruned.found}
-            # No pattern is examined twice: another method may have picked the same.
-            known = judged.get(key) if (key := _pattern(run)) else None
-            run["judged"] = known or examine(pruned.model, bench.loaded, exam)
-        except EvopError as error:
-            _tell(f"{number}/{len(missing)} {cell.name} could not be made: {error}")
-            failed.append(cell)
-            continue
-        if key:
-            judged[key] = run["judged"]
-        write_run(folder, cell.name, {**run, **circumstances()})
+        with claimed(path_of(folder, cell.name)) as mine:
+            if not mine:  # another process works on the same board
+                continue
+            try:
+                pruned = prune(bench, cell)
+                run = {"protocol": protocol, "cell": cell.as_dict(), "found": pruned.found}
+                run["judged"] = _judgement(folder, run) or examine(pruned.model, bench.loaded, exam)
+            except EvopError as error:
+                _tell(f"{number}/{len(missing)} {cell.name} could not be made: {error}")
+                failed.append(cell)
+                continue
+            write_run(folder, cell.name, {**run, **circumstances()})
         _tell(f"{number}/{len(missing)} {_line(cell, pruned.found)}")
     return failed
+
+
+def _judgement(folder: Path, run: Run) -> dict[str, Any] | None:
+    """What the board has of the same pattern, which another method may have picked."""
+    key = _pattern(run)
+    known = (other["judged"] for other in read_runs(folder) if key and _pattern(other) == key)
+    return next(known, None)
 
 
 def _check_sizes(given: argparse.Namespace) -> None:
@@ -171,6 +174,8 @@ def _check_sizes(given: argparse.Namespace) -> None:
             raise InputError(f"`{name}` must be at least one window ({window}), but got {tokens}")
     if given.limit is not None and given.limit < 2:
         raise InputError(f"`limit` must be at least 2, but got {given.limit}")
+    if given.batch_size < 1:
+        raise InputError(f"`batch_size` must be at least 1, but got {given.batch_size}")
 
 
 def _wiki(source: str) -> EvaluationText:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evop_deap.errors import InputError
-from evop_deap.files import remove_leftovers, write_text
+from evop_deap.files import write_text
 
 Run = Mapping[str, Any]
 
@@ -108,9 +108,3 @@ def _lines(items: Any) -> str:
 
 def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def clear_leftovers(folder: Path, names: Sequence[str]) -> None:
-    """Delete what a killed process left half-written of these cells."""
-    if folder.is_dir():
-        remove_leftovers(folder, [path_of(folder, name).name for name in names])

@@ -20,9 +20,7 @@ _PACKAGES = ("evop_deap", "torch", "transformers", "deap", "numpy")
 
 def circumstances() -> dict[str, Any]:
     """Versions, machine and commit, for the top of a JSON file."""
-    machine = {"processor": platform.machine(), "cores": os.cpu_count()}
-    if (accelerator := _accelerator()) is not None:
-        machine["accelerator"] = accelerator
+    machine = {"processor": platform.machine(), "cores": os.cpu_count(), **_accelerator()}
     return {
         "versions": {
             "python": platform.python_version(),
@@ -48,10 +46,14 @@ def commit() -> str | None:
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
-def _accelerator() -> str | None:
+def _accelerator() -> dict[str, str]:
     # Only of a program that has PyTorch anyway: importing it takes seconds.
     torch = sys.modules.get("torch")
-    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+    if not torch or not torch.cuda.is_available():
+        return {}
+    # "highest" is float32 throughout, "high" is products of TF32.
+    precision = torch.get_float32_matmul_precision()
+    return {"accelerator": torch.cuda.get_device_name(), "float32_products": precision}
 
 
 @contextmanager

@@ -1,19 +1,23 @@
 """Best loss against evaluations and against work, for several ways to search one real model.
 
-    python -m benchmarks.search_curves --text wiki.train.txt --drop 6 --seeds 5 --json out.json
+    python -m benchmarks.search_curves --text wiki.valid.raw --drop 6 --output runs/curves \
+        --json out.json
 
 The calibration windows are the first of the text, so that anybody judges by the same tokens.
 Losses are kept in the user's cache, so seeds and methods share what was paid for; what each
-would have cost alone is counted all the same.
+would have cost alone is counted all the same. A run is a file of `--output`, there only when it
+is finished: the same command makes what is missing, and several processes share the work.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import random
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.claims import claimed
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from benchmarks.search_methods import METHODS
+from benchmarks.search_methods import METHODS, Looked
 from evop_deap.errors import InputError
 from evop_deap.files import write_json
 from evop_deap.fitness.cache import CachedEvaluator
@@ -46,7 +51,8 @@ class Metered(CachedEvaluator):
     """Writes down, after each request, what was spent and the best loss of the space so far.
 
     Cost is what the population evaluator spends on the request with nothing kept from before,
-    so that it does not depend on what other seeds have left in the cache.
+    so that it does not depend on what other seeds have left in the cache. What is spent between
+    requests, on deciding what to ask for, is processor time.
     """
 
     def __init__(self, evaluator: Evaluator, space: SearchSpace, head_work: int) -> None:
@@ -54,11 +60,13 @@ class Metered(CachedEvaluator):
         self._space, self._head_work = space, head_work
         self.events: list[tuple[int, float, float]] = []
         self._cost, self._best = 0.0, math.inf
+        self.seconds_deciding, self._answered = 0.0, time.process_time()
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
         """Judge, and write down."""
+        self.seconds_deciding += time.process_time() - self._answered
         before = {pattern: self._seen(pattern) for pattern in patterns}
         found = super().evaluate(patterns, windows)
         fresh: dict[int, list[Pattern]] = {}
@@ -76,6 +84,7 @@ class Metered(CachedEvaluator):
             self._best = min([self._best, *inside])
         if fresh:
             self.events.append((len(self.rows), self._cost, self._best))
+        self._answered = time.process_time()
         return found
 
     def _seen(self, pattern: Pattern) -> int:
@@ -96,15 +105,19 @@ def first_windows(path: Path, tokenizer: Any, window: int, tokens: int) -> NDArr
     return ids[: count * window].reshape(count, window)
 
 
-def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Every method and seed, with its events."""
+def fill(given: argparse.Namespace) -> None:
+    """Make the runs that are missing in the folder.
+
+    Raises:
+        InputError: the folder holds a run of other settings, or the text or model cannot be used.
+    """
     loaded = load_model(given.model, dtype=given.dtype)
     model, anatomy = loaded.model, find_anatomy(loaded.model, given.granularity)
     windows = first_windows(given.text, loaded.tokenizer, given.window, given.tokens)
     units = model_units(anatomy)
     space, limit = SearchSpace(units, given.drop), Stopping(evaluations=given.evaluations)
     parts = ModelParts(model, anatomy, windows)
-    runs: list[dict[str, Any]] = []
+    about = {"settings": _settings(given), "text": given.text.name, "dtype": str(model.dtype)}
     with LossStore(cache_folder() / LOSSES_FILE) as store:
         held_back = HeldBackStore(store)
         together = windows_together(given.window)
@@ -116,28 +129,81 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             fingerprint=fingerprint_model(model),
             tokens=windows,
         )
-        for method in given.methods:
-            for seed in range(1 if method == "greedy" else given.seeds):
+        for method, seed in asked_for(given):
+            with claimed(path_of(given.output, method, seed)) as mine:
+                if not mine:
+                    continue
                 evaluator = Metered(shared, space, anatomy.head_work)
                 evaluator.evaluate([space.dense])
-                METHODS[method](Task(space, evaluator, random.Random(seed), limit, parts))
+                found = METHODS[method](Task(space, evaluator, random.Random(seed), limit, parts))
+                looked = found if isinstance(found, Looked) else 0.0
                 held_back.release()
-                runs.append(_run(method, seed, evaluator, space))
-                print(_line(runs[-1]), file=sys.stderr, flush=True)
-    return {
-        **circumstances(),
-        "settings": {
-            name: value for name, value in vars(given).items() if name not in ("text", "json")
-        },
-        "text": given.text.name,
-        "dtype": str(model.dtype),
-        "runs": runs,
-    }
+                run = {"limit": given.evaluations, **_run(method, seed, evaluator, space, looked)}
+                path = path_of(given.output, method, seed)
+                write_json(path, {**circumstances(), **about, "run": run})
+            print(_line(run), file=sys.stderr, flush=True)
 
 
-def _run(method: str, seed: int, evaluator: Metered, space: SearchSpace) -> dict[str, Any]:
+def asked_for(given: argparse.Namespace) -> list[tuple[str, int]]:
+    """Each method with each seed; greedy removal, which has no chance in it, with one."""
+    return [
+        (method, seed)
+        for method in given.methods
+        for seed in range(1 if method == "greedy" else given.seeds)
+    ]
+
+
+def path_of(folder: Path, method: str, seed: int) -> Path:
+    """The file of a run."""
+    return folder / f"{method.replace(', ', '-').replace(' ', '-')}.{seed}.json"
+
+
+def report_of(given: argparse.Namespace) -> dict[str, Any]:
+    """All runs of the folder, below what they have in common.
+
+    Raises:
+        InputError: a file that is no run, or a run of other settings than are asked for.
+    """
+    kept = [_read(path) for path in sorted(given.output.glob("[!.]*.json"))]
+    asked = {"settings": _settings(given), "text": given.text.name}
+    together = {**(kept[0] if kept else {}), **asked, "commit": None, "date": None, "run": None}
+    wanted = set(asked_for(given))
+    for one in kept:
+        now = dict(together)
+        if (one["run"]["method"], one["run"]["seed"]) in wanted:
+            one, now = {**one, "limit": one["run"]["limit"]}, {**now, "limit": given.evaluations}
+        for name, value in now.items():
+            if value is not None and one[name] != value:
+                raise InputError(
+                    f"`output` holds runs with {name} {one[name]}, but now it is {value}: give "
+                    "another folder, or the same settings"
+                )
+    runs = [one.pop("run") for one in kept]
+    order = {name: number for number, name in enumerate(METHODS)}
+    runs.sort(key=lambda run: (order[run["method"]], run["seed"]))
+    return {**(kept[0] if kept else asked), "target": given.target, "runs": runs}
+
+
+def _settings(given: argparse.Namespace) -> dict[str, Any]:
+    """What the runs of a folder have in common; how long each goes on may differ."""
+    names = ("model", "window", "tokens", "drop", "granularity", "dtype")
+    return {name: getattr(given, name) for name in names}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        one: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        METHODS[one["run"]["method"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"`output` has {path}, which is no run of search_curves") from error
+    return one
+
+
+def _run(
+    method: str, seed: int, evaluator: Metered, space: SearchSpace, looked: float
+) -> dict[str, Any]:
     full = [p for p, row in evaluator.rows.items() if p in space and not np.isnan(row).any()]
-    losses = evaluator.evaluate(full).losses
+    losses = evaluator.evaluate(full).losses  # all of them known
     best = full[int(losses.argmin())]
     return {
         "method": method,
@@ -146,9 +212,10 @@ def _run(method: str, seed: int, evaluator: Metered, space: SearchSpace) -> dict
         "perplexity": math.exp(float(losses.min())),
         "dropped": list(dropped_units(best)),
         "evaluations": len(evaluator.rows) - 1,
-        "cost": evaluator.events[-1][1],
+        "cost": looked + evaluator.events[-1][1],
+        "seconds_deciding": round(evaluator.seconds_deciding, 3),
         "events": [
-            (count, cost, lowest if math.isfinite(lowest) else None)
+            (count, looked + cost, lowest if math.isfinite(lowest) else None)
             for count, cost, lowest in evaluator.events
         ],
     }
@@ -185,7 +252,7 @@ def table(report: dict[str, Any], target: float | None) -> str:
     return markdown_table(header + ([f"cost to {target}"] if target else []), rows)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, search, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="demo")
@@ -199,9 +266,12 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=300, help="of every search, at most")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--target", type=float, help="perplexity: the work to reach it is shown")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    report = measure(given)
+    given = parser.parse_args(arguments)
+    report_of(given)  # what does not belong together is refused before anything is paid for
+    fill(given)
+    report = report_of(given)
     print(table(report, given.target))
     if given.json:
         write_json(given.json, report)
