@@ -115,7 +115,6 @@ def _protocol_of(
         "model": _name_of(given.model),
         "model_sha256": fingerprint_model(loaded.model),
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
-        "device": loaded.model.device.type,
         "calibration": {
             "corpus": calibration.manifest["corpus"]["name"],
             "window": given.window,

@@ -38,10 +38,11 @@ def board_tables(runs: Sequence[Run]) -> str:
         raise InputError("`output` holds no run of the dense model: run the board once more")
     bootstrap = Bootstrap(dense[0], seed=0)
     cells = cells_in(runs)
-    parts = [_setting(runs[0]["protocol"])]
+    machines = list(dict.fromkeys(map(_machine, runs)))
+    parts = [_setting(runs[0]["protocol"], machines)]
     named = [(_named(granularity, methods), methods) for (granularity, _), methods in cells.items()]
     for name, methods in named:
-        parts += [f"### {name}", _main_table(dense, methods, bootstrap)]
+        parts += [f"### {name}", _main_table(dense, methods, bootstrap, len(machines) == 1)]
         parts += filter(None, [_domain_table(dense, methods), _task_table(dense, methods)])
     parts += filter(None, [verdict(named, bootstrap)])
     return "\n\n".join(parts)
@@ -61,7 +62,12 @@ def cells_in(runs: Sequence[Run]) -> dict[tuple[str, float], Methods]:
     }
 
 
-def _setting(protocol: dict[str, Any]) -> str:
+def _machine(run: Run) -> str:
+    machine = run["machine"]
+    return str(machine.get("accelerator", f"{machine['processor']} processor"))
+
+
+def _setting(protocol: dict[str, Any], machines: list[str]) -> str:
     """What all tables have in common."""
     text = protocol["calibration"]
     texts = [
@@ -71,9 +77,9 @@ def _setting(protocol: dict[str, Any]) -> str:
         for one in protocol["texts"]
     ]
     return (
-        f"{protocol['model']} ({protocol['dtype']}, {protocol['device']}); all methods on the same "
-        f"{text['tokens']:,} tokens of {text['corpus']} in windows of {text['window']}; those that "
-        f"search end at a cost of {protocol['max_cost']:g}. Perplexity of {'; '.join(texts)}. "
+        f"{protocol['model']} ({protocol['dtype']}, {', '.join(machines)}); all methods on the "
+        f"same {text['tokens']:,} tokens of {text['corpus']} in windows of {text['window']}; those "
+        f"that search end at a cost of {protocol['max_cost']:g}. Perplexity of {'; '.join(texts)}. "
         "Held-out is the geometric mean over domains. Intervals are of 95 %, paired by window."
     )
 
@@ -94,7 +100,8 @@ def _rows(
     return rows
 
 
-def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap) -> str:
+def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap, timed: bool) -> str:
+    """Perplexities and cost; seconds are shown where all runs are of one machine."""
     wiki = [e["window"] for e in dense[0]["judged"]["perplexity"] if e["role"] == WIKI]
     heldout = any(entry["role"] == HELDOUT for entry in dense[0]["judged"]["perplexity"])
     tasks = bool(dense[0]["judged"]["tasks"])
@@ -109,7 +116,7 @@ def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap) -> str
             figures.append(str(bootstrap.ratio(searched, runs)) if rival else "")
         if tasks:
             figures.append(_mean_accuracy(runs))
-        return [*figures, *_spent(runs)]
+        return [*figures, *_spent(runs)[: 3 if timed else 2]]
 
     header = [
         "",
@@ -119,7 +126,7 @@ def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap) -> str
         *(["zero-shot"] if tasks else []),
         "cost",
         "patterns",
-        "CPU s",
+        *(["CPU s"] if timed else []),
     ]
     return markdown_table(header, _rows(dense, methods, columns))
 
