@@ -12,7 +12,6 @@ is finished: the same command makes what is missing, and several processes share
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import random
 import statistics
@@ -26,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.claims import claimed
-from benchmarks.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.curve_runs import check_runs, path_of, read_runs, report_of, steps, write_run
+from benchmarks.record import errors_in_one_line, markdown_table
 from benchmarks.search_methods import METHODS, Looked
 from evop_deap.errors import InputError
 from evop_deap.files import write_json
@@ -109,7 +109,7 @@ def fill(given: argparse.Namespace) -> None:
     """Make the runs that are missing in the folder.
 
     Raises:
-        InputError: the folder holds a run of other settings, or the text or model cannot be used.
+        InputError: the text or the model cannot be used.
     """
     loaded = load_model(given.model, dtype=given.dtype)
     model, anatomy = loaded.model, find_anatomy(loaded.model, given.granularity)
@@ -117,7 +117,6 @@ def fill(given: argparse.Namespace) -> None:
     units = model_units(anatomy)
     space, limit = SearchSpace(units, given.drop), Stopping(evaluations=given.evaluations)
     parts = ModelParts(model, anatomy, windows)
-    about = {"settings": _settings(given), "text": given.text.name, "dtype": str(model.dtype)}
     with LossStore(cache_folder() / LOSSES_FILE) as store:
         held_back = HeldBackStore(store)
         together = windows_together(given.window)
@@ -139,8 +138,7 @@ def fill(given: argparse.Namespace) -> None:
                 looked = found if isinstance(found, Looked) else 0.0
                 held_back.release()
                 run = {"limit": given.evaluations, **_run(method, seed, evaluator, space, looked)}
-                path = path_of(given.output, method, seed)
-                write_json(path, {**circumstances(), **about, "run": run})
+                write_run(given.output, settings_of(given), run)
             print(_line(run), file=sys.stderr, flush=True)
 
 
@@ -153,50 +151,10 @@ def asked_for(given: argparse.Namespace) -> list[tuple[str, int]]:
     ]
 
 
-def path_of(folder: Path, method: str, seed: int) -> Path:
-    """The file of a run."""
-    return folder / f"{method.replace(', ', '-').replace(' ', '-')}.{seed}.json"
-
-
-def report_of(given: argparse.Namespace) -> dict[str, Any]:
-    """All runs of the folder, below what they have in common.
-
-    Raises:
-        InputError: a file that is no run, or a run of other settings than are asked for.
-    """
-    kept = [_read(path) for path in sorted(given.output.glob("[!.]*.json"))]
-    asked = {"settings": _settings(given), "text": given.text.name}
-    together = {**(kept[0] if kept else {}), **asked, "commit": None, "date": None, "run": None}
-    wanted = set(asked_for(given))
-    for one in kept:
-        now = dict(together)
-        if (one["run"]["method"], one["run"]["seed"]) in wanted:
-            one, now = {**one, "limit": one["run"]["limit"]}, {**now, "limit": given.evaluations}
-        for name, value in now.items():
-            if value is not None and one[name] != value:
-                raise InputError(
-                    f"`output` holds runs with {name} {one[name]}, but now it is {value}: give "
-                    "another folder, or the same settings"
-                )
-    runs = [one.pop("run") for one in kept]
-    order = {name: number for number, name in enumerate(METHODS)}
-    runs.sort(key=lambda run: (order[run["method"]], run["seed"]))
-    return {**(kept[0] if kept else asked), "target": given.target, "runs": runs}
-
-
-def _settings(given: argparse.Namespace) -> dict[str, Any]:
-    """What the runs of a folder have in common; how long each goes on may differ."""
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the runs of a folder have in common."""
     names = ("model", "window", "tokens", "drop", "granularity", "dtype")
-    return {name: getattr(given, name) for name in names}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        one: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        METHODS[one["run"]["method"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"`output` has {path}, which is no run of search_curves") from error
-    return one
+    return {"text": given.text.name, **{name: getattr(given, name) for name in names}}
 
 
 def _run(
@@ -214,10 +172,10 @@ def _run(
         "evaluations": len(evaluator.rows) - 1,
         "cost": looked + evaluator.events[-1][1],
         "seconds_deciding": round(evaluator.seconds_deciding, 3),
-        "events": [
-            (count, looked + cost, lowest if math.isfinite(lowest) else None)
+        "events": steps(
+            (count, round(looked + cost, 4), lowest if math.isfinite(lowest) else None)
             for count, cost, lowest in evaluator.events
-        ],
+        ),
     }
 
 
@@ -269,9 +227,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    report_of(given)  # what does not belong together is refused before anything is paid for
+    of, wanted = settings_of(given), asked_for(given)
+    check_runs(read_runs(given.output), of, wanted, given.evaluations)
     fill(given)
-    report = report_of(given)
+    report = report_of(read_runs(given.output), of)
     print(table(report, given.target))
     if given.json:
         write_json(given.json, report)
