@@ -13,6 +13,7 @@ accelerator; `replay` plays every sampling strategy on that matrix.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from benchmarks.clusters import clusters_table, measure_clusters
 from benchmarks.loss_matrix import load_matrix, matrix_of, pool_of, save_matrix
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.replay import TRUTHS, replay, strategies
-from evop_deap.files import write_json
+from evop_deap.files import write_text
 
 
 def measure_replay(given: argparse.Namespace) -> dict[str, Any]:
@@ -76,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in ("corpus", "losses"):  # where they lie is nobody's business
             if settings.get(name):
                 settings[name] = _without_folders(settings[name])
-        write_json(given.json, {**circumstances(), "settings": settings, **report})
+        whole = {**circumstances(), "settings": settings, **report}
+        write_text(given.json, json.dumps(whole, allow_nan=False) + "\n")  # of thousands of figures
         print(given.json, file=sys.stderr)
 
 

@@ -221,9 +221,9 @@ def summary(found: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         mean = float(values.mean())
         low, high = np.percentile(values, [5, 95]).tolist()
         about[name] = {
-            "mean": mean,
-            "confidence": [mean - error, mean + error],
-            "spread": [low, high],
+            "mean": round(mean, 5),
+            "confidence": [round(mean - error, 5), round(mean + error, 5)],
+            "spread": [round(low, 5), round(high, 5)],
         }
-    about["worst_domain_perplexity"] = math.exp(about["worst_domain_nats"]["mean"])
+    about["worst_domain_perplexity"] = round(math.exp(about["worst_domain_nats"]["mean"]), 3)
     return about

@@ -48,6 +48,46 @@ def test_blobs_are_found_and_numbered_by_size(reducer: str) -> None:
     assert clusters.parameters["clusterer"]["name"] == "hdbscan"
 
 
+class As:
+    """A reducer that has its coordinates ready, in the order of the sorted points."""
+
+    def __init__(self, coordinates: np.ndarray) -> None:
+        self.coordinates = coordinates
+
+    def fit_transform(self, points: np.ndarray) -> np.ndarray:
+        return self.coordinates
+
+
+def laid_out(coordinates: np.ndarray):
+    """The clusters of texts that a reducer lays out like this."""
+    turns = np.linspace(0, np.pi / 2, len(coordinates))  # unit vectors in ascending order
+    vectors = np.stack([np.sin(turns), np.cos(turns)], axis=1).astype(np.float32)
+    return found(vectors, reducer=As(coordinates))
+
+
+def test_a_cluster_of_nearly_everything_gives_way_to_its_parts() -> None:
+    rng = np.random.default_rng(1)
+    # Five kinds side by side and two far off, from where the five look like one.
+    kinds = [(2.0 * i, 0.0) for i in range(5)] + [(0.0, 400.0), (0.0, 800.0)]
+    truth = np.repeat(np.arange(7), [60] * 5 + [30] * 2)
+    clusters = laid_out(rng.normal(np.array(kinds)[truth], 0.5))
+    assert clusters.parameters["clusterer"]["max_cluster_size"] == 240
+    near, far = (clusters.labels[some] for some in (truth < 5, truth >= 5))
+    assert len(set(near[near >= 0].tolist())) >= 4
+    assert np.bincount(near[near >= 0]).max() <= 240
+    assert agree(far, truth[truth >= 5])
+    assert not set(far.tolist()) & set(near.tolist())
+
+
+def test_a_large_cluster_without_parts_stays_whole() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], [200, 40])
+    clusters = laid_out(rng.normal(np.array([(0.0, 0.0), (50.0, 0.0)])[truth], 0.5))
+    assert agree(clusters.labels, truth)
+    assert np.bincount(clusters.labels).tolist() == [200, 40]
+    assert "max_cluster_size" not in clusters.parameters["clusterer"]
+
+
 def test_umap_finds_blobs_the_same_way_for_the_same_seed() -> None:
     vectors, truth = blobs([60, 120, 30])
     first, second = found(vectors, reducer="umap"), found(vectors, reducer="umap")

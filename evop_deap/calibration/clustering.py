@@ -25,6 +25,7 @@ COMPONENTS = 5
 FIT_LIMIT = 50_000
 _FEWEST_POINTS = 20
 _ASSIGNED_AT_ONCE = 256
+_HELD = 0.8  # of a cluster by its parts; chance parts of one kind hold less
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +75,11 @@ def cluster(
 
     Texts with the same embedding are one point. Where that leaves fewer than 20 points, all
     texts are one cluster, and so they are where all points are noise: what is drawn from them
-    is then a uniform sample. Beyond `fit_limit` points, that many are drawn at random to find
-    the clusters in, and every other gets the label of the nearest of these.
+    is then a uniform sample. HDBSCAN weighs a whole against its parts by how long either lasts,
+    and may so end with nearly everything in one: a cluster of more than two thirds of the points
+    gives way to its parts, where these hold four fifths of it. Beyond `fit_limit` points, that
+    many are drawn at random to find the clusters in, and every other gets the label of the
+    nearest of these.
 
     Args:
         vectors: (texts, dimensions) of length 1, at least one.
@@ -166,17 +170,30 @@ def _labels(
             "min_cluster_size": min(min_cluster_size, len(reduced)),
             "min_samples": min(max(1, min_cluster_size // 5), 10),
         }
-        clusterer = HDBSCAN(**options, core_dist_n_jobs=1)
+        points, most = reduced.astype(np.float64), 2 * len(reduced) // 3
+        labels = np.asarray(HDBSCAN(**options, core_dist_n_jobs=1).fit_predict(points))
+        bulk = _larger_than(most, labels)
+        if bulk.any():
+            split = HDBSCAN(**options, max_cluster_size=most, core_dist_n_jobs=1)
+            parts = np.asarray(split.fit_predict(points))
+            if (parts[bulk] >= 0).mean() > _HELD:
+                labels, options = parts, {**options, "max_cluster_size": most}
         about = {"name": "hdbscan", **options}
     else:
         about = {"name": type(clusterer).__name__}
-    labels = np.asarray(clusterer.fit_predict(reduced.astype(np.float64)))
+        labels = np.asarray(clusterer.fit_predict(reduced.astype(np.float64)))
     if labels.shape != (len(reduced),) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
             f"`clusterer` {about['name']} must give a whole number for each of {len(reduced)} "
             f"points, but gave an array of {labels.dtype} and shape {labels.shape}"
         )
     return labels.astype(np.int64), about
+
+
+def _larger_than(most: int, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which points are of a cluster of more than so many."""
+    names, sizes = np.unique(labels[labels >= 0], return_counts=True)
+    return np.isin(labels, names[sizes > most])
 
 
 def _by_size(labels: NDArray[np.int64]) -> NDArray[np.int64]:
