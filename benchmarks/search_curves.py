@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import math
 import random
-import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +25,8 @@ from numpy.typing import NDArray
 
 from benchmarks.claims import claimed
 from benchmarks.curve_runs import check_runs, path_of, read_runs, report_of, steps, write_run
-from benchmarks.record import errors_in_one_line, markdown_table
+from benchmarks.curve_tables import table
+from benchmarks.record import errors_in_one_line
 from benchmarks.search_methods import METHODS, Looked
 from evop_deap.errors import InputError
 from evop_deap.files import write_json
@@ -187,29 +187,6 @@ def _line(run: dict[str, Any]) -> str:
     )
 
 
-def cost_to_reach(run: dict[str, Any], loss: float) -> float:
-    """Work until a pattern at least as good was seen; infinite where none was."""
-    reached = [cost for _, cost, best in run["events"] if best is not None and best <= loss]
-    return reached[0] if reached else math.inf
-
-
-def table(report: dict[str, Any], target: float | None) -> str:
-    """A row a method: medians over seeds."""
-    rows = []
-    for method in dict.fromkeys(run["method"] for run in report["runs"]):
-        runs = [run for run in report["runs"] if run["method"] == method]
-        row = [method, str(len(runs))]
-        for name in ("perplexity", "evaluations", "cost"):
-            row.append(f"{statistics.median(run[name] for run in runs):.2f}")
-        row.append(f"{min(run['perplexity'] for run in runs):.2f}")
-        if target is not None:
-            costs = [cost_to_reach(run, math.log(target)) for run in runs]
-            row.append(f"{statistics.median(costs):.1f}")
-        rows.append(row)
-    header = ["method", "seeds", "perplexity", "patterns", "cost", "best seed"]
-    return markdown_table(header + ([f"cost to {target}"] if target else []), rows)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, search, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -230,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     of, wanted = settings_of(given), asked_for(given)
     check_runs(read_runs(given.output), of, wanted, given.evaluations)
     fill(given)
-    report = report_of(read_runs(given.output), of)
+    report = {**report_of(read_runs(given.output), of), "target": given.target}
     print(table(report, given.target))
     if given.json:
         write_json(given.json, report)

@@ -101,12 +101,12 @@ TABULAR: dict[str, Method] = {
 """Methods that judge every pattern in full."""
 
 METHODS: dict[str, Method] = {
+    "seeded, racing": partial(evolution, surrogate=Surrogate(), racing=True, init=DEFAULTS.init),
+    "surrogate, racing": partial(evolution, surrogate=Surrogate(), racing=True),
+    "plain, racing": partial(evolution, racing=True),
     "greedy": HEURISTICS["sleb"],
     "evopress": HEURISTICS["evopress"],
     **TABULAR,
-    "plain, racing": partial(evolution, racing=True),
-    "surrogate, racing": partial(evolution, surrogate=Surrogate(), racing=True),
-    "seeded, racing": partial(evolution, surrogate=Surrogate(), racing=True, init=DEFAULTS.init),
 }
 """All methods; "seeded, racing" is the default search."""
 

@@ -106,10 +106,10 @@ class CalibrationConfig(Settings):
         least=2,
     )
     allocation: str = option(
-        "proportional",
+        "sqrt",
         CLUSTERS,
-        "windows of a cluster: as many as its text has, the same for each, or by the square root",
-        choices=("proportional", "equal", "sqrt"),
+        "windows of a cluster: by the square root of its text, as its text, or the same for each",
+        choices=("sqrt", "proportional", "equal"),
     )
     within: str = option(
         "random",

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from benchmarks.calibration import main
+from benchmarks.calibration import main, summary_table
 from benchmarks.loss_matrix import load_matrix, patterns_like
 from benchmarks.replay import Pool, kendall, replay, strategies
 from evop_deap.errors import InputError
@@ -150,3 +150,12 @@ def test_what_is_no_matrix_of_losses_is_refused(tmp_path) -> None:
         main(["replay", "--losses", str(tmp_path / "losses.npz")])
     with pytest.raises(InputError, match="`like` .*losses.npz is no matrix of losses"):
         patterns_like(tmp_path / "losses.npz", subject=cast(Any, None))  # is not looked at
+
+
+def test_the_readme_shows_the_replay_that_is_kept() -> None:
+    root = Path(__file__).parents[1]
+    kept = root / "benchmarks/results/calibration_replay.demo.json"
+    report = json.loads(kept.read_text(encoding="utf-8"))
+    assert [pool["window"] for pool in report["pools"]] == [128, 256]
+    assert {row["draws"] for pool in report["pools"] for row in pool["rows"]} == {1000}
+    assert summary_table(report) in (root / "README.md").read_text(encoding="utf-8")

@@ -110,7 +110,7 @@ def test_the_manifest_names_cluster_words_and_a_sample(corpus, tokenizer) -> Non
         assert {clusters[stretch["document"]] for stretch in window} == {label}
     assert about["embedding"]["name"] == "tfidf"
     assert {"hdbscan", "umap-learn", "scikit-learn"} <= set(about["versions"])
-    assert (about["allocation"], about["within"]) == ("proportional", "random")
+    assert (about["allocation"], about["within"]) == ("sqrt", "random")
 
 
 def test_weights_say_what_a_window_of_each_cluster_counts(corpus, tokenizer) -> None:

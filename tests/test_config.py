@@ -45,7 +45,7 @@ def config(**changes: Any) -> SearchConfig:
         ({"calibration": "best"}, "`calibration` must be random, ccds or a folder .* got 'best'"),
         ({"reducer": "pca"}, "`reducer` pca speaks of clusters, .*: add --calibration ccds"),
         ({"calibration": "a\0b"}, "`calibration` must be random, ccds or a folder"),
-        ({"allocation": "fair"}, "`allocation` must be 'proportional' or 'equal' or 'sqrt'"),
+        ({"allocation": "fair"}, "`allocation` must be 'sqrt' or 'proportional' or 'equal'"),
         ({"min_cluster_size": 1}, "`min_cluster_size` must be at least 2, but got 1"),
     ],
 )

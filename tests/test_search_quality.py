@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from toy_landscapes import toy_landscape, write_toy_landscape
 
+from benchmarks.curve_tables import best_at, cost_to_reach
 from benchmarks.quality_tables import hits_at, table_at, tables
-from benchmarks.search_curves import Metered, cost_to_reach
+from benchmarks.search_curves import Metered
 from benchmarks.search_methods import METHODS, TABULAR, trace
 from benchmarks.search_quality import FoundError, UntilFound, best_so_far
 from benchmarks.seeding import beginning, figures, search, summary
@@ -84,6 +85,7 @@ def test_the_work_to_reach_a_loss_is_that_of_the_first_event_at_it() -> None:
     assert cost_to_reach(run, 5.0) == 4.0
     assert cost_to_reach(run, 4.5) == 8.0
     assert cost_to_reach(run, 3.0) == math.inf
+    assert [best_at(run, cost) for cost in (2.0, 4.0, 7.9, 8.0)] == [math.inf, 5.0, 5.0, 4.0]
 
 
 def test_seeded_searches_are_charged_for_what_their_rules_have_judged(tmp_path: Path) -> None:

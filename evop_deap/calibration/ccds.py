@@ -60,7 +60,8 @@ class ClusterSampler:
         reducer: "umap", "pca", "none", or an object with `fit_transform`.
         clusterer: an object with `fit_predict`; None is HDBSCAN.
         min_cluster_size: of HDBSCAN; None goes by the number of documents.
-        allocation: of windows, "proportional" to a cluster's text, "equal", or "sqrt".
+        allocation: of windows, by the "sqrt" of a cluster's text, "proportional" to it, or
+            "equal".
         within: which documents of a cluster come first: "random", "nearest" or "spread".
         folder: where embeddings are kept; None keeps none.
         on_stage: told what is being done.
@@ -68,14 +69,14 @@ class ClusterSampler:
     Example:
         >>> from evop_deap.calibration.embedding import TfidfEncoder
         >>> ClusterSampler(encoder=TfidfEncoder(), reducer="none").allocation
-        'proportional'
+        'sqrt'
     """
 
     encoder: Any
     reducer: Any = "umap"
     clusterer: Any = None
     min_cluster_size: int | None = None
-    allocation: str = "proportional"
+    allocation: str = "sqrt"
     within: str = "random"
     folder: Path | None = None
     on_stage: Callable[[str], object] = lambda text: None
