@@ -61,6 +61,13 @@ def perplexity(runs: Sequence[Run]) -> float:
     return math.exp(mean_loss(runs))
 
 
+def figure(value: float) -> str:
+    """A perplexity as tables show it."""
+    if not math.isfinite(value):
+        return "inf"
+    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}" if value < 1e7 else f"{value:.1e}"
+
+
 class Bootstrap:
     """Draws of windows, the same for all runs of a board.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.board_cells import DENSE
-from benchmarks.board_ratios import Bootstrap, perplexity
+from benchmarks.board_ratios import Bootstrap, figure, perplexity
 from benchmarks.board_results import HELDOUT, WIKI, Run, check_protocol, read_runs
 from benchmarks.board_verdict import verdict
 from benchmarks.record import errors_in_one_line, markdown_table
@@ -159,7 +159,7 @@ def _domain_table(dense: list[Run], methods: Methods) -> str | None:
         return None
 
     def columns(runs: list[Run]) -> list[str]:
-        return [_figure(_mean(_of_domain(runs, domain))) for domain in domains]
+        return [figure(_mean(_of_domain(runs, domain))) for domain in domains]
 
     return markdown_table(["", *domains], _rows(dense, methods, columns))
 
@@ -218,16 +218,10 @@ def _mean(figures: Iterable[float]) -> float:
 
 def _with_range(figures: list[float]) -> str:
     """The geometric mean over seeds, and their range where there are several."""
-    mean = _figure(_mean(figures))
+    mean = figure(_mean(figures))
     if len(figures) < 2:
         return mean
-    return f"{mean} [{_figure(min(figures))}, {_figure(max(figures))}]"
-
-
-def _figure(value: float) -> str:
-    if not math.isfinite(value):
-        return "inf"
-    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}" if value < 1e7 else f"{value:.1e}"
+    return f"{mean} [{figure(min(figures))}, {figure(max(figures))}]"
 
 
 def _accuracy(value: float, error: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from benchmarks.board_ratios import Bootstrap, perplexity
+from benchmarks.board_ratios import Bootstrap, figure, perplexity
 from benchmarks.board_results import Run
 from benchmarks.record import markdown_table
 from evop_deap.config import SEARCH
@@ -42,19 +42,20 @@ def verdict(cells: Cells, bootstrap: Bootstrap) -> str | None:
 
 
 def against_each(cells: Cells, bootstrap: Bootstrap) -> str | None:
-    """A row a method that was run in every cell, the best over all of them first."""
-    everywhere = [name for name in cells[0][1] if all(name in methods for _, methods in cells)]
-    if len(everywhere) < 2:
+    """A row a method, the best over the cells that it was run in first."""
+    names = dict.fromkeys(name for _, methods in cells for name in methods)
+    if len(names) < 2:
         return None
     ratios = {
-        name: bootstrap.mean_ratio([(m[SEARCH], m[name]) for _, m in cells]) for name in everywhere
+        name: bootstrap.mean_ratio([(m[SEARCH], m[name]) for _, m in cells if name in m])
+        for name in names
     }
     rows = [
         [
             f"**{name}**" if name == SEARCH else name,
-            *(f"{perplexity(methods[name]):.1f}" for _, methods in cells),
+            *(figure(perplexity(m[name])) if name in m else "-" for _, m in cells),
             "" if name == SEARCH else str(ratios[name]),
-            f"{max(_cost(methods[name]) for _, methods in cells):.1f}",
+            f"{max(_cost(m[name]) for _, m in cells if name in m):.1f}",
         ]
         for name in sorted(ratios, key=lambda name: -ratios[name].value)
     ]

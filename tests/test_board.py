@@ -349,11 +349,11 @@ def test_seeds_that_differ_widen_an_interval() -> None:
     assert spread.low < 0.7 < 1.3 < spread.high
 
 
-def test_over_several_cells_the_search_stands_beside_each_rule_that_was_run_in_all() -> None:
+def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() -> None:
     def runs(loss: float, cost: float) -> list[Run]:
         return [{**made_up({"a": [loss] * 9}), "found": {"cost": cost}}]
 
-    one = {"sleb": runs(2.8, 50.0), "search": runs(3.0, 55.0), "angular": runs(3.1, 2.0)}
+    one = {"sleb": runs(2.8, 50.0), "search": runs(3.0, 55.0), "angular": runs(3.2, 2.0)}
     other = {"search": runs(4.0, 55.0), "sleb": runs(4.4, 90.0), "laco": runs(5.0, 9.0)}
     bootstrap = Bootstrap(one["sleb"][0], seed=0)
     said = verdict([("few", one), ("many", other)], bootstrap)
@@ -366,6 +366,8 @@ def test_over_several_cells_the_search_stands_beside_each_rule_that_was_run_in_a
         "| --- | --- | --- | --- | --- |",
         "| **search** | 20.1 | 54.6 |  | 55.0 |",
         "| sleb | 16.4 | 81.5 | 0.905 (0.905 to 0.905) | 90.0 |",
+        "| angular | 24.5 | - | 0.819 (0.819 to 0.819) | 2.0 |",
+        "| laco | - | 148.4 | 0.368 (0.368 to 0.368) | 9.0 |",
     ]
     alone = verdict([("few", one)], bootstrap)
     assert alone is not None
