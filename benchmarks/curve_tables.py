@@ -1,6 +1,6 @@
 """What the runs of `search_curves` came to, as tables: a row a method, medians over seeds.
 
-python -m benchmarks.curve_tables benchmarks/results/search_curves.demo.*.json
+python -m benchmarks.curve_tables benchmarks/results/search_curves.demo.*.json --png curves.png
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def summary(reports: Sequence[Report]) -> str:
             row.append(_short(one[method]) if method in one else "-")
         row.append(f"{statistics.median(run['seconds_deciding'] for run in everywhere):.1f}")
         rows.append(row)
-    return markdown_table(["", *map(_named, reports), "s deciding"], rows)
+    return markdown_table(["", *map(named, reports), "s deciding"], rows)
 
 
 def by_method(report: Report) -> dict[str, list[Run]]:
@@ -89,10 +89,15 @@ def _at(runs: Sequence[Run], cost: float) -> str:
     return f"{math.exp(middle):.2f}" if math.isfinite(middle) else "-"
 
 
-def _named(report: Report) -> str:
+def named(report: Report) -> str:
+    """What goes: "6 blocks"."""
     settings = report["settings"]
-    plural = {"block": "blocks", "half": "halves"}[settings["granularity"]]
-    return f"{settings['drop']} {plural}"
+    one, many = {"block": ("block", "blocks"), "half": ("half", "halves")}[settings["granularity"]]
+    return f"{settings['drop']} {one if settings['drop'] == 1 else many}"
+
+
+def _place(report: Report) -> tuple[str, int]:
+    return report["settings"]["granularity"], report["settings"]["drop"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,11 +106,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "reports", type=Path, nargs="+", help="files that search_curves has written"
     )
+    parser.add_argument("--png", type=Path, help="draw the curves there")
     given = parser.parse_args(arguments)
-    reports = [read_report(path) for path in given.reports]
+    reports = sorted(map(read_report, given.reports), key=_place)
     for report in reports:
-        print(f"{_named(report)}:\n\n{table(report, report.get('target'))}\n")
+        print(f"{named(report)}:\n\n{table(report, report.get('target'))}\n")
     print(summary(reports))
+    if given.png:
+        from benchmarks.curve_picture import draw_curves
+
+        draw_curves(reports, given.png)
 
 
 def read_report(path: Path) -> Report:
@@ -116,7 +126,7 @@ def read_report(path: Path) -> Report:
     """
     try:
         report: Report = json.loads(path.read_text(encoding="utf-8"))
-        by_method(report), _named(report)
+        by_method(report), named(report)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"`reports` has {path}, which search_curves has not written") from error
     return report

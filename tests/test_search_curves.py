@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.curve_runs import steps
+from benchmarks.curve_tables import main as show
 from benchmarks.search_curves import main
 from evop_deap.errors import InputError
 
@@ -60,6 +62,28 @@ def test_a_run_is_a_file_with_its_curve_and_all_it_cost(
     # Two rules look into the model before anything is judged.
     first = {one["method"]: one["events"][0][1] for one in report["runs"]}
     assert first["seeded, racing"] > 2.0
+
+
+def test_several_reports_are_one_table_and_a_picture(
+    toy_checkpoint: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = run(toy_checkpoint, text, tmp_path / "few", "--drop", "1", methods=("random", "plain"))
+    run(toy_checkpoint, text, tmp_path / "many", methods=("random", "greedy"))
+    capsys.readouterr()
+    reports = [str(tmp_path / name / "out.json") for name in ("many", "few")]
+    show([*reports, "--png", str(tmp_path / "curves.png")])
+    *_, said = capsys.readouterr().out.strip().split("\n\n")
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in said.splitlines()]
+    assert rows[0] == ["", "1 block", "2 blocks", "s deciding"]
+    cells = {row[0]: row[1:-1] for row in rows[2:]}
+    assert set(cells) == {"random", "plain", "greedy"}
+    assert (cells["plain"][1], cells["greedy"][0]) == ("-", "-")
+    ends = [one["perplexity"] for one in few["runs"] if one["method"] == "random"]
+    assert cells["random"][0].endswith(", 2 seeds)")
+    assert f", {statistics.median(ends):.2f} (" in cells["random"][0]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match=r"has .*curves\.png, which"):
+        show([str(tmp_path / "curves.png")])
 
 
 def test_only_what_is_missing_is_made_and_other_settings_are_refused(
