@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.curve_runs import steps
 from benchmarks.curve_tables import main as show
+from benchmarks.curve_tables import read_report, summary
 from benchmarks.search_curves import main
 from evop_deap.errors import InputError
 
@@ -112,3 +113,11 @@ def test_a_curve_is_where_it_falls() -> None:
     events = [(1, 1.0, None), (2, 2.0, 5.0), (3, 3.0, 5.0), (4, 4.0, 4.5), (5, 5.0, 4.5)]
     assert steps(events) == [(2, 2.0, 5.0), (4, 4.0, 4.5)]
     assert steps([]) == []
+
+
+def test_the_readme_shows_the_curves_that_are_kept() -> None:
+    root = Path(__file__).parents[1]
+    names = ("blocks.6", "blocks.10", "halves.12")
+    kept = [root / f"benchmarks/results/search_curves.demo.{name}.json" for name in names]
+    table = summary([read_report(path) for path in kept])
+    assert table in (root / "README.md").read_text(encoding="utf-8")
