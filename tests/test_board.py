@@ -23,10 +23,11 @@ from benchmarks.board_cells import ALL, Cell, cells_of
 from benchmarks.board_limit import main as limit
 from benchmarks.board_picture import draw_board
 from benchmarks.board_ratios import Bootstrap, perplexity
-from benchmarks.board_results import Run, check_protocol, read_runs, write_run
+from benchmarks.board_results import Run, check_protocol, path_of, read_runs, write_run
 from benchmarks.board_table import board_tables, cells_in
 from benchmarks.board_texts import calibration_of, heldout_text, joined_corpus
 from benchmarks.board_verdict import verdict
+from benchmarks.claims import claimed
 from evop_deap.errors import InputError
 from evop_deap.evaluation.perplexity import measure_perplexity
 from evop_deap.evaluation.texts import read_text
@@ -171,6 +172,18 @@ def test_running_again_makes_what_is_missing_and_nothing_else(
     assert {name for name in after if after[name] != before[name]} == {sleb.name}
     again = json.loads(sleb.read_text())["found"]
     assert {k: v for k, v in again.items() if "seconds" not in k} == found
+
+
+def test_what_another_process_is_at_is_left_to_it(
+    texts: Path, toy_checkpoint: Path, tmp_path: Path
+) -> None:
+    command = arguments(texts, toy_checkpoint, tmp_path / "b", *QUICK, "--methods", "last", "sleb")
+    with claimed(path_of(tmp_path / "b", "block-0.4-sleb-0")) as mine:
+        assert mine
+        assert main(command) == 0
+        assert {run["cell"]["method"] for run in read_runs(tmp_path / "b")} == {"dense", "last"}
+    assert main(command) == 0
+    assert {run["cell"]["method"] for run in read_runs(tmp_path / "b")} == {"dense", "last", "sleb"}
 
 
 def test_an_interrupted_board_goes_on_by_the_same_command(
@@ -405,6 +418,7 @@ def test_runs_of_two_protocols_make_no_table(folder: Path) -> None:
         (["--wiki-window", "4096", "--wiki-tokens", "4096"], "`wiki_window`"),
         (["--tasks-from", "none"], "`tasks_from` none must hold piqa.jsonl"),
         (["--limit", "1"], "`limit` must be at least 2"),
+        (["--batch-size", "0"], "`batch_size` must be at least 1"),
         (["--model", "none/here"], "`model` none/here"),
     ],
 )
