@@ -55,6 +55,33 @@ def test_rounding_in_low_precision_is_no_reason_to_fall_back() -> None:
     assert isinstance(evaluator, PopulationEvaluator), said
 
 
+@pytest.mark.parametrize(
+    ("products", "kind"), [("highest", ReferenceEvaluator), ("high", PopulationEvaluator)]
+)
+def test_products_that_the_user_has_made_coarser_may_round_as_low_precision_does(
+    products: str, kind: type[Checked]
+) -> None:
+    model = toy_model("llama")
+    block, entered = model.model.layers[-1], [0]
+    plain = block.forward
+
+    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        entered[0] += 1  # off by a little in the walk, as TF32 is on tensors of another shape
+        output = plain(hidden_states, **kwargs)
+        return output + 0.02 * (entered[0] == 1) * output.roll(1, dims=-1)
+
+    handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
+    block.forward = forward
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(products)
+    try:
+        evaluator, said = check(model)
+    finally:
+        torch.set_float32_matmul_precision(before)
+        handle.remove()
+    assert isinstance(evaluator, kind), said
+
+
 @both_fitnesses
 def test_a_model_that_hides_work_from_its_modules_falls_back_and_says_so(fitness: str) -> None:
     model = toy_model("llama")
