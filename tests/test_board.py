@@ -446,8 +446,16 @@ def test_a_file_that_is_no_run_is_named(content: str, tmp_path: Path) -> None:
 def test_the_readme_shows_the_table_of_the_runs_that_are_kept() -> None:
     root = Path(__file__).parents[1]
     readme = (root / "README.md").read_text(encoding="utf-8")
-    *_, table = board_tables(read_runs(root / "benchmarks/results/board.blocks")).split("\n\n")
+    *_, hindsight, table = board_tables(read_runs(root / "benchmarks/results/board.demo")).split(
+        "\n\n"
+    )
     assert table in readme
+    assert hindsight.split("**")[1] in readme
+    *_, table = board_tables(read_runs(root / "benchmarks/results/board.blocks")).split("\n\n")
+    ratios = {row.split(" | ")[0].strip("| "): row.split(" | ")[-2] for row in table.split("\n")}
+    said = next(line for line in readme.split("\n") if "results/board.blocks" in line)
+    assert f"{ratios['evopress']} of EvoPress" in said
+    assert f"{ratios['sleb']} of greedy removal" in said
     _, _, quick, *_ = board_tables(read_runs(root / "benchmarks/results/board.quick")).split("\n\n")
     held_out = {row.split(" | ")[0].strip("|* "): row.split(" | ")[2] for row in quick.split("\n")}
     said = next(line for line in readme.split("\n") if "results/board.quick" in line)
