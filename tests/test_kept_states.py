@@ -401,6 +401,17 @@ def test_what_is_said_to_be_held_is_within_the_memory_budget(
         assert 0 < evaluator.evaluate(population).work.bytes_held <= budget
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_state_that_is_only_read_is_held(
+    llama: PreTrainedModel, anatomy: Anatomy, stacked: bool
+) -> None:
+    evaluator = evaluator_of(llama, anatomy, states=2 * LEAST, stacked=stacked)
+    evaluator.evaluate([(0, 1, 1, 0, 0), (0, 1, 1, 0, 1)])
+    work = evaluator.evaluate([(0, 1, 1, 0, 0)]).work
+    assert work.block_tokens == 0
+    assert work.bytes_held > 0
+
+
 @pytest.mark.parametrize("fitness", ["ce", "kl"])
 @pytest.mark.parametrize("windows", [1, 12, 40])
 def test_a_larger_calibration_set_is_within_the_memory_budget_too(

@@ -106,6 +106,7 @@ class Walk:
     def breadth_first(self, rows: Sequence[int], run: Run) -> Iterator[tuple[int, torch.Tensor]]:
         """Each row and its last hidden state; `run` takes a step from several states."""
         branches = self._starts(rows)
+        self._hold(branches)
         for place, step in enumerate(self.steps):
             parted = [(branch, *self._parted(branch, place)) for branch in branches]
             stepping = [(branch, taking) for branch, taking, _ in parted if taking]
