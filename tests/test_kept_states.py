@@ -405,7 +405,7 @@ def test_what_is_said_to_be_held_is_within_the_memory_budget(
 def test_a_state_that_is_only_read_is_held(
     llama: PreTrainedModel, anatomy: Anatomy, stacked: bool
 ) -> None:
-    evaluator = evaluator_of(llama, anatomy, states=2 * LEAST, stacked=stacked)
+    evaluator = evaluator_of(llama, anatomy, stacked=stacked)
     evaluator.evaluate([(0, 1, 1, 0, 0), (0, 1, 1, 0, 1)])
     work = evaluator.evaluate([(0, 1, 1, 0, 0)]).work
     assert work.block_tokens == 0
