@@ -456,6 +456,11 @@ def test_the_readme_shows_the_table_of_the_runs_that_are_kept() -> None:
     said = next(line for line in readme.split("\n") if "results/board.blocks" in line)
     assert f"{ratios['evopress']} of EvoPress" in said
     assert f"{ratios['sleb']} of greedy removal" in said
+    _, _, asked, *_ = board_tables(read_runs(root / "benchmarks/results/board.tasks")).split("\n\n")
+    zero_shot = {r.split(" | ")[0].strip("|* "): r.split(" | ")[4] for r in asked.split("\n")}
+    said = next(line for line in readme.split("\n") if "results/board.tasks" in line)
+    for name in ("dense", "search", "sleb", "block-influence"):
+        assert f" {zero_shot[name]} for " in said
     _, _, quick, *_ = board_tables(read_runs(root / "benchmarks/results/board.quick")).split("\n\n")
     held_out = {row.split(" | ")[0].strip("|* "): row.split(" | ")[2] for row in quick.split("\n")}
     said = next(line for line in readme.split("\n") if "results/board.quick" in line)
