@@ -157,8 +157,9 @@ def _make(
 
 def _judgement(folder: Path, run: Run) -> dict[str, Any] | None:
     """What the board has of the same pattern, which another method may have picked."""
-    key = _pattern(run)
-    known = (other["judged"] for other in read_runs(folder) if key and _pattern(other) == key)
+    if (key := _pattern(run)) is None:
+        return None
+    known = (other["judged"] for other in read_runs(folder) if _pattern(other) == key)
     return next(known, None)
 
 

@@ -137,8 +137,10 @@ def fill(given: argparse.Namespace) -> None:
                 found = METHODS[method](Task(space, evaluator, random.Random(seed), limit, parts))
                 looked = found if isinstance(found, Looked) else 0.0
                 held_back.release()
-                run = {"limit": given.evaluations, **_run(method, seed, evaluator, space, looked)}
-                write_run(given.output, settings_of(given), run)
+                run = _run(method, seed, evaluator, space, looked)
+                # "auto" is another format on another machine.
+                about = {"limit": given.evaluations, "dtype": str(model.dtype)}
+                write_run(given.output, settings_of(given), {**about, **run})
             print(_line(run), file=sys.stderr, flush=True)
 
 

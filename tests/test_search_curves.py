@@ -60,6 +60,7 @@ def test_a_run_is_a_file_with_its_curve_and_all_it_cost(
         assert len(one["dropped"]) == 2
         assert one["seconds_deciding"] >= 0
         assert {"machine", "versions", "date"} <= set(one)
+        assert one["dtype"] in ("torch.float32", "torch.bfloat16")
     # Two rules look into the model before anything is judged.
     first = {one["method"]: one["events"][0][1] for one in report["runs"]}
     assert first["seeded, racing"] > 2.0
