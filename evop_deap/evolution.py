@@ -173,7 +173,8 @@ def _first_generation(
 ) -> EvolutionState:
     seeds: Seeds = toolbox.seed() if hasattr(toolbox, "seed") else Seeds()
     known = [Genome(pattern, loss=loss) for pattern, loss in seeds.losses.items()]
-    count = stopping.evaluations_left(len(known) + seeds.beside, settings.population)
+    wanted = max(settings.population, len(seeds.patterns))  # every rule is heard
+    count = stopping.evaluations_left(len(known) + seeds.beside, wanted)
     drawn = [*map(Genome, seeds.patterns), *map(Genome, toolbox.population(n=count))]
     new = {genome.pattern: genome for genome in drawn if genome.pattern not in seeds.losses}
     individuals = tuple(new.values())[:count]

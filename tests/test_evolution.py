@@ -12,7 +12,7 @@ from deap import algorithms, tools
 from numpy.typing import NDArray
 
 from evop_deap.evolution import evolve
-from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState
+from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState, Seeds
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.genome import Genome
@@ -264,6 +264,18 @@ def test_a_first_population_with_repeats_is_evaluated_once_each() -> None:
     toolbox.register("population", tools.initRepeat, list, lambda: Genome(SPACE.pattern(BEST)))
     evolve(toolbox, rng, settings=SETTINGS, stopping=Stopping(generations=0))
     assert len(evaluator.asked) == 1
+
+
+def test_every_pattern_that_a_search_begins_with_is_judged_however_small_the_population() -> None:
+    evaluator, rng = Counting(), random.Random(0)
+    toolbox = make_toolbox(SPACE, evaluator, rng)
+    picks = {str(first): SPACE.pattern(range(first, first + 4)) for first in range(8)}
+    toolbox.register("seed", lambda: Seeds(picks))
+    few = dataclasses.replace(SETTINGS, population=2)
+    state = evolve(toolbox, rng, settings=few, stopping=Stopping(generations=0))
+    assert evaluator.asked == list(picks.values())
+    assert state.evaluations == 8
+    assert len(state.population) == 2
 
 
 def test_the_batched_map_serves_other_functions_too() -> None:
