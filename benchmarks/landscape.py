@@ -30,7 +30,7 @@ from evop_deap.fitness.population import PopulationEvaluator
 from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.heuristics.seeding import looks_of
+from evop_deap.heuristics.looks import looks_of
 from evop_deap.heuristics.task import ModelParts, Task
 from evop_deap.run.progress import TerminalProgress
 from evop_deap.run.subject import Subject, prepare

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from evop_deap.fitness.reference import ReferenceEvaluator
 from evop_deap.heuristics import METHODS, ModelParts, Pick, Task
+from evop_deap.heuristics.looks import looks_of
 from evop_deap.heuristics.registry import LOOKS
 from evop_deap.heuristics.seeding import seeds_of
 from evop_deap.models.anatomy import find_anatomy
@@ -114,8 +115,36 @@ def test_a_search_of_halves_begins_with_the_blocks_that_a_rule_would_drop(
     of_blocks = METHODS[name](
         Task(block_space, evaluator, random.Random(0), parts=ModelParts(llama, blocks, windows))
     )
+    by_halves = METHODS[name](Task(space, evaluator, random.Random(0), parts=parts))
+    assert seeds.picks[f"{name} of halves"] == by_halves.pattern
     gone = set(dropped_units(seeds.picks[name]))
     assert {2 * block for block in dropped_units(of_blocks.pattern)} <= gone
     assert {2 * block + 1 for block in dropped_units(of_blocks.pattern)} <= gone
     assert len(gone) == 5
-    assert seeds.cost == of_blocks.cost == 1.0
+    assert of_blocks.cost == 1.0
+    assert seeds.cost == by_halves.cost
+
+
+@pytest.mark.parametrize("granularity", ["block", "half"])
+def test_rules_look_into_the_model_in_one_pass_and_see_what_each_sees_alone(
+    granularity: str, llama: PreTrainedModel
+) -> None:
+    anatomy, windows = find_anatomy(llama, granularity), WINDOWS.numpy()
+    space = SearchSpace(units.model_units(anatomy), 3)
+    task = Task(
+        space,
+        ReferenceEvaluator(llama, anatomy, windows),
+        random.Random(0),
+        parts=ModelParts(llama, anatomy, windows),
+    )
+    alone = {name: METHODS[name](task) for name in LOOKS}
+    ran: list[object] = []
+    hook = llama.model.embed_tokens.register_forward_hook(lambda *args: ran.append(args))
+    looks, seeds = looks_of(task), seeds_of([METHODS[name] for name in LOOKS], task)
+    hook.remove()
+    assert len(ran) == 2 * len(windows)
+    for name, pick in alone.items():
+        assert tuple(looks[name].scores[unit.name] for unit in space.units) == pick.scores
+        assert looks[name].cost == pick.cost == seeds.cost
+        assert pick.pattern in seeds.picks.values()
+    assert seeds.work.head_tokens == windows.size

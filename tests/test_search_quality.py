@@ -37,7 +37,7 @@ OPTIMUM = min(KNOWN.losses[row] for pattern, row in KNOWN.rows.items() if patter
 
 
 def task(evaluator: CachedEvaluator, evaluations: int) -> Task:
-    looks = dict.fromkeys(LOOKS, Look(tuple(map(float, range(9))), 1.0))
+    looks = dict.fromkeys(LOOKS, Look({str(i): float(i) for i in range(9)}, 1.0))
     limit = Stopping(evaluations=evaluations)
     return Task(SPACE, evaluator, random.Random(0), limit, looks=looks)
 

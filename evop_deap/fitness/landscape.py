@@ -11,7 +11,8 @@ A landscape is a NumPy archive (`.npz`, compressed) of these arrays:
     about      () str, a JSON object: "format" (1), "units" (their names), and whatever tells
                where the numbers are from; ours name model, corpus, windows, dtype and versions.
                "looks" may hold what rules have seen in the model: by the rule's name, "scores"
-               of the units, the lowest of which goes first, and the "cost" of the look
+               by the unit's name, the lowest of which goes first, or in the order of the
+               units, and the "cost" of looking, which is paid once for all
 
 The pattern that keeps everything may be among them; costs and excess losses refer to it.
 """

@@ -57,9 +57,9 @@ def _last_states(task: Task) -> torch.Tensor:
     blocks = len(task.space.units)
     states: list[list[torch.Tensor]] = [[] for _ in range(blocks + 1)]
 
-    def see(index: int, before: torch.Tensor, behind: torch.Tensor) -> None:
-        states[index].append(before[0, -1].double().cpu())
-        if index == blocks - 1:
+    def see(block: str, before: torch.Tensor, behind: torch.Tensor) -> None:
+        states[int(block)].append(before[0, -1].double().cpu())
+        if int(block) == blocks - 1:
             states[blocks].append(behind[0, -1].double().cpu())
 
     watch_units(task.model_parts, see, halves=False)

@@ -47,7 +47,7 @@ def block_influence(
         (units,) influences; the mean is over all tokens of all windows.
     """
     parts = ModelParts(model, anatomy, tokens)
-    return np.array(mean_of_units(parts, _turn, halves=halves))
+    return np.array(mean_of_units(parts, turn, halves=halves))
 
 
 def least_influential(influences: NDArray[np.float64], space: SearchSpace) -> Pattern:
@@ -55,5 +55,6 @@ def least_influential(influences: NDArray[np.float64], space: SearchSpace) -> Pa
     return space.greedy(ranked(space, influences.tolist()))
 
 
-def _turn(before: torch.Tensor, behind: torch.Tensor) -> torch.Tensor:
+def turn(before: torch.Tensor, behind: torch.Tensor) -> torch.Tensor:
+    """(1, length) how much each token's hidden state turns: 1 - cos."""
     return 1.0 - torch.cosine_similarity(before, behind, dim=-1)

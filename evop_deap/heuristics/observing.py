@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from evop_deap.heuristics.task import ModelParts, Task
-from evop_deap.heuristics.units import ATTENTION
+from evop_deap.heuristics.units import ATTENTION, MLP
 from evop_deap.models.probe import first_tensor, hidden_input, removable_hooks
 from evop_deap.models.surgery import bypassed
 
-See = Callable[[int, torch.Tensor, torch.Tensor], object]
-"""(position of the unit, hidden state before it, behind it), each (1, length, width)."""
+See = Callable[[str, torch.Tensor, torch.Tensor], object]
+"""(name of the unit, hidden state before it, behind it), each (1, length, width)."""
+
+Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Two float32 hidden states, (1, length, width) each, to (1, length) figures."""
 
 
 def watch_units(parts: ModelParts, see: See, *, halves: bool) -> None:
@@ -24,8 +27,8 @@ def watch_units(parts: ModelParts, see: See, *, halves: bool) -> None:
 
     Args:
         parts: the model and the windows to run.
-        see: called for every unit of every window.
-        halves: whether the units are halves of blocks.
+        see: called for every block of every window, "0", "1" …
+        halves: whether it is called for the halves of each as well, "0.attn", "0.mlp" …
     """
 
     def watch(index: int) -> Any:
@@ -35,14 +38,14 @@ def watch_units(parts: ModelParts, see: See, *, halves: bool) -> None:
             before, after = hidden_input(args, kwargs), first_tensor(output)
             assert before is not None
             assert after is not None
+            see(f"{index}", before, after)
             if not halves:
-                see(index, before, after)
                 return
             with bypassed(parts.anatomy, [2 * index + 1]):
                 between = first_tensor(module.forward(*args, **kwargs))
             assert between is not None
-            see(2 * index, before, between)
-            see(2 * index + 1, between, after)
+            see(f"{index}.{ATTENTION}", before, between)
+            see(f"{index}.{MLP}", between, after)
 
         return hook
 
@@ -54,27 +57,34 @@ def watch_units(parts: ModelParts, see: See, *, halves: bool) -> None:
             parts.model(input_ids=window.unsqueeze(0), use_cache=False)
 
 
-def mean_of_units(
-    parts: ModelParts,
-    measure: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    *,
-    halves: bool,
-) -> list[float]:
-    """The mean of `measure(before, behind)` over all tokens of all windows, for every unit.
+def mean_by_unit(
+    parts: ModelParts, measures: Mapping[str, Measure], *, halves: bool
+) -> dict[str, dict[str, float]]:
+    """By each measure's name and then by each unit's, the mean over all tokens of all windows.
 
     Args:
-        parts: the model and the windows to run.
-        measure: two float32 hidden states, (1, length, width) each, to (1, length) figures.
-        halves: whether the units are halves of blocks.
+        parts: the model and the windows to run, once for all measures.
+        measures: what is taken of the hidden state before a unit and behind it.
+        halves: whether halves are measured beside the whole blocks.
     """
-    count = len(parts.anatomy.blocks) * (2 if halves else 1)
-    seen: list[list[torch.Tensor]] = [[] for _ in range(count)]
+    seen: dict[str, dict[str, list[torch.Tensor]]] = {name: {} for name in measures}
 
-    def see(position: int, before: torch.Tensor, behind: torch.Tensor) -> None:
-        seen[position].append(measure(before.float(), behind.float()).double().mean())
+    def see(unit: str, before: torch.Tensor, behind: torch.Tensor) -> None:
+        for name, measure in measures.items():
+            figure = measure(before.float(), behind.float()).double().mean()
+            seen[name].setdefault(unit, []).append(figure)
 
     watch_units(parts, see, halves=halves)
-    return [float(torch.stack(values).mean()) for values in seen]
+    return {
+        name: {unit: float(torch.stack(figures).mean()) for unit, figures in by_unit.items()}
+        for name, by_unit in seen.items()
+    }
+
+
+def mean_of_units(parts: ModelParts, measure: Measure, *, halves: bool) -> list[float]:
+    """(units,) the same of one measure, for the blocks or the halves in their order."""
+    (by_unit,) = mean_by_unit(parts, {"": measure}, halves=halves).values()
+    return [figure for unit, figure in by_unit.items() if halves == ("." in unit)]
 
 
 def watching_cost(task: Task) -> float:

@@ -15,11 +15,12 @@ from evop_deap.heuristics.units import granularity_of
 def pick(task: Task) -> Pick:
     """Drop the units of least mean |f(x)| / |x + f(x)| over all tokens; these are the `scores`."""
     scores = mean_of_units(
-        task.model_parts, _share, halves=granularity_of(task.space.units) == "half"
+        task.model_parts, share, halves=granularity_of(task.space.units) == "half"
     )
     return lowest(task, scores, cost=watching_cost(task), work=passes(task.model_parts))
 
 
-def _share(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    share: torch.Tensor = (y - x).norm(dim=-1) / y.norm(dim=-1)
-    return share
+def share(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """(1, length) |f(x)| / |x + f(x)| of each token, with y = x + f(x)."""
+    part: torch.Tensor = (y - x).norm(dim=-1) / y.norm(dim=-1)
+    return part

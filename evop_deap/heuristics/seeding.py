@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evop_deap.config import HEURISTICS
@@ -11,16 +11,10 @@ from evop_deap.evolution_state import Seeds
 from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.registry import LOOKS, METHODS, Method
-from evop_deap.heuristics.task import Look, Pick, Task
+from evop_deap.heuristics.task import Look, Pick, Task, passes
 from evop_deap.heuristics.units import granularity_of
-from evop_deap.heuristics.whole_blocks import pick_blocks
+from evop_deap.heuristics.whole_blocks import pick_blocks, whole_units
 from evop_deap.space import Pattern, SearchSpace
-
-
-def looks_of(task: Task) -> dict[str, Look]:
-    """What each rule of `LOOKS` says of the task's model."""
-    picks = {name: METHODS[name](task) for name in LOOKS}
-    return {name: Look(pick.scores or (), pick.cost) for name, pick in picks.items()}
 
 
 def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Method]:
@@ -34,16 +28,22 @@ def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Method]:
 def seeds_of(methods: list[Method], task: Task) -> Seeds:
     """The patterns that these methods pick, and what all of them cost together.
 
+    Rules of `LOOKS` look into the model at once. Of halves they pick twice: the whole blocks
+    that they would, and halves by themselves.
+
     Raises:
         InputError: they judge as many patterns as the whole search may, or more.
     """
     meter = _Purse(task)
+    looks, work = _looks(methods, task)
+    cost = max((look.cost for look in looks.values()), default=0.0)
+    paid = {name: replace(look, cost=0.0) for name, look in looks.items()}
+    task = replace(task, evaluator=meter, looks=paid)
     picks: dict[str, Pattern] = {}
-    cost, work = 0.0, Work()
     for method in methods:
-        picked = _picked(method, replace(task, evaluator=meter))
-        picks[method.name] = picked.pattern
-        cost, work = cost + picked.cost, work + picked.work
+        for name, picked in _picked(method, task).items():
+            picks[name] = picked.pattern
+            cost, work = cost + picked.cost, work + picked.work
     return Seeds(
         picks=picks,
         losses=dict(meter.losses),
@@ -53,11 +53,27 @@ def seeds_of(methods: list[Method], task: Task) -> Seeds:
     )
 
 
-def _picked(method: Method, task: Task) -> Pick:
-    """What the rule picks; of halves, where it is one of `LOOKS`, the whole blocks it would."""
-    if method.name in LOOKS and task.parts is not None and task.space.blocks:
-        return pick_blocks(method, task)
-    return method(task)
+def _looks(methods: Sequence[Method], task: Task) -> tuple[Mapping[str, Look], Work]:
+    """What those of the rules that look have seen or see now, and the work of seeing it."""
+    names = [method.name for method in methods if method.name in LOOKS]
+    known = {name: task.looks[name] for name in names if name in task.looks}
+    if known or not names:
+        return known, Work()
+    from evop_deap.heuristics.looks import looks_of
+
+    return looks_of(task, names), passes(task.model_parts)
+
+
+def _picked(method: Method, task: Task) -> dict[str, Pick]:
+    """What the rule picks, by the name of its kind of pick."""
+    picks = {method.name: method(task)}
+    look = task.looks.get(method.name)
+    if look is not None and task.space.blocks and look.knows(whole_units(task.space)):
+        picks = {
+            method.name: pick_blocks(method, task),
+            f"{method.name} of halves": picks[method.name],
+        }
+    return picks
 
 
 class _Purse(Meter):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from evop_deap.errors import InputError
 from evop_deap.fitness.evaluation import Work
-from evop_deap.space import Pattern, SearchSpace
+from evop_deap.space import Pattern, SearchSpace, Unit
 from evop_deap.stopping import Stopping
 
 if TYPE_CHECKING:
@@ -42,12 +42,17 @@ class Look:
     """What a rule has said of each unit after it has looked into the model.
 
     Attributes:
-        scores: (units,) the lower, the sooner a unit goes.
-        cost: dense-forward equivalents that it took.
+        scores: by the unit's name, the lower, the sooner it goes; of halves, those of the whole
+            blocks beside theirs.
+        cost: dense-forward equivalents that it took, for all rules that looked at once.
     """
 
-    scores: tuple[float, ...]
+    scores: Mapping[str, float]
     cost: float
+
+    def knows(self, units: Sequence[Unit]) -> bool:
+        """Whether all of these were seen."""
+        return all(unit.name in self.scores for unit in units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +66,8 @@ class Task:
         stopping: `evaluations`, `cost` and `seconds` bind the rules that search; the others take
             what they take.
         parts: the model, for rules that look into it; None where only losses are known.
-        looks: by the rule's name, what was seen in the model while it was there. It stands for
-            the rule where there are no `parts`.
+        looks: by the rule's name, what was seen in the model: the rule goes by it, and does not
+            look again.
 
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator
@@ -93,9 +98,11 @@ class Task:
         return self.parts
 
     def recalled(self, name: str) -> Pick | None:
-        """What the rule of this name picks by its look into a model that is not here any more."""
-        look = self.looks.get(name) if self.parts is None else None
-        return None if look is None else lowest(self, look.scores, cost=look.cost)
+        """What the rule of this name picks by what it has seen before; None if nothing."""
+        look, units = self.looks.get(name), self.space.units
+        if look is None or not look.knows(units):
+            return None
+        return lowest(self, [look.scores[unit.name] for unit in units], cost=look.cost)
 
 
 @dataclass(frozen=True, eq=False)

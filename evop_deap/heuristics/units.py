@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from evop_deap.space import SearchSpace, Unit
 
-ATTENTION = "attn"
+ATTENTION, MLP = "attn", "mlp"
 
 
 def granularity_of(units: Sequence[Unit]) -> str:

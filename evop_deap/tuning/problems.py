@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,13 +101,20 @@ def looks_in(landscape: Landscape) -> dict[str, Look]:
     count = len(landscape.units)
     try:
         given = dict(landscape.about.get("looks", {})).items()
-        looks = {n: Look(tuple(map(float, v["scores"])), float(v["cost"])) for n, v in given}
+        looks = {n: Look(_by_name(v["scores"], landscape), float(v["cost"])) for n, v in given}
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"`looks` of a landscape cannot be read: {error!r}") from error
-    short = [name for name, look in looks.items() if len(look.scores) != count]
+    short = [name for name, look in looks.items() if not look.knows(landscape.units)]
     if short:
         raise InputError(f"`looks` of a landscape must score all {count} units, not as {short[0]}")
     return looks
+
+
+def _by_name(scores: Any, landscape: Landscape) -> dict[str, float]:
+    """Scores that are given by name, or in the order of the units."""
+    if not isinstance(scores, Mapping):
+        scores = {u.name: score for u, score in zip(landscape.units, scores, strict=True)}
+    return {str(name): float(score) for name, score in scores.items()}
 
 
 def known_spaces(landscape: Landscape) -> tuple[SearchSpace, ...]:
@@ -135,7 +143,7 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
     Raises:
         EvopError: the model, the corpus or the budget cannot be used.
     """
-    from evop_deap.heuristics.seeding import looks_of
+    from evop_deap.heuristics.looks import looks_of
     from evop_deap.heuristics.task import ModelParts, Task
     from evop_deap.run.judge import open_judge
     from evop_deap.run.subject import prepare
