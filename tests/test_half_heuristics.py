@@ -102,7 +102,7 @@ def test_blockpruner_goes_on_from_what_is_gone(llama: PreTrainedModel) -> None:
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_search_of_halves_begins_with_the_blocks_that_a_rule_would_drop(
+def test_a_search_of_halves_begins_with_a_rules_blocks_with_its_halves_and_with_some_of_both(
     name: str, llama: PreTrainedModel
 ) -> None:
     anatomy, windows = find_anatomy(llama, "half"), WINDOWS.numpy()
@@ -121,6 +121,9 @@ def test_a_search_of_halves_begins_with_the_blocks_that_a_rule_would_drop(
     assert {2 * block for block in dropped_units(of_blocks.pattern)} <= gone
     assert {2 * block + 1 for block in dropped_units(of_blocks.pattern)} <= gone
     assert len(gone) == 5
+    first = {2 * of_blocks.order[0], 2 * of_blocks.order[0] + 1}
+    rest = [half for half in by_halves.order if half not in first][:3]
+    assert {*dropped_units(seeds.picks[f"{name} of both"])} == {*first, *rest}
     assert of_blocks.cost == 1.0
     assert seeds.cost == by_halves.cost
 

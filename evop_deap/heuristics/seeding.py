@@ -13,7 +13,7 @@ from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.registry import LOOKS, METHODS, Method
 from evop_deap.heuristics.task import Look, Pick, Task, passes
 from evop_deap.heuristics.units import granularity_of
-from evop_deap.heuristics.whole_blocks import pick_blocks, whole_units
+from evop_deap.heuristics.whole_blocks import picks_of_halves, whole_units
 from evop_deap.space import Pattern, SearchSpace
 
 
@@ -28,8 +28,7 @@ def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Method]:
 def seeds_of(methods: list[Method], task: Task) -> Seeds:
     """The patterns that these methods pick, and what all of them cost together.
 
-    Rules of `LOOKS` look into the model at once. Of halves they pick twice: the whole blocks
-    that they would, and halves by themselves.
+    Rules of `LOOKS` look into the model at once, and of halves they pick several times.
 
     Raises:
         InputError: they judge as many patterns as the whole search may, or more.
@@ -66,14 +65,10 @@ def _looks(methods: Sequence[Method], task: Task) -> tuple[Mapping[str, Look], W
 
 def _picked(method: Method, task: Task) -> dict[str, Pick]:
     """What the rule picks, by the name of its kind of pick."""
-    picks = {method.name: method(task)}
     look = task.looks.get(method.name)
     if look is not None and task.space.blocks and look.knows(whole_units(task.space)):
-        picks = {
-            method.name: pick_blocks(method, task),
-            f"{method.name} of halves": picks[method.name],
-        }
-    return picks
+        return picks_of_halves(method, task)
+    return {method.name: method(task)}
 
 
 class _Purse(Meter):
