@@ -16,11 +16,16 @@ from benchmarks.board_cells import DENSE
 from benchmarks.board_ratios import Bootstrap, figure, perplexity
 from benchmarks.board_results import HELDOUT, WIKI, Run, check_protocol, read_runs
 from benchmarks.board_verdict import verdict
+from benchmarks.board_zero_shot import (
+    accuracy_table,
+    mean_accuracy,
+    task_accuracies,
+    task_names,
+)
 from benchmarks.record import errors_in_one_line, markdown_table
 from evop_deap.config import SEARCH
 from evop_deap.errors import InputError
 
-_NORMED = "acc_norm"
 Methods = dict[str, list[Run]]
 
 
@@ -44,7 +49,7 @@ def board_tables(runs: Sequence[Run]) -> str:
     for name, methods in named:
         parts += [f"### {name}", _main_table(dense, methods, bootstrap, len(machines) == 1)]
         parts += filter(None, [_domain_table(dense, methods), _task_table(dense, methods)])
-    parts += filter(None, [verdict(named, bootstrap)])
+    parts += filter(None, [accuracy_table(dense, named), verdict(named, bootstrap)])
     return "\n\n".join(parts)
 
 
@@ -115,7 +120,7 @@ def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap, timed:
             rival = runs is not searched and runs is not dense
             figures.append(str(bootstrap.ratio(searched, runs)) if rival else "")
         if tasks:
-            figures.append(_mean_accuracy(runs))
+            figures.append(mean_accuracy(runs))
         return [*figures, *_spent(runs)[: 3 if timed else 2]]
 
     header = [
@@ -172,40 +177,9 @@ def _of_domain(runs: list[Run], domain: str) -> Iterable[float]:
 
 
 def _task_table(dense: list[Run], methods: Methods) -> str | None:
-    """Accuracy by task in per cent with its standard error, where there are tasks."""
-    tasks = _tasks(dense[0])
-    if not tasks:
-        return None
-
-    def columns(runs: list[Run]) -> list[str]:
-        found = [_tasks(run) for run in runs]
-        return [
-            _accuracy(
-                statistics.mean(one[task]["value"] for one in found),
-                statistics.mean(one[task]["error"] for one in found),
-            )
-            for task in tasks
-        ]
-
-    names = [f"{task} {score['metric']}" for task, score in tasks.items()]
-    return markdown_table(["", *names], _rows(dense, methods, columns))
-
-
-def _tasks(run: Run) -> dict[str, Any]:
-    """Each task's score, length-normalised where the harness has it so."""
-    found: dict[str, Any] = {}
-    for score in run["judged"]["tasks"]:
-        if score["task"] not in found or score["metric"] == _NORMED:
-            found[score["task"]] = score
-    return found
-
-
-def _mean_accuracy(runs: list[Run]) -> str:
-    """Over tasks, each counting the same, and seeds; the error is of the questions."""
-    scores = [[*_tasks(run).values()] for run in runs]
-    values = [statistics.mean(score["value"] for score in one) for one in scores]
-    errors = [math.hypot(*(score["error"] for score in one)) / len(one) for one in scores]
-    return _accuracy(statistics.mean(values), statistics.mean(errors))
+    """Accuracy by task, where there are tasks."""
+    tasks = task_names(dense[0])
+    return markdown_table(["", *tasks], _rows(dense, methods, task_accuracies)) if tasks else None
 
 
 def _mean(figures: Iterable[float]) -> float:
@@ -222,10 +196,6 @@ def _with_range(figures: list[float]) -> str:
     if len(figures) < 2:
         return mean
     return f"{mean} [{figure(min(figures))}, {figure(max(figures))}]"
-
-
-def _accuracy(value: float, error: float) -> str:
-    return f"{100 * value:.1f} ± {100 * error:.1f}"
 
 
 def main() -> None:

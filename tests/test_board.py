@@ -27,6 +27,7 @@ from benchmarks.board_results import Run, check_protocol, path_of, read_runs, wr
 from benchmarks.board_table import board_tables, cells_in
 from benchmarks.board_texts import calibration_of, heldout_text, joined_corpus
 from benchmarks.board_verdict import verdict
+from benchmarks.board_zero_shot import accuracy_table
 from benchmarks.claims import claimed
 from evop_deap.errors import InputError
 from evop_deap.evaluation.perplexity import measure_perplexity
@@ -327,6 +328,32 @@ def test_the_tables_are_made_of_the_files_alone(folder: Path, tmp_path: Path) ->
     assert (tmp_path / "board.png").read_bytes().startswith(b"\x89PNG")
 
 
+def asked(*values: float, error: float = 0.03) -> dict[str, Any]:
+    tasks = [
+        {"task": str(number), "metric": metric, "value": value, "error": error}
+        for number, value in enumerate(values)
+        for metric, value in (("acc", 0.0), ("acc_norm", value))
+    ]
+    return {"judged": {"tasks": tasks}}
+
+
+def test_accuracies_are_length_normalised_means_over_tasks_runs_and_cells() -> None:
+    cells = [
+        ("few", {"sleb": [asked(0.4, 0.6), asked(0.5, 0.7)], "last": [asked(0.2, 0.2)]}),
+        ("many", {"search": [asked(0.3, 0.4)], "sleb": [asked(0.1, 0.3)]}),
+    ]
+    table = accuracy_table([asked(0.6, 0.8)], cells)
+    assert table is not None
+    assert table.split("\n")[2:] == [
+        "| dense | 70.0 ± 2.1 | 70.0 ± 2.1 | 70.0 ± 2.1 |",
+        "| sleb | 55.0 ± 2.1 | 20.0 ± 2.1 | 37.5 ± 2.1 |",
+        "| **search** | - | 35.0 ± 2.1 | - |",
+        "| last | 20.0 ± 2.1 | - | - |",
+    ]
+    assert accuracy_table([asked(0.6)], cells[:1]) is None
+    assert accuracy_table([asked()], cells) is None
+
+
 def made_up(losses: dict[str, list[float]]) -> dict[str, Any]:
     entries = [{"role": "heldout", "domain": d, "window": 8, "losses": x, "perplexity": 1.0}
                for d, x in losses.items()]  # fmt: skip
@@ -456,11 +483,8 @@ def test_the_readme_shows_the_table_of_the_runs_that_are_kept() -> None:
     said = next(line for line in readme.split("\n") if "results/board.blocks" in line)
     assert f"{ratios['evopress']} of EvoPress" in said
     assert f"{ratios['sleb']} of greedy removal" in said
-    _, _, asked, *_ = board_tables(read_runs(root / "benchmarks/results/board.tasks")).split("\n\n")
-    zero_shot = {r.split(" | ")[0].strip("|* "): r.split(" | ")[4] for r in asked.split("\n")}
-    said = next(line for line in readme.split("\n") if "results/board.tasks" in line)
-    for name in ("dense", "search", "sleb", "block-influence"):
-        assert f" {zero_shot[name]} for " in said
+    asked = board_tables(read_runs(root / "benchmarks/results/board.tasks")).split("\n\n")
+    assert next(part for part in asked if part.startswith("| zero-shot")) in readme
     _, _, quick, *_ = board_tables(read_runs(root / "benchmarks/results/board.quick")).split("\n\n")
     held_out = {row.split(" | ")[0].strip("|* "): row.split(" | ")[2] for row in quick.split("\n")}
     said = next(line for line in readme.split("\n") if "results/board.quick" in line)
