@@ -43,8 +43,8 @@ INITS = (
     BALANCED,
     "block-influence",
     "relative-magnitude",
+    " ".join(DEFAULTS.init),
     "leave-one-out",
-    "leave-one-out block-influence",
     "sleb",
 )
 AFTER = (31, 46, 62, 77)  # evaluations
