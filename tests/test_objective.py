@@ -52,13 +52,17 @@ def optimised(objective: Objective, n_trials: int = 3, **options: Any) -> optuna
     return study
 
 
+@pytest.mark.parametrize("by_name", [False, True])
 def test_a_landscape_that_keeps_what_rules_have_seen_is_searched_from_there(
-    tmp_path: Path,
+    by_name: bool, tmp_path: Path
 ) -> None:
     known = toy_landscape(drops=(1, 2, 3))
     losses = dict(zip(known.rows, known.losses.tolist(), strict=True))
     best = min((p for p in known.rows if sum(p) == 6), key=losses.__getitem__)
-    looks = {"block-influence": {"scores": [float(gene) for gene in best], "cost": 1.25}}
+    scores = [float(gene) for gene in best]
+    names = [unit.name for unit in known.units]
+    said = dict(zip(names, scores, strict=True)) if by_name else scores
+    looks = {"block-influence": {"scores": said, "cost": 1.25}}
     path = tmp_path / "seen.npz"
     save_landscape(path, dataclasses.replace(known, about={"looks": looks}))
     problem = landscape_problem(path)
@@ -79,7 +83,14 @@ def test_a_landscape_that_keeps_what_rules_have_seen_is_searched_from_there(
 
 
 @pytest.mark.parametrize(
-    "looks", [[1], {"a": 3}, {"a": {"scores": [1.0]}}, {"a": {"scores": [1.0], "cost": 1}}]
+    "looks",
+    [
+        [1],
+        {"a": 3},
+        {"a": {"scores": [1.0]}},
+        {"a": {"scores": [1.0], "cost": 1}},
+        {"a": {"scores": {"0": 1.0}, "cost": 1}},
+    ],
 )
 def test_looks_that_do_not_fit_are_refused(looks: Any, tmp_path: Path) -> None:
     path = tmp_path / "bad.npz"
