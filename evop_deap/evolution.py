@@ -173,9 +173,10 @@ def _first_generation(
 ) -> EvolutionState:
     seeds: Seeds = toolbox.seed() if hasattr(toolbox, "seed") else Seeds()
     known = [Genome(pattern, loss=loss) for pattern, loss in seeds.losses.items()]
-    wanted = max(settings.population, len(seeds.patterns))  # every rule is heard
+    begun = [Genome(pattern) for pattern in seeds.patterns if pattern not in seeds.losses]
+    wanted = max(settings.population, len(begun))  # every rule is heard
     count = stopping.evaluations_left(len(known) + seeds.beside, wanted)
-    drawn = [*map(Genome, seeds.patterns), *map(Genome, toolbox.population(n=count))]
+    drawn = [*begun, *map(Genome, toolbox.population(n=count))]
     new = {genome.pattern: genome for genome in drawn if genome.pattern not in seeds.losses}
     individuals = tuple(new.values())[:count]
     everyone = Choice(individuals, np.zeros(len(individuals)))

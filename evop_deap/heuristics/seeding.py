@@ -10,10 +10,10 @@ from evop_deap.errors import InputError
 from evop_deap.evolution_state import Seeds
 from evop_deap.fitness.evaluation import Evaluation, Work
 from evop_deap.heuristics.meter import Meter
+from evop_deap.heuristics.picks_of_halves import picks_of_halves, whole_units
 from evop_deap.heuristics.registry import LOOKS, METHODS, Method
 from evop_deap.heuristics.task import Look, Pick, Task, passes
 from evop_deap.heuristics.units import granularity_of
-from evop_deap.heuristics.whole_blocks import picks_of_halves, whole_units
 from evop_deap.space import Pattern, SearchSpace
 
 

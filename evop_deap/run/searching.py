@@ -114,7 +114,10 @@ def stopping_of(config: SearchConfig) -> Stopping:
 def expected_evaluations(
     settings: EvolutionSettings, stopping: Stopping, space: SearchSpace
 ) -> int | None:
-    """How many patterns a search will evaluate at the most; None where only time ends it."""
+    """How many patterns a search will evaluate; None where only time ends it.
+
+    What it begins with is not known yet, and taken for no more than its population.
+    """
     limits = [space.size]
     if stopping.generations is not None:
         limits.append(settings.population + stopping.generations * settings.offspring)

@@ -17,7 +17,7 @@ from evop_deap.heuristics.registry import Method
 from evop_deap.heuristics.task import Pick, Task
 from evop_deap.space import SearchSpace, Unit, dropped_units
 
-_WHOLE = {"": 1.0, " of both": 0.5, " of halves": 0.0}
+_SHARES = {"": 1.0, " of both": 0.5, " of halves": 0.0}
 """Shares of what goes that go as whole blocks, by what is said of the pick."""
 
 
@@ -29,7 +29,7 @@ def picks_of_halves(method: Method, task: Task) -> dict[str, Pick]:
     by_blocks, by_halves = pick_blocks(method, task), method(task)
     count = len(dropped_units(by_blocks.pattern))
     picks = {}
-    for said, share in _WHOLE.items():
+    for said, share in _SHARES.items():
         first = by_blocks.order[: 2 * int(share * count / 2)]
         order = (*first, *(unit for unit in by_halves.order if unit not in first))
         pick = replace(by_halves, pattern=task.space.greedy(order), scores=None, order=order)
