@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 from deap import base
 
 from evop_deap.callbacks import Callback, after_generation, judged_last
-from evop_deap.evolution_state import Choice, EvolutionSettings, EvolutionState, Preference, Seeds
+from evop_deap.evolution_state import (
+    Breed,
+    Choice,
+    EvolutionSettings,
+    EvolutionState,
+    Preference,
+    Seeds,
+)
 from evop_deap.genome import Genome
 from evop_deap.judging import judge
 from evop_deap.logbook import foresight_of, record_of
 from evop_deap.space import Pattern
 from evop_deap.stopping import Stopping
-
-Breed = Callable[[Sequence[Genome], int, Collection[Pattern]], list[Genome]]
-"""(parents, count, beside): so many children, none of them seen before or among `beside`."""
 
 
 def evolve(
@@ -74,7 +78,7 @@ def evolve(
         wanted = count if prefer is _the_first else count * settings.proposals
         anew = state.stagnates(settings.restart)
         proposals = _drawn(seen, wanted, toolbox) if anew else []
-        proposals = proposals or breed(state.population, wanted, ())
+        proposals = proposals or breed.children(state.population, wanted, ())
         if not proposals:
             return replace(state, stopped="every pattern within reach was evaluated")
         if anew:
@@ -140,13 +144,15 @@ def _breeding(
     rng: random.Random,
     settings: EvolutionSettings,
 ) -> Breed:
-    """`propose` as a `prefer` may call it."""
+    """`propose` as a `prefer` may use it."""
 
-    def breed(parents: Sequence[Genome], count: int, beside: Collection[Pattern]) -> list[Genome]:
+    def children(
+        parents: Sequence[Genome], count: int, beside: Collection[Pattern]
+    ) -> list[Genome]:
         known = {*seen, *beside}
         return propose(parents, known, count, toolbox, rng, settings=settings)
 
-    return breed
+    return Breed(seen, children)
 
 
 def _drawn(seen: Collection[Pattern], count: int, toolbox: base.Toolbox) -> list[Genome]:

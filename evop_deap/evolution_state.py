@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,19 @@ class Choice:
     chosen: tuple[Genome, ...]
     costs: NDArray[np.float64]
     work: Work = field(default_factory=Work)
+
+
+@dataclass(frozen=True)
+class Breed:
+    """How a `prefer` comes to further proposals.
+
+    Attributes:
+        seen: patterns that need no evaluation any more.
+        children: (parents, count, beside): so many children, none of them seen or among `beside`.
+    """
+
+    seen: Collection[Pattern]
+    children: Callable[[Sequence[Genome], int, Collection[Pattern]], list[Genome]]
 
 
 @dataclass(frozen=True)

@@ -90,11 +90,11 @@ def test_of_many_the_best_half_and_some_of_all_others_are_kept_in_their_order() 
     assert seen.bounded(40) is seen
 
 
-def test_what_is_worse_than_most_is_taken_for_equally_bad() -> None:
+def test_what_is_worse_than_most_is_taken_for_a_tenth_as_far_beyond_them() -> None:
     seen = Observations(np.eye(4), np.array([4.0, 1.0, 3.0, 2.0]), np.zeros(4), 0.0)
     space = SearchSpace(tuple(Unit(str(i), 1, 1) for i in range(4)), 1)
-    assert seen.below(0.5, space).values.tolist() == [2.5, 1.0, 2.5, 2.0]
-    assert seen.below(1.0, space).values.tolist() == seen.values.tolist()
+    assert seen.squeezed(0.5, space).values == pytest.approx([2.65, 1.0, 2.55, 2.0])
+    assert seen.squeezed(1.0, space).values.tolist() == seen.values.tolist()
 
 
 def test_patterns_outside_the_space_say_nothing_of_what_is_bad_in_it() -> None:
@@ -102,6 +102,6 @@ def test_patterns_outside_the_space_say_nothing_of_what_is_bad_in_it() -> None:
     seen = Observations(drops, np.array([0.1, 0.2, 3.0, 4.0, 5.0]), np.zeros(5), 0.0)
     space = SearchSpace(tuple(Unit(str(i), 1, 1) for i in range(3)), 2)
     assert seen.inside(space).tolist() == [False, False, True, True, True]
-    assert seen.below(0.5, space).values.tolist() == [0.1, 0.2, 3.0, 4.0, 4.0]
+    assert seen.squeezed(0.5, space).values == pytest.approx([0.1, 0.2, 3.0, 4.0, 4.1])
     only_outside = seen.first(2)
-    assert only_outside.below(0.5, space) is only_outside
+    assert only_outside.squeezed(0.5, space) is only_outside

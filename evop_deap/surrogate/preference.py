@@ -16,8 +16,7 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from evop_deap.evolution import Breed
-from evop_deap.evolution_state import Foresight, Preference
+from evop_deap.evolution_state import Breed, Foresight, Preference
 from evop_deap.fitness.cache import CachedEvaluator
 from evop_deap.genome import Genome
 from evop_deap.ranks import rank_correlation
@@ -26,7 +25,8 @@ from evop_deap.surrogate.acquisition import most_promising
 from evop_deap.surrogate.first_population import init_balanced
 from evop_deap.surrogate.fitting import fit_shape
 from evop_deap.surrogate.gaussian_process import GaussianProcess
-from evop_deap.surrogate.kernel import Layout, SetKernel, Shape, as_drops
+from evop_deap.surrogate.kernel import Drops, Layout, SetKernel, Shape, as_drops
+from evop_deap.surrogate.local_search import local_search
 from evop_deap.surrogate.observations import Observations, observe
 from evop_deap.surrogate.trend import Trend
 
@@ -48,9 +48,10 @@ class Surrogate:
             those that promise most so far.
         bolder: by how much boldness grows with each evaluation that brings nothing better.
         boldest: where that ends.
-        ceiling: quantile of the values seen above which all are taken for equally bad. How bad
-            the bad ones are tells little of the good ones, and the kernel would spend itself
-            on it.
+        climbers: of what was bred the most promising ones, from each of which swaps go on.
+        ceiling: quantile of the values seen from which on they are taken for little worse than
+            one another. How bad the bad ones are tells little of the good ones, and the kernel
+            would spend itself on it.
     """
 
     powers: int = 3
@@ -58,7 +59,8 @@ class Surrogate:
     rounds: int = 3
     bolder: float = 0.025
     boldest: float = 3.0
-    ceiling: float = 0.5
+    climbers: int = 8
+    ceiling: float = 0.8
 
     def boldness_after(self, seen: Observations, space: SearchSpace) -> float:
         """The boldness of the next choice: the longer nothing better was seen, the more."""
@@ -72,14 +74,14 @@ class Surrogate:
         """The process given everything seen."""
         layout, size = Layout.of(space.units), float(space.n_drop)
         # Nothing after the first of them moves these: the same fit serves many generations.
-        some = seen.first(fitted_on(len(seen))).below(self.ceiling, space)
+        some = seen.first(fitted_on(len(seen))).squeezed(self.ceiling, space)
         shape = _shape_for(
             space.units,
             size,
             self.powers,
             *(np.ascontiguousarray(a).tobytes() for a in (some.drops, some.values, some.noise)),
         )
-        kept = seen.below(self.ceiling, space).bounded()
+        kept = seen.squeezed(self.ceiling, space).bounded()
         return GaussianProcess(SetKernel(layout, shape, size), kept.drops, kept.values, kept.noise)
 
 
@@ -153,7 +155,8 @@ def prefer(
     Args:
         proposals: new patterns, in the order in which they were proposed.
         count: how many to choose.
-        breed: has further proposals from the most promising ones, where it is given.
+        breed: has further proposals from the most promising ones, and knows what was seen;
+            where it is not given, the choice is among `proposals`.
         surrogate: how to judge them.
         evaluator: knows the window sums of everything seen.
         space: what the patterns are of.
@@ -168,7 +171,7 @@ def prefer(
     trusted = fit > 0
     boldness = surrogate.boldness_after(seen, space)
     if trusted and breed is not None:
-        proposals = _bred(proposals, process, boldness, surrogate.rounds - 1, breed)
+        proposals = _improved(proposals, process, boldness, surrogate, breed, space)
     mean, covariance = process.predict(as_drops(proposals))
     chosen = list(range(min(count, len(proposals))))
     noise = process.kernel.shape.noise * process.scale**2
@@ -186,25 +189,44 @@ def prefer(
     return Preference(tuple(proposals[place] for place in chosen), foresight)
 
 
-def _bred(
+def _improved(
     proposals: Sequence[Genome],
     process: GaussianProcess,
     boldness: float,
-    rounds: int,
+    surrogate: Surrogate,
     breed: Breed,
+    space: SearchSpace,
 ) -> list[Genome]:
-    """The proposals and, round by round, as many children of the best of them by their bounds."""
-    pool, bred, bounds = list(proposals), list(proposals), np.zeros(0)
-    for _ in range(rounds):
-        mean, variance = process.foresee(as_drops(bred))
-        bounds = np.concatenate([bounds, mean - boldness * np.sqrt(variance)])
-        best = np.argsort(bounds, kind="stable")[:_PARENTS].tolist()
+    """The proposals, children of the best of them by their bounds, and where swaps lead from there.
+
+    As many children a round as there are proposals.
+    """
+
+    def bound(drops: Drops) -> NDArray[np.float64]:
+        mean, variance = process.foresee(drops)
+        lowest: NDArray[np.float64] = mean - boldness * np.sqrt(variance)
+        return lowest
+
+    pool, bounds = list(proposals), bound(as_drops(proposals))
+    for _ in range(surrogate.rounds - 1):
+        best = _lowest(bounds, _PARENTS)
         parents = [Genome(pool[place].pattern, loss=float(bounds[place])) for place in best]
-        bred = breed(parents, len(proposals), {genome.pattern for genome in pool})
+        beside = {genome.pattern for genome in pool}
+        bred = breed.children(parents, len(proposals), beside)
         if not bred:
             break
         pool += bred
-    return pool
+        bounds = np.concatenate([bounds, bound(as_drops(bred))])
+    ways = dict.fromkeys(genome.pattern for genome in pool)
+    for place in _lowest(bounds, surrogate.climbers):
+        (start,) = as_drops([pool[place]])
+        ways |= dict.fromkeys(local_search(start, bound, space, beside=breed.seen))
+    return [Genome(pattern) for pattern in ways]
+
+
+def _lowest(bounds: NDArray[np.float64], count: int) -> list[int]:
+    places: list[int] = np.argsort(bounds, kind="stable")[:count].tolist()
+    return places
 
 
 def _coverage(
