@@ -163,6 +163,19 @@ def test_from_the_second_round_on_proposals_are_bred_from_those_that_promise_mos
     assert mean_of["bred"] < mean_of["alone"]
 
 
+def test_swaps_lead_to_what_no_operator_proposed_and_nobody_has_seen() -> None:
+    evaluator, rng = table(), random.Random(0)
+    evaluator.evaluate(rng.sample(PATTERNS, 30))
+    unseen = sorted((p for p in PATTERNS if p not in evaluator.rows), key=additive)
+    worst = list(map(Genome, unseen[-20:]))
+    barren = Breed(evaluator.rows, lambda parents, count, beside: [])
+    found = prefer(worst, 4, barren, surrogate=GP, evaluator=evaluator, space=SPACE)
+    chosen = [genome.pattern for genome in found.chosen]
+    assert len({*chosen}) == 4
+    assert {*chosen} <= {*unseen}
+    assert max(map(additive, chosen)) < additive(unseen[len(unseen) // 4])
+
+
 def test_boldness_grows_while_nothing_better_is_seen_in_the_space() -> None:
     fewer = SearchSpace(UNITS, n_drop=2).pattern((0, 1))
     ranked = sorted(PATTERNS, key=additive)

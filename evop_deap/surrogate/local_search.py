@@ -71,7 +71,8 @@ def _swaps(here: Drops, space: SearchSpace) -> Drops:
         (gone,) = np.nonzero(here[things].all(axis=1))
         without = np.tile(here, (len(gone), 1))
         without[np.arange(len(gone))[:, None], things[gone]] = 0.0
-        free = ~without[:, things].any(axis=2)  # a pair may take the place of one it overlaps
+        # A pair may take the place of one that it overlaps.
+        free = without[:, things].sum(axis=2) == 0.0
         free[np.arange(len(gone)), gone] = False
         back, into = np.nonzero(free)
         swaps = without[back]
