@@ -46,14 +46,14 @@ KINDS = {
 }
 """What the fit is to, how many units go, and how strong each order of interactions is."""
 
-LOCAL = Surrogate(rounds=1, bolder=0.0)
+LOCAL = Surrogate(rounds=1, bolder=0.0, climbers=0)
 EIGHT = EvolutionSettings(population=8, offspring=8)
 WAYS = {
     "one round": (LOCAL, replace(EIGHT, proposals=33)),
-    "one round, restart": (LOCAL, replace(EIGHT, proposals=33, restart=6)),
-    "three rounds": (Surrogate(bolder=0.0), EIGHT),
-    "three rounds, bolder": (Surrogate(), EIGHT),
-    "three rounds, bolder, restart": (Surrogate(), replace(EIGHT, restart=6)),
+    "three rounds": (replace(LOCAL, rounds=3), EIGHT),
+    "three rounds, bolder": (Surrogate(climbers=0), EIGHT),
+    "and local search": (Surrogate(), EIGHT),
+    "and restart": (Surrogate(), replace(EIGHT, restart=6)),
 }
 _DENSE, _SPREAD = 3.0, 0.35  # nats a token; standard deviation of log excess losses
 _FITTED, _SHAPED = 900, 250  # patterns: that are known, and that the kernel's parameters are for
