@@ -79,6 +79,8 @@ def evolve(
         anew = state.stagnates(settings.restart)
         proposals = _drawn(seen, wanted, toolbox) if anew else []
         proposals = proposals or breed.children(state.population, wanted, ())
+        # Where nearly all was seen, many drawn at once hold what one after the other has missed.
+        proposals = proposals or _drawn(seen, wanted, toolbox)
         if not proposals:
             return replace(state, stopped="every pattern within reach was evaluated")
         if anew:

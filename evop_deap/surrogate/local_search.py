@@ -7,7 +7,7 @@ they would be worth is known without a forward pass, so all of them are looked a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,9 @@ def local_search(
     # No pattern twice: the same one may come out a rounding apart.
     known, path = {*beside, _pattern(start)}, list[Pattern]()
     here, promised = start, float(bound(start[None])[0])
+    movable = _movable(space)
     while True:
-        near = _swaps(here, space)
+        near = _swaps(here, movable)
         bounds = bound(near)
         for place in np.argsort(bounds, kind="stable").tolist():
             if bounds[place] >= promised:
@@ -64,27 +65,27 @@ def _pattern(drops: Drops) -> Pattern:
     return tuple((1 - drops).astype(int).tolist())
 
 
-def _swaps(here: Drops, space: SearchSpace) -> Drops:
-    """(swaps, units) `here` with one thing back and another of its kind gone, in `space` or not."""
+def _swaps(here: Drops, movable: Sequence[NDArray[np.int64]]) -> Drops:
+    """(swaps, units) `here` with one group back and another of its kind gone, in a space or not."""
     found = [np.zeros((0, len(here)))]
-    for things in _things(space):
-        (gone,) = np.nonzero(here[things].all(axis=1))
+    for groups in movable:
+        (gone,) = np.nonzero(here[groups].all(axis=1))
         without = np.tile(here, (len(gone), 1))
-        without[np.arange(len(gone))[:, None], things[gone]] = 0.0
+        without[np.arange(len(gone))[:, None], groups[gone]] = 0.0
         # A pair may take the place of one that it overlaps.
-        free = without[:, things].sum(axis=2) == 0.0
+        free = without[:, groups].sum(axis=2) == 0.0
         free[np.arange(len(gone)), gone] = False
         back, into = np.nonzero(free)
         swaps = without[back]
-        swaps[np.arange(len(swaps))[:, None], things[into]] = 1.0
+        swaps[np.arange(len(swaps))[:, None], groups[into]] = 1.0
         found.append(swaps)
     return np.concatenate(found)
 
 
-def _things(space: SearchSpace) -> list[NDArray[np.int64]]:
-    """(things, units of each) what a swap moves: units and, of halves, blocks; or pairs."""
+def _movable(space: SearchSpace) -> list[NDArray[np.int64]]:
+    """(groups, units of each) what a swap moves: single units and, of halves, blocks; or pairs."""
     if space.pairs:
         free = [u for u in sorted(space.pairs) if {u, u + 1} <= set(space.droppable)]
         return [np.array([(u, u + 1) for u in free])]
-    things = [np.array(space.droppable)[:, None]]
-    return [*things, np.array(space.blocks)] if space.blocks else things
+    units = np.array(space.droppable)[:, None]
+    return [units, np.array(space.blocks)] if space.blocks else [units]
