@@ -400,6 +400,8 @@ def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() 
     assert said is not None
     assert "over 2 cells: **0.905 (0.905 to 0.905)**" in said
     assert "The best: sleb (cost 50.0), sleb (cost 90.0)." in said
+    assert "of each cell at equal or lower cost, geometric mean over 2 cells: **0.670 " in said
+    assert "The best: sleb (cost 50.0), laco (cost 9.0)." in said
     rows = [line for line in said.splitlines() if line.startswith("| ")]
     assert rows == [
         "| held-out | few | many | search / this | cost at the most |",
@@ -414,6 +416,9 @@ def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() 
     assert "1 cell:" in alone
     assert "|" not in alone
     assert verdict([("few", {"sleb": one["sleb"]})], bootstrap) is None
+    dear = verdict([("many", {name: other[name] for name in ("search", "sleb")})], bootstrap)
+    assert dear is not None
+    assert "lower cost" not in dear
 
 
 def test_a_loss_that_is_no_number_never_wins() -> None:
@@ -473,11 +478,11 @@ def test_a_file_that_is_no_run_is_named(content: str, tmp_path: Path) -> None:
 def test_the_readme_shows_the_table_of_the_runs_that_are_kept() -> None:
     root = Path(__file__).parents[1]
     readme = (root / "README.md").read_text(encoding="utf-8")
-    *_, hindsight, table = board_tables(read_runs(root / "benchmarks/results/board.demo")).split(
-        "\n\n"
-    )
+    said = board_tables(read_runs(root / "benchmarks/results/board.demo"))
+    *_, hindsight, at_equal_cost, table = said.split("\n\n")
     assert table in readme
     assert hindsight.split("**")[1] in readme
+    assert at_equal_cost.split("**")[1] in readme
     *_, table = board_tables(read_runs(root / "benchmarks/results/board.blocks")).split("\n\n")
     ratios = {row.split(" | ")[0].strip("| "): row.split(" | ")[-2] for row in table.split("\n")}
     said = next(line for line in readme.split("\n") if "results/board.blocks" in line)
