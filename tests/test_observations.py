@@ -29,7 +29,8 @@ def test_a_value_is_the_logarithm_of_the_excess_over_the_dense_loss() -> None:
 
 def test_a_pattern_judged_in_part_is_compared_on_what_was_judged_and_is_less_sure() -> None:
     part = np.array([10.0 + 3.0, 20.0 + 5.0, math.nan])
-    seen = observe({DENSE: BASE, FIRST: part, SECOND: BASE + TOKENS}, TOKENS, DENSE)
+    # What loses so much more says nothing of what the third window adds.
+    seen = observe({DENSE: BASE, FIRST: part, SECOND: BASE + 99 * TOKENS}, TOKENS, DENSE)
     assert seen.values[0] == pytest.approx(math.log(0.4))
     # Windows differ by 0.2 nats a token: variance 0.02, two of them, a third of all unseen.
     assert seen.noise[0] == pytest.approx(0.02 / 2 * (1 / 3) / 0.4**2)

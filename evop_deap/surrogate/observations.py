@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.space import Pattern, SearchSpace
+from evop_deap.surrogate.extrapolation import carried_over
 from evop_deap.surrogate.kernel import Drops, as_drops
 
 MOST = 2000
@@ -96,7 +97,8 @@ def observe(
     base = rows.get(dense, np.zeros(len(tokens)))
     judged = ~np.isnan(sums).all(axis=1)
     patterns = [pattern for pattern, known in zip(patterns, judged.tolist(), strict=True) if known]
-    excess, error = _excess(sums[judged], base, tokens)
+    sums = sums[judged]
+    excess, error = _excess(sums, base, tokens)
     finite = np.isfinite(excess)
     if not finite.any():
         nothing = np.zeros(0)
@@ -105,13 +107,22 @@ def observe(
     excess = np.where(finite, excess, excess[finite].max())
     error = np.where(finite, error, 0.0)
     shift = _shift(excess)
-    return Observations(
-        as_drops(patterns),
-        np.log(excess + shift),
-        # The slope of the logarithm carries the error over; it is never taken as beyond e-fold.
-        np.minimum((error / (excess + shift)) ** 2, 1.0),
-        float(base.sum() / tokens.sum()) - shift,
-    )
+    values = np.log(excess + shift)
+    # The slope of the logarithm carries the error over; it is never taken as beyond e-fold.
+    noise = np.minimum((error / (excess + shift)) ** 2, 1.0)
+    whole = np.isfinite(sums).all(axis=1)
+    unknown = np.isnan(sums)
+    for part in np.unique(unknown[unknown.any(axis=1)], axis=0):
+        of_part = (unknown == part).all(axis=1)
+        in_part, _ = _excess(sums[whole][:, ~part], base[~part], tokens[~part])
+        near = in_part + shift > 0.0
+        values[of_part], noise[of_part] = carried_over(
+            values[of_part],
+            noise[of_part],
+            values[whole][near],
+            np.log(in_part[near] + shift),
+        )
+    return Observations(as_drops(patterns), values, noise, float(base.sum() / tokens.sum()) - shift)
 
 
 def _excess(
