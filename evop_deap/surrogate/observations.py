@@ -110,19 +110,32 @@ def observe(
     values = np.log(excess + shift)
     # The slope of the logarithm carries the error over; it is never taken as beyond e-fold.
     noise = np.minimum((error / (excess + shift)) ** 2, 1.0)
+    values, noise = _of_all_windows(values, noise, sums, base, tokens, shift)
+    return Observations(as_drops(patterns), values, noise, float(base.sum() / tokens.sum()) - shift)
+
+
+def _of_all_windows(
+    values: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    base: NDArray[np.float64],
+    tokens: NDArray[np.int64],
+    shift: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values and noise, those of patterns judged in part by what the others lose on that part."""
+    values, noise, unknown = values.copy(), noise.copy(), np.isnan(sums)
     whole = np.isfinite(sums).all(axis=1)
-    unknown = np.isnan(sums)
-    for part in np.unique(unknown[unknown.any(axis=1)], axis=0):
-        of_part = (unknown == part).all(axis=1)
-        in_part, _ = _excess(sums[whole][:, ~part], base[~part], tokens[~part])
-        near = in_part + shift > 0.0
+    for part in np.unique(~unknown[unknown.any(axis=1)], axis=0):
+        of_part = (unknown != part).all(axis=1)
+        excess, _ = _excess(sums[whole][:, part], base[part], tokens[part])
+        able = excess + shift > 0.0
         values[of_part], noise[of_part] = carried_over(
             values[of_part],
             noise[of_part],
-            values[whole][near],
-            np.log(in_part[near] + shift),
+            whole=values[whole][able],
+            whole_in_part=np.log(excess[able] + shift),
         )
-    return Observations(as_drops(patterns), values, noise, float(base.sum() / tokens.sum()) - shift)
+    return values, noise
 
 
 def _excess(
