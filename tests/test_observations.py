@@ -49,9 +49,11 @@ def test_patterns_of_which_no_window_was_judged_are_left_out() -> None:
     assert seen.drops.tolist() == [[0, 1, 0]]
 
 
+@pytest.mark.parametrize("others", [math.inf, math.nan])
 @pytest.mark.parametrize("lost", [math.inf, -math.inf])
-def test_what_came_out_as_no_number_is_as_bad_as_the_worst(lost: float) -> None:
-    rows = {DENSE: BASE, FIRST: BASE + TOKENS, SECOND: np.full(3, lost), THIRD: BASE + 2 * TOKENS}
+def test_what_came_out_as_no_number_is_as_bad_as_the_worst(lost: float, others: float) -> None:
+    broken, worst = np.array([lost, others, others]), BASE + TOKENS * np.array([1.0, 2.0, 2.5])
+    rows = {DENSE: BASE, FIRST: BASE + TOKENS, SECOND: broken, THIRD: worst}
     seen = observe(rows, TOKENS, DENSE)
     assert seen.values[1] == seen.values[2] > seen.values[0]
 

@@ -124,9 +124,10 @@ def _of_all_windows(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values and noise, those of patterns judged in part by what the others lose on that part."""
     values, noise, unknown = values.copy(), noise.copy(), np.isnan(sums)
-    whole = np.isfinite(sums).all(axis=1)
-    for part in np.unique(~unknown[unknown.any(axis=1)], axis=0):
-        of_part = (unknown != part).all(axis=1)
+    numbers = ~np.isinf(sums).any(axis=1)
+    whole = numbers & ~unknown.any(axis=1)
+    for part in np.unique(~unknown[numbers & ~whole], axis=0):
+        of_part = numbers & (unknown != part).all(axis=1)
         excess, _ = _excess(sums[whole][:, part], base[part], tokens[part])
         able = excess + shift > 0.0
         values[of_part], noise[of_part] = carried_over(
