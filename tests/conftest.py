@@ -35,6 +35,16 @@ settings.load_profile("evop_deap")
 @pytest.fixture(scope="session", autouse=True)
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What fixtures of several tests cache stays out of the user's folder, too."""
+    yield from _cache_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _module_cache(_session_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A run that a file compares with finds nothing that other files' runs have paid for."""
+    yield from _cache_folder(tmp_path_factory)
+
+
+def _cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVOP_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
