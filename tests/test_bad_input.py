@@ -73,6 +73,9 @@ def refused(good: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]):
         (["--model", "./nowhere"], "`model` names ./nowhere, which does not exist"),
         (["--model", "nothing.gguf"], "`model` names nothing.gguf, which does not exist"),
         (["--corpus", "nowhere.txt"], "nowhere.txt"),
+        # Loading a model can take minutes: whether there is text is known before.
+        (["--corpus", "nowhere.txt", "--model", "./nowhere"], "`corpus` must be a file, a folder"),
+        (["--check-against", "nowhere.txt", "--model", "./nowhere"], "`check_against` must name"),
         (["--text-column", "body"], "text"),
         (["--sparsity", "0"], "`sparsity` must be above 0 and below 1, but got 0.0"),
         (["--sparsity", "1"], "`sparsity`"),

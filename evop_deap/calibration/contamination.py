@@ -53,14 +53,13 @@ def without_repeats(
     Raises:
         InputError: a file cannot be read, or nothing of the corpus is left.
     """
+    check_evaluation_files(files)
     found: dict[str, Refusal] = {}
     about: list[dict[str, Any]] = []
     documents = {document.id: _words(document.text) for document in corpus.documents}
     lengths = {min(WORDS, len(words)) for words in documents.values() if len(words) >= _FEWEST}
     for name in files:
         path = Path(name).expanduser()
-        if not path.is_file():
-            raise InputError(f"`check_against` must name files, but {name} is none")
         seen: set[str] = set()
         for text in read_texts(path):
             words = _words(text)
@@ -81,6 +80,17 @@ def without_repeats(
         )
     rest = make_corpus(corpus.name, (d for d in corpus.documents if d.id not in found))
     return rest, list(found.values()), about
+
+
+def check_evaluation_files(files: Sequence[str]) -> None:
+    """Refuse a name that is no file's, having read none.
+
+    Raises:
+        InputError: it is none.
+    """
+    for name in files:
+        if not Path(name).expanduser().is_file():
+            raise InputError(f"`check_against` must name files, but {name} is none")
 
 
 def _words(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evop_deap.calibration.demo_corpus import demo_documents
@@ -43,19 +43,36 @@ def load_corpus(
         limit = min(max_documents, PRESETS[source].documents)
         with quiet_datasets():
             return make_corpus(source, preset_documents(source), max_documents=limit)
+    path, files = _local_files(source)
+    with quiet_datasets():
+        documents = _local_documents(path, files, text_column)
+        return make_corpus(path.resolve().name, documents, max_documents=max_documents)
+
+
+def check_corpus(source: str) -> None:
+    """Find the files of a corpus and read none, for those to whom reading comes late.
+
+    Raises:
+        InputError: there is no such source, or a folder without files that can be read.
+    """
+    if source not in (*PRESETS, "demo"):
+        _local_files(source)
+
+
+def _local_files(source: str) -> tuple[Path, list[Path]]:
+    """Where `source` is, and the files that it is made of."""
     path = Path(source).expanduser()
     if not source or not _exists(path):
         known = ", ".join([*PRESETS, "demo"])
         raise InputError(
             f"`corpus` must be a file, a folder, or one of {known}, but got {source!r}"
         )
-    with quiet_datasets():
-        documents = _local_documents(path, text_column)
-        return make_corpus(path.resolve().name, documents, max_documents=max_documents)
+    return path, readable_files(path) if path.is_dir() else [path]
 
 
-def _local_documents(path: Path, text_column: str | None) -> Iterator[Document]:
-    files = readable_files(path) if path.is_dir() else [path]
+def _local_documents(
+    path: Path, files: Sequence[Path], text_column: str | None
+) -> Iterator[Document]:
     used_ids: set[str] = set()
     for file in files:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name

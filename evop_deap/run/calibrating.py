@@ -90,6 +90,20 @@ def make_calibration(
     return made
 
 
+def check_text(config: CalibrationConfig) -> None:
+    """Refuse text that is not there, which is soon known: loading a model can take minutes.
+
+    Raises:
+        InputError: there is no such corpus, or no such file to check it against.
+    """
+    from evop_deap.calibration.contamination import check_evaluation_files
+    from evop_deap.calibration.corpus import check_corpus
+
+    if not config.is_stored:
+        check_corpus(config.corpus)
+        check_evaluation_files(config.check_against)
+
+
 def settled_by(config: _Config, made: CalibrationSet) -> _Config:
     """The settings with the sizes that a calibration set in a folder really has."""
     if not config.is_stored:

@@ -12,7 +12,7 @@ from evop_deap.budget import parse_budget
 from evop_deap.config import SearchConfig
 from evop_deap.errors import InputError, UnsupportedModelError
 from evop_deap.operators import init_uniform
-from evop_deap.run.calibrating import make_calibration
+from evop_deap.run.calibrating import check_text, make_calibration
 from evop_deap.run.opening import open_model
 from evop_deap.run.progress import Progress
 from evop_deap.space import SearchSpace, Unit, dropped_units, units_named, units_to_drop
@@ -69,6 +69,7 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Sub
     from evop_deap.run.probing import responder
 
     config = configs[-1]
+    check_text(config)
     loaded, anatomy = open_model(config, progress, config.granularity)
     held = (
         kv_cache_bytes(loaded.model, anatomy, loaded.context)
