@@ -330,10 +330,13 @@ def test_the_tables_are_made_of_the_files_alone(folder: Path, tmp_path: Path) ->
 
 def asked(*values: float, error: float = 0.03) -> dict[str, Any]:
     tasks = [
-        {"task": str(number), "metric": metric, "value": value, "error": error}
+        {
+            "task": str(number), "metric": metric, "value": value, "error": error,
+            "scores": "1" * round(10 * value) + "0" * round(10 - 10 * value),
+        }
         for number, value in enumerate(values)
         for metric, value in (("acc", 0.0), ("acc_norm", value))
-    ]
+    ]  # fmt: skip
     return {"judged": {"tasks": tasks}}
 
 
@@ -345,13 +348,27 @@ def test_accuracies_are_length_normalised_means_over_tasks_runs_and_cells() -> N
     table = accuracy_table([asked(0.6, 0.8)], cells)
     assert table is not None
     assert table.split("\n")[2:] == [
-        "| dense | 70.0 ± 2.1 | 70.0 ± 2.1 | 70.0 ± 2.1 |",
-        "| sleb | 55.0 ± 2.1 | 20.0 ± 2.1 | 37.5 ± 2.1 |",
-        "| **search** | - | 35.0 ± 2.1 | - |",
-        "| last | 20.0 ± 2.1 | - | - |",
+        "| dense | 70.0 ± 2.1 | 70.0 ± 2.1 | 70.0 ± 2.1 | -35.0 ± 11.2 |",
+        "| sleb | 55.0 ± 2.1 | 20.0 ± 2.1 | 37.5 ± 2.1 | +15.0 ± 8.3 |",
+        "| **search** | - | 35.0 ± 2.1 | - |  |",
+        "| last | 20.0 ± 2.1 | - | - | - |",
     ]
     assert accuracy_table([asked(0.6)], cells[:1]) is None
     assert accuracy_table([asked()], cells) is None
+
+
+def test_the_lead_of_the_search_is_paired_by_question() -> None:
+    few = [("few", {"search": [asked(0.5, 0.9)], "sleb": [asked(0.5, 0.4), asked(0.5, 0.4)]})]
+    table = accuracy_table([asked(0.5, 0.9)], few * 2)
+    assert table is not None
+    dense, search, sleb = table.split("\n")[2:]
+    # The same five of ten right on the one task; five more of ten on the other, in every run.
+    assert sleb.endswith(f"| +25.0 ± {100 / 2 * math.sqrt(0.25 / 9):.1f} |")
+    assert dense.endswith("| +0.0 ± 0.0 |")  # though each alone has an error of some points
+    assert search.endswith("|  |")
+    without = accuracy_table([asked(0.5)], [("few", {"sleb": [asked(0.5)]})] * 2)
+    assert without is not None
+    assert without.split("\n")[0] == "| zero-shot | few | few | mean |"
 
 
 def made_up(losses: dict[str, list[float]]) -> dict[str, Any]:
