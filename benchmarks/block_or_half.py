@@ -23,16 +23,16 @@ from numpy.typing import NDArray
 
 from benchmarks.kept_runs import searched
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.config import SearchConfig
+from evop_deap.base.files import write_json
 from evop_deap.evaluation.perplexity import cut_windows
 from evop_deap.evaluation.sizes import file_bytes, measure_sizes
 from evop_deap.evaluation.speed import Spread, measure_speed
-from evop_deap.evaluation.texts import read_text
 from evop_deap.evaluation.window_losses import window_losses
-from evop_deap.files import write_json
-from evop_deap.models.loading import LoadedModel, load_model
-from evop_deap.run.folder import RunFolder
-from evop_deap.run.result import SearchResult
+from evop_deap.models.loading.load_model import LoadedModel, load_model
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.runs.storage.result import SearchResult
+from evop_deap.settings.search_config import SearchConfig
+from evop_deap.text.whole_texts import read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

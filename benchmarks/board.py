@@ -22,9 +22,9 @@ from typing import Any
 from benchmarks.board_cells import ALL
 from benchmarks.board_results import read_runs
 from benchmarks.board_table import board_tables
-from evop_deap.command_line import Parser
-from evop_deap.errors import EvopError
+from evop_deap.base.errors import EvopError
 from evop_deap.evaluation.task_files import TASKS
+from evop_deap.settings.parser import Parser
 
 DEMO = "demo"
 QUICK: dict[str, Any] = {

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from evop_deap.config import SEARCH
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.heuristics.registry import METHODS, method_named
+from evop_deap.settings.search_config import SEARCH
 
 DENSE = "dense"
 ALL = (SEARCH, *METHODS)

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import sha256_of_file
 from evop_deap.calibration import check_window
-from evop_deap.errors import InputError
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows
 from evop_deap.evaluation.task_files import check_tasks, task_file
-from evop_deap.evaluation.texts import EvaluationText
 from evop_deap.evaluation.window_losses import window_losses
 from evop_deap.evaluation.zero_shot import TaskScore, check_harness, measure_tasks
-from evop_deap.files import sha256_of_file
+from evop_deap.text.whole_texts import EvaluationText
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from evop_deap.models.loading import LoadedModel
+    from evop_deap.models.loading.load_model import LoadedModel
 
 
 @dataclass(frozen=True, eq=False)

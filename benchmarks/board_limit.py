@@ -25,13 +25,13 @@ from benchmarks.board import parsed
 from benchmarks.board_making import calibration_for, exam_of
 from benchmarks.board_results import HELDOUT
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.errors import InputError
-from evop_deap.files import write_json
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json
 from evop_deap.fitness.landscape import Landscape, load_landscape
-from evop_deap.fitness.population import PopulationEvaluator
-from evop_deap.models.anatomy import find_anatomy
-from evop_deap.models.loading import load_model
-from evop_deap.models.units import model_units
+from evop_deap.fitness.model.population import PopulationEvaluator
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.model_units import model_units
+from evop_deap.models.loading.load_model import load_model
 from evop_deap.space import Pattern, dropped_units, units_to_drop
 
 SHOWN = 8

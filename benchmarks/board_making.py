@@ -22,12 +22,12 @@ from benchmarks.board_results import (
 from benchmarks.board_texts import calibration_of, heldout_text, joined_corpus
 from benchmarks.claims import claimed
 from benchmarks.record import circumstances
+from evop_deap.base.errors import EvopError, InputError
 from evop_deap.calibration import CalibrationSet
-from evop_deap.config import SearchConfig
-from evop_deap.errors import EvopError, InputError
-from evop_deap.evaluation.texts import EvaluationText, read_text
-from evop_deap.models.fingerprint import fingerprint_model
-from evop_deap.models.loading import LoadedModel, load_model
+from evop_deap.models.loading.fingerprint import fingerprint_model
+from evop_deap.models.loading.load_model import LoadedModel, load_model
+from evop_deap.settings.search_config import SearchConfig
+from evop_deap.text.whole_texts import EvaluationText, read_text
 
 
 def fill(given: argparse.Namespace) -> list[Cell]:

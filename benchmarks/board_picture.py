@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.board_ratios import perplexity
 from benchmarks.board_results import Run
-from evop_deap.config import SEARCH
-from evop_deap.files import write_bytes
+from evop_deap.base.files import write_bytes
+from evop_deap.settings.search_config import SEARCH
 
 _PLURAL = {"block": "blocks", "half": "halves"}
 _FREE = 0.5  # where what costs nothing stands on the logarithmic axis

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.board_cells import DENSE, Cell
 from evop_deap.calibration import CalibrationSet
-from evop_deap.config import SearchConfig
 from evop_deap.evaluation.estimates import finite
-from evop_deap.evolution_state import EvolutionState
-from evop_deap.fitness.reference import ReferenceEvaluator
-from evop_deap.models.anatomy import Anatomy, find_anatomy
-from evop_deap.models.quiet import quiet_transformers
-from evop_deap.models.surgery import without_blocks
-from evop_deap.models.units import model_units
-from evop_deap.run.judge import open_judge
-from evop_deap.run.last_look import settle
-from evop_deap.run.progress import Progress
-from evop_deap.run.searching import find_pattern
-from evop_deap.run.subject import Subject, space_of
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.model_units import model_units
+from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.surgery.bypass import without_blocks
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.search_evaluator import open_judge
+from evop_deap.runs.stages.find_pattern import find_pattern
+from evop_deap.runs.stages.prepare import Subject, space_of
+from evop_deap.runs.stages.validate import settle
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import dropped_units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from evop_deap.models.loading import LoadedModel
+    from evop_deap.models.loading.load_model import LoadedModel
 
 
 @dataclass(frozen=True, eq=False)

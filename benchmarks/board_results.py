@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evop_deap.errors import InputError
-from evop_deap.files import write_text
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_text
 
 Run = Mapping[str, Any]
 

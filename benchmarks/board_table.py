@@ -23,8 +23,8 @@ from benchmarks.board_zero_shot import (
     task_names,
 )
 from benchmarks.record import errors_in_one_line, markdown_table
-from evop_deap.config import SEARCH
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
+from evop_deap.settings.search_config import SEARCH
 
 Methods = dict[str, list[Run]]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.clusters import domains_of
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import sha256_of_text
 from evop_deap.calibration import CalibrationSet, build_calibration, load_corpus
-from evop_deap.calibration.documents import Corpus, Document, make_corpus
-from evop_deap.errors import InputError
-from evop_deap.evaluation.texts import EvaluationText
-from evop_deap.files import sha256_of_text
+from evop_deap.text.documents import Corpus, Document, make_corpus
+from evop_deap.text.whole_texts import EvaluationText
 
 if TYPE_CHECKING:
-    from evop_deap.models.loading import LoadedModel
+    from evop_deap.models.loading.load_model import LoadedModel
 
 DEMO = "demo"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.board_ratios import Bootstrap, figure, perplexity
 from benchmarks.board_results import Run
 from benchmarks.record import markdown_table
-from evop_deap.config import SEARCH
+from evop_deap.settings.search_config import SEARCH
 
 Methods = Mapping[str, list[Run]]
 Cells = Sequence[tuple[str, Methods]]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from benchmarks.board_results import Run
 from benchmarks.record import markdown_table
-from evop_deap.config import SEARCH
 from evop_deap.evaluation.estimates import difference_of
+from evop_deap.settings.search_config import SEARCH
 
 _NORMED = "acc_norm"
 

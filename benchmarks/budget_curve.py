@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.config import SearchConfig
-from evop_deap.files import write_json
-from evop_deap.run.budgets import run_budgets
-from evop_deap.run.pipeline import run_search
-from evop_deap.run.progress import TerminalProgress
-from evop_deap.run.result import SearchResult
-from evop_deap.shares import in_order, read_shares
+from evop_deap.base.files import write_json
+from evop_deap.runs.budgets import run_budgets
+from evop_deap.runs.listeners.progress import TerminalProgress
+from evop_deap.runs.single import run_search
+from evop_deap.runs.storage.result import SearchResult
+from evop_deap.settings.search_config import SearchConfig
+from evop_deap.settings.shares import in_order, read_shares
 
 TOGETHER, APART = "together", "apart"
 

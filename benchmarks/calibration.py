@@ -23,7 +23,7 @@ from benchmarks.clusters import clusters_table, measure_clusters
 from benchmarks.loss_matrix import load_matrix, matrix_of, pool_of, save_matrix
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.replay import TRUTHS, replay, strategies
-from evop_deap.files import write_text
+from evop_deap.base.files import write_text
 
 
 def measure_replay(given: argparse.Namespace) -> dict[str, Any]:

@@ -25,16 +25,16 @@ from numpy.typing import NDArray
 from benchmarks.clusters import domains_of
 from benchmarks.kept_runs import searched
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.config import SearchConfig
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json, write_text
 from evop_deap.evaluation.perplexity import cut_windows
-from evop_deap.evaluation.texts import EvaluationText, read_text
-from evop_deap.files import write_json, write_text
-from evop_deap.fitness.population import PopulationEvaluator
-from evop_deap.models.anatomy import find_anatomy
-from evop_deap.models.loading import load_model, load_tokenizer
-from evop_deap.run.folder import RunFolder
-from evop_deap.run.result import SearchResult
+from evop_deap.fitness.model.population import PopulationEvaluator
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.loading.load_model import load_model, load_tokenizer
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.runs.storage.result import SearchResult
+from evop_deap.settings.search_config import SearchConfig
+from evop_deap.text.whole_texts import EvaluationText, read_text
 
 KEPT_OUT = 3  # one document of so many is for judging
 

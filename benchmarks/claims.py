@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from evop_deap.files import remove_leftovers, reporting_write_errors
+from evop_deap.base.files import remove_leftovers, reporting_write_errors
 
 
 @contextmanager

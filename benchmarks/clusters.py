@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from benchmarks.evaluator import forget_peak_memory, peak_memory
 from benchmarks.record import markdown_table
+from evop_deap.base.errors import InputError
+from evop_deap.base.user_folders import cache_folder
 from evop_deap.calibration import CalibrationSet, ClusterSampler, build_calibration, load_corpus
 from evop_deap.calibration.clustering import Clustering, cluster
 from evop_deap.calibration.embedding import TfidfEncoder, embed, load_sentence_encoder
-from evop_deap.errors import InputError
-from evop_deap.models.loading import load_tokenizer
-from evop_deap.userdirs import cache_folder
+from evop_deap.models.loading.load_model import load_tokenizer
 
 PERTURBED_BY = 0.3  # length of what is added to a repeated unit vector
 

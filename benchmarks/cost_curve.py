@@ -16,12 +16,12 @@ from typing import Any
 
 from benchmarks.evaluator import children_of, seconds_of
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.config import SearchConfig
-from evop_deap.files import write_json
-from evop_deap.fitness.population import PopulationEvaluator
-from evop_deap.operators import init_uniform
-from evop_deap.run.progress import Progress
-from evop_deap.run.subject import Subject, prepare
+from evop_deap.base.files import write_json
+from evop_deap.evolution.operators import init_uniform
+from evop_deap.fitness.model.population import PopulationEvaluator
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace, units_to_drop
 
 

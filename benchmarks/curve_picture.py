@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.curve_tables import Report, Run, by_method, named
-from evop_deap.files import write_bytes
+from evop_deap.base.files import write_bytes
 
 _AXES = (("evaluations", "patterns asked for", 0), ("cost", "cost, dense forward passes", 1))
 _WORST = 2.5  # times the best: where the upper edge is

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.record import circumstances
 from benchmarks.search_methods import METHODS
-from evop_deap.errors import InputError
-from evop_deap.files import write_json
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json
 
 Kept = Mapping[str, Any]
 """Versions, machine, date and commit; `of`, the settings; and `run`, what came out."""

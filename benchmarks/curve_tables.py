@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import errors_in_one_line, markdown_table
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 
 COSTS = (20, 40, 60)
 """At which a curve is read."""

@@ -32,19 +32,19 @@ import torch
 from benchmarks import racing
 from benchmarks.racing import DEFAULTS
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.config import SearchConfig
-from evop_deap.files import write_json
-from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.fitness.evaluation import Evaluator
-from evop_deap.fitness.population import PopulationEvaluator
-from evop_deap.fitness.reference import ReferenceEvaluator
-from evop_deap.fitness.tiles import tile_for
-from evop_deap.genome import Genome
-from evop_deap.models.staged import find_exit
-from evop_deap.models.surgery import bypassed
-from evop_deap.operators import init_uniform, mutate_swap
-from evop_deap.run.progress import Progress
-from evop_deap.run.subject import Subject, prepare
+from evop_deap.base.files import write_json
+from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.operators import init_uniform, mutate_swap
+from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.model.population import PopulationEvaluator
+from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.model.tiles import tile_for
+from evop_deap.fitness.protocol import Evaluator
+from evop_deap.models.anatomy.staged import find_exit
+from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
 POPULATIONS = ["offspring", "random", "pairs"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from evop_deap.config import SearchConfig
-from evop_deap.errors import InputError
-from evop_deap.run.folder import RunFolder
-from evop_deap.run.pipeline import run_search
-from evop_deap.run.progress import TerminalProgress
-from evop_deap.run.reading import load_run
-from evop_deap.run.result import SearchResult
+from evop_deap.base.errors import InputError
+from evop_deap.runs.listeners.progress import TerminalProgress
+from evop_deap.runs.single import run_search
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.runs.storage.result import SearchResult
+from evop_deap.settings.search_config import SearchConfig
 
 
 def searched(config: SearchConfig, folder: RunFolder) -> SearchResult:

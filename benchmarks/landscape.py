@@ -22,20 +22,20 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.record import circumstances
-from evop_deap.config import SearchConfig
-from evop_deap.errors import EvopError, InputError
-from evop_deap.fitness.evaluation import Evaluator
+from evop_deap.base.errors import EvopError, InputError
+from evop_deap.base.user_folders import LOSSES_FILE, cache_folder
 from evop_deap.fitness.landscape import Landscape, save_landscape
-from evop_deap.fitness.population import PopulationEvaluator
-from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
+from evop_deap.fitness.model.population import PopulationEvaluator
+from evop_deap.fitness.model.shared_losses import HeldBackStore, sharing_evaluator
+from evop_deap.fitness.protocol import Evaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.heuristics.looks import looks_of
+from evop_deap.heuristics.scores import looks_of
 from evop_deap.heuristics.task import ModelParts, Task
-from evop_deap.run.progress import TerminalProgress
-from evop_deap.run.subject import Subject, prepare
+from evop_deap.runs.listeners.progress import TerminalProgress
+from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace
-from evop_deap.userdirs import LOSSES_FILE, cache_folder
 
 CHUNK = 64  # patterns judged, and then stored, at a time
 

@@ -22,26 +22,26 @@ from benchmarks.clusters import domains_of, encoder_named
 from benchmarks.landscape import stored_evaluator
 from benchmarks.record import circumstances
 from benchmarks.replay import Pool
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_bytes
+from evop_deap.base.user_folders import cache_folder
 from evop_deap.calibration import Document, load_corpus
 from evop_deap.calibration.clustering import cluster
 from evop_deap.calibration.embedding import embed
 from evop_deap.calibration.strata import Stratum, draw_windows
-from evop_deap.config import SearchConfig
-from evop_deap.errors import InputError
-from evop_deap.evolution import evolve
-from evop_deap.evolution_state import EvolutionSettings
-from evop_deap.files import write_bytes
-from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.fitness.population import PopulationEvaluator
+from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.operators import init_uniform
+from evop_deap.evolution.state import EvolutionSettings
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.heuristics.block_influence import block_influence, least_influential
-from evop_deap.models.loading import load_tokenizer
-from evop_deap.operators import init_uniform
-from evop_deap.run.progress import TerminalProgress
-from evop_deap.run.subject import Subject, prepare
+from evop_deap.models.loading.load_model import load_tokenizer
+from evop_deap.runs.listeners.progress import TerminalProgress
+from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace, units_to_drop
-from evop_deap.stopping import Stopping
-from evop_deap.toolbox import make_toolbox
-from evop_deap.userdirs import cache_folder
 
 SEARCHED_WINDOWS = 8
 INFLUENCE_WINDOWS = 8

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from benchmarks.loss_matrix import LossMatrix, load_matrix
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.files import write_json
-from evop_deap.fitness.evaluation import Evaluation
-from evop_deap.run.finalists import near_the_best
-from evop_deap.run.last_look import contenders, ranked_on_both
+from evop_deap.base.files import write_json
+from evop_deap.fitness.protocol import Evaluation
+from evop_deap.runs.near_equals import near_the_best
+from evop_deap.runs.stages.validate import contenders, ranked_on_both
 from evop_deap.space import Pattern
 
 DECIDED_BY = ("calibration", "validation", "both")

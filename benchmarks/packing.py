@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from evop_deap.models.formats import parse_layer_drop_config
-from evop_deap.models.packing import leftovers, pack
+from evop_deap.models.surgery.packing import leftovers, pack
 
 
 def row(path: Path) -> tuple[str, int, int, int, int, int]:

@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.config import SearchConfig
-from evop_deap.errors import InputError
-from evop_deap.evolution import evolve
-from evop_deap.evolution_state import EvolutionSettings, EvolutionState
-from evop_deap.files import write_json
-from evop_deap.fitness.cache import CachedEvaluator
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json
+from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.racing import Racing, race
+from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.racing import Racing, race
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
-from evop_deap.stopping import Stopping
 from evop_deap.surrogate.preference import register_surrogate, surrogate_of
-from evop_deap.toolbox import make_toolbox
 from evop_deap.tuning.problems import landscape_problem
 
 LANDSCAPE = Path(__file__).parent / "landscapes" / "demo.blocks.8-29.npz"

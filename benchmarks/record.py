@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evop_deap.errors import EvopError
+from evop_deap.base.errors import EvopError
 
 _PACKAGES = ("evop_deap", "torch", "transformers", "deap", "numpy")
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from evop_deap.calibration.balance import Balance, shares_of
 from evop_deap.calibration.herding import herd, herd_within
 from evop_deap.calibration.strata import window_weights
-from evop_deap.calibration.within import order_within
+from evop_deap.calibration.within_cluster import order_within
 
 Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]

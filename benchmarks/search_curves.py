@@ -28,23 +28,23 @@ from benchmarks.curve_runs import check_runs, path_of, read_runs, report_of, ste
 from benchmarks.curve_tables import table
 from benchmarks.record import errors_in_one_line
 from benchmarks.search_methods import METHODS, Looked
-from evop_deap.errors import InputError
-from evop_deap.files import write_json
-from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.fitness.evaluation import Evaluation, Evaluator
-from evop_deap.fitness.population import PopulationEvaluator
-from evop_deap.fitness.sharing import HeldBackStore, sharing_evaluator
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json
+from evop_deap.base.user_folders import LOSSES_FILE, cache_folder
+from evop_deap.evolution.racing import windows_together
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.model.population import PopulationEvaluator
+from evop_deap.fitness.model.shared_losses import HeldBackStore, sharing_evaluator
+from evop_deap.fitness.protocol import Evaluation, Evaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.heuristics import ModelParts, Task
-from evop_deap.models.anatomy import find_anatomy
-from evop_deap.models.fingerprint import fingerprint_model
-from evop_deap.models.loading import load_model
-from evop_deap.models.units import model_units
-from evop_deap.racing import windows_together
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.model_units import model_units
+from evop_deap.models.loading.fingerprint import fingerprint_model
+from evop_deap.models.loading.load_model import load_model
 from evop_deap.space import Pattern, SearchSpace, dropped_units
-from evop_deap.stopping import Stopping
-from evop_deap.userdirs import LOSSES_FILE, cache_folder
 
 
 class Metered(CachedEvaluator):

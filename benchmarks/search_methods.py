@@ -14,20 +14,20 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from evop_deap.config import SearchConfig
-from evop_deap.evolution import evolve
-from evop_deap.evolution_state import EvolutionSettings, Seeds
-from evop_deap.fitness.cache import CachedEvaluator
+from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.racing import Racing, race
+from evop_deap.evolution.state import EvolutionSettings, Seeds
+from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.heuristics import METHODS as HEURISTICS
 from evop_deap.heuristics import Task
 from evop_deap.heuristics.evopress import level_switch
+from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.optuna_bits import drive_bits
-from evop_deap.heuristics.seeding import seeding_methods, seeds_of
-from evop_deap.racing import Racing, race
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
 from evop_deap.surrogate.preference import Surrogate, register_surrogate
-from evop_deap.toolbox import make_toolbox
 from evop_deap.tuning.settings_space import RANGES
 
 Method = Callable[[Task], object]

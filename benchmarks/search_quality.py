@@ -34,14 +34,14 @@ from benchmarks.quality_tables import SHARES, plot, tables
 from benchmarks.racing import LANDSCAPE
 from benchmarks.record import circumstances, errors_in_one_line
 from benchmarks.search_methods import TABULAR, settings_of, trace
-from evop_deap.errors import InputError
-from evop_deap.files import write_json
-from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.fitness.evaluation import Evaluation
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
+from evop_deap.fitness.protocol import Evaluation
 from evop_deap.heuristics import Task
 from evop_deap.space import Pattern
-from evop_deap.stopping import Stopping
 from evop_deap.tuning.problems import Problem, landscape_problem
 
 SLOW = {"tpe": (10, max(SHARES)), "gp-sampler": (5, min(SHARES))}

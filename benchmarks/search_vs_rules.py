@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.config import SearchConfig
-from evop_deap.files import write_json
-from evop_deap.fitness.reference import ReferenceEvaluator
+from evop_deap.base.files import write_json
+from evop_deap.evolution.operators import init_uniform
+from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.heuristics.block_influence import block_influence, least_influential
-from evop_deap.operators import init_uniform
-from evop_deap.run.pipeline import run_search
-from evop_deap.run.progress import Progress, TerminalProgress
-from evop_deap.run.subject import prepare
+from evop_deap.runs.listeners.progress import Progress, TerminalProgress
+from evop_deap.runs.single import run_search
+from evop_deap.runs.stages.prepare import prepare
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import dropped_units
 
 

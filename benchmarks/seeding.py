@@ -23,20 +23,20 @@ from benchmarks.racing import LANDSCAPE
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.search_curves import first_windows
 from benchmarks.search_methods import DEFAULTS
-from evop_deap.config import BALANCED
-from evop_deap.evolution import evolve
-from evop_deap.evolution_state import EvolutionSettings, EvolutionState, Seeds
-from evop_deap.files import write_json
-from evop_deap.fitness.cache import CachedEvaluator
+from evop_deap.base.files import write_json
+from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.state import EvolutionSettings, EvolutionState, Seeds
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import load_landscape
 from evop_deap.heuristics import METHODS, ModelParts, Task
-from evop_deap.heuristics.seeding import seeds_of
-from evop_deap.models.anatomy import find_anatomy
-from evop_deap.models.loading import load_model
+from evop_deap.heuristics.first_patterns import seeds_of
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.loading.load_model import load_model
+from evop_deap.settings.search_config import BALANCED
 from evop_deap.space import Pattern
-from evop_deap.stopping import Stopping
 from evop_deap.surrogate.preference import Surrogate, register_surrogate
-from evop_deap.toolbox import make_toolbox
 from evop_deap.tuning.problems import Problem, landscape_problem
 
 INITS = (

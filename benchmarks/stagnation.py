@@ -24,19 +24,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.evolution import evolve
-from evop_deap.evolution_state import EvolutionSettings, EvolutionState
-from evop_deap.files import write_json
-from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.fitness.evaluation import Evaluation
+from evop_deap.base.files import write_json
+from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import load_landscape
+from evop_deap.fitness.protocol import Evaluation
 from evop_deap.space import Pattern, SearchSpace
-from evop_deap.stopping import Stopping
 from evop_deap.surrogate.fitting import fit_shape
 from evop_deap.surrogate.gaussian_process import GaussianProcess
 from evop_deap.surrogate.kernel import Drops, Layout, SetKernel, Shape, as_drops
 from evop_deap.surrogate.preference import Surrogate, register_surrogate
-from evop_deap.toolbox import make_toolbox
 
 FILES = Path(__file__).parent / "landscapes"
 AFTER = (60, 100, 160, 240)  # evaluations

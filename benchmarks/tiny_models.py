@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.record import errors_in_one_line
-from evop_deap.calibration.corpus import load_corpus
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
+from evop_deap.text.corpus import load_corpus
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast

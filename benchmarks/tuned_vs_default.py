@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.config import read_settings
-from evop_deap.errors import InputError
-from evop_deap.evolution import evolve
-from evop_deap.files import write_json
-from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.presets import preset_names, preset_settings
-from evop_deap.stopping import Stopping
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json
+from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.settings.config_files import read_settings
+from evop_deap.settings.presets import preset_names, preset_settings
 from evop_deap.tuning.budgeted_run import evolution_settings, tuned_toolbox
 from evop_deap.tuning.problems import Problem, landscape_problem
 from evop_deap.tuning.settings_space import SettingsSpace

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from benchmarks.racing import LANDSCAPE
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
-from evop_deap.errors import InputError
-from evop_deap.evolution import evolve
-from evop_deap.files import write_bytes, write_json
-from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.stopping import Stopping
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_bytes, write_json
+from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.tuning.budgeted_run import evolution_settings, tuned_toolbox
 from evop_deap.tuning.problems import Problem, landscape_problem
 from evop_deap.tuning.settings_space import SettingsSpace

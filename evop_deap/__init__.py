@@ -6,48 +6,49 @@ is first touched, so that importing the package costs nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from evop_deap.base.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from evop_deap.config import CalibrationConfig as CalibrationConfig
-    from evop_deap.config import SearchConfig as SearchConfig
-    from evop_deap.errors import EvopError as EvopError
-    from evop_deap.evolution import evolve as evolve
-    from evop_deap.evolution_state import Choice as Choice
-    from evop_deap.evolution_state import EvolutionSettings as EvolutionSettings
-    from evop_deap.evolution_state import EvolutionState as EvolutionState
-    from evop_deap.fitness.cache import CachedEvaluator as CachedEvaluator
-    from evop_deap.fitness.evaluation import Evaluation as Evaluation
-    from evop_deap.fitness.evaluation import Work as Work
+    from evop_deap.base.errors import EvopError as EvopError
+    from evop_deap.evolution.genome import Genome as Genome
+    from evop_deap.evolution.loop import evolve as evolve
+    from evop_deap.evolution.racing import Racing as Racing
+    from evop_deap.evolution.racing import race as race
+    from evop_deap.evolution.state import Choice as Choice
+    from evop_deap.evolution.state import EvolutionSettings as EvolutionSettings
+    from evop_deap.evolution.state import EvolutionState as EvolutionState
+    from evop_deap.evolution.stopping import Stopping as Stopping
+    from evop_deap.evolution.toolbox import make_toolbox as make_toolbox
+    from evop_deap.fitness.cached import CachedEvaluator as CachedEvaluator
     from evop_deap.fitness.landscape import Landscape as Landscape
     from evop_deap.fitness.landscape import load_landscape as load_landscape
     from evop_deap.fitness.landscape import save_landscape as save_landscape
-    from evop_deap.fitness.population import PopulationEvaluator as PopulationEvaluator
-    from evop_deap.fitness.reference import ReferenceEvaluator as ReferenceEvaluator
+    from evop_deap.fitness.model.population import PopulationEvaluator as PopulationEvaluator
+    from evop_deap.fitness.model.reference import ReferenceEvaluator as ReferenceEvaluator
+    from evop_deap.fitness.protocol import Evaluation as Evaluation
+    from evop_deap.fitness.protocol import Work as Work
     from evop_deap.fitness.tabular import TabularEvaluator as TabularEvaluator
-    from evop_deap.genome import Genome as Genome
-    from evop_deap.models.anatomy import find_anatomy as find_anatomy
-    from evop_deap.models.export import export_checkpoint as export_checkpoint
-    from evop_deap.models.loading import load_model as load_model
-    from evop_deap.models.surgery import bypassed as bypassed
-    from evop_deap.models.units import model_units as model_units
-    from evop_deap.racing import Racing as Racing
-    from evop_deap.racing import race as race
-    from evop_deap.run.budgets import run_budgets as run_budgets
-    from evop_deap.run.calibration_folder import run_calibration as run_calibration
-    from evop_deap.run.curve import Curve as Curve
-    from evop_deap.run.exporting import export_run as export_run
-    from evop_deap.run.front import run_front as run_front
-    from evop_deap.run.pipeline import run_search as run_search
-    from evop_deap.run.pruning import apply_pattern as apply_pattern
-    from evop_deap.run.reading import Run as Run
-    from evop_deap.run.reading import load_run as load_run
-    from evop_deap.run.result import SearchResult as SearchResult
+    from evop_deap.models.anatomy.find_anatomy import find_anatomy as find_anatomy
+    from evop_deap.models.anatomy.model_units import model_units as model_units
+    from evop_deap.models.export.export_checkpoint import export_checkpoint as export_checkpoint
+    from evop_deap.models.loading.load_model import load_model as load_model
+    from evop_deap.models.surgery.bypass import bypassed as bypassed
+    from evop_deap.runs.apply_pattern import apply_pattern as apply_pattern
+    from evop_deap.runs.budgets import run_budgets as run_budgets
+    from evop_deap.runs.calibration_folder import run_calibration as run_calibration
+    from evop_deap.runs.export_run import export_run as export_run
+    from evop_deap.runs.front import run_front as run_front
+    from evop_deap.runs.single import run_search as run_search
+    from evop_deap.runs.storage.curve import Curve as Curve
+    from evop_deap.runs.storage.loaded_run import Run as Run
+    from evop_deap.runs.storage.loaded_run import load_run as load_run
+    from evop_deap.runs.storage.result import SearchResult as SearchResult
+    from evop_deap.settings.calibration_config import CalibrationConfig as CalibrationConfig
+    from evop_deap.settings.search_config import SearchConfig as SearchConfig
     from evop_deap.space import SearchSpace as SearchSpace
     from evop_deap.space import Unit as Unit
-    from evop_deap.stopping import Stopping as Stopping
-    from evop_deap.toolbox import make_toolbox as make_toolbox
     from evop_deap.tuning.objective import Objective as Objective
     from evop_deap.tuning.pattern_sampler import PatternSampler as PatternSampler
     from evop_deap.tuning.pattern_sampler import suggest_pattern as suggest_pattern
@@ -56,59 +57,55 @@ if TYPE_CHECKING:
     from evop_deap.tuning.settings_space import SettingsSpace as SettingsSpace
 
 _HOMES = {
-    "CalibrationConfig": "config",
-    "CachedEvaluator": "fitness.cache",
-    "Choice": "evolution_state",
-    "Curve": "run.curve",
-    "Evaluation": "fitness.evaluation",
-    "EvolutionSettings": "evolution_state",
-    "EvolutionState": "evolution_state",
-    "EvopError": "errors",
-    "Genome": "genome",
+    "CalibrationConfig": "settings.calibration_config",
+    "CachedEvaluator": "fitness.cached",
+    "Choice": "evolution.state",
+    "Curve": "runs.storage.curve",
+    "Evaluation": "fitness.protocol",
+    "EvolutionSettings": "evolution.state",
+    "EvolutionState": "evolution.state",
+    "EvopError": "base.errors",
+    "Genome": "evolution.genome",
     "Landscape": "fitness.landscape",
     "Objective": "tuning.objective",
     "PatternSampler": "tuning.pattern_sampler",
-    "PopulationEvaluator": "fitness.population",
+    "PopulationEvaluator": "fitness.model.population",
     "Problem": "tuning.problems",
-    "Racing": "racing",
-    "ReferenceEvaluator": "fitness.reference",
-    "Run": "run.reading",
-    "SearchConfig": "config",
-    "SearchResult": "run.result",
-    "SearchSpace": "space",
+    "Racing": "evolution.racing",
+    "ReferenceEvaluator": "fitness.model.reference",
+    "Run": "runs.storage.loaded_run",
+    "SearchConfig": "settings.search_config",
+    "SearchResult": "runs.storage.result",
+    "SearchSpace": "space.search_space",
     "SettingsSpace": "tuning.settings_space",
-    "Stopping": "stopping",
+    "Stopping": "evolution.stopping",
     "TabularEvaluator": "fitness.tabular",
-    "Unit": "space",
-    "Work": "fitness.evaluation",
-    "apply_pattern": "run.pruning",
-    "bypassed": "models.surgery",
-    "evolve": "evolution",
-    "export_checkpoint": "models.export",
-    "export_run": "run.exporting",
-    "find_anatomy": "models.anatomy",
-    "model_units": "models.units",
+    "Unit": "space.search_space",
+    "Work": "fitness.protocol",
+    "apply_pattern": "runs.apply_pattern",
+    "bypassed": "models.surgery.bypass",
+    "evolve": "evolution.loop",
+    "export_checkpoint": "models.export.export_checkpoint",
+    "export_run": "runs.export_run",
+    "find_anatomy": "models.anatomy.find_anatomy",
+    "model_units": "models.anatomy.model_units",
     "landscape_problem": "tuning.problems",
     "load_landscape": "fitness.landscape",
-    "load_model": "models.loading",
-    "load_run": "run.reading",
-    "make_toolbox": "toolbox",
-    "race": "racing",
-    "run_budgets": "run.budgets",
-    "run_calibration": "run.calibration_folder",
-    "run_front": "run.front",
-    "run_search": "run.pipeline",
+    "load_model": "models.loading.load_model",
+    "load_run": "runs.storage.loaded_run",
+    "make_toolbox": "evolution.toolbox",
+    "race": "evolution.racing",
+    "run_budgets": "runs.budgets",
+    "run_calibration": "runs.calibration_folder",
+    "run_front": "runs.front",
+    "run_search": "runs.single",
     "save_landscape": "fitness.landscape",
     "suggest_pattern": "tuning.pattern_sampler",
 }
 
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'evop_deap' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"evop_deap.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evop_deap.command_line import Parser, add_flags, answer
-from evop_deap.config import CalibrationConfig
-from evop_deap.errors import InputError
-from evop_deap.model_options import MODEL
+from evop_deap.base.errors import InputError
+from evop_deap.settings.calibration_config import CalibrationConfig
+from evop_deap.settings.model_options import MODEL
+from evop_deap.settings.parser import Parser, add_flags, answer
 
 _EXAMPLES = """examples:
   without two blocks, the attention of a third and the MLP of a fourth:
@@ -42,8 +42,8 @@ def _apply(
         raise InputError("`model` is required: the dense model that the pattern is meant for")
     config = CalibrationConfig(**given)
 
-    from evop_deap.run.progress import Progress, TerminalProgress
-    from evop_deap.run.pruning import apply_pattern
+    from evop_deap.runs.apply_pattern import apply_pattern
+    from evop_deap.runs.listeners.progress import Progress, TerminalProgress
 
     folder = Path(output)
     progress = Progress() if quiet else TerminalProgress()

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evop_deap.command_line import Parser, answer
-from evop_deap.errors import InputError, OutputError
-from evop_deap.userdirs import LOSSES_FILE
+from evop_deap.base.errors import InputError, OutputError
+from evop_deap.base.user_folders import LOSSES_FILE
+from evop_deap.settings.parser import Parser, answer
 
 if TYPE_CHECKING:
     from evop_deap.fitness.store import ContextSummary, LossStore
@@ -43,7 +43,7 @@ def _answer(given: argparse.Namespace) -> str:
 
 
 def _default_path() -> Path:
-    from evop_deap.userdirs import cache_folder
+    from evop_deap.base.user_folders import cache_folder
 
     return cache_folder() / LOSSES_FILE
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evop_deap.command_line import Parser, add_flags, answer
-from evop_deap.config import CalibrationConfig
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
+from evop_deap.settings.calibration_config import CalibrationConfig
+from evop_deap.settings.parser import Parser, add_flags, answer
 
 _EXAMPLES = """examples:
   try it on text that every Python carries, no model hub needed:
@@ -42,8 +42,8 @@ def _calibrate(given: dict[str, Any], *, output: str, overwrite: bool, quiet: bo
         raise InputError("`model` is required: its tokenizer decides what a window holds")
     config = CalibrationConfig(**{"calibration": "ccds", **given})
 
-    from evop_deap.run.calibration_folder import run_calibration, summary
-    from evop_deap.run.progress import Progress, TerminalProgress
+    from evop_deap.runs.calibration_folder import run_calibration, summary
+    from evop_deap.runs.listeners.progress import Progress, TerminalProgress
 
     folder = Path(output)
     progress = Progress() if quiet else TerminalProgress()

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evop_deap.command_line import Parser, add_flags, answer
-from evop_deap.errors import InputError
-from evop_deap.evaluation.config import EvaluationConfig
-from evop_deap.files import reporting_write_errors, write_json
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import reporting_write_errors, write_json
+from evop_deap.settings.evaluation_config import EvaluationConfig
+from evop_deap.settings.parser import Parser, add_flags, answer
 
 _EXAMPLES = """examples:
   what did pruning cost, what did it buy?
@@ -45,7 +45,7 @@ def _evaluate(given: dict[str, Any], *, json: str | None, quiet: bool) -> str:
         _check_place(Path(json))
 
     from evop_deap.evaluation.evaluating import run_evaluation
-    from evop_deap.evaluation.report import report_dict, report_table
+    from evop_deap.evaluation.evaluation_report import report_dict, report_table
 
     found = run_evaluation(config, (lambda stage: None) if quiet else _tell)
     if json is not None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evop_deap.command_line import Parser, answer
+from evop_deap.settings.parser import Parser, answer
 
 _FORMATS = """formats:
   transformers      checkpoint in the fewest layers of its own architecture; the default
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _export(given: argparse.Namespace) -> str:
     from evop_deap.models.formats import PER_LAYER_WARNING
-    from evop_deap.run.exporting import export_run
-    from evop_deap.run.progress import Progress, TerminalProgress
+    from evop_deap.runs.export_run import export_run
+    from evop_deap.runs.listeners.progress import Progress, TerminalProgress
 
     progress = Progress() if given.quiet else TerminalProgress()
     output = Path(given.output) if given.output else None

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.command_line import Parser, add_flags, answer
-from evop_deap.config import CalibrationConfig
-from evop_deap.model_options import MODEL
+from evop_deap.settings.calibration_config import CalibrationConfig
+from evop_deap.settings.model_options import MODEL
+from evop_deap.settings.parser import Parser, add_flags, answer
 
 if TYPE_CHECKING:
-    from evop_deap.models.inspection import BlockFacts, ModelFacts
+    from evop_deap.models.anatomy.inspection import BlockFacts, ModelFacts
 
 _EXAMPLES = """examples:
   python -m evop_deap.inspect demo
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _inspect(given: dict[str, Any], *, as_json: bool, quiet: bool) -> str:
     config = CalibrationConfig(**given)
 
-    from evop_deap.models.inspection import inspect_model
-    from evop_deap.run.opening import open_model
-    from evop_deap.run.progress import Progress, TerminalProgress
+    from evop_deap.models.anatomy.inspection import inspect_model
+    from evop_deap.runs.listeners.progress import Progress, TerminalProgress
+    from evop_deap.runs.open_model import open_model
 
     progress = Progress() if quiet else TerminalProgress()
     loaded, anatomy = open_model(config, progress)

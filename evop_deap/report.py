@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evop_deap.command_line import Parser, answer
+from evop_deap.settings.parser import Parser, answer
 
 _EXAMPLES = """examples:
   python -m evop_deap.report runs/demo --output report.html
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(runs: list[Path], output: str) -> str:
     from evop_deap.reporting.page import write_report
-    from evop_deap.run.folder import RunFolder
+    from evop_deap.runs.storage.folder import RunFolder
 
     each = [
         one.path

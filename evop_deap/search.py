@@ -18,11 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from evop_deap.command_line import Parser, add_flags
-from evop_deap.config import SearchConfig, read_settings
-from evop_deap.errors import EvopError, InputError
-from evop_deap.presets import preset_names, preset_settings
-from evop_deap.shares import in_order
+from evop_deap.base.errors import EvopError, InputError
+from evop_deap.settings.config_files import read_settings
+from evop_deap.settings.parser import Parser, add_flags
+from evop_deap.settings.presets import preset_names, preset_settings
+from evop_deap.settings.search_config import SearchConfig
+from evop_deap.settings.shares import in_order
 
 _EXAMPLES = """examples:
   try it on a small real model, no model hub needed:
@@ -88,15 +89,15 @@ def _search(
         **given,
     }
     if resume:
-        from evop_deap.run.resuming import resumed_settings
+        from evop_deap.runs.storage.identity import resumed_settings
 
         settings = resumed_settings(output, settings)
     if "model" not in settings:
         raise InputError("`model` is required: give --model, or --config with it")
     checked, shares = _checked(settings)
 
-    from evop_deap.run.progress import Progress, TerminalProgress, Together
-    from evop_deap.run.tracking import Tracker
+    from evop_deap.runs.listeners.progress import Progress, TerminalProgress, Together
+    from evop_deap.runs.listeners.tracking import Tracker
 
     folder = Path(output)
     with ExitStack() as stack:
@@ -133,15 +134,15 @@ def _found(
 ) -> tuple[dict[str, Any], str]:
     """What a search found, as JSON values and as a table: at one budget, or at each of several."""
     if shares:
-        from evop_deap.run.budgets import run_budgets
-        from evop_deap.run.curve import curve_table
-        from evop_deap.run.front import run_front
+        from evop_deap.runs.budgets import run_budgets
+        from evop_deap.runs.front import run_front
+        from evop_deap.runs.storage.curve import curve_table
 
         run_all = run_budgets if config.pareto == "none" else run_front
         curve = run_all(config, shares, output, **how)
         return curve.as_dict(), curve_table(curve)
-    from evop_deap.run.pipeline import run_search
-    from evop_deap.run.result import result_table
+    from evop_deap.runs.single import run_search
+    from evop_deap.runs.storage.result import result_table
 
     result = run_search(config, output, **how)
     return result.as_dict(), result_table(result)
@@ -151,7 +152,7 @@ def _what_next(output: Path, shares: Sequence[float]) -> str:
     """The last thing that a search says."""
     figures, model = "result.json", output / "model"
     if shares:
-        from evop_deap.run.folder import RunFolder
+        from evop_deap.runs.storage.folder import RunFolder
 
         figures, model = "curve.json", RunFolder(output).budget(shares[-1]).model
     longer = f"python -m evop_deap.search --resume --output {shlex.quote(str(output))}"
@@ -193,7 +194,7 @@ def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 def _parser() -> argparse.ArgumentParser:
     """Flags from the fields of `SearchConfig`, in its groups and with its help."""
-    from evop_deap.run.tracking import TRACKERS
+    from evop_deap.runs.listeners.tracking import TRACKERS
 
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(

@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evop_deap.command_line import Option, Parser, add_flags
-from evop_deap.config import BUDGET, CALIBRATION, FITNESS, SearchConfig
-from evop_deap.errors import EvopError, InputError
-from evop_deap.model_options import MODEL
+from evop_deap.base.errors import EvopError, InputError
+from evop_deap.settings.calibration_config import CALIBRATION
+from evop_deap.settings.model_options import MODEL
+from evop_deap.settings.parser import Option, Parser, add_flags
+from evop_deap.settings.search_config import BUDGET, FITNESS, SearchConfig
 from evop_deap.tuning.interruption import Interruption
-from evop_deap.tuning.kinds import MEASURES, PRUNERS, SAMPLERS
 from evop_deap.tuning.settings_space import RANGES, SettingsSpace
+from evop_deap.tuning.study_kinds import MEASURES, PRUNERS, SAMPLERS
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -71,10 +72,10 @@ def _tune(given: argparse.Namespace, interruption: Interruption) -> None:
         raise InputError(f"`timeout` must be above 0, but got {given.timeout}")
     import optuna
 
-    from evop_deap.tuning.best import study_table
+    from evop_deap.tuning.best_settings import study_table
     from evop_deap.tuning.objective import Objective
-    from evop_deap.tuning.storage import open_storage
     from evop_deap.tuning.study import open_study, run_study
+    from evop_deap.tuning.study_storage import open_storage
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     output = Path(given.output)
@@ -134,7 +135,7 @@ def _problems(given: argparse.Namespace) -> Iterator[list[Problem]]:
         raise InputError("`drop` is for a landscape: with a model, give `sparsity` or `budget`")
     if given.objective == "evaluations":
         raise InputError("`objective` evaluations asks for a known optimum: give a landscape")
-    from evop_deap.run.progress import Progress, TerminalProgress
+    from evop_deap.runs.listeners.progress import Progress, TerminalProgress
 
     progress = Progress() if given.quiet else TerminalProgress(settings.get("fitness", "ce"))
     with model_problem(SearchConfig(**settings), progress) as problem:
@@ -142,8 +143,8 @@ def _problems(given: argparse.Namespace) -> Iterator[list[Problem]]:
 
 
 def _write(output: Path, study: Study, objective: Objective, *, pictures: bool) -> None:
-    from evop_deap.tuning.best import write_best, write_trials
-    from evop_deap.tuning.pictures import write_pictures
+    from evop_deap.tuning.best_settings import write_best, write_trials
+    from evop_deap.tuning.study_pictures import write_pictures
 
     write_trials(output / "trials.json", study)
     write_best(output / "best.yaml", study, objective.space)

@@ -24,8 +24,8 @@ from toy_models import (
 )
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from evop_deap.config import SearchConfig
-from evop_deap.run.pipeline import run_search
+from evop_deap.runs.single import run_search
+from evop_deap.settings.search_config import SearchConfig
 
 # No test asserts a time.
 settings.register_profile("evop_deap", deadline=None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from evop_deap.calibration.calibration_set import CalibrationSet, build_calibration
 from evop_deap.calibration.ccds import ClusterSampler
-from evop_deap.calibration.corpus import load_corpus
-from evop_deap.calibration.documents import Corpus, Document, make_corpus
 from evop_deap.calibration.sampling import Sampler, random_order, split_documents
-from evop_deap.calibration.split_text import split_text
-from evop_deap.calibration.stored import load_calibration, save_calibration
-from evop_deap.calibration.windows import Stretch, WindowSet, check_window, pack_windows
+from evop_deap.calibration.set_folder import load_calibration, save_calibration
+from evop_deap.text.corpus import load_corpus
+from evop_deap.text.documents import Corpus, Document, make_corpus
+from evop_deap.text.split_text import split_text
+from evop_deap.text.windows import Stretch, WindowSet, check_window, pack_windows
 
 __all__ = [
     "CalibrationSet",

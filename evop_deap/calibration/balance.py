@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 
 _POWERS = {"proportional": 1.0, "sqrt": 0.5, "equal": 0.0}
 _ROUNDING = 1e-9

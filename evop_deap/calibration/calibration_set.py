@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.errors import InputError
 from evop_deap.calibration.ccds import Stratification
-from evop_deap.calibration.documents import Corpus, Document
 from evop_deap.calibration.herding import POOL, Respond, herd_within
 from evop_deap.calibration.manifest import describe_set, describe_strata
 from evop_deap.calibration.sampling import Sampler, in_order, random_order, split_documents
@@ -20,14 +20,14 @@ from evop_deap.calibration.strata import (
     draw_windows,
     window_weights,
 )
-from evop_deap.calibration.windows import (
+from evop_deap.text.documents import Corpus, Document
+from evop_deap.text.windows import (
     WindowSet,
     check_window,
     pack_windows,
     spare_windows,
     windows_in,
 )
-from evop_deap.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.calibration.balance import shares_of
+from evop_deap.calibration.cluster_words import characteristic_words, sample_line
 from evop_deap.calibration.clustering import NOISE, cluster
-from evop_deap.calibration.documents import Document
 from evop_deap.calibration.embedding import as_encoder, embed
 from evop_deap.calibration.embedding.encoder import Vectors
 from evop_deap.calibration.strata import Stratum, text_sizes
-from evop_deap.calibration.windows import capacity_of, special_prefix, tokenised
-from evop_deap.calibration.within import centre_of, order_within
-from evop_deap.calibration.words import characteristic_words, sample_line
+from evop_deap.calibration.within_cluster import centre_of, order_within
+from evop_deap.text.documents import Document
+from evop_deap.text.windows import capacity_of, special_prefix, tokenised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

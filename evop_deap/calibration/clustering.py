@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.errors import InputError
 from evop_deap.calibration.embedding.encoder import Vectors
-from evop_deap.errors import InputError
 
 NOISE = -1
 NEIGHBOURS = 15

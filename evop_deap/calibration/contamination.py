@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evop_deap.calibration.documents import Corpus, make_corpus
-from evop_deap.calibration.reading import read_texts
-from evop_deap.errors import InputError
-from evop_deap.files import sha256_of_file
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import sha256_of_file
+from evop_deap.text.documents import Corpus, make_corpus
+from evop_deap.text.readers import read_texts
 
 WORDS = 13
 """Words in a row that nobody writes twice by chance (Brown et al. 2020, arXiv 2005.14165)."""

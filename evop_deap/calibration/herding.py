@@ -12,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.errors import InputError
 from evop_deap.calibration.balance import Balance
-from evop_deap.errors import InputError
 
 POOL = 4
 """Windows looked at for each one chosen."""

@@ -6,10 +6,10 @@ import importlib.metadata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.calibration.documents import Corpus, Document
-from evop_deap.calibration.places import places_of
-from evop_deap.calibration.windows import WindowSet, tokenizer_fingerprint
-from evop_deap.files import sha256_of_text
+from evop_deap.base.files import sha256_of_text
+from evop_deap.calibration.map_places import places_of
+from evop_deap.text.documents import Corpus, Document
+from evop_deap.text.windows import WindowSet, tokenizer_fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from evop_deap.calibration.documents import Document
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
+from evop_deap.text.documents import Document
 
 Sampler: TypeAlias = Callable[[Sequence[Document], np.random.Generator], Sequence[int]]
 """Orders documents: their indices, the most wanted first, each at most once.

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.errors import InputError
 from evop_deap.calibration.balance import Balance
-from evop_deap.calibration.documents import Document
-from evop_deap.calibration.windows import (
+from evop_deap.text.documents import Document
+from evop_deap.text.windows import (
     Stretch,
     Tokens,
     WindowSet,
@@ -23,7 +24,6 @@ from evop_deap.calibration.windows import (
     too_few,
     windows_in,
 )
-from evop_deap.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,36 +6,33 @@ is imported when it is first touched, so that the command line answers at once.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from evop_deap.base.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from evop_deap.evaluation.config import EvaluationConfig as EvaluationConfig
     from evop_deap.evaluation.degeneracy import measure_degeneracy as measure_degeneracy
     from evop_deap.evaluation.evaluating import run_evaluation as run_evaluation
     from evop_deap.evaluation.memory import peak_memory as peak_memory
     from evop_deap.evaluation.perplexity import measure_perplexity as measure_perplexity
     from evop_deap.evaluation.speed import measure_speed as measure_speed
-    from evop_deap.evaluation.texts import EvaluationText as EvaluationText
-    from evop_deap.evaluation.texts import read_text as read_text
     from evop_deap.evaluation.zero_shot import measure_tasks as measure_tasks
+    from evop_deap.settings.evaluation_config import EvaluationConfig as EvaluationConfig
+    from evop_deap.text.whole_texts import EvaluationText as EvaluationText
+    from evop_deap.text.whole_texts import read_text as read_text
 
 _HOMES = {
-    "EvaluationConfig": "config",
-    "EvaluationText": "texts",
-    "measure_degeneracy": "degeneracy",
-    "measure_perplexity": "perplexity",
-    "measure_speed": "speed",
-    "measure_tasks": "zero_shot",
-    "peak_memory": "memory",
-    "read_text": "texts",
-    "run_evaluation": "evaluating",
+    "EvaluationConfig": "settings.evaluation_config",
+    "EvaluationText": "text.whole_texts",
+    "measure_degeneracy": "evaluation.degeneracy",
+    "measure_perplexity": "evaluation.perplexity",
+    "measure_speed": "evaluation.speed",
+    "measure_tasks": "evaluation.zero_shot",
+    "peak_memory": "evaluation.memory",
+    "read_text": "text.whole_texts",
+    "run_evaluation": "evaluation.evaluating",
 }
 
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'evop_deap.evaluation' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"evop_deap.evaluation.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.calibration.windows import check_window
-from evop_deap.errors import InputError
-from evop_deap.evaluation.config import EvaluationConfig
+from evop_deap.base.errors import InputError
 from evop_deap.evaluation.degeneracy import Degeneracy, choose_prompts, measure_degeneracy
 from evop_deap.evaluation.memory import peak_memory
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
 from evop_deap.evaluation.sizes import Sizes, measure_sizes
 from evop_deap.evaluation.speed import Speed, measure_speed
 from evop_deap.evaluation.task_files import check_tasks
-from evop_deap.evaluation.texts import EvaluationText, read_text
 from evop_deap.evaluation.zero_shot import TaskScore, check_harness, measure_tasks
-from evop_deap.models.loading import LoadedModel, load_model
+from evop_deap.models.loading.load_model import LoadedModel, load_model
+from evop_deap.settings.evaluation_config import EvaluationConfig
+from evop_deap.text.whole_texts import EvaluationText, read_text
+from evop_deap.text.windows import check_window
 
 if TYPE_CHECKING:
     import numpy as np

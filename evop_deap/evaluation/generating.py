@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from evop_deap.models.quiet import quiet_transformers
+from evop_deap.models.loading.quiet import quiet_transformers
 
 if TYPE_CHECKING:
     from transformers import LogitsProcessor, PreTrainedModel

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evop_deap.errors import EvopError, InputError
+from evop_deap.base.errors import EvopError, InputError
 
 _STATUS = Path("/proc/self/status")
 
@@ -53,8 +53,8 @@ def main(asked: str) -> int:
     import torch
 
     from evop_deap.evaluation.generating import continue_greedily
-    from evop_deap.models.loading import load_model
-    from evop_deap.models.probe import embedding_table
+    from evop_deap.models.anatomy.probe import embedding_table
+    from evop_deap.models.loading.load_model import load_model
 
     name, options, batch, prompt_tokens, new_tokens = json.loads(asked)
     try:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.calibration.windows import check_window, tokenised
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.evaluation.estimates import Estimate, difference_of, finite, mean_of
-from evop_deap.evaluation.texts import EvaluationText
+from evop_deap.text.whole_texts import EvaluationText
+from evop_deap.text.windows import check_window, tokenised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.models.demo import demo_checkpoint
+from evop_deap.models.loading.demo_model import demo_checkpoint
 
 if TYPE_CHECKING:
-    from evop_deap.models.loading import LoadedModel
+    from evop_deap.models.loading.load_model import LoadedModel
 
 _WEIGHTS = ("*.safetensors", "*.gguf", "*.bin")
 

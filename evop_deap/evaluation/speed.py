@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from evop_deap.evaluation.generating import continue_greedily
-from evop_deap.models.probe import embedding_table
+from evop_deap.models.anatomy.probe import embedding_table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 
 
 @dataclass(frozen=True)

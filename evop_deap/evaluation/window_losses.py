@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evop_deap.errors import UnsupportedModelError
-from evop_deap.fitness.blocked_loss import blocked_losses
-from evop_deap.fitness.loss import window_sums
-from evop_deap.fitness.tiles import tile_for
-from evop_deap.models.anatomy import find_anatomy
-from evop_deap.models.staged import find_exit
+from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.fitness.model.blocked_loss import blocked_losses
+from evop_deap.fitness.model.logit_losses import window_sums
+from evop_deap.fitness.model.tiles import tile_for
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.staged import find_exit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.calibration.reading import quiet_datasets
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import sha256_of_file
 from evop_deap.evaluation.estimates import Estimate, difference_of, mean_of
 from evop_deap.evaluation.task_files import task_file, write_tasks
-from evop_deap.files import sha256_of_file
-from evop_deap.models.quiet import quiet_transformers
+from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.text.readers import quiet_datasets
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.errors import InputError
-from evop_deap.files import write_bytes
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_bytes
 from evop_deap.space import Pattern, SearchSpace, Unit
 
 FORMAT = 1

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.errors import InputError
-from evop_deap.fitness.evaluation import Evaluation
+from evop_deap.base.errors import InputError
 from evop_deap.fitness.landscape import Landscape, load_landscape
+from evop_deap.fitness.protocol import Evaluation
 from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.space import Pattern
 

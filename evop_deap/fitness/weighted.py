@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.errors import InputError
-from evop_deap.fitness.evaluation import Evaluation, Evaluator
+from evop_deap.base.errors import InputError
+from evop_deap.fitness.protocol import Evaluation, Evaluator
 from evop_deap.space import Pattern
 
 

@@ -12,7 +12,7 @@ import math
 
 import torch
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.heuristics.observing import watch_units, watching_cost
 from evop_deap.heuristics.task import Pick, Task, passes
 from evop_deap.space import Pattern, SearchSpace, dropped_units

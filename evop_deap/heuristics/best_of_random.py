@@ -5,9 +5,9 @@ Given what another method has cost as its limit, it says what that cost buys wit
 
 from __future__ import annotations
 
+from evop_deap.evolution.operators import init_distinct, init_uniform
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.task import Pick, Task
-from evop_deap.operators import init_distinct, init_uniform
 
 _TOGETHER = 16  # patterns judged at once, so that they share the prefixes that they keep
 _MISSES = 1000  # draws of so many known patterns in a row end it

@@ -9,14 +9,14 @@ import torch
 
 from evop_deap.heuristics.observing import mean_of_units, watching_cost
 from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest, passes, ranked
-from evop_deap.heuristics.units import granularity_of
+from evop_deap.heuristics.unit_kinds import granularity_of
 from evop_deap.space import Pattern, SearchSpace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from evop_deap.models.anatomy import Anatomy
+    from evop_deap.models.anatomy.find_anatomy import Anatomy
 
 
 def pick(task: Task) -> Pick:

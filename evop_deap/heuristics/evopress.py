@@ -18,10 +18,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from evop_deap.genome import Genome
+from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.operators import Individual, init_uniform
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.task import Pick, Task
-from evop_deap.operators import Individual, init_uniform
 from evop_deap.space import Pattern, SearchSpace, dropped_units, kept_units
 
 OFFSPRING, BEGINNERS, FINALISTS = 32, 64, 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.task import Pick, Task
-from evop_deap.heuristics.units import fits
+from evop_deap.heuristics.unit_kinds import fits
 
 
 def remove_greedily(task: Task) -> Pick:

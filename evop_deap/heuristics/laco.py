@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.heuristics.observing import dense_work
 from evop_deap.heuristics.task import ModelParts, Pick, Task, passes
-from evop_deap.heuristics.units import fits
-from evop_deap.models.merging import combined
-from evop_deap.models.surgery import bypassed
+from evop_deap.heuristics.unit_kinds import fits
+from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.models.surgery.merging import combined
 from evop_deap.space import SearchSpace
 
 COMBINED, INTERVAL = 4, 2

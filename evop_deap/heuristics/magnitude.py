@@ -6,7 +6,7 @@ A unit with small weights is taken for unimportant. It looks at no text, and at 
 from __future__ import annotations
 
 from evop_deap.heuristics.task import Pick, Task, lowest
-from evop_deap.heuristics.weights import parameters_of_units
+from evop_deap.heuristics.unit_weights import parameters_of_units
 
 
 def pick(task: Task) -> Pick:

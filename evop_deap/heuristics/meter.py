@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from evop_deap.errors import InputError
-from evop_deap.fitness.evaluation import Evaluation, Work
+from evop_deap.base.errors import InputError
+from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.heuristics.task import Pick, Task
 from evop_deap.space import Pattern
 

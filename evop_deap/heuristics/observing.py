@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from evop_deap.heuristics.task import ModelParts, Task
-from evop_deap.heuristics.units import ATTENTION, MLP
-from evop_deap.models.probe import first_tensor, hidden_input, removable_hooks
-from evop_deap.models.surgery import bypassed
+from evop_deap.heuristics.unit_kinds import ATTENTION, MLP
+from evop_deap.models.anatomy.probe import first_tensor, hidden_input, removable_hooks
+from evop_deap.models.surgery.bypass import bypassed
 
 See = Callable[[str, torch.Tensor, torch.Tensor], object]
 """(name of the unit, hidden state before it, behind it), each (1, length, width)."""

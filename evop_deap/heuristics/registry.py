@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evop_deap.errors import InputError
-from evop_deap.heuristics.units import granularity_of
+from evop_deap.base.errors import InputError
+from evop_deap.heuristics.unit_kinds import granularity_of
 
 if TYPE_CHECKING:
     from evop_deap.heuristics.task import Pick, Task
@@ -108,9 +108,9 @@ _ALL = (
         merges=True,
     ),
     Method("evopress", "evopress", "EvoPress", searches=True),
-    Method("tpe", "tpe", "Optuna's TPE", searches=True),
-    Method("nsga2", "nsga2", "Optuna's NSGA-II", searches=True),
-    Method("cmaes", "cmaes", "Optuna's CMA-ES with margin", searches=True),
+    Method("tpe", "optuna_tpe", "Optuna's TPE", searches=True),
+    Method("nsga2", "optuna_nsga2", "Optuna's NSGA-II", searches=True),
+    Method("cmaes", "optuna_cmaes", "Optuna's CMA-ES with margin", searches=True),
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}

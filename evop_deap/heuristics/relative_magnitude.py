@@ -9,7 +9,7 @@ import torch
 
 from evop_deap.heuristics.observing import mean_of_units, watching_cost
 from evop_deap.heuristics.task import Pick, Task, lowest, passes
-from evop_deap.heuristics.units import granularity_of
+from evop_deap.heuristics.unit_kinds import granularity_of
 
 
 def pick(task: Task) -> Pick:

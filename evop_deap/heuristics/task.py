@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evop_deap.errors import InputError
-from evop_deap.fitness.evaluation import Work
+from evop_deap.base.errors import InputError
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.fitness.protocol import Work
 from evop_deap.space import Pattern, SearchSpace, Unit
-from evop_deap.stopping import Stopping
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from evop_deap.fitness.evaluation import Evaluator
-    from evop_deap.models.anatomy import Anatomy
+    from evop_deap.fitness.protocol import Evaluator
+    from evop_deap.models.anatomy.find_anatomy import Anatomy
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest, passes
-from evop_deap.heuristics.weights import parameters_of_units
+from evop_deap.heuristics.unit_weights import parameters_of_units
 
 _FORWARD, _BACKWARD = 1, 2  # passes
 

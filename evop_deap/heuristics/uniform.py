@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from evop_deap.evolution.operators import init_uniform
 from evop_deap.heuristics.task import Pick, Task
-from evop_deap.operators import init_uniform
 
 
 def pick(task: Task) -> Pick:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evop_deap.calibration.picture import colour_of
-from evop_deap.reporting.parts import Table, figure, paragraph, plot
-from evop_deap.reporting.units import label_of
-from evop_deap.run.reading import Run
+from evop_deap.calibration.cluster_map import colour_of
+from evop_deap.reporting.named_units import label_of
+from evop_deap.reporting.page_parts import Table, figure, paragraph, plot
+from evop_deap.runs.storage.loaded_run import Run
 
 _COLUMNS = ("cluster", "documents", "tokens", "windows drawn", "words", "from its middle")
 

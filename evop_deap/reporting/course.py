@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evop_deap.reporting.axes import log_axis, reference_line
-from evop_deap.reporting.parts import Table, figure, plot
+from evop_deap.reporting.named_units import label_of
+from evop_deap.reporting.page_parts import Table, figure, plot
 from evop_deap.reporting.theme import run_colour
-from evop_deap.reporting.units import label_of
 from evop_deap.reporting.words import number, perplexity
-from evop_deap.run.reading import Run
+from evop_deap.runs.storage.loaded_run import Run
 
 _AXES = {"evaluations": "patterns judged", "cost": "dense forward passes", "gen": "generation"}
 

@@ -16,14 +16,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlsplit
 
-from evop_deap.errors import EvopError
+from evop_deap.base.errors import EvopError
 from evop_deap.reporting.page import content, page
-from evop_deap.run.progress import Progress
-from evop_deap.run.reading import load_run
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.storage.loaded_run import load_run
 
 if TYPE_CHECKING:
-    from evop_deap.evolution_state import EvolutionState
-    from evop_deap.run.result import SearchResult
+    from evop_deap.evolution.state import EvolutionState
+    from evop_deap.runs.storage.result import SearchResult
 
 _HOST = "127.0.0.1"
 _PATIENCE = 20.0  # seconds until a page that asks is told that nothing is new

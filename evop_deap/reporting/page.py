@@ -7,20 +7,20 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from evop_deap.files import write_text
+from evop_deap.base.files import write_text
 from evop_deap.reporting.clusters import clusters_figures
+from evop_deap.reporting.compared_patterns import rivals_figures
 from evop_deap.reporting.course import course_figure, foresight_figure
-from evop_deap.reporting.drops import drops_figures
+from evop_deap.reporting.drop_counts import drops_figures
 from evop_deap.reporting.effects import effects_figure, pairs_figure
 from evop_deap.reporting.losses import curve_figure, losses_figure
-from evop_deap.reporting.parts import escaped, section
-from evop_deap.reporting.rivals import rivals_figures
+from evop_deap.reporting.page_parts import escaped, section
 from evop_deap.reporting.settings import settings_parts
 from evop_deap.reporting.strip import pattern_figure
 from evop_deap.reporting.summary import summary, title_of
 from evop_deap.reporting.theme import stylesheet
-from evop_deap.reporting.work import totals_table, work_figure
-from evop_deap.run.reading import Run, load_run
+from evop_deap.reporting.work_done import totals_table, work_figure
+from evop_deap.runs.storage.loaded_run import Run, load_run
 
 _TOP = """<!doctype html>
 <html lang="en">

@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evop_deap.config import SearchConfig
-from evop_deap.reporting.parts import Table, escaped
-from evop_deap.reporting.units import label_of
+from evop_deap.reporting.named_units import label_of
+from evop_deap.reporting.page_parts import Table, escaped
 from evop_deap.reporting.words import NOTHING
-from evop_deap.run.reading import Run
+from evop_deap.runs.storage.loaded_run import Run
+from evop_deap.settings.search_config import SearchConfig
 
 
 def settings_parts(runs: Sequence[Run]) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evop_deap.reporting.parts import escaped, paragraph
-from evop_deap.reporting.units import dropped_names, label_of, noun, unit_names
+from evop_deap.reporting.named_units import dropped_names, label_of, noun, unit_names
+from evop_deap.reporting.page_parts import escaped, paragraph
 from evop_deap.reporting.words import duration, listed, millions, number, perplexity
-from evop_deap.run.reading import Run
-from evop_deap.run.result import SearchResult
+from evop_deap.runs.storage.loaded_run import Run
+from evop_deap.runs.storage.result import SearchResult
 
 _DEMO = "SmolLM2-135M-Instruct"
 

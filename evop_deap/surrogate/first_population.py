@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from evop_deap.genome import Genome
+from evop_deap.evolution.genome import Genome
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
 _DEALS = 50  # tries at a hand that is new, and hands taken back

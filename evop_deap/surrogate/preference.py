@@ -16,10 +16,10 @@ import numpy as np
 from deap import base
 from numpy.typing import NDArray
 
-from evop_deap.evolution_state import Breed, Foresight, Preference
-from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.genome import Genome
-from evop_deap.ranks import rank_correlation
+from evop_deap.base.ranks import rank_correlation
+from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.state import Breed, Foresight, Preference
+from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.space import SearchSpace, Unit
 from evop_deap.surrogate.acquisition import most_promising
 from evop_deap.surrogate.first_population import init_balanced

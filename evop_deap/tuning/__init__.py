@@ -5,8 +5,9 @@ Each name is imported when it is first touched, so that the command line answers
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from evop_deap.base.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from evop_deap.tuning.objective import Objective as Objective
@@ -18,19 +19,15 @@ if TYPE_CHECKING:
     from evop_deap.tuning.settings_space import SettingsSpace as SettingsSpace
 
 _HOMES = {
-    "Objective": "objective",
-    "PatternSampler": "pattern_sampler",
-    "Problem": "problems",
-    "SettingsSpace": "settings_space",
-    "landscape_problem": "problems",
-    "model_problem": "problems",
-    "suggest_pattern": "pattern_sampler",
+    "Objective": "tuning.objective",
+    "PatternSampler": "tuning.pattern_sampler",
+    "Problem": "tuning.problems",
+    "SettingsSpace": "tuning.settings_space",
+    "landscape_problem": "tuning.problems",
+    "model_problem": "tuning.problems",
+    "suggest_pattern": "tuning.pattern_sampler",
 }
 
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'evop_deap.tuning' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"evop_deap.tuning.{_HOMES[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

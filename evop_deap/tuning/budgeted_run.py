@@ -9,19 +9,19 @@ from typing import Any
 
 from deap import base
 
-from evop_deap.config import BALANCED
-from evop_deap.evolution import evolve
-from evop_deap.evolution_state import EvolutionSettings, EvolutionState
-from evop_deap.fitness.cache import CachedEvaluator
-from evop_deap.fitness.evaluation import Evaluation, Evaluator
+from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.racing import Racing, race
+from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.protocol import Evaluation, Evaluator
+from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
 from evop_deap.heuristics.registry import Method
-from evop_deap.heuristics.seeding import seeding_methods, seeds_of
 from evop_deap.heuristics.task import Task
-from evop_deap.racing import Racing, race
+from evop_deap.settings.search_config import BALANCED
 from evop_deap.space import Pattern
-from evop_deap.stopping import Stopping
 from evop_deap.surrogate.preference import register_surrogate, surrogate_of
-from evop_deap.toolbox import make_toolbox
 from evop_deap.tuning.problems import Problem
 
 

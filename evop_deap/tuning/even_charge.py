@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from evop_deap.fitness.evaluation import Evaluation, Evaluator
+from evop_deap.fitness.protocol import Evaluation, Evaluator
 from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.space import Pattern
 

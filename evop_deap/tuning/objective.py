@@ -11,12 +11,12 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from evop_deap.errors import EvopError, InputError
+from evop_deap.base.errors import EvopError, InputError
 from evop_deap.space import dropped_units
 from evop_deap.tuning.budgeted_run import BudgetedRun, area_under, evaluations_within
-from evop_deap.tuning.kinds import MEASURES, REPORTS
 from evop_deap.tuning.problems import Problem
 from evop_deap.tuning.settings_space import SettingsSpace
+from evop_deap.tuning.study_kinds import MEASURES, REPORTS
 
 if TYPE_CHECKING:
     from optuna import Trial

@@ -16,12 +16,12 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from evop_deap.evolution import propose, survive
-from evop_deap.evolution_state import EvolutionSettings
+from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.loop import propose, survive
+from evop_deap.evolution.state import EvolutionSettings
+from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.genome import Genome
 from evop_deap.space import Pattern, SearchSpace, Unit
-from evop_deap.toolbox import make_toolbox
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

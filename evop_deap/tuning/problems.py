@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.config import SearchConfig
-from evop_deap.errors import InputError
-from evop_deap.fitness.evaluation import Evaluator
+from evop_deap.base.errors import InputError
+from evop_deap.evolution.operators import init_distinct, init_uniform
+from evop_deap.evolution.racing import windows_together
 from evop_deap.fitness.landscape import Landscape, load_landscape
+from evop_deap.fitness.protocol import Evaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics.task import Look
-from evop_deap.operators import init_distinct, init_uniform
-from evop_deap.racing import windows_together
-from evop_deap.run.progress import Progress
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
 from evop_deap.tuning.even_charge import EvenlyCharged
 
@@ -143,10 +143,10 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
     Raises:
         EvopError: the model, the corpus or the budget cannot be used.
     """
-    from evop_deap.heuristics.looks import looks_of
+    from evop_deap.heuristics.scores import looks_of
     from evop_deap.heuristics.task import ModelParts, Task
-    from evop_deap.run.judge import open_judge
-    from evop_deap.run.subject import prepare
+    from evop_deap.runs.search_evaluator import open_judge
+    from evop_deap.runs.stages.prepare import prepare
 
     subject = prepare(config, progress)
     with open_judge(config.replace(racing="on"), subject, None, progress) as judge:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.config import BALANCED, SearchConfig
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.heuristics.registry import LOOKS, METHODS
+from evop_deap.settings.search_config import BALANCED, SearchConfig
 
 if TYPE_CHECKING:
     from optuna import Trial

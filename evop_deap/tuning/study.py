@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.tuning.experimental import accepting_experiments
 from evop_deap.tuning.workers import RETRY_OF, Workers, queue_again
 
@@ -74,7 +74,7 @@ def open_study(
         workers: the processes at work on it, where they are known.
         objective: what its trials measure.
         name: of the study.
-        sampler: by its name in `evop_deap.tuning.kinds`.
+        sampler: by its name in `evop_deap.tuning.study_kinds`.
         pruner: likewise.
         seed: of the sampler. A study that goes on draws with another one, or it would draw what
             it has drawn before.

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 
 Vectors: TypeAlias = NDArray[np.float32]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.files import sha256_of_text, write_bytes
 from evop_deap.calibration.embedding.encoder import Vectors, as_encoder, normalised_vectors
-from evop_deap.files import sha256_of_text, write_bytes
 
 _TEXTS_A_FILE = 1024
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evop_deap.base.errors import InputError
 from evop_deap.calibration.embedding.batches import encode_batched
-from evop_deap.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def load_sentence_encoder(
     Raises:
         InputError: there is no such encoder, or it has no token states to take a mean of.
     """
-    from evop_deap.models.hardware import choose_device
+    from evop_deap.models.loading.hardware import choose_device
 
     place = choose_device(device)
     model, tokenizer = _load(name, trust_remote_code)
@@ -116,9 +116,9 @@ def _load(name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrain
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from evop_deap.models.demo_encoder import demo_encoder
-    from evop_deap.models.loading import reach_hub
-    from evop_deap.models.quiet import quiet_transformers
+    from evop_deap.models.loading.demo_encoder import demo_encoder
+    from evop_deap.models.loading.load_model import reach_hub
+    from evop_deap.models.loading.quiet import quiet_transformers
 
     where = str(demo_encoder()) if name == "demo" else name
     path = Path(where).expanduser()
@@ -166,9 +166,9 @@ def encoder_fingerprint(
     """SHA-256 over everything that decides a vector: weights, words, manner, device, PyTorch."""
     import torch
 
-    from evop_deap.calibration.windows import tokenizer_fingerprint
-    from evop_deap.files import sha256_of_text
-    from evop_deap.models.fingerprint import fingerprint_model
+    from evop_deap.base.files import sha256_of_text
+    from evop_deap.models.loading.fingerprint import fingerprint_model
+    from evop_deap.text.windows import tokenizer_fingerprint
 
     parts = (
         fingerprint_model(model),

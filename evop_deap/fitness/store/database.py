@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.fitness.store.rows import encoded
 
 TABLES = {

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.fitness.store.database import (
     FAILURES,
     connect,
@@ -21,7 +21,6 @@ from evop_deap.fitness.store.database import (
     locked,
     used_bytes,
 )
-from evop_deap.fitness.store.pruning import clear_rows, prune
 from evop_deap.fitness.store.queries import (
     ContextSummary,
     delete_rows,
@@ -32,6 +31,7 @@ from evop_deap.fitness.store.queries import (
 )
 from evop_deap.fitness.store.rows import Found, Row, encoded, packed, positions, sealed
 from evop_deap.fitness.store.salvage import salvage, set_aside
+from evop_deap.fitness.store.trimming import clear_rows, prune
 from evop_deap.space import Pattern
 
 T = TypeVar("T")

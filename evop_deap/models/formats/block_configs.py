@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evop_deap.errors import InputError, UnsupportedModelError
+from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.models.formats.drops import Drops
 
 CONFIG_MODULE = "configuration_decilm"

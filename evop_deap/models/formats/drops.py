@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 
 _NAME = re.compile(r"(?P<index>[0-9]+)(\.(?P<half>attn|mlp))?")
 

@@ -5,7 +5,7 @@ Sieberling et al. (2024), https://arxiv.org/abs/2410.14649.
 
 from __future__ import annotations
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.models.formats.drops import Drops
 
 # By whether the attention and whether the MLP stays.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.models.formats.drops import Drops
 
 

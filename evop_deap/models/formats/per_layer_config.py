@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.models.formats.drops import Drops
 
 PER_LAYER_WARNING = (

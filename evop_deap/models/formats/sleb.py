@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from evop_deap.errors import InputError
+from evop_deap.base.errors import InputError
 from evop_deap.models.formats.drops import Drops
 
 _ORDER = re.compile(r"^Block Removal Order:\s*\[([\d,\s]*)\]\s*$", re.MULTILINE)

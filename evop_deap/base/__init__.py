@@ -1,0 +1,1 @@
+"""What every room uses and nothing here is about: errors, files, numbers, words."""

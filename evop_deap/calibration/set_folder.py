@@ -1,0 +1,108 @@
+"""A calibration set in a folder: made once, looked at, and used by any number of searches."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_bytes, write_json
+from evop_deap.calibration.calibration_set import CalibrationSet
+from evop_deap.settings.calibration_config import CALIBRATION_FILE
+from evop_deap.text.windows import Stretch, WindowSet, tokenizer_fingerprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+WINDOWS_FILE = "windows.npz"
+_PARTS = ("calibration", "heldout")
+_VALIDATION = "validation"  # which not every corpus has text for
+
+
+def save_calibration(folder: Path, made: CalibrationSet) -> None:
+    """Write a set into `folder`: `calibration.json`, its manifest, and `windows.npz`.
+
+    The archive holds `calibration`, `heldout` and, where there is one, `validation`, each
+    (windows, window) int64 token ids.
+
+    Raises:
+        OutputError: something cannot be written.
+    """
+    buffer = io.BytesIO()
+    parts = {"calibration": made.calibration, "heldout": made.heldout, _VALIDATION: made.validation}
+    arrays: dict[str, Any] = {n: part.tokens for n, part in parts.items() if part is not None}
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(folder / WINDOWS_FILE, buffer.getvalue())
+    write_json(folder / CALIBRATION_FILE, made.manifest)
+
+
+def load_calibration(
+    folder: Path, tokenizer: PreTrainedTokenizerBase, *, context: int | None = None
+) -> CalibrationSet:
+    """Read a set that `save_calibration` has written; nothing in it can run.
+
+    Args:
+        folder: where it is.
+        tokenizer: of the model that is to read it.
+        context: the most tokens that the model reads; None where it has no bound.
+
+    Raises:
+        InputError: it cannot be read, was changed, or is for another tokenizer or a longer
+            context.
+    """
+    manifest, tokens = _read(folder)
+    try:
+        parts = {name: _part(manifest[name], array) for name, array in tokens.items()}
+        theirs = manifest["tokenizer"]["fingerprint"]
+        weights = manifest["calibration"].get("weights")
+        numbers = None if weights is None else np.array(weights, dtype=np.float64)
+        prints = {name: manifest[name]["fingerprint"] for name in tokens}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"`calibration` {folder} is no calibration set: {error!r}") from error
+    if prints != {name: part.fingerprint for name, part in parts.items()}:
+        raise InputError(f"`calibration` {folder} was changed: make it again")
+    if numbers is not None and (
+        numbers.shape != (len(parts["calibration"].tokens),)
+        or not np.isfinite(numbers).all()
+        or numbers.min() < 0
+    ):
+        raise InputError(f"`calibration` {folder} has other weights than one for each window")
+    if theirs != tokenizer_fingerprint(tokenizer):
+        raise InputError(
+            f"`calibration` {folder} was made with the tokenizer of another model "
+            f"({manifest['tokenizer'].get('class')}): make one with this model's"
+        )
+    window = parts["calibration"].tokens.shape[1]
+    if context is not None and window > context:
+        raise InputError(
+            f"`calibration` {folder} has windows of {window} tokens, but the model reads {context}"
+        )
+    found = (parts["calibration"], parts["heldout"], manifest, numbers)
+    return CalibrationSet(*found, validation=parts.get(_VALIDATION))
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.int64]]]:
+    try:
+        manifest = json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8"))
+        with np.load(folder / WINDOWS_FILE, allow_pickle=False) as archive:
+            names = (*_PARTS, *([_VALIDATION] if _VALIDATION in manifest else []))
+            tokens = {name: np.asarray(archive[name], dtype=np.int64) for name in names}
+    except Exception as error:  # parsers of JSON, archives and arrays, each with errors of its own
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise InputError(f"`calibration` {folder} cannot be read: {reason}") from error
+    if not isinstance(manifest, dict) or any(t.ndim != 2 or not t.size for t in tokens.values()):
+        raise InputError(f"`calibration` {folder} is no calibration set")
+    return manifest, tokens
+
+
+def _part(said: dict[str, Any], tokens: NDArray[np.int64]) -> WindowSet:
+    stretches = tuple(
+        tuple(Stretch(str(s["document"]), int(s["start"]), int(s["tokens"])) for s in window)
+        for window in said["windows"]
+    )
+    return WindowSet(tokens, stretches, tuple(int(token) for token in said["prefix"]))

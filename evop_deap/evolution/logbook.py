@@ -1,0 +1,63 @@
+"""Rows of the logbook: what a generation found, how unlike its survivors are, what it cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from deap import tools
+
+from evop_deap.base.ranks import rank_correlation
+from evop_deap.evolution.generation import Judged
+from evop_deap.evolution.genome import Genome, finite_or_worst
+from evop_deap.evolution.state import Preference
+from evop_deap.space import Pattern
+
+
+def record_of(
+    generation: int,
+    population: Sequence[Genome],
+    judged: Judged,
+    *,
+    evaluations: int,
+    cost: float,
+) -> dict[str, Any]:
+    """A row of the logbook: the survivors' losses, how unlike they are, and the work so far."""
+    statistics = tools.Statistics(lambda individual: individual.loss)
+    for name, function in (("min", np.min), ("avg", np.mean), ("std", np.std), ("max", np.max)):
+        statistics.register(name, function)
+    with np.errstate(invalid="ignore"):
+        compiled = statistics.compile(population)
+    row = {name: finite_or_worst(float(value)) for name, value in compiled.items()}
+    keep = np.mean(population, axis=0)  # (units,) share of survivors that keep each unit
+    diversity = float(np.mean(2 * keep * (1 - keep)))  # chance that two differ in a unit
+    return {
+        "gen": generation,
+        "nevals": len(judged.losses),
+        "lost": len(judged.lost),
+        "hits": judged.hits,
+        "evaluations": evaluations,
+        "cost": cost,
+        **row,
+        "diversity": diversity,
+        **dataclasses.asdict(judged.work),
+    }
+
+
+def foresight_of(preference: Preference, losses: Mapping[Pattern, float]) -> dict[str, Any]:
+    """How right the surrogate was: about what it knew, and about what it had not seen."""
+    if preference.foresight is None:
+        return {}
+    foresight = preference.foresight
+    known = [place for place, child in enumerate(preference.chosen) if child.pattern in losses]
+    seen = np.array([losses[preference.chosen[place].pattern] for place in known])
+    inside = (foresight.low[known] <= seen) & (seen <= foresight.high[known])
+    return {
+        "trusted": foresight.trusted,
+        "fit": foresight.fit,
+        "cover": foresight.cover,
+        "foreseen": rank_correlation(foresight.expected[known], seen),
+        "covered": float(inside.mean()) if known else 0.0,
+    }

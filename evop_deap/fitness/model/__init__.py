@@ -1,0 +1,1 @@
+"""Evaluators that run a model: the population evaluator and its plain twin."""

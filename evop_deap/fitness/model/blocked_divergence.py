@@ -1,0 +1,84 @@
+"""How far predictions have moved from the dense model's, in tiles of tokens and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from evop_deap.fitness.model.tiles import LogTotal, Tile, exp_, logit_tiles
+from evop_deap.models.anatomy.staged import Exit
+
+
+def blocked_log_totals(features: torch.Tensor, leaving: Exit, tile: Tile) -> torch.Tensor:
+    """(windows, length - 1) float32 log-sum-exp of the logits at each predicting token.
+
+    Args:
+        features: (windows, length, width) input of the head.
+        leaving: the head and what is done to its output.
+        tile: how much is computed at a time.
+    """
+    totals = []
+    for some in features[:, :-1].flatten(0, 1).split(tile.tokens):
+        total = LogTotal(len(some), some.device)
+        for _, logits in logit_tiles(some, leaving, tile.words):
+            total.add(logits)
+        totals.append(total.value())
+    return torch.cat(totals).view(features.shape[0], -1)
+
+
+def blocked_divergences(
+    several: Sequence[torch.Tensor],
+    dense: torch.Tensor,
+    dense_totals: torch.Tensor,
+    leaving: Exit,
+    tile: Tile,
+) -> list[torch.Tensor]:
+    """KL divergence from the dense model's next-token distribution p to each other one q.
+
+    KL(p‖q) = Σ p (l_p - l_q) - Z_p + Z_q with logits l and their log-sum-exp Z. The dense
+    logits are computed anew, once for all of `several`, since the dense distribution of a whole
+    calibration set would take as much room as its logits.
+
+    Args:
+        several: of each model to compare, the (windows, length, width) input of the head.
+        dense: the dense model's.
+        dense_totals: (windows, length - 1), `blocked_log_totals` of `dense`.
+        leaving: the head and what is done to its output.
+        tile: how much is computed at a time.
+
+    Returns:
+        For each of `several`, (windows, length - 1) float32 nats.
+    """
+    parts: list[list[torch.Tensor]] = [[] for _ in several]
+    flat = [features[:, :-1].flatten(0, 1).split(tile.tokens) for features in several]
+    reference = dense[:, :-1].flatten(0, 1).split(tile.tokens)
+    for at, (own, total) in enumerate(
+        zip(reference, dense_totals.flatten().split(tile.tokens), strict=True)
+    ):
+        found = _divergences([tiles[at] for tiles in flat], own, total, leaving, tile.words)
+        for part, divergence in zip(parts, found, strict=True):
+            part.append(divergence)
+    return [torch.cat(part).view(dense_totals.shape) for part in parts]
+
+
+def _divergences(
+    several: Sequence[torch.Tensor],
+    dense: torch.Tensor,
+    dense_total: torch.Tensor,
+    leaving: Exit,
+    words: int,
+) -> list[torch.Tensor]:
+    """(predictions,) nats for each of `several` (predictions, width)."""
+    totals = [LogTotal(len(dense), dense.device) for _ in several]
+    expected = [torch.zeros_like(dense_total) for _ in several]  # Σ p (l_p - l_q)
+    walks = [logit_tiles(predictors, leaving, words) for predictors in several]
+    for _, dense_logits in logit_tiles(dense, leaving, words):
+        share = exp_(dense_logits - dense_total.unsqueeze(1))  # p
+        for total, sum_, walk in zip(totals, expected, walks, strict=True):
+            _, logits = next(walk)
+            sum_ += torch.sub(dense_logits, logits).mul_(share).sum(dim=1)
+            total.add(logits)
+    return [
+        sum_ - dense_total + total.value() for sum_, total in zip(expected, totals, strict=True)
+    ]

@@ -1,0 +1,51 @@
+"""Cross-entropy of the next token, in tiles of tokens and words."""
+
+from __future__ import annotations
+
+import torch
+
+from evop_deap.fitness.model.tiles import LogTotal, Tile, logit_tiles
+from evop_deap.models.anatomy.staged import Exit
+
+
+def blocked_losses(
+    features: torch.Tensor, tokens: torch.Tensor, leaving: Exit, tile: Tile
+) -> torch.Tensor:
+    """Negative log-likelihood of each window's tokens after its first, in nats.
+
+    Summed, the same as `window_sums` of the model's logits.
+
+    Args:
+        features: (windows, length, width) input of the head.
+        tokens: (windows, length) token ids.
+        leaving: the head and what is done to its output.
+        tile: how much is computed at a time.
+
+    Returns:
+        (windows, length - 1) float32 losses.
+    """
+    windows, length = tokens.shape
+    predictors = features[:, :-1].flatten(0, 1)  # (predictions, width)
+    targets = tokens[:, 1:].flatten()  # (predictions,)
+    losses = [
+        _losses(some, wanted, leaving, tile.words)
+        for some, wanted in zip(
+            predictors.split(tile.tokens), targets.split(tile.tokens), strict=True
+        )
+    ]
+    return torch.cat(losses).view(windows, length - 1)
+
+
+def _losses(
+    predictors: torch.Tensor, targets: torch.Tensor, leaving: Exit, words: int
+) -> torch.Tensor:
+    """(predictions,) nats of each target, the vocabulary taken `words` at a time."""
+    total = LogTotal(len(predictors), predictors.device)
+    target_logits = torch.zeros(len(predictors), device=predictors.device)
+    for first, logits in logit_tiles(predictors, leaving, words):
+        place = targets - first
+        inside = (place >= 0) & (place < logits.shape[1])
+        found = logits.gather(1, place.clamp(0, logits.shape[1] - 1).unsqueeze(1)).squeeze(1)
+        target_logits = torch.where(inside, found, target_logits)
+        total.add(logits)
+    return total.value() - target_logits

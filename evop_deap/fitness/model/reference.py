@@ -1,0 +1,125 @@
+"""The reference evaluator: one ordinary forward pass a pattern, with the dropped units bypassed.
+
+Slow and plain on purpose: it is the truth that every faster evaluator is tested against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from evop_deap.base.errors import InputError
+from evop_deap.fitness.fitnesses import FITNESSES
+from evop_deap.fitness.model.logit_losses import divergence_sums, window_sums
+from evop_deap.fitness.protocol import Evaluation, Work
+from evop_deap.models.anatomy.model_units import model_units
+from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.space import Pattern, dropped_units
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy.find_anatomy import Anatomy
+
+_LOGITS_BYTES = 256 * 2**20
+
+
+class ReferenceEvaluator:
+    """Judges patterns by the model's own forward pass.
+
+    Args:
+        model: the dense model, in evaluation mode; left as it was after every call.
+        anatomy: its blocks or halves, from `find_anatomy`.
+        tokens: (windows, length) token ids to predict, without padding.
+        fitness: "ce", cross-entropy, or "kl", divergence from the dense model, which is then
+            run beside every pattern.
+        on_evaluated: called after each pattern.
+
+    Example:
+        >>> import torch
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> from evop_deap.models.anatomy.find_anatomy import find_anatomy
+        >>> model = LlamaForCausalLM(LlamaConfig(
+        ...     vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=3,
+        ...     num_attention_heads=2)).eval()
+        >>> windows = np.arange(40).reshape(2, 20)
+        >>> evaluator = ReferenceEvaluator(model, find_anatomy(model), windows)
+        >>> evaluator.evaluate([(1, 1, 1), (1, 0, 1)]).sums.shape
+        (2, 2)
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        anatomy: Anatomy,
+        tokens: NDArray[np.int64],
+        *,
+        fitness: str = "ce",
+        on_evaluated: Callable[[], object] | None = None,
+    ) -> None:
+        if fitness not in FITNESSES:
+            raise InputError(f"`fitness` must be 'ce' or 'kl', but got '{fitness}'")
+        self._divergence = fitness == "kl"
+        self._model = model
+        self._anatomy = anatomy
+        self._units = model_units(anatomy)
+        self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
+        self._on_evaluated = on_evaluated
+
+    preparation_cost = 0.0
+    """Nothing is spent before the first pattern."""
+
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        """One pass a pattern over all windows, or over some by index."""
+        tokens = self._tokens if windows is None else self._tokens[list(windows)]
+        sums = np.empty((len(patterns), len(tokens)))
+        for row, pattern in enumerate(patterns):
+            sums[row] = self._sums(pattern, tokens)
+            if self._on_evaluated is not None:
+                self._on_evaluated()
+        share = len(tokens) / len(self._tokens)
+        costs = np.array([share * self._cost(pattern) for pattern in patterns])
+        runs = len(patterns) * (2 if self._divergence else 1)
+        blocks = sum(map(sum, patterns))
+        if self._divergence:
+            costs += share
+            blocks += len(patterns) * len(self._units)
+        return Evaluation(
+            sums=sums,
+            tokens=np.full(len(tokens), tokens.shape[1] - 1, dtype=np.int64),
+            costs=costs,
+            work=Work(blocks * tokens.numel(), runs * tokens.numel()),
+        )
+
+    def _sums(self, pattern: Pattern, tokens: torch.Tensor) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            sums = [
+                self._batch_sums(dropped_units(pattern), batch)
+                for batch in tokens.split(self._windows_at_once())
+            ]
+        array: NDArray[np.float64] = torch.cat(sums).numpy()
+        return array
+
+    def _batch_sums(self, dropped: Sequence[int], batch: torch.Tensor) -> torch.Tensor:
+        with bypassed(self._anatomy, dropped):
+            logits = self._model(input_ids=batch, use_cache=False).logits
+        if not self._divergence:
+            return window_sums(logits, batch)
+        return divergence_sums(logits, self._model(input_ids=batch, use_cache=False).logits)
+
+    def _cost(self, pattern: Pattern) -> float:
+        """Work of the kept units and the head, as a share of the dense model's."""
+        kept = sum(unit.work for unit, keep in zip(self._units, pattern, strict=True) if keep)
+        dense = sum(block.work for block in self._anatomy.blocks)
+        return (kept + self._anatomy.head_work) / (dense + self._anatomy.head_work)
+
+    def _windows_at_once(self) -> int:
+        """As many windows as have float32 logits of a bounded size; the same on any machine."""
+        vocabulary: int = self._model.config.get_text_config(decoder=True).vocab_size
+        return max(1, _LOGITS_BYTES // (4 * self._tokens.shape[1] * vocabulary))

@@ -1,0 +1,93 @@
+"""The fast evaluator where it reproduces the model's own loss, elsewhere the reference one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.evolution.operators import init_uniform
+from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
+from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.space import SearchSpace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy.find_anatomy import Anatomy
+
+_CHECKED_WINDOWS = 2
+# Nats per token that rounding explains: in low precision even the order of a sum shows.
+_ALLOWED = {torch.float32: 1e-4, torch.float64: 1e-4}
+_ALLOWED_ELSE = 2e-2
+
+
+def checked_evaluator(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    tokens: NDArray[np.int64],
+    space: SearchSpace,
+    *,
+    rng: random.Random,
+    fitness: str = "ce",
+    windows_at_once: int | None = None,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
+    on_evaluated: Callable[[], object] | None = None,
+    on_fallback: Callable[[str], object] | None = None,
+) -> PopulationEvaluator | ReferenceEvaluator:
+    """A population evaluator that was compared with the model's own forward pass.
+
+    The dense pattern and a random one of `space` are judged both ways on a few windows. Where
+    they differ, the reference evaluator is returned.
+
+    Args:
+        model: the dense model.
+        anatomy: its blocks.
+        tokens: (windows, length) token ids.
+        space: where the random pattern is drawn from.
+        rng: draws it.
+        fitness: "ce" or "kl".
+        windows_at_once: windows that are computed together at the most.
+        memory_budget: bytes of hidden states to hold.
+        on_evaluated: called after each pattern that the evaluator judges.
+        on_fallback: told why the reference evaluator is used.
+    """
+    patterns = [space.dense, init_uniform(space, rng=rng).pattern]
+    few = tokens[:_CHECKED_WINDOWS]
+    try:
+        fast = PopulationEvaluator(
+            model, anatomy, few, fitness=fitness, memory_budget=memory_budget
+        )
+        found = fast.evaluate(patterns).losses
+    except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
+        problem = " ".join(str(error).split())
+    else:
+        slow = ReferenceEvaluator(model, anatomy, few, fitness=fitness)
+        expected = slow.evaluate(patterns).losses
+        difference = float(np.abs(found - expected).max())
+        # Written so that a difference of NaN fails.
+        if difference <= _allowed(model.dtype):
+            return PopulationEvaluator(
+                model,
+                anatomy,
+                tokens,
+                fitness=fitness,
+                memory_budget=memory_budget,
+                windows_at_once=windows_at_once,
+                on_evaluated=on_evaluated,
+            )
+        problem = f"its losses differ from the model's own by {difference:.2g} nats per token"
+    if on_fallback is not None:
+        on_fallback(f"the population evaluator is not used ({problem}); patterns run one by one")
+    return ReferenceEvaluator(model, anatomy, tokens, fitness=fitness, on_evaluated=on_evaluated)
+
+
+def _allowed(dtype: torch.dtype) -> float:
+    """What rounding explains, also where PyTorch is told to take TF32 or bfloat16 products."""
+    coarser = dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
+    return _ALLOWED_ELSE if coarser else _ALLOWED.get(dtype, _ALLOWED_ELSE)

@@ -1,0 +1,75 @@
+"""Asking an evaluator only for the window sums that are not known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
+from evop_deap.space import Pattern
+
+Recall = Callable[[Sequence[Pattern], Sequence[int]], NDArray[np.float64]]
+"""(patterns, windows by index) -> their sums, NaN where nothing is known."""
+
+Keep = Callable[[Sequence[Pattern], Sequence[int], NDArray[np.float64]], object]
+"""Takes in (patterns, windows) sums of patterns and windows by index."""
+
+
+def evaluate_unknown(
+    evaluator: Evaluator,
+    patterns: Sequence[Pattern],
+    windows: Sequence[int] | None,
+    tokens: NDArray[np.int64],
+    *,
+    recall: Recall,
+    keep: Keep,
+) -> Evaluation:
+    """Judge each pattern on all windows, or on some; what is recalled costs nothing.
+
+    A pattern that stands in `patterns` twice is paid for where it stands first.
+
+    Args:
+        evaluator: judges what is not known.
+        patterns: to be judged.
+        windows: by index, or None for all.
+        tokens: (all windows,) predicted tokens of each.
+        recall: what is known.
+        keep: given what is new at once: the next part may never finish.
+    """
+    keys = [tuple(pattern) for pattern in patterns]
+    asked = list(range(len(tokens)) if windows is None else windows)
+    places = {key: at for at, key in enumerate(dict.fromkeys(keys))}
+    sums = recall(list(places), asked)
+    costs = dict.fromkeys(keys, 0.0)
+    evaluated, work = 0, Work()
+    for missing, group in _by_missing_windows(sums, list(places)).items():
+        wanted = [asked[column] for column in missing]
+        everything = wanted == list(range(len(tokens)))
+        fresh = evaluator.evaluate(group, None if everything else wanted)
+        keep(group, wanted, fresh.sums)
+        sums[np.ix_([places[key] for key in group], missing)] = fresh.sums
+        for key, cost in zip(group, fresh.costs.tolist(), strict=True):
+            costs[key] += cost
+        evaluated += len(group) - fresh.hits
+        work += fresh.work
+    return Evaluation(
+        sums=sums[[places[key] for key in keys]],
+        tokens=tokens[asked],
+        costs=np.array([costs.pop(key, 0.0) for key in keys]),
+        hits=len(keys) - evaluated,
+        work=work,
+    )
+
+
+def _by_missing_windows(
+    sums: NDArray[np.float64], patterns: Sequence[Pattern]
+) -> dict[tuple[int, ...], list[Pattern]]:
+    """The patterns with unknown sums, by the columns that they lack."""
+    unknown = np.isnan(sums)
+    groups: dict[tuple[int, ...], list[Pattern]] = {}
+    for row in np.flatnonzero(unknown.any(axis=1)).tolist():
+        missing = tuple(np.flatnonzero(unknown[row]).tolist())
+        groups.setdefault(missing, []).append(patterns[row])
+    return groups

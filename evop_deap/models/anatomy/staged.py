@@ -1,0 +1,202 @@
+"""Running a model in parts: what comes before the blocks, one block, and what comes after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.anatomy.probe import (
+    first_tensor,
+    hidden_input,
+    hidden_key,
+    nearly_equal,
+    probe_tokens,
+    removable_hooks,
+)
+from evop_deap.models.anatomy.replaced_forward import block_output, replaced_forward
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy.find_anatomy import Anatomy, Block
+
+
+@dataclass(frozen=True, eq=False)
+class BlockCall:
+    """How the model calls a block: all arguments but the hidden state, whose place is `key`."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    key: int | str
+
+    def __call__(self, block: Block, hidden: torch.Tensor) -> torch.Tensor:
+        """The block's output hidden state: (rows, length, width)."""
+        args, kwargs = list(self.args), self.kwargs
+        if isinstance(self.key, int):
+            args[self.key] = hidden
+        else:
+            kwargs = {**kwargs, self.key: hidden}
+        output = first_tensor(block.module(*args, **kwargs))
+        assert output is not None
+        return output
+
+
+@dataclass(frozen=True, eq=False)
+class Entrance:
+    """What the model does with token ids before its first block.
+
+    Attributes:
+        hidden: (rows, length, width) hidden state that the first block is given.
+        calls: how each block is called for token ids of this shape: masks, rotary embeddings
+            and whatever else the model makes, taken from the model itself.
+    """
+
+    hidden: torch.Tensor
+    calls: tuple[BlockCall, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Exit:
+    """What the model does after its last block.
+
+    Attributes:
+        modules: applied in turn, such as the final norm; their output is the head's input.
+        weight: (vocabulary, width) of the head.
+        bias: (vocabulary,) of the head, or None.
+        transform: what is done to the float32 logits after the head, element by element; may
+            work in place.
+    """
+
+    modules: tuple[nn.Module, ...]
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    transform: Callable[[torch.Tensor], torch.Tensor]
+
+    def features(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The head's input for the last block's output: (rows, length, width)."""
+        for module in self.modules:
+            output = first_tensor(module(hidden))
+            assert output is not None
+            hidden = output
+        return hidden
+
+
+def enter(model: PreTrainedModel, anatomy: Anatomy, tokens: torch.Tensor) -> Entrance:
+    """Run the model up to its first block and note how it would call each one.
+
+    Args:
+        model: the dense model.
+        anatomy: its blocks.
+        tokens: (rows, length) token ids.
+    """
+    calls: list[BlockCall] = []
+    entered: list[torch.Tensor] = []
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        key, hidden = hidden_key(args, kwargs), hidden_input(args, kwargs)
+        assert key is not None
+        assert hidden is not None
+        entered.append(hidden)
+        if isinstance(key, int):
+            args = (*args[:key], None, *args[key + 1 :])
+        else:
+            kwargs = {name: value for name, value in kwargs.items() if name != key}
+        calls.append(BlockCall(args, kwargs, key))
+        if len(calls) == len(anatomy.blocks):
+            raise _AllCalled
+        return block_output(hidden, anatomy.output_items)
+
+    blocks = [block.module for block in anatomy.blocks]
+    with replaced_forward(blocks, forward), suppress(_AllCalled):
+        model(input_ids=tokens, use_cache=False)
+    return Entrance(entered[0], tuple(calls))
+
+
+def find_exit(model: PreTrainedModel, anatomy: Anatomy) -> Exit:
+    """Find what stands between the last block and the logits by running a few tokens.
+
+    Raises:
+        UnsupportedModelError: something there is no module and no known function of the logits.
+    """
+    ids = probe_tokens(model)
+    calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
+
+    def after(module: nn.Module, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
+        before, behind = hidden_input(args, kwargs), first_tensor(output)
+        if before is not None and behind is not None:
+            calls.append((module, before, behind))
+
+    with removable_hooks() as handles, torch.inference_mode():
+        for module in model.modules():
+            handles.append(module.register_forward_hook(after, with_kwargs=True))
+        logits = model(input_ids=ids, use_cache=False).logits
+    last = max(i for i, call in enumerate(calls) if call[0] is anatomy.blocks[-1].module)
+    hidden = calls[last][2]
+    modules: list[nn.Module] = []
+    for module, before, behind in calls[last + 1 :]:
+        if module is anatomy.head:
+            if not _same(before, hidden):
+                break
+            return _exit(model, anatomy, tuple(modules), hidden, logits)
+        if _same(before, hidden):
+            modules.append(module)
+            hidden = behind
+    raise UnsupportedModelError(
+        f"{type(model).__name__} does something between its last block and its head that is "
+        "no module of its own"
+    )
+
+
+def _exit(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    modules: tuple[nn.Module, ...],
+    features: torch.Tensor,
+    logits: torch.Tensor,
+) -> Exit:
+    head: Any = anatomy.head
+    bias = getattr(head, "bias", None)
+    with torch.inference_mode():
+        plain = nn.functional.linear(features, head.weight, bias).float()
+        for transform in _transforms(model):
+            # In the format of the logits, whose rounding is all that may stand between them.
+            if nearly_equal(transform(plain.clone()).to(logits.dtype), logits):
+                return Exit(modules, head.weight, bias, transform)
+    raise UnsupportedModelError(
+        f"{type(model).__name__} makes its logits from the head's output in a way not known here"
+    )
+
+
+def _transforms(model: PreTrainedModel) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    """What models of transformers do to their logits; the configuration has the numbers.
+
+    What is configured comes first: on a few small logits, none of it looks like much.
+    """
+    config = model.config.get_text_config(decoder=True)
+    for name, invert in (("logit_scale", False), ("logits_scaling", True)):  # Cohere; Granite
+        if isinstance(value := getattr(config, name, None), int | float) and value:
+            yield partial(torch.Tensor.mul_, other=1 / value if invert else value)
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma-2
+    if isinstance(cap, int | float) and cap:
+        yield partial(_soft_capped, cap=cap)
+    yield lambda logits: logits
+
+
+def _soft_capped(logits: torch.Tensor, *, cap: float) -> torch.Tensor:
+    return logits.div_(cap).tanh_().mul_(cap)
+
+
+def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Equal values: models hand on slices and views, which are other objects."""
+    return left.shape == right.shape and torch.equal(left, right)
+
+
+class _AllCalled(Exception):
+    """Every block has been called: the rest of the forward pass is of no use."""

@@ -1,0 +1,1 @@
+"""Pruned checkpoints: written, reloaded and compared before they are called done."""

@@ -1,0 +1,158 @@
+"""Writing a pruned Llama as vLLM's and llama.cpp's DeciLM: halves that went are simply not there.
+
+Unlike the re-packed checkpoint it keeps the dense model's layers and their numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.func import functional_call
+
+from evop_deap.base.errors import ExportError
+from evop_deap.base.files import new_folder
+from evop_deap.models.anatomy.find_anatomy import Anatomy
+from evop_deap.models.anatomy.probe import run_forward
+from evop_deap.models.export.saving import (
+    ExportReport,
+    check_tokens,
+    compare,
+    folder_size,
+    narrow,
+    reporting_native_errors,
+)
+from evop_deap.models.formats.block_configs import (
+    CONFIG_CODE,
+    CONFIG_MODULE,
+    block_configs_fields,
+)
+from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.models.surgery.repacking import drops_of, repacked
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def export_block_configs(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    card: str | None = None,
+    stored_dtype: torch.dtype | None = None,
+    before_replacing: Callable[[], object] | None = None,
+) -> ExportReport:
+    """Write a checkpoint with `block_configs` to `folder`, read its weights back and compare.
+
+    No released transformers has a class for such models. The weights read back are run in the
+    dense model with the dropped units bypassed; what those would have been is not a number then,
+    so that nothing can depend on them.
+
+    Args:
+        model: The dense model; it is left as it is.
+        anatomy: Where its blocks are, at the granularity of the units.
+        dropped: Positions of the units to leave out.
+        tokenizer: Saved beside the weights.
+        folder: Where the checkpoint goes.
+        card: Text of README.md; without it there is none.
+        stored_dtype: Number format of the checkpoint that `model` was loaded from.
+        before_replacing: Called when all is checked, just before the folder appears.
+
+    Raises:
+        UnsupportedModelError: the model does not compute what Llama computes.
+        InputError: the first half that is left is an MLP.
+        ExportError: what was read back is not the bypassed model.
+        OutputError: the folder cannot be written.
+    """
+    drops = drops_of(anatomy, dropped)
+    fields = block_configs_fields(_fields(model), drops)
+    # A second dense model, whose format may be another than that of the live one.
+    whole = repacked(model, anatomy, ()).model
+    narrow(whole, stored_dtype or model.dtype)
+    tensors = _stored(whole, _missing(model, anatomy, dropped))
+    fields["dtype"] = str(whole.dtype).removeprefix("torch.")
+    ids = check_tokens(model)
+    with bypassed(anatomy, dropped):
+        expected = run_forward(model, ids)
+    with new_folder(folder) as temporary, quiet_transformers():
+        with reporting_native_errors(folder):
+            _write(temporary, fields, tensors)
+            whole.generation_config.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+            if card is not None:
+                (temporary / "README.md").write_text(card, encoding="utf-8")
+        difference = compare(expected, _logits(model, anatomy, dropped, temporary, ids))
+        size = folder_size(temporary)
+        if before_replacing is not None:
+            before_replacing()
+    return ExportReport(
+        folder=folder,
+        layers=len(anatomy.blocks),
+        half_layers=len(drops.halves),
+        parameters=sum(tensor.numel() for tensor in tensors.values()),
+        zeroed=0,
+        max_logit_difference=difference,
+        bytes=size,
+    )
+
+
+def _fields(model: PreTrainedModel) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(model.config.to_json_string(use_diff=False))
+    return fields
+
+
+def _missing(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]) -> set[str]:
+    """Names of the tensors that only the dropped units have."""
+    drops = drops_of(anatomy, dropped)
+    gone = {p for index in drops.blocks for p in anatomy.blocks[index].module.parameters()}
+    for index in drops.halves:
+        pair = anatomy.halves[index]
+        half = pair.attention if index in drops.attention else pair.mlp
+        gone |= {p for module in (*half.modules, *half.norms) for p in module.parameters()}
+    return {name for name, parameter in model.named_parameters() if parameter in gone}
+
+
+def _stored(whole: PreTrainedModel, missing: set[str]) -> dict[str, torch.Tensor]:
+    """The tensors to store, of tied ones the first."""
+    tensors = {name: p.detach() for name, p in whole.named_parameters() if name not in missing}
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _write(folder: Path, fields: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    from huggingface_hub import save_torch_state_dict
+
+    save_torch_state_dict(tensors, folder, metadata={"format": "pt"})
+    text = json.dumps(fields, indent=2, sort_keys=True) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    (folder / f"{CONFIG_MODULE}.py").write_text(CONFIG_CODE, encoding="utf-8")
+
+
+def _logits(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    folder: Path,
+    ids: torch.Tensor,
+) -> torch.Tensor:
+    """Logits of the bypassed dense model with the weights that stand in `folder`."""
+    from safetensors.torch import load_file
+
+    stored = {k: t for f in sorted(folder.glob("*.safetensors")) for k, t in load_file(f).items()}
+    missing = _missing(model, anatomy, dropped)
+    named = dict(model.named_parameters())
+    if stored.keys() != named.keys() - missing:
+        odd = ", ".join(sorted(stored.keys() ^ (named.keys() - missing)))
+        raise ExportError(f"the block_configs checkpoint does not load whole: {odd}")
+    weights = {name: stored[name].to(p) for name, p in named.items() if name not in missing}
+    weights |= {name: torch.full_like(named[name], float("nan")) for name in missing}
+    with torch.no_grad(), bypassed(anatomy, dropped):
+        output = functional_call(model, weights, kwargs={"input_ids": ids, "use_cache": False})
+    logits: torch.Tensor = output.logits
+    return logits

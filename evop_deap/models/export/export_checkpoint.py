@@ -1,0 +1,122 @@
+"""Writing a pruned model as an ordinary checkpoint, and proving that it is the model searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from evop_deap.base.errors import ExportError
+from evop_deap.base.files import new_folder
+from evop_deap.models.anatomy.find_anatomy import Anatomy
+from evop_deap.models.anatomy.probe import run_forward
+from evop_deap.models.export.cached_decoding import cache_fault
+from evop_deap.models.export.saving import (
+    ExportReport,
+    check_tokens,
+    compare,
+    folder_size,
+    narrow,
+    reporting_native_errors,
+)
+from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.models.surgery.packing import leftovers
+from evop_deap.models.surgery.repacking import repacked
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def export_checkpoint(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    card: str | None = None,
+    stored_dtype: torch.dtype | None = None,
+    trust_remote_code: bool = False,
+    before_replacing: Callable[[], object] | None = None,
+) -> ExportReport:
+    """Write `model` without the `dropped` units to `folder`, reload it and compare.
+
+    The checkpoint is reloaded from a temporary folder, which becomes `folder` only when the
+    reloaded logits are those of the bypassed model. A folder already there is replaced then.
+
+    Args:
+        model: The dense model; it is left as it is.
+        anatomy: Where its blocks are, at the granularity of the units.
+        dropped: Positions of the units to leave out.
+        tokenizer: Saved beside the weights.
+        folder: Where the checkpoint goes.
+        card: Text of README.md; without it there is none.
+        stored_dtype: Number format of the checkpoint that `model` was loaded from. Where it is
+            narrower than the model's, weights go back to it if that loses nothing.
+        trust_remote_code: Whether reloading may run code that comes with the model.
+        before_replacing: Called when all is checked, just before the folder appears.
+
+    Raises:
+        ExportError: the reloaded checkpoint is not the bypassed model.
+        OutputError: the folder cannot be written, for want of space or of rights.
+        UnsupportedModelError: the units cannot be removed.
+    """
+    ids = check_tokens(model)
+    with bypassed(anatomy, dropped):
+        expected = run_forward(model, ids)
+    made = repacked(model, anatomy, dropped)
+    pruned: Any = made.model
+    narrow(pruned, stored_dtype or model.dtype)
+    parameters = sum(parameter.numel() for parameter in pruned.parameters())
+    with new_folder(folder) as temporary, quiet_transformers():
+        with reporting_native_errors(folder):
+            pruned.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+            if card is not None:
+                (temporary / "README.md").write_text(card, encoding="utf-8")
+        reloaded = _reload(model, temporary, trust_remote_code)
+        difference = compare(expected, run_forward(reloaded, ids))
+        fault = cache_fault(model, reloaded, ids)
+        if fault is not None:
+            raise ExportError(f"the pruned checkpoint {fault}")
+        size = folder_size(temporary)
+        if before_replacing is not None:
+            before_replacing()
+    return ExportReport(
+        folder=folder,
+        layers=len(made.layers),
+        half_layers=len(leftovers(made.layers)),
+        parameters=parameters,
+        zeroed=made.zeroed,
+        max_logit_difference=difference,
+        bytes=size,
+    )
+
+
+def _reload(model: PreTrainedModel, folder: Path, trust_remote_code: bool) -> PreTrainedModel:
+    """The checkpoint as anyone would load it, with the dtype, kernels and device of `model`."""
+    from transformers import AutoModelForCausalLM
+
+    auto: Any = AutoModelForCausalLM
+    try:
+        reloaded, info = auto.from_pretrained(
+            folder,
+            dtype=model.dtype,
+            attn_implementation=model.config._attn_implementation,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ExportError(f"the pruned checkpoint does not load again: {reason}") from error
+    for problem, keys in info.items():
+        if keys:
+            names = ", ".join(sorted(str(key) for key in keys))
+            raise ExportError(
+                f"the pruned checkpoint does not load whole: {problem.replace('_', ' ')} {names}"
+            )
+    loaded: PreTrainedModel = reloaded.to(model.device).eval()
+    return loaded

@@ -1,0 +1,238 @@
+"""From what the user names to a model and its tokenizer, ready to be evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.base.errors import InputError, UnsupportedModelError
+from evop_deap.models.anatomy.probe import embedding_table
+from evop_deap.models.loading.hardware import choose_device, choose_dtype
+from evop_deap.models.loading.quiet import quiet_transformers
+
+_HUB_SECONDS = 10.0
+DEMO_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A causal language model and what belongs to it.
+
+    Attributes:
+        model: in evaluation mode, on its device.
+        tokenizer: the model's own.
+        name: what the user called it.
+        hub_id: where it is on the hub, or None for a local one.
+        stored_dtype: the number format of the checkpoint, which may be coarser than the
+            model's.
+        context: the longest window that the model can read, or None where it says nothing.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    hub_id: str | None
+    stored_dtype: torch.dtype
+    context: int | None
+
+
+def load_model(
+    name: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    attn_implementation: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> LoadedModel:
+    """Load a causal language model and its tokenizer.
+
+    Args:
+        name: a hub id, a checkpoint folder, a GGUF file, or "demo".
+        dtype: "auto", "float32", "bfloat16" or "float16"; see `choose_dtype`.
+        device: "auto" or a PyTorch device.
+        attn_implementation: as transformers spells it.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: whether code that comes with the checkpoint may run.
+
+    Raises:
+        InputError: there is no such model, or an option does not fit it.
+        UnsupportedModelError: it is not a decoder-only causal language model.
+    """
+    place = choose_device(device)
+    where = _locate(name)
+    where |= {"revision": revision} if revision else {}
+    with quiet_transformers(), _explaining(name):
+        config = _load_config(where, name, trust_remote_code)
+        stored = _stored_dtype(config)
+        model = _load_weights(
+            where,
+            dtype=choose_dtype(dtype, stored, place),
+            attn_implementation=attn_implementation,
+            trust_remote_code=trust_remote_code,
+        )
+        tokenizer = _load_tokenizer(where, trust_remote_code)
+        placed: Any = model  # transformers wraps `to` without its signature
+        placed.to(place)
+    hub_id = DEMO_HUB_ID if name == "demo" else None if Path(name).expanduser().exists() else name
+    rows = embedding_table(model).shape[0]
+    if max(tokenizer.get_vocab().values(), default=0) >= rows:
+        raise InputError(
+            f"`model` {name} has embeddings for {rows} tokens, but its tokenizer knows "
+            f"{len(tokenizer)}: they do not belong together"
+        )
+    return LoadedModel(model.eval(), tokenizer, name, hub_id, stored, _context(config))
+
+
+def load_tokenizer(
+    name: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> tuple[PreTrainedTokenizerBase, int | None]:
+    """A model's tokenizer and its context in tokens, without the model.
+
+    Raises:
+        InputError: there is no such model.
+        UnsupportedModelError: it is not a decoder-only causal language model.
+    """
+    where = _locate(name)
+    where |= {"revision": revision} if revision else {}
+    with quiet_transformers(), _explaining(name):
+        config = _load_config(where, name, trust_remote_code)
+        return _load_tokenizer(where, trust_remote_code), _context(config)
+
+
+def _locate(name: str) -> dict[str, Any]:
+    """The arguments that tell `from_pretrained` where the checkpoint is."""
+    from evop_deap.models.loading.demo_model import demo_checkpoint
+
+    if name == "demo":
+        return {"pretrained_model_name_or_path": str(demo_checkpoint())}
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf" and path.is_file():
+        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise InputError(f"`model` must be a checkpoint folder, but {name} has no config.json")
+        return {"pretrained_model_name_or_path": str(path)}
+    if path.exists():
+        raise InputError(
+            f"`model` must be a checkpoint folder, a .gguf file or a hub id, but {name} is "
+            "another kind of file"
+        )
+    if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")):
+        raise InputError(f"`model` names {name}, which does not exist")
+    return {"pretrained_model_name_or_path": name, **reach_hub(name, "model")}
+
+
+def reach_hub(name: str, argument: str) -> dict[str, Any]:
+    """Ask the hub once, for transformers asks again and again; without it the cache must do.
+
+    Args:
+        name: a hub id.
+        argument: where the user gave it, for messages.
+
+    Returns:
+        Arguments for `from_pretrained`.
+
+    Raises:
+        InputError: the hub has no such model.
+    """
+    from huggingface_hub import HfApi, constants, errors
+
+    if constants.HF_HUB_OFFLINE:
+        return {"local_files_only": True}
+    try:
+        HfApi().model_info(name, timeout=_HUB_SECONDS)
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise InputError(
+            f"`{argument}` {name} is neither a folder here nor a model on the hub: "
+            "check the spelling, or log in if it is private"
+        ) from error
+    except Exception:  # gated, offline, too slow: each has errors of its own
+        return {"local_files_only": True}
+    return {}
+
+
+@contextmanager
+def _explaining(name: str) -> Iterator[None]:
+    """Turn what transformers raises about a checkpoint into one line."""
+    try:
+        yield
+    except (InputError, UnsupportedModelError):
+        raise
+    except Exception as error:  # every format and every library below has errors of its own
+        reason = " ".join(str(error).split())
+        if "trust_remote_code" in reason:
+            raise InputError(
+                f"`model` {name} comes with code of its own, which only runs where "
+                "`trust_remote_code` allows it"
+            ) from error
+        if "connect to" in reason:
+            reason = "it is no folder here, and the hub cannot be reached or does not give it"
+        short = reason if len(reason) <= 300 else reason[:297] + "..."
+        raise InputError(f"`model` {name} cannot be loaded: {short}") from error
+
+
+def _load_config(where: dict[str, Any], name: str, trust_remote_code: bool) -> PreTrainedConfig:
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    config: PreTrainedConfig = AutoConfig.from_pretrained(
+        **where, trust_remote_code=trust_remote_code
+    )
+    if config.is_encoder_decoder:
+        raise UnsupportedModelError(
+            f"`model` {name} is an encoder-decoder ({config.model_type}); "
+            "only decoder-only causal language models can be pruned"
+        )
+    remote = "AutoModelForCausalLM" in getattr(config, "auto_map", {})
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not remote:
+        raise UnsupportedModelError(
+            f"`model` {name} is a {config.model_type}, which transformers does not know "
+            "as a causal language model"
+        )
+    return config
+
+
+def _load_weights(where: dict[str, Any], **options: Any) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM, GgufConfig
+
+    if "gguf_file" in where:
+        where = {**where, "quantization_config": GgufConfig(dequantize=True)}
+    if options["attn_implementation"] is None:
+        del options["attn_implementation"]
+    loaded: Any = AutoModelForCausalLM.from_pretrained(**where, **options, output_loading_info=True)
+    model: PreTrainedModel = loaded[0]
+    if missing := sorted(loaded[1]["missing_keys"]):
+        # transformers would go on with random numbers in their place.
+        raise InputError(
+            f"`model` {where['pretrained_model_name_or_path']} lacks {len(missing)} weights "
+            f"that its configuration asks for, such as {missing[0]}"
+        )
+    return model
+
+
+def _load_tokenizer(where: dict[str, Any], trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        **where, trust_remote_code=trust_remote_code
+    )
+    return tokenizer
+
+
+def _stored_dtype(config: PreTrainedConfig) -> torch.dtype:
+    import torch
+
+    stored = config.get_text_config(decoder=True).dtype or config.dtype
+    return stored if isinstance(stored, torch.dtype) else torch.float32
+
+
+def _context(config: PreTrainedConfig) -> int | None:
+    return getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)

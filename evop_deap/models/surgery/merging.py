@@ -1,0 +1,80 @@
+"""Blocks whose matrices are weighted sums of several blocks' matrices, in a second model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.surgery.bypass import without_blocks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy.find_anatomy import Anatomy, Block
+
+Merges = Mapping[int, Mapping[int, float]]
+"""Of a block, by index: how much of each block's matrices its own become."""
+
+
+@contextmanager
+def combined(anatomy: Anatomy, merges: Merges) -> Iterator[None]:
+    """Give the blocks in `merges` their weighted sums, and take them back at the end.
+
+    Sums are taken in float32 of what the matrices were before. Everything that is no matrix,
+    such as a norm, stays the block's own.
+
+    Raises:
+        UnsupportedModelError: the blocks that are summed are not alike.
+    """
+    sums = {
+        parameter: _sum(anatomy, name, parameter, shares)
+        for index, shares in merges.items()
+        for name, parameter in _matrices(anatomy.blocks[index])
+    }
+    before = {parameter: parameter.data for parameter in sums}
+    try:
+        for parameter, total in sums.items():
+            parameter.data = total
+        yield
+    finally:
+        for parameter, own in before.items():
+            parameter.data = own
+
+
+def merged_model(
+    model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int], merges: Merges
+) -> PreTrainedModel:
+    """A second model without the `dropped` blocks, in which others are weighted sums.
+
+    It shares all other tensors with `model`, which is left as it is.
+
+    Raises:
+        UnsupportedModelError: the blocks cannot be removed, or are not alike.
+    """
+    with combined(anatomy, merges):
+        return without_blocks(model, anatomy, dropped)
+
+
+def _matrices(block: Block) -> list[tuple[str, nn.Parameter]]:
+    return [(name, p) for name, p in block.module.named_parameters() if p.ndim >= 2]
+
+
+def _sum(
+    anatomy: Anatomy, name: str, parameter: nn.Parameter, shares: Mapping[int, float]
+) -> torch.Tensor:
+    total = torch.zeros_like(parameter, dtype=torch.float32)
+    for index, share in shares.items():
+        block = anatomy.blocks[index]
+        other = dict(_matrices(block)).get(name)
+        if other is None or other.shape != parameter.shape:
+            raise UnsupportedModelError(
+                f"block {index} has no {name} of shape {tuple(parameter.shape)}: blocks that are "
+                "not alike cannot be merged"
+            )
+        total += share * other.detach().float()
+    return total.to(parameter.dtype)

@@ -1,0 +1,97 @@
+"""The pattern found against the runner-up and what rules picked: differences with their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evop_deap.reporting.axes import reference_line
+from evop_deap.reporting.named_units import label_of
+from evop_deap.reporting.page_parts import Table, figure, plot
+from evop_deap.reporting.words import listed
+from evop_deap.runs.storage.loaded_run import Run
+from evop_deap.runs.storage.result import SearchResult
+from evop_deap.runs.storage.text_losses import Beside, Rival
+
+_TEXTS = {"heldout": ("held-out", "--accent"), "calibration": ("calibration", "--muted")}
+
+
+def rivals_figures(runs: Sequence[Run]) -> str:
+    """A figure for each run that has rivals."""
+    return "".join(
+        _figure(runs, place, run.result)
+        for place, run in enumerate(runs)
+        if run.result is not None and rivals_of(run.result)
+    )
+
+
+def rivals_of(result: SearchResult) -> list[Rival]:
+    """What the pattern found is compared with, no pattern twice and itself never."""
+    found: dict[tuple[str, ...], Rival] = {}
+    for rival in (*result.heuristics, result.runner_up):
+        if rival is not None and rival.dropped != result.dropped:
+            found.setdefault(rival.dropped, rival)
+    return list(found.values())
+
+
+def _figure(runs: Sequence[Run], place: int, result: SearchResult) -> str:
+    rivals = rivals_of(result)
+    traces = [_points(rivals, text) for text in _TEXTS]
+    layout = {
+        "height": 300,
+        "xaxis": {"title": "difference, nats a token"},
+        "yaxis": {"type": "category", "automargin": True, "autorange": "reversed"},
+        # The two texts of a rival stand below each other.
+        "scattermode": "group",
+        "scattergap": 0.7,
+        "shapes": [reference_line(0.0, upright=True)],
+    }
+    said = [f"On {_TEXTS['heldout'][0]} text the pattern found is"]
+    said.append(listed([f"{rival.heldout.said} {rival.name}" for rival in rivals]) + ".")
+    rows = [_row(rival, text) for rival in rivals for text in _TEXTS]
+    beside = f", {label_of(runs, place)}" if len(runs) > 1 else ""
+    return figure(
+        f"rivals-{place}",
+        f"Against rules and the runner-up{beside}",
+        alt=" ".join(said),
+        drawing=plot(traces, layout),
+        table=Table(
+            ("against", "text", "perplexity", "difference", "standard error", "dropped"), rows
+        ),
+        note=(
+            "Left of 0 the pattern found is better. A bar reaches one standard error of the "
+            "difference, window by window, to either side."
+        ),
+    )
+
+
+def _points(rivals: Sequence[Rival], text: str) -> dict[str, Any]:
+    name, colour = _TEXTS[text]
+    told: list[Beside] = [getattr(rival, text) for rival in rivals]
+    return {
+        "name": name,
+        "x": [beside.difference for beside in told],
+        "y": ["<br>".join(rival.names) or rival.name for rival in rivals],
+        "orientation": "h",
+        "error_x": {
+            "type": "data",
+            "array": [beside.error or 0.0 for beside in told],
+            "color": f"{colour}/.5",
+            "thickness": 3,
+            "width": 0,
+        },
+        "mode": "markers",
+        "marker": {
+            "size": 11,
+            "color": colour,
+            "symbol": "circle" if text == "heldout" else "circle-open",
+            "line": {"width": 2, "color": colour},
+        },
+        "hovertemplate": "%{y}: %{x:.3f} nats<extra>%{fullData.name}</extra>",
+    }
+
+
+def _row(rival: Rival, text: str) -> tuple[str | float | None, ...]:
+    told: Beside = getattr(rival, text)
+    gone = ", ".join(rival.dropped)
+    return rival.name, _TEXTS[text][0], told.perplexity, told.difference, told.error, gone

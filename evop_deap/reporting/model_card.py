@@ -1,0 +1,86 @@
+"""The model card of a pruned checkpoint: what was dropped, what it costs, how to repeat it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from evop_deap.heuristics.registry import METHODS
+from evop_deap.runs.storage.result import standing
+from evop_deap.settings.search_config import SEARCH
+
+if TYPE_CHECKING:
+    from evop_deap.runs.storage.result import SearchResult
+
+
+def model_card(result: SearchResult, settings: str, *, base_model: str | None) -> str:
+    """README.md of a checkpoint, with the front matter that the hub reads.
+
+    Args:
+        result: what was found and measured.
+        settings: the effective configuration as YAML.
+        base_model: hub id of the dense model, or None where it is on no hub.
+    """
+    searched_on = {"ce": "perplexity", "kl": "divergence from the dense model"}[result.fitness.name]
+    chosen_by = (
+        f"evolutionary search on {searched_on} ([EvoP](https://arxiv.org/abs/2502.14910))"
+        if result.method == SEARCH
+        else METHODS[result.method].title
+    )
+    merges = result.method != SEARCH and METHODS[result.method].merges
+    removed = "merged into blocks before them" if merges else "removed"
+    units = "blocks" if result.granularity == "block" else "halves"
+    dense, pruned = result.parameters["dense"], result.parameters["pruned"]
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    source = base_model or result.model
+    front = [
+        "---",
+        *([f"base_model: {base_model}"] if base_model else []),
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        "tags: [evop, layer-pruning, pruned]",
+        "---",
+    ]
+    rule = result.heuristics[0] if result.heuristics else None
+    rows = [
+        f"| {name}, {text.windows} windows of {text.window} tokens of {result.corpus} "
+        f"| {text.perplexity['dense']:.2f} |{f' {other.perplexity:.2f} |' if other else ''} "
+        f"{text.perplexity['pruned']:.2f} |"
+        for name, text, other in (
+            ("calibration", result.calibration, rule and rule.calibration),
+            ("held-out", result.heldout, rule and rule.heldout),
+        )
+    ]
+    stands = [f"The pattern found: {'; '.join(said)}.", ""] if (said := standing(result)) else []
+    return "\n".join(
+        [
+            *front,
+            "",
+            f"# {source.rstrip('/').rsplit('/', 1)[-1]} without {len(result.dropped)} {units}",
+            "",
+            f"Of the {result.n_blocks} decoder blocks of {source}, the {units} "
+            f"{', '.join(result.dropped)} (counted from 0) were {removed}, and nothing else was "
+            f"changed or trained. They were chosen by {chosen_by} with evop_deap. Before "
+            "it was handed over, the checkpoint was reloaded with plain transformers and its "
+            "logits compared with those of the model searched.",
+            "",
+            f"| perplexity ({result.dtype}) | dense |{f' {rule.name} |' if rule else ''} pruned |",
+            f"|---|---|---|{'---|' if rule else ''}",
+            *rows,
+            f"| parameters | {dense:,} |{' |' if rule else ''} {pruned:,} |",
+            "",
+            *stands,
+            f"{result.evaluations} patterns were judged, at the cost of {result.cost:.1f} "
+            f"forward passes of the dense model over the calibration windows, seed {result.seed}. "
+            "The held-out windows are of documents that the search did not see.",
+            "",
+            "## How it was made",
+            "",
+            "```yaml",
+            settings.rstrip(),
+            "```",
+            "",
+            f"Model fingerprint {json.dumps(result.model_fingerprint)}; {versions}.",
+            "",
+        ]
+    )

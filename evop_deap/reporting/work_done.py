@@ -1,0 +1,112 @@
+"""Where the work went: blocks, head, and what was known already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evop_deap.reporting.named_units import label_of
+from evop_deap.reporting.page_parts import Table, figure, plot
+from evop_deap.reporting.words import number
+from evop_deap.runs.storage.loaded_run import Run
+from evop_deap.runs.storage.result import SearchResult
+
+
+def work_figure(runs: Sequence[Run]) -> str:
+    """Passes through blocks and head a generation, and losses that needed none."""
+    parts = [_figure(runs, place, run, run.result) for place, run in enumerate(runs) if run.result]
+    return "".join(parts)
+
+
+def totals_table(runs: Sequence[Run]) -> str:
+    """What each run executed, beside what judging each pattern alone and in full would be."""
+    done = [(place, run.result) for place, run in enumerate(runs) if run.result is not None]
+    if not done:
+        return ""
+    columns = [_totals(result) for _, result in done]
+    rows: list[list[str | float]] = [[what, *(c[what] for c in columns)] for what in columns[0]]
+    labels = [label_of(runs, place) for place, _ in done]
+    return Table(("in all", *labels), rows).html("Work in all")
+
+
+def _totals(result: SearchResult) -> dict[str, float]:
+    blocks, head = _dense_pass(result)
+    return {
+        "patterns judged": result.evaluations,
+        "cut short, having lost a race": result.cut_short,
+        "known already, from this or earlier searches": result.cache_hits,
+        "passes through the blocks": result.work["block_tokens"] / blocks,
+        "passes through the blocks, had each pattern been judged alone and in full": (
+            result.evaluations * (1 - result.sparsity)
+        ),
+        "passes through the head": result.work["head_tokens"] / head,
+        "passes through the head, had each pattern been judged in full": float(result.evaluations),
+        "cost in dense forward passes, the dense model's own included": result.cost,
+        "MiB of hidden states held at the most": result.work["bytes_held"] / 2**20,
+        "seconds, loading and exporting included": result.seconds,
+    }
+
+
+def _figure(runs: Sequence[Run], place: int, run: Run, result: SearchResult) -> str:
+    blocks, head = _dense_pass(result)
+    rows = run.rows
+    if not rows:
+        return ""
+    generations = [row["gen"] for row in rows]
+    series = {
+        "through the blocks": ([row["block_tokens"] / blocks for row in rows], "--accent"),
+        "through the head": ([row["head_tokens"] / head for row in rows], "--dropped"),
+        "known already": ([float(row["hits"]) for row in rows], "--muted/.6"),
+    }
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": generations,
+            "y": values,
+            "marker": {"color": colour},
+            "hovertemplate": "generation %{x}: %{y:.2f} passes<extra>%{fullData.name}</extra>",
+        }
+        for name, (values, colour) in series.items()
+        if any(values)
+    ]
+    layout = {
+        "height": 300,
+        "barmode": "group",
+        "bargap": 0.25,
+        "xaxis": {"title": "generation"},
+        "yaxis": {"title": "passes over the text"},
+    }
+    seconds = [row["seconds"] for row in rows]
+    spent = [after - before for before, after in zip([0.0, *seconds], seconds, strict=False)]
+    table = [
+        (row["gen"], row["nevals"], row["lost"], row["hits"],
+         row["block_tokens"] / blocks, row["head_tokens"] / head, second)
+        for row, second in zip(rows, spent, strict=True)
+    ]  # fmt: skip
+    beside = f", {label_of(runs, place)}" if len(runs) > 1 else ""
+    return figure(
+        f"work-{place}",
+        f"Where the work went{beside}",
+        alt=(
+            f"{number(result.work['block_tokens'] / blocks)} passes through the blocks and "
+            f"{number(result.work['head_tokens'] / head)} through the head for "
+            f"{result.evaluations} patterns; {result.cache_hits} were known already."
+        ),
+        drawing=plot(traces, layout),
+        table=Table(
+            ("generation", "in full", "cut short", "known already", "block passes",
+             "head passes", "seconds"),
+            table,
+        ),
+        note=(
+            "1 is one pass of the calibration text through all blocks of the dense model, or "
+            "through its head. Patterns that begin alike share their blocks."
+        ),
+    )  # fmt: skip
+
+
+def _dense_pass(result: SearchResult) -> tuple[float, float]:
+    """Tokens times blocks of one dense pass over the calibration text, and its tokens."""
+    tokens = result.calibration.windows * result.calibration.window
+    return result.n_blocks * tokens, tokens

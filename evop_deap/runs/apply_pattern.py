@@ -1,0 +1,131 @@
+"""From a pattern that is known already to a checked checkpoint, without a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evop_deap.settings.calibration_config import CalibrationConfig
+from evop_deap.base.errors import InputError
+from evop_deap.models.formats import Drops, read_pattern
+from evop_deap.runs.storage.folder import check_writable
+from evop_deap.runs.open_model import load_named
+from evop_deap.runs.listeners.progress import Progress
+
+if TYPE_CHECKING:
+    from evop_deap.models.loading.load_model import LoadedModel
+    from evop_deap.models.export.saving import ExportReport
+
+CHECKPOINTS = ("transformers", "block-configs")
+"""Formats that are checkpoints; all others are texts."""
+
+
+def apply_pattern(
+    config: CalibrationConfig,
+    pattern: str,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Prune the model of `config` by a pattern file or list, with the export's whole gate.
+
+    Args:
+        config: names the model and how to load it; nothing else in it counts.
+        pattern: what `read_pattern` takes.
+        folder: where the checkpoint goes.
+        overwrite: whether a checkpoint that stands there is replaced.
+        progress: told what is going on; nobody by default.
+
+    Raises:
+        EvopError: the model, the pattern or the folder cannot be used, or the reloaded
+            checkpoint is not the pruned model.
+    """
+    progress = progress or Progress()
+    check_output(folder, overwrite=overwrite)
+    loaded = load_named(config, progress)
+    text = loaded.model.config.get_text_config(decoder=True)
+    drops = read_pattern(pattern, int(text.num_hidden_layers))
+    return write_checkpoint(
+        loaded,
+        drops,
+        folder,
+        card=_card(loaded, drops),
+        trust_remote_code=config.trust_remote_code,
+        progress=progress,
+    )
+
+
+def write_checkpoint(
+    loaded: LoadedModel,
+    drops: Drops,
+    folder: Path,
+    *,
+    format: str = "transformers",
+    card: str | None,
+    trust_remote_code: bool,
+    progress: Progress,
+) -> ExportReport:
+    """Write a checkpoint in one of the `CHECKPOINTS` formats, and check it.
+
+    Raises:
+        EvopError: it cannot be written in this format, or is not the pruned model.
+    """
+    from evop_deap.models.anatomy.find_anatomy import find_anatomy
+    from evop_deap.models.export.export_checkpoint import export_checkpoint
+    from evop_deap.models.export.export_block_configs import export_block_configs
+
+    granularity = "half" if drops.halves else "block"
+    anatomy = find_anatomy(loaded.model, granularity)
+    dropped = drops.units(granularity)
+    progress.stage(f"writing and checking {folder}")
+    parts = (loaded.model, anatomy, dropped, loaded.tokenizer, folder)
+    if format == "block-configs":
+        return export_block_configs(*parts, card=card, stored_dtype=loaded.stored_dtype)
+    return export_checkpoint(
+        *parts,
+        card=card,
+        stored_dtype=loaded.stored_dtype,
+        trust_remote_code=trust_remote_code,
+    )
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place that cannot be written, or that holds something else than a checkpoint.
+
+    Raises:
+        InputError: it exists and `overwrite` is not given, or it is no checkpoint.
+        OutputError: it cannot be written.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if not overwrite:
+            raise InputError(f"`output` {path} exists: choose another, or add --overwrite")
+        if path.is_dir() and not (path / "config.json").is_file():
+            raise InputError(
+                f"`output` {path} is no checkpoint (no config.json), so --overwrite leaves it "
+                "alone: choose another folder"
+            )
+    check_writable(path.parent)
+
+
+def _card(loaded: LoadedModel, drops: Drops) -> str:
+    """README.md of a checkpoint that no search has made."""
+    source = loaded.hub_id or loaded.name
+    front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
+    front += ["library_name: transformers", "pipeline_tag: text-generation"]
+    return "\n".join(
+        [
+            "---",
+            *front,
+            "tags: [evop, layer-pruning, pruned]",
+            "---",
+            "",
+            f"# {source.rstrip('/').rsplit('/', 1)[-1]}, pruned",
+            "",
+            f"Of the {drops.n_blocks} decoder blocks of {source}, {', '.join(drops.names)} were "
+            "removed (counted from 0; attn and mlp are halves), and nothing else was changed or "
+            "trained. The checkpoint was reloaded with plain transformers and its logits compared "
+            "with those of the dense model with these parts bypassed.",
+            "",
+        ]
+    )

@@ -1,0 +1,146 @@
+"""A run's figures for those who have a tracker: TensorBoard, Weights & Biases or Trackio.
+
+Each generation's row of the logbook goes there under its generation, and at the end what the
+pruned model came to. Nothing is sent anywhere unless the tracker is set up to do so.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.runs.listeners.progress import Progress
+
+if TYPE_CHECKING:
+    from evop_deap.evolution.state import EvolutionState
+    from evop_deap.runs.storage.result import SearchResult
+
+TRACKERS = ("none", "tensorboard", "wandb", "trackio")
+_PROJECT = "evop_deap"
+
+Log = Callable[[Mapping[str, float], int], object]
+Close = Callable[[], object]
+
+
+class Tracker(Progress):
+    """Hands a run's figures to a tracker, from its first generation until the `with` ends.
+
+    Args:
+        name: "tensorboard", "wandb" or "trackio", of which the package is installed; "none"
+            hands nothing on.
+        folder: of the run; what a tracker keeps on disk goes there.
+        settings: of the run.
+
+    Raises:
+        InputError: an unknown name, or a package that is missing.
+
+    Example:
+        >>> with Tracker("none", Path("runs/demo"), {}) as tracker:
+        ...     tracker.stage("loading the model")
+    """
+
+    def __init__(self, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
+        if name not in TRACKERS:
+            known = " or ".join(f"'{tracker}'" for tracker in TRACKERS)
+            raise InputError(f"`tracker` must be {known}, but got '{name}'")
+        if name != "none" and importlib.util.find_spec(name) is None:
+            raise InputError(f"`tracker` {name} is not installed: pip install {name}")
+        self._name = name
+        self._folder = folder
+        self._settings = settings
+        self._open: tuple[Log, Close] | None = None
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def budget(self, folder: Path, text: str) -> None:
+        """Begin anew: every budget counts its own generations."""
+        self._close()
+        self._folder = folder
+
+    def generation(self, state: EvolutionState) -> None:
+        """Log the last row of the logbook."""
+        self._log(state.records[-1], state.generation)
+
+    def finished(self, result: SearchResult) -> None:
+        """Log what the pruned model came to."""
+        texts = {"calibration": result.calibration, "heldout": result.heldout}
+        figures: dict[str, Any] = {
+            f"{name}/{kind}_perplexity": value
+            for name, text in texts.items()
+            for kind, value in text.perplexity.items()
+        }
+        figures |= {f"parameters/{kind}": count for kind, count in result.parameters.items()}
+        self._log(figures, result.generations)
+
+    def _close(self) -> None:
+        if self._open is not None:
+            with redirect_stdout(sys.stderr):
+                self._open[1]()
+            self._open = None
+
+    def _log(self, row: Mapping[str, Any], step: int) -> None:
+        if self._name == "none":
+            return
+        if self._open is None:
+            place = RunFolder(self._folder).tracking
+            # What trackers have to say must not stand among what a script reads.
+            with redirect_stdout(sys.stderr):
+                self._open = _OPENERS[self._name](place, self._folder.name, self._settings, step)
+        figures = {
+            name if "/" in name else f"search/{name}": float(value)
+            for name, value in row.items()
+            if isinstance(value, int | float) and math.isfinite(value)
+        }
+        self._open[0](figures, step)
+
+
+def _tensorboard(
+    place: Path, name: str, settings: Mapping[str, Any], step: int
+) -> tuple[Log, Close]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    # What a killed process logged after its last checkpoint is logged again.
+    writer: Any = SummaryWriter(str(place), purge_step=step)
+    writer.add_text("settings", "\n".join(f"    {n}: {v}" for n, v in settings.items()), step)
+
+    def log(figures: Mapping[str, float], step: int) -> None:
+        for tag, value in figures.items():
+            writer.add_scalar(tag, value, step)
+        writer.flush()
+
+    return log, writer.close
+
+
+def _wandb(place: Path, name: str, settings: Mapping[str, Any], step: int) -> tuple[Log, Close]:
+    import wandb
+
+    place.mkdir(parents=True, exist_ok=True)
+    run: Any = wandb.init(project=_PROJECT, name=name, dir=str(place), config=dict(settings))
+    return (lambda figures, step: run.log(dict(figures), step=step)), run.finish
+
+
+def _trackio(place: Path, name: str, settings: Mapping[str, Any], step: int) -> tuple[Log, Close]:
+    import trackio
+
+    run: Any = trackio.init(project=_PROJECT, name=name, config=dict(settings))
+    return (lambda figures, step: run.log(dict(figures), step=step)), trackio.finish
+
+
+_OPENERS = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}

@@ -1,0 +1,50 @@
+"""The model that the settings name, loaded, and where its parts are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evop_deap.settings.calibration_config import CalibrationConfig
+from evop_deap.runs.listeners.progress import Progress
+
+if TYPE_CHECKING:
+    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.loading.load_model import LoadedModel
+
+
+def open_model(
+    config: CalibrationConfig, progress: Progress, granularity: str = "block"
+) -> tuple[LoadedModel, Anatomy]:
+    """Load the model of `config` as its settings say.
+
+    Args:
+        config: names the model.
+        progress: told what is going on.
+        granularity: what one gene is to switch: "block" or "half".
+
+    Raises:
+        EvopError: the model cannot be had, or its blocks cannot be told apart.
+    """
+    from evop_deap.models.anatomy.find_anatomy import find_anatomy
+
+    loaded = load_named(config, progress)
+    return loaded, find_anatomy(loaded.model, granularity)
+
+
+def load_named(config: CalibrationConfig, progress: Progress) -> LoadedModel:
+    """Load the model of `config` as its settings say, whatever its parts are.
+
+    Raises:
+        EvopError: the model cannot be had.
+    """
+    from evop_deap.models.loading.load_model import load_model
+
+    progress.stage(f"loading the model {config.model}")
+    return load_model(
+        config.model,
+        dtype=config.dtype,
+        device=config.device,
+        attn_implementation=config.attn_implementation,
+        revision=config.revision,
+        trust_remote_code=config.trust_remote_code,
+    )

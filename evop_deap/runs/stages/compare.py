@@ -1,0 +1,79 @@
+"""What the pattern found is compared with: the runner-up, and what rules picked to begin with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.runs.near_equals import Finalist, paired_difference
+from evop_deap.runs.storage.text_losses import Beside, Rival
+from evop_deap.space import Pattern, SearchSpace, dropped_units
+
+Rows = Mapping[Pattern, NDArray[np.float64]]
+"""(windows,) sums of patterns, in nats."""
+
+
+def second_best(state: EvolutionState, finalists: Sequence[Finalist]) -> Pattern | None:
+    """The pattern that stands behind the one found; None where no other was judged in full."""
+    if len(finalists) > 1:
+        return finalists[1].pattern
+    others = {p: loss for p, loss in state.losses.items() if p != finalists[0].pattern}
+    return min(others, key=others.__getitem__) if others else None
+
+
+def picked_by_rules(state: EvolutionState) -> dict[Pattern, tuple[str, ...]]:
+    """Patterns that the search began with and the rules that picked each, the best first.
+
+    Those that the limits left no room to judge are not among them.
+    """
+    names: dict[Pattern, tuple[str, ...]] = {}
+    for name, pattern in state.picks.items():
+        if pattern in state.losses:
+            names[pattern] = (*names.get(pattern, ()), name)
+    return dict(sorted(names.items(), key=lambda item: state.losses[item[0]]))
+
+
+def rival(
+    found: Pattern,
+    other: Pattern,
+    space: SearchSpace,
+    calibration: tuple[Rows, NDArray[np.int64]],
+    heldout: tuple[Rows, NDArray[np.int64]],
+    names: tuple[str, ...] = (),
+) -> Rival:
+    """Another pattern beside the one found, on both texts.
+
+    Args:
+        found: the pattern that the result is about.
+        other: the one beside it.
+        space: whose units they drop.
+        calibration: sums of both, and the windows' predicted tokens.
+        heldout: likewise.
+        names: of the rules that picked the other.
+    """
+    on_calibration, on_heldout = (
+        beside(rows[found], rows[other], tokens) for rows, tokens in (calibration, heldout)
+    )
+    dropped = tuple(space.units[unit].name for unit in dropped_units(other))
+    return Rival(names, dropped, on_calibration, on_heldout)
+
+
+def beside(
+    found: NDArray[np.float64], other: NDArray[np.float64], tokens: NDArray[np.int64]
+) -> Beside:
+    """One pattern beside another, from the (windows,) sums of both and the predicted tokens.
+
+    Example:
+        >>> beside(np.array([30.0, 40.0]), np.array([32.0, 44.0]), np.array([10, 10])).said
+        '0.300 ± 0.100 nats a token better than'
+    """
+    loss = float(other.sum() / tokens.sum())
+    loss = loss if math.isfinite(loss) else math.inf
+    if not (np.isfinite(found).all() and np.isfinite(other).all()):
+        return Beside(loss, None, None)
+    difference, error = paired_difference(found, other, tokens)
+    return Beside(loss, difference, error if len(tokens) > 1 else None)

@@ -1,0 +1,131 @@
+"""What several budgets came to, as plain data: the content of `curve.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evop_deap.runs.storage.result import SearchResult
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The results of a run over several budgets, from the smallest to the largest.
+
+    Attributes:
+        results: of each budget, as its own `result.json` has them.
+        sparsities: the share of the units that each was asked to drop.
+        folders: of each, below the run's.
+        shared_cost: what every result counts and the run paid once: the dense model's loss, or
+            all of a search for a whole front.
+        shared_evaluations: likewise, of patterns judged.
+    """
+
+    results: tuple[SearchResult, ...]
+    sparsities: tuple[float, ...]
+    folders: tuple[str, ...]
+    shared_cost: float
+    shared_evaluations: int = 0
+
+    @property
+    def evaluations(self) -> int:
+        """Patterns judged at all budgets."""
+        shared = (len(self.results) - 1) * self.shared_evaluations
+        return sum(result.evaluations for result in self.results) - shared
+
+    @property
+    def cost(self) -> float:
+        """Dense-forward equivalents of all budgets, what they share counted once."""
+        shared = (len(self.results) - 1) * self.shared_cost
+        return sum(result.cost for result in self.results) - shared
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on all budgets."""
+        return sum(result.seconds for result in self.results)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values: a row a budget, the dense model to compare with, and totals."""
+        first = self.results[0]
+        return {
+            "model": first.model,
+            "method": first.method,
+            "granularity": first.granularity,
+            "fitness": first.fitness.name,
+            "corpus": first.corpus,
+            "seed": first.seed,
+            "dtype": first.dtype,
+            "dense": {"parameters": first.parameters["dense"], **_text(first.as_dict(), "dense")},
+            "budgets": [
+                {
+                    "sparsity": sparsity,
+                    "folder": folder,
+                    "dropped": list(result.dropped),
+                    "parameters": result.parameters["pruned"],
+                    **_text(result.as_dict(), "pruned"),
+                    "evaluations": result.evaluations,
+                    "cost": result.cost,
+                    "seconds": result.seconds,
+                }
+                for sparsity, folder, result in zip(
+                    self.sparsities, self.folders, self.results, strict=True
+                )
+            ],
+            "total": {
+                "evaluations": self.evaluations,
+                "cost": self.cost,
+                "seconds": self.seconds,
+            },
+        }
+
+
+def curve_table(curve: Curve) -> str:
+    """The curve for a terminal: a line a budget, below the dense model's."""
+    plain = curve.as_dict()
+    first = curve.results[0]
+    noun = "blocks" if first.granularity == "block" else "halves"
+    texts = [first.calibration, first.heldout]
+    heads = [f"{text.windows} x {text.window}" for text in texts]
+    rows: list[tuple[str, ...]] = [
+        ("", "", "", "calibration", "held-out", "", ""),
+        ("sparsity", noun, "parameters", *heads, "cost", "without"),
+        ("dense", str(len(first.units)), *_figures(plain["dense"]), "", ""),
+    ]
+    for budget, result in zip(plain["budgets"], curve.results, strict=True):
+        figures, cost = _figures(budget), f"{budget['cost']:.1f}"
+        without = ", ".join(result.dropped)
+        rows.append((f"{budget['sparsity']:g}", str(len(result.kept)), *figures, cost, without))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    lines = [_line(row, widths) for row in rows]
+    total = (
+        f"{curve.evaluations} evaluations, cost {curve.cost:.1f} dense forward passes, "
+        f"{curve.seconds:.0f} s; perplexity on tokens of {first.corpus}"
+    )
+    return "\n".join([*lines, "", total])
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    *figures, last = row
+    aligned = (f"{cell:>{width}}" for cell, width in zip(figures, widths, strict=True))
+    return f"{'  '.join(aligned)}  {last}".rstrip()
+
+
+def _text(result: Mapping[str, Any], which: str) -> dict[str, Any]:
+    """Loss and perplexity of the dense or the pruned model on both texts."""
+    return {
+        name: {figure: result[name][figure][which] for figure in ("loss", "perplexity")}
+        for name in ("calibration", "heldout")
+    }
+
+
+def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
+    parameters: float = row["parameters"]
+    size = f"{parameters / 1e6:.1f} M" if parameters < 1e9 else f"{parameters / 1e9:.2f} B"
+    return size, *(_figure(row[name]["perplexity"]) for name in ("calibration", "heldout"))
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "∞"
+    return f"{value:.2f}" if value < 1e5 else f"{value:.2e}"

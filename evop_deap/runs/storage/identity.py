@@ -1,0 +1,77 @@
+"""What makes two runs the same search, so that one may go on where the other stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from evop_deap.settings.search_config import SearchConfig
+from evop_deap.settings.config_files import read_settings
+from evop_deap.base.errors import CheckpointError
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.runs.stages.prepare import Subject
+
+# These say when to end, not what is searched: a longer search may follow a shorter one.
+STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds", "patience"}
+# Where things are may change as long as the fingerprints of what is there do not.
+_PLACES = {
+    *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
+    *("calibration", "check_against", "embedding"),
+}
+
+
+def identity(config: SearchConfig, subject: Subject) -> dict[str, Any]:
+    """What must be equal for a checkpoint to be continued, by name."""
+    validation = subject.text.validation
+    settings = {
+        name: value
+        for name, value in config.as_dict().items()
+        if name not in STOPPING_SETTINGS | _PLACES
+    }
+    return {
+        "model": subject.fingerprint,
+        "calibration set": subject.text.calibration.fingerprint,
+        "held-out set": subject.text.heldout.fingerprint,
+        "validation set": validation and validation.fingerprint,
+        "weights of windows": None
+        if subject.text.weights is None
+        else subject.text.weights.tolist(),
+        **settings,
+        **{f"version of {name}": version(name) for name in ("evop_deap", "torch", "transformers")},
+    }
+
+
+def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the run in `output` under those `given` now, which say when to stop.
+
+    Where there is no run yet, the given ones alone.
+
+    Raises:
+        InputError: the run's settings cannot be read.
+        CheckpointError: a setting given now is not the run's.
+    """
+    path = RunFolder(Path(output)).config
+    if not path.exists():
+        return dict(given)
+    stored = read_settings(path)
+    # "auto" asks for no particular value: the one that the run settled on will do.
+    asked = {name: value for name, value in given.items() if value != "auto"}
+    free = STOPPING_SETTINGS | _PLACES
+    for name, value in asked.items():
+        found, wanted = _words(stored.get(name)), _words(value)
+        if name not in free and name in stored and found != wanted:
+            raise CheckpointError(
+                f"`resume`: the run in {output} has {name} {found}, but got {wanted}: "
+                "leave it out, or start again with --overwrite"
+            )
+    return {**stored, **asked}
+
+
+def _words(value: Any) -> Any:
+    """A list by what its items are called, those of numbers in order: flags hold texts."""
+    if not isinstance(value, list | tuple):
+        return value
+    numbers = all(isinstance(item, int | float) for item in value)
+    return [str(item) for item in (sorted(value) if numbers else value)]

@@ -1,0 +1,106 @@
+"""A run read back from its folder, finished or not: for notebooks, reports and comparisons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.settings.config_files import read_settings
+from evop_deap.base.errors import InputError
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.runs.storage.result import SearchResult
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a run's folder says.
+
+    Attributes:
+        folder: where it is.
+        settings: the effective settings, as in `config.yaml`.
+        rows: one for each generation so far, as in `history.jsonl`.
+        calibration: the manifest of its text; None before that is chosen.
+        result: what was found; None while the search has not ended.
+
+    Example:
+        >>> run = Run(Path("runs/demo"), {"model": "demo"}, ({"gen": 0, "min": 3.5},), None, None)
+        >>> run.history()["min"].tolist()
+        [3.5]
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+    calibration: Mapping[str, Any] | None
+    result: SearchResult | None
+
+    def history(self) -> DataFrame:
+        """A row a generation, under "gen": losses in nats a token, work, and what was dropped."""
+        import pandas
+
+        return pandas.DataFrame(self.rows).set_index("gen") if self.rows else pandas.DataFrame()
+
+
+def load_run(folder: str | Path) -> Run:
+    """Read the run in `folder`; of one that is still going on, what there is.
+
+    Raises:
+        InputError: `folder` holds no run, or one that this version cannot read.
+    """
+    names = RunFolder(Path(folder))
+    if not names.config.is_file():
+        raise InputError(f"`run` {folder} is not the folder of a run: it has no config.yaml")
+    if names.is_several:
+        each = ", ".join(str(budget.path) for budget in names.budgets) or "none so far"
+        raise InputError(
+            f"`run` {folder} holds a run for each of several budgets: name one of them ({each})"
+        )
+    result = _json(names.result)
+    try:
+        found = None if result is None else SearchResult.from_dict(result)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"`run` {folder} has a result.json that this version cannot read ({error}): "
+            "search again, or read it with the version that wrote it"
+        ) from error
+    return Run(
+        folder=Path(folder),
+        settings=read_settings(names.config),
+        rows=_rows(names.history),
+        calibration=_json(names.calibration),
+        result=found,
+    )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """The object in a file; None where there is no file."""
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"`run`: {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"`run`: {path} holds no JSON object")
+    return content
+
+
+def _rows(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """The generations written down, but for a line that is only half there."""
+    if not path.exists():
+        return ()
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(row, dict) and "gen" in row:
+            rows.append(row)
+    return tuple(rows)

@@ -1,0 +1,88 @@
+"""A handful of patterns, good and middling, that show how windows respond to pruning."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.base.errors import InputError
+from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.operators import init_uniform, mutate_swap
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.space import Pattern, SearchSpace
+
+if TYPE_CHECKING:
+    from evop_deap.calibration.herding import Respond
+    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.loading.load_model import LoadedModel
+
+PROBES = 8
+_WINDOWS_FOR_INFLUENCE = 8
+
+
+def probe_patterns(
+    space: SearchSpace, good: Pattern, rng: random.Random, count: int = PROBES
+) -> list[Pattern]:
+    """Different patterns: `good`, a few swaps away from it, and for the other half random ones.
+
+    Fewer where the space has no more.
+    """
+    found = {good: None}
+    wanted = min(count, space.size)
+    while len(found) < wanted:
+        if len(found) < count // 2 and rng.random() < 0.9:  # a swap may have nothing new to give
+            (near,) = mutate_swap(Genome(good), rng=rng, droppable=space.droppable)
+            found[near.pattern] = None
+        else:
+            found[init_uniform(space, rng=rng).pattern] = None
+    return list(found)
+
+
+def responder(
+    loaded: LoadedModel,
+    anatomy: Anatomy,
+    space: SearchSpace,
+    *,
+    seed: int,
+    fitness: str,
+    progress: Progress,
+) -> Respond:
+    """What tells the losses of probe patterns on any windows.
+
+    Args:
+        loaded: the model.
+        anatomy: its blocks.
+        space: which patterns there are.
+        seed: of the random patterns.
+        fitness: "ce" or "kl".
+        progress: told what is going on.
+    """
+
+    def respond(tokens: NDArray[np.int64]) -> NDArray[np.float64]:
+        from evop_deap.fitness.model.self_check import checked_evaluator
+        from evop_deap.heuristics.block_influence import block_influence, least_influential
+        from evop_deap.heuristics.unit_kinds import granularity_of
+
+        progress.stage(f"judging {len(tokens)} windows by {PROBES} probe patterns")
+        rng = random.Random(seed)
+        halves = granularity_of(space.units) == "half"
+        some = tokens[:_WINDOWS_FOR_INFLUENCE]
+        influences = block_influence(loaded.model, anatomy, some, halves=halves)
+        patterns = probe_patterns(space, least_influential(influences, space), rng)
+        evaluator = checked_evaluator(
+            loaded.model, anatomy, tokens, space, rng=rng, fitness=fitness
+        )
+        found = evaluator.evaluate(patterns)
+        losses: NDArray[np.float64] = found.sums / found.tokens
+        finite = np.isfinite(losses).all(axis=1)
+        if not finite.any():
+            raise InputError(
+                "`select` response: no probe pattern has finite losses on the corpus; "
+                "use balanced, or a `dtype` of float32"
+            )
+        return losses[finite]
+
+    return respond

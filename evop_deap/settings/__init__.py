@@ -1,0 +1,1 @@
+"""Options as frozen dataclasses, and the flags and YAML files made from them."""

@@ -1,0 +1,65 @@
+"""Settings of a search in YAML files: read with every key checked, and written to be read again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.settings.search_config import SearchConfig
+
+
+def check_names(settings: Mapping[str, Any], *, source: str) -> None:
+    """Refuse settings that no field has, naming the nearest one.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    import difflib
+
+    known = [field.name for field in dataclasses.fields(SearchConfig)]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+            raise InputError(f"{source} has an unknown key '{name}': {hint}")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file.
+
+    Raises:
+        InputError: the file cannot be read, is not a mapping, or has an unknown key.
+    """
+    import yaml
+
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"`config` {path} cannot be read: {reason}") from error
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise InputError(
+            f"`config` {path} must hold `name: value` lines, but holds a {type(settings).__name__}"
+        )
+    check_names(settings, source=f"`config` {path}")
+    return {name: _word(name, value) for name, value in settings.items()}
+
+
+def _word(name: str, value: Any) -> Any:
+    """YAML takes the words on and off for true and false."""
+    (known,) = (field for field in dataclasses.fields(SearchConfig) if field.name == name)
+    if isinstance(value, bool) and "on" in known.metadata["choices"]:
+        return "on" if value else "off"
+    return value
+
+
+def settings_as_yaml(config: SearchConfig) -> str:
+    """The configuration as a YAML file that `--config` takes."""
+    import yaml
+
+    return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True)

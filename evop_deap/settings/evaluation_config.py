@@ -1,0 +1,110 @@
+"""What is measured of a model, and how, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evop_deap.base.errors import InputError
+from evop_deap.settings.model_options import (
+    MODEL,
+    WHERE,
+    attention_option,
+    device_option,
+    dtype_option,
+    remote_code_option,
+)
+from evop_deap.settings.options import REQUIRED, Settings, option
+
+PERPLEXITY = "perplexity"
+TASKS = "zero-shot tasks (pip install 'evop_deap[eval]')"
+SPEED = "speed and memory"
+DEGENERACY = "degeneracy"
+RANDOMNESS = "randomness"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(Settings):
+    """The settings of an evaluation; see `python -m evop_deap.evaluate --help`.
+
+    Example:
+        >>> EvaluationConfig(checkpoint="runs/demo/model", against="demo").measured
+        ('speed', 'degeneracy')
+
+    Raises:
+        InputError: a value of the wrong type or out of its bounds.
+    """
+
+    checkpoint: str = option(REQUIRED, MODEL, WHERE)
+    against: str | None = option(
+        None, MODEL, "the dense model to compare with, likewise", metavar="DENSE"
+    )
+    dtype: str = dtype_option()
+    device: str = device_option()
+    attn_implementation: str | None = attention_option()
+    trust_remote_code: bool = remote_code_option()
+
+    perplexity: tuple[str, ...] = option(
+        (),
+        PERPLEXITY,
+        "text, jsonl, csv or parquet files, folders, or wikitext2 (its test split, from the hub); "
+        "wiki.test.raw is joined the usual way; a table's column `domain` splits the figure",
+        metavar="TEXT",
+    )
+    window: tuple[int, ...] = option(
+        (2048,), PERPLEXITY, "tokens of a window, or several lengths", metavar="N", least=2
+    )
+    max_windows: int | None = option(
+        None, PERPLEXITY, "windows of each domain, the first ones", metavar="N", least=1
+    )
+    text_column: str | None = option(
+        None,
+        PERPLEXITY,
+        "column that holds the text (default: text, or the only one)",
+        metavar="NAME",
+    )
+
+    tasks: tuple[str, ...] = option(
+        (), TASKS, "names as lm-evaluation-harness has them: piqa arc_easy ...", metavar="TASK"
+    )
+    tasks_from: str | None = option(
+        None,
+        TASKS,
+        "folder with TASK.jsonl files of piqa, arc_easy, arc_challenge, winogrande, hellaswag or "
+        "openbookqa (default: the harness fetches its own data)",
+        metavar="DIR",
+    )
+    limit: int | None = option(
+        None, TASKS, "questions of each task, the first ones", metavar="N", least=1
+    )
+    batch_size: int = option(8, TASKS, "choices scored together", metavar="N", least=1)
+
+    speed: bool = option(False, SPEED, "time prefill, first token and decoding; peak memory")
+    batches: tuple[int, ...] = option(
+        (1, 4), SPEED, "rows at once, one size or several", metavar="N", least=1
+    )
+    prompt_tokens: int = option(128, SPEED, "of each row's prompt", metavar="N", least=1)
+    new_tokens: int = option(32, SPEED, "that each row is continued by", metavar="N", least=2)
+    repeats: int = option(5, SPEED, "timings of each model, in turns", metavar="N", least=1)
+
+    degeneracy: bool = option(
+        False, DEGENERACY, "whether greedy continuations of the first text go round in circles"
+    )
+    prompts: int = option(16, DEGENERACY, "continuations", metavar="N", least=2)
+    continuation: int = option(128, DEGENERACY, "tokens of each", metavar="N", least=8)
+
+    seed: int = option(0, RANDOMNESS, "of the prompts that are timed", metavar="N", least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tasks_from is not None and not self.tasks:
+            raise InputError("`tasks_from` says where tasks lie: give `tasks` as well")
+        if self.limit is not None and not self.tasks:
+            raise InputError("`limit` is for tasks: give `tasks`, or `max_windows` for perplexity")
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """What was asked for; speed and degeneracy, which need no text, where nothing was."""
+        asked = [
+            name for name in ("perplexity", "tasks", "speed", "degeneracy") if getattr(self, name)
+        ]
+        return tuple(asked or ["speed", "degeneracy"])

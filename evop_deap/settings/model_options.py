@@ -1,0 +1,28 @@
+"""How a model is loaded: the flags that every command about a model has, worded once."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from evop_deap.settings.options import option
+
+MODEL = "model"
+WHERE = "hub id, checkpoint folder, GGUF file, or demo (SmolLM2-135M-Instruct)"
+
+dtype_option = partial(
+    option,
+    "auto",
+    MODEL,
+    "auto, float32, bfloat16 or float16; auto is the fastest here that keeps what is stored",
+)
+device_option = partial(option, "auto", MODEL, "auto, cpu, cuda, cuda:1, mps, ...")
+attention_option = partial(
+    option,
+    None,
+    MODEL,
+    "as transformers spells it: eager, sdpa, flash_attention_2, ...",
+    metavar="NAME",
+)
+remote_code_option = partial(
+    option, False, MODEL, "let code that comes with a checkpoint run on this machine"
+)

@@ -1,0 +1,122 @@
+"""Settings as frozen dataclasses: each field with its help, its bounds and what it may be.
+
+The command line, the configuration file and the library share them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.base.errors import InputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+REQUIRED = object()
+_BOUNDS = {
+    "least": (operator.ge, "at least"),
+    "most": (operator.le, "at most"),
+    "above": (operator.gt, "above"),
+    "below": (operator.lt, "below"),
+}
+
+
+def option(
+    default: Any,
+    group: str,
+    text: str,
+    *,
+    metavar: str | None = None,
+    choices: tuple[str, ...] = (),
+    read: Callable[[str], Any] | None = None,
+    **bounds: Any,
+) -> Any:
+    """A field with its help and bounds: `least` and `most` included, `above` and `below` not.
+
+    A flag's text is read by `read` where it may say more than one value of the field.
+    """
+    metadata = {
+        "group": group,
+        "help": text,
+        "metavar": metavar,
+        "choices": choices,
+        "read": read,
+        "bounds": bounds,
+    }
+    if default is REQUIRED:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of settings whose fields are made by `option`: checked as they are constructed.
+
+    Raises:
+        InputError: a value of the wrong type, out of its bounds, or not among its choices.
+    """
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for given in dataclasses.fields(self):
+            value, choices = getattr(self, given.name), given.metadata["choices"]
+            value = _coerced(given.name, value, hints[given.name])
+            for number in value if isinstance(value, tuple) else [value]:
+                _check_bounds(given.name, number, given.metadata["bounds"])
+            if choices and value not in choices:
+                known = " or ".join(f"'{choice}'" for choice in choices)
+                raise InputError(f"`{given.name}` must be {known}, but got '{value}'")
+            object.__setattr__(self, given.name, value)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON and YAML values."""
+        plain = dataclasses.asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in plain.items()}
+
+
+def _coerced(name: str, value: Any, kind: Any) -> Any:
+    """The value as its field's type; a whole number may stand for a float, a list for a tuple."""
+    choices = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None and type(None) in choices:
+        return None
+    (plain,) = (choice for choice in choices if choice is not type(None))
+    if plain == tuple[str, ...]:
+        if isinstance(value, list | tuple) and not any(isinstance(v, bool) for v in value):
+            return tuple(str(item) for item in value)
+    elif plain == tuple[int, ...]:
+        if isinstance(value, list | tuple) and all(type(item) is int for item in value):
+            return tuple(value)
+    elif plain is float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif isinstance(value, plain) and (plain is bool or not isinstance(value, bool)):
+        return value
+    words = {
+        str: "a text",
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        tuple[int, ...]: "a list of whole numbers",
+    }
+    raise InputError(f"`{name}` must be {words.get(plain, 'a list of texts')}, but got {value!r}")
+
+
+def _check_bounds(name: str, value: Any, bounds: Mapping[str, float]) -> None:
+    if value is None or not bounds:
+        return
+    holds = all(_BOUNDS[kind][0](value, bound) for kind, bound in bounds.items())
+    if not holds or not math.isfinite(value):
+        words = [f"{_BOUNDS[kind][1]} {bound}" for kind, bound in bounds.items()]
+        finite = [] if math.isfinite(value) else ["finite"]
+        raise InputError(f"`{name}` must be {' and '.join(words + finite)}, but got {value}")

@@ -1,0 +1,76 @@
+"""What the command lines share: errors in one line, and flags made of a settings class."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from evop_deap.base.errors import EvopError
+from evop_deap.settings.options import Settings
+
+Option = dataclasses.Field[Any]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help keeps its line breaks and whose errors are one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def answer(prog: str, work: Callable[[], str]) -> int:
+    """Print what `work` returns, or why it could not be done in one line; returns the exit code."""
+    try:
+        print(work())  # noqa: T201
+    except EvopError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+def add_flags(
+    parser: argparse.ArgumentParser,
+    settings: type[Settings],
+    wanted: Callable[[Option], bool] = lambda option: True,
+) -> None:
+    """A flag for each field, or for those that are wanted, in its group and with its help.
+
+    Flags have no default of their own, so that only what was given overrides a file.
+    """
+    groups: dict[str, Any] = {}
+    hints = typing.get_type_hints(settings)
+    for option in filter(wanted, dataclasses.fields(settings)):
+        name = option.metadata["group"]
+        group = groups.get(name) or groups.setdefault(name, parser.add_argument_group(name))
+        _add_flag(group, option, hints[option.name])
+
+
+def _add_flag(group: Any, option: Option, kind: Any) -> None:
+    flag = "--" + option.name.replace("_", "-")
+    text = option.metadata["help"].replace("%", "%%")
+    common = {"dest": option.name, "default": argparse.SUPPRESS}
+    if kind is bool:
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
+        return
+    plain = next((t for t in typing.get_args(kind) or (kind,) if t in (int, float, str)), str)
+    read = option.metadata["read"] or plain
+    many = {"nargs": "+"} if isinstance(option.default, tuple) else {}
+    if option.default not in (dataclasses.MISSING, None, ()):
+        listed = option.default if many else [option.default]
+        text += f" (default: {' '.join(map(str, listed))})"
+    choices = option.metadata["choices"]
+    metavar = "|".join(choices) or option.metadata["metavar"] or option.name.upper()
+    group.add_argument(flag, type=read, metavar=metavar, help=text, **many, **common)

@@ -1,0 +1,34 @@
+"""Settings of the evolution that ship with the project, by name: `--preset`."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from typing import Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.settings.config_files import read_settings
+
+
+def preset_names() -> list[str]:
+    """What there is to choose from."""
+    return sorted(
+        file.name.removesuffix(".yaml")
+        for file in files(__name__).iterdir()
+        if file.name.endswith(".yaml")
+    )
+
+
+def preset_settings(name: str) -> dict[str, Any]:
+    """The settings of a preset; a flag or a configuration file goes before them.
+
+    Example:
+        >>> preset_settings("default")["population"]
+        4
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    if name not in preset_names():
+        raise InputError(f"`preset` must be {' or '.join(preset_names())}, but got '{name}'")
+    with as_file(files(__name__) / f"{name}.yaml") as path:
+        return read_settings(path)

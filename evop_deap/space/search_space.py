@@ -1,0 +1,255 @@
+"""What a search may switch off: units, the pattern that keeps or drops each, and the budget.
+
+EvoP (arXiv 2502.14910) searches binary patterns over the decoder layers of a model; here a
+pattern is one 0/1 per unit with 1 = keep, and the budget says how many units must go.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from evop_deap.base.errors import InputError
+from evop_deap.space.allowances import Allowance
+from evop_deap.space.pairs import count_pairs, in_pairs, preferred_pairs
+
+Pattern = tuple[int, ...]
+"""One 0/1 per unit, 1 = keep: hashable, the key of every cache."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one gene switches.
+
+    Attributes:
+        name: the block's position in the dense model, such as "12", or "12.attn" and "12.mlp" of
+            its halves.
+        parameters: elements of its weights.
+        work: multiply-adds it spends on one token.
+        kv_bytes: of the key-value cache that it holds over a full context.
+    """
+
+    name: str
+    parameters: int
+    work: int
+    kv_bytes: int = 0
+
+    @property
+    def block(self) -> str:
+        """The block that it is, or is a half of."""
+        return self.name.partition(".")[0]
+
+    @property
+    def kind(self) -> str:
+        """ "attn" or "mlp" for a half, nothing for a block."""
+        return self.name.partition(".")[2]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Every pattern over `units` that meets a budget and drops no protected unit.
+
+    Args:
+        units: what the genes switch.
+        n_drop: how many units go; of a space with allowances, how many at the most.
+        protected: positions of units that stay.
+        allowances: what may go, where it is no plain number of units; see `within`.
+        pairs: units u that may only go together with u + 1, or with u - 1 where that is one of
+            them; empty where each unit may go alone.
+
+    Example:
+        >>> units = tuple(Unit(str(i), parameters=100, work=100) for i in range(4))
+        >>> space = SearchSpace(units, n_drop=1, protected=frozenset({0}))
+        >>> space.size, space.droppable, space.pattern([2])
+        (3, (1, 2, 3), (1, 1, 0, 1))
+
+    Raises:
+        InputError: `n_drop` leaves nothing to search for among the droppable units.
+    """
+
+    units: tuple[Unit, ...]
+    n_drop: int
+    protected: frozenset[int] = frozenset()
+    allowances: tuple[Allowance, ...] = ()
+    pairs: frozenset[int] = frozenset()
+
+    @classmethod
+    def within(
+        cls,
+        units: tuple[Unit, ...],
+        allowances: tuple[Allowance, ...],
+        protected: frozenset[int] = frozenset(),
+    ) -> SearchSpace:
+        """The patterns that meet every one of `allowances`, which have no unit in common.
+
+        Example:
+            >>> units = (Unit("0.attn", 10, 10), Unit("0.mlp", 30, 30),
+            ...          Unit("1.attn", 10, 10), Unit("1.mlp", 30, 30))
+            >>> space = SearchSpace.within(
+            ...     units, (Allowance("parameters", (10, 30, 10, 30), limit=40),))
+            >>> space.size, space.greedy([0, 2, 1]), space.greedy([1, 2])
+            (5, (0, 1, 0, 1), (1, 0, 0, 1))
+        """
+        out = protected | {
+            unit for unit in range(len(units)) if not any(a.weights[unit] for a in allowances)
+        }
+        most = sum(
+            len(a.fill(sorted(set(range(len(units))) - out, key=a.weights.__getitem__)))
+            for a in allowances
+        )
+        return cls(units, most, out, allowances)
+
+    def __post_init__(self) -> None:
+        n_units = len(self.units)
+        if not 0 < self.n_drop < n_units:
+            raise InputError(
+                f"`n_drop` must be between 1 and {n_units - 1} of {n_units} units, "
+                f"but got {self.n_drop}"
+            )
+        if not self.protected <= set(range(n_units)):
+            raise InputError(
+                f"`protected` must hold positions below {n_units}, but got {sorted(self.protected)}"
+            )
+        if self.pairs and (self.n_drop % 2 or not self.size):
+            raise InputError(
+                f"`repackable` drops halves in pairs of neighbours, but {self.n_drop} of them "
+                "cannot go so: choose another number, an even one, or protect fewer"
+            )
+        if self.n_drop > len(self.droppable):
+            raise InputError(
+                f"`protect` leaves {len(self.droppable)} of {n_units} units, "
+                f"fewer than the {self.n_drop} to drop: protect fewer or lower `sparsity`"
+            )
+
+    @cached_property
+    def droppable(self) -> tuple[int, ...]:
+        """Positions of the units that may go, in order."""
+        free = (i for i in range(len(self.units)) if i not in self.protected)
+        if not self.pairs:
+            return tuple(free)
+        return tuple(i for i in free if i in self.pairs or i - 1 in self.pairs)
+
+    @cached_property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Of halves that may go, those that make a block: "12.attn" and "12.mlp"."""
+        blocks: dict[str, list[int]] = {}
+        for unit in self.droppable:
+            blocks.setdefault(self.units[unit].block, []).append(unit)
+        return tuple(tuple(halves) for halves in blocks.values() if len(halves) > 1)
+
+    @property
+    def is_count(self) -> bool:
+        """Whether any units will do, as long as there are `n_drop` of them."""
+        return not (self.allowances or self.pairs)
+
+    @cached_property
+    def line(self) -> tuple[int, ...]:
+        """The droppable units as neighbours stand: in order, those of one allowance together."""
+        return tuple(
+            unit
+            for allowance in self.allowances or (None,)
+            for unit in self.droppable
+            if allowance is None or allowance.weights[unit]
+        )
+
+    @cached_property
+    def size(self) -> int:
+        """How many patterns there are; `sys.maxsize` where they are too many to be counted."""
+        if self.pairs:
+            return count_pairs(self.pairs, self.n_drop // 2)
+        if not self.allowances:
+            return math.comb(len(self.droppable), self.n_drop)
+        return min(sys.maxsize, math.prod(a.count(self.protected) for a in self.allowances))
+
+    @property
+    def dense(self) -> Pattern:
+        """The pattern of the unpruned model."""
+        return (1,) * len(self.units)
+
+    def pattern(self, dropped: Iterable[int]) -> Pattern:
+        """The pattern that drops the units at these positions."""
+        gone = set(dropped)
+        return tuple(0 if i in gone else 1 for i in range(len(self.units)))
+
+    def greedy(self, order: Iterable[int]) -> Pattern:
+        """The pattern that drops units in this order of preference, as far as the budget goes.
+
+        A unit that no longer fits is passed over for those behind it; what the order does not
+        name comes last.
+        """
+        wished = [u for u in dict.fromkeys([*order, *self.droppable]) if u not in self.protected]
+        if self.pairs:
+            return self.pattern(preferred_pairs(wished, self.pairs, self.n_drop // 2))
+        if not self.allowances:
+            return self.pattern(wished[: self.n_drop])
+        return self.pattern(unit for a in self.allowances for unit in a.fill(wished))
+
+    def __contains__(self, pattern: Sequence[int]) -> bool:
+        if len(pattern) != len(self.units) or not set(pattern) <= {0, 1}:
+            return False
+        gone = dropped_units(pattern)
+        if not self.protected.isdisjoint(gone):
+            return False
+        if not self.allowances:
+            return len(gone) == self.n_drop and (not self.pairs or in_pairs(gone, self.pairs))
+        return all(a.met(gone, self.protected) for a in self.allowances)
+
+
+def dropped_units(pattern: Sequence[int]) -> tuple[int, ...]:
+    """Positions of the units that a pattern drops, in order."""
+    return tuple(itertools.compress(range(len(pattern)), map(operator.not_, pattern)))
+
+
+def kept_units(pattern: Sequence[int]) -> tuple[int, ...]:
+    """Positions of the units that a pattern keeps, in order."""
+    return tuple(i for i, keep in enumerate(pattern) if keep)
+
+
+def units_to_drop(n_units: int, sparsity: float) -> int:
+    """How many of `n_units` a share of them comes to, rounded to the nearest, halves up.
+
+    Raises:
+        InputError: the share is not between 0 and 1, or rounds to nothing or to everything.
+    """
+    if not 0.0 < sparsity < 1.0:
+        raise InputError(f"`sparsity` must lie between 0 and 1, both excluded, but got {sparsity}")
+    n_drop = math.floor(sparsity * n_units + 0.5)
+    if not 0 < n_drop < n_units:
+        what = "none" if n_drop == 0 else "all"
+        raise InputError(
+            f"`sparsity` {sparsity} rounds to {what} of {n_units} units: "
+            f"choose between {0.5 / n_units:.3f} and {(n_units - 0.5) / n_units:.3f}"
+        )
+    return n_drop
+
+
+def units_named(units: Sequence[Unit], names: Collection[str]) -> frozenset[int]:
+    """Positions of the units with these names; "-1" counts from the end, "3-5" is a range.
+
+    Raises:
+        InputError: a name that no unit has.
+    """
+    positions: set[int] = set()
+    for name in names:
+        positions.update(_positions(units, name.strip()))
+    return frozenset(positions)
+
+
+def _positions(units: Sequence[Unit], name: str) -> range:
+    by_name = {unit.name: i for i, unit in enumerate(units)}
+    first, dash, last = name.partition("-")
+    if name in by_name:
+        return range(by_name[name], by_name[name] + 1)
+    if dash and first in by_name and last in by_name and by_name[first] <= by_name[last]:
+        return range(by_name[first], by_name[last] + 1)
+    if dash and not first and last.isdecimal() and 1 <= int(last) <= len(units):
+        return range(len(units) - int(last), len(units) - int(last) + 1)
+    raise InputError(
+        f"`protect` names the unit '{name}', but the units are "
+        f"'{units[0].name}' to '{units[-1].name}'"
+    )

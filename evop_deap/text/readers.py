@@ -1,0 +1,259 @@
+"""Local files through the `datasets` library: one file in, its rows or its text out."""
+
+from __future__ import annotations
+
+import glob
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.text.documents import Document, normalised
+from evop_deap.text.split_text import split_text
+
+TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst", ".raw", ".tokens")
+_TABLES: dict[str, tuple[str, dict[str, Any]]] = {
+    ".jsonl": ("json", {}),
+    ".json": ("json", {}),
+    ".csv": ("csv", {"keep_default_na": False}),  # "None" and "NA" are words, too
+    ".tsv": ("csv", {"sep": "\t", "keep_default_na": False}),
+    ".parquet": ("parquet", {}),
+}
+READABLE_SUFFIXES = (*TEXT_SUFFIXES, *_TABLES)
+
+_HEAD_ROWS = 100
+
+
+def readable_files(folder: Path) -> list[Path]:
+    """Files below `folder` that can hold documents, sorted by path; hidden ones are left out.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = []
+    others: set[str] = set()
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file():
+            continue
+        if _suffix(path) in READABLE_SUFFIXES:
+            found.append(path)
+        else:
+            others.add(path.suffix or path.name)
+    if not found:
+        listed = f"only {', '.join(sorted(others)[:5])}" if others else "nothing"
+        raise InputError(
+            f"`corpus` {folder} must hold {', '.join(READABLE_SUFFIXES)} files "
+            f"(or these with .gz), but {listed} was found"
+        )
+    return found
+
+
+def read_documents(
+    path: Path, *, name: str, text_column: str | None, used_ids: set[str]
+) -> Iterator[Document]:
+    """Documents of one file, named by their own `id` where it is new, else `name#row`.
+
+    A file of an unknown type is read as text. The row counts from 0 and skips nothing, so that
+    a document can be found in its file; in a text it counts the documents cut from it.
+
+    Args:
+        path: a file; `.gz` is unpacked on the way.
+        name: how documents are called after their file.
+        text_column: the column that holds the text; None takes `text`, or the only column of
+            strings.
+        used_ids: ids of rows read before; those of this file are added.
+
+    Raises:
+        InputError: the file cannot be read, or does not have the column.
+    """
+    if _suffix(path) not in _TABLES:
+        for index, text in enumerate(split_text(_whole_text(path))):
+            yield Document(f"{name}#{index}", text)
+        return
+    rows = _rows(path)
+    head = list(islice(rows, _HEAD_ROWS))
+    if not head:
+        return
+    column = choose_text_column(head, text_column, path)
+    for index, row in enumerate(chain(head, rows)):
+        value = row.get(column)
+        if isinstance(value, str):
+            own_id = row.get("id")
+            new = isinstance(own_id, str) and own_id != "" and own_id not in used_ids
+            document_id = str(own_id) if new else f"{name}#{index}"
+            used_ids.add(document_id)
+            yield Document(document_id, value)
+        elif value is not None:
+            raise InputError(
+                f"`text_column` {column!r} of {path} must hold strings, "
+                f"but row {index} holds {type(value).__name__}"
+            )
+
+
+def read_texts(path: Path) -> Iterator[str]:
+    """Every text of a file: the whole of it, or every string in the rows of a table.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    with quiet_datasets():
+        if _suffix(path) not in _TABLES:
+            yield _whole_text(path)
+        else:
+            for row in _rows(path):
+                yield from _strings(row)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file has rows and columns, by its name."""
+    return _suffix(path) in _TABLES
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a table, with all their columns.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    yield from _rows(path)
+
+
+def read_whole_text(path: Path) -> str:
+    """All of a text file, lines ended by a line feed.
+
+    Raises:
+        InputError: the file cannot be read, or is not text.
+    """
+    return _whole_text(path)
+
+
+def choose_text_column(
+    rows: Sequence[dict[str, Any]], text_column: str | None, path: Path | str
+) -> str:
+    """The column to read: the one asked for, `text`, or the only one that holds strings.
+
+    Raises:
+        InputError: there is no such column; the message lists those found.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    listed = ", ".join(columns)
+    if text_column is not None:
+        if text_column not in columns:
+            raise InputError(
+                f"`text_column` must be a column of {path}, but {text_column!r} is not among "
+                f"its columns: {listed}"
+            )
+        return text_column
+    if "text" in columns:
+        return "text"
+    if len(rows) == 1 and any(isinstance(value, (dict, list)) for value in rows[0].values()):
+        raise InputError(
+            f"`corpus` {path} is nested JSON (keys: {listed}): write it as JSON lines, "
+            "one object with a text in each"
+        )
+    of_strings = [column for column in columns if column != "id" and _holds_strings(rows, column)]
+    if len(of_strings) != 1:
+        raise InputError(
+            f"`text_column` must be given for {path}, which has no column 'text'; "
+            f"its columns: {listed}"
+        )
+    return of_strings[0]
+
+
+@contextmanager
+def quiet_datasets() -> Iterator[None]:
+    """Keep `datasets`, the hub client and pandas from printing; put things back afterwards."""
+    import datasets
+    from huggingface_hub.utils import logging as hub_logging
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    levels = [(logging, logging.get_verbosity()) for logging in (datasets.logging, hub_logging)]
+    bars, hub_bars = not datasets.are_progress_bars_disabled(), not are_progress_bars_disabled()
+    try:
+        for logging, _ in levels:
+            logging.set_verbosity(logging.CRITICAL)
+        datasets.disable_progress_bars()
+        disable_progress_bars()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logging, level in levels:
+            logging.set_verbosity(level)
+        if bars:
+            datasets.enable_progress_bars()
+        if hub_bars:
+            enable_progress_bars()
+
+
+def reason_of(error: BaseException) -> str:
+    """First line of what a library says went wrong."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    said = (getattr(error, "strerror", None) or str(error)).strip()
+    return said.splitlines()[0][:200] if said else type(error).__name__
+
+
+def _whole_text(path: Path) -> str:
+    rows = _rows(path, "text", {"sample_by": "document"})
+    text = "\n".join(row["text"] for row in rows)
+    if "\0" in text:
+        raise InputError(f"cannot read {path}: it is not text, for it holds NUL bytes")
+    return normalised(text)
+
+
+def _rows(
+    path: Path, builder: str | None = None, options: dict[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Rows of a file, streamed: nothing is converted on disk, so nothing stays behind."""
+    import datasets
+
+    if builder is None or options is None:
+        builder, options = _TABLES[_suffix(path)]
+    # Even a streamed data set locks its cache folder, and a home may be read-only.
+    with tempfile.TemporaryDirectory(prefix="evop-", ignore_cleanup_errors=True) as scratch:
+        try:
+            with path.open("rb") as file:
+                if not file.read(1):
+                    return
+            stream = datasets.load_dataset(
+                builder,
+                data_files=[glob.escape(str(path.absolute()))],
+                split="train",
+                streaming=True,
+                cache_dir=scratch,
+                **options,
+            )
+            yield from stream
+        except Exception as error:  # parsers of five formats, each with errors of its own
+            raise InputError(f"cannot read {path}: {reason_of(error)}") from error
+
+
+def _suffix(path: Path) -> str:
+    """The suffix that tells the format: `.jsonl` for `a.jsonl.gz`."""
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """The strings in a row, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from chain.from_iterable(map(_strings, value.values()))
+    elif isinstance(value, list):
+        yield from chain.from_iterable(map(_strings, value))
+
+
+def _holds_strings(rows: Sequence[dict[str, Any]], column: str) -> bool:
+    values = [row[column] for row in rows if row.get(column) is not None]
+    return bool(values) and all(isinstance(value, str) for value in values)

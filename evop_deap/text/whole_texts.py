@@ -1,0 +1,129 @@
+"""Text to judge a model on: read whole, in the order in which it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import sha256_of_text
+from evop_deap.text.corpus import load_corpus
+from evop_deap.text.documents import Document
+from evop_deap.text.hub_corpora import hub_rows
+from evop_deap.text.readers import (
+    choose_text_column,
+    is_table,
+    quiet_datasets,
+    read_rows,
+    read_whole_text,
+)
+
+WIKITEXT = "wikitext2"
+_WIKITEXT_FILE = re.compile(r"wiki\.(train|valid|test)\.raw")
+_DOMAIN = "domain"
+_BETWEEN = "\n\n"
+
+
+@dataclass(frozen=True)
+class EvaluationText:
+    """A text, or several by domain.
+
+    Attributes:
+        name: what the user called it, without the folder it lies in.
+        parts: the text of each domain; where there are none, all of it under "".
+        protocol: how rows or documents became a text, in words.
+
+    Example:
+        >>> text = EvaluationText("two.jsonl", {"law": "Article 1", "code": "x = 1"}, "joined")
+        >>> sorted(text.parts), text.fingerprint[:8]
+        (['code', 'law'], '8df8e042')
+    """
+
+    name: str
+    parts: Mapping[str, str]
+    protocol: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over domains and texts."""
+        return sha256_of_text("\0".join(f"{k}\0{v}" for k, v in self.parts.items()))
+
+
+def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
+    """Read a text to judge on.
+
+    WikiText-2 is read the usual way, from the hub (`wikitext2`, its test split) or from one of
+    its own files (`wiki.test.raw`): blank rows are empty, the others keep their line end, and
+    all are joined by a blank line. Any other text file is read as it stands. The documents of
+    anything else that `load_corpus` reads are joined by a blank line, those of a table with a
+    column `domain` by domain.
+
+    Args:
+        source: a file, a folder, `wikitext2`, or what else `load_corpus` takes.
+        text_column: column of a table that holds the text.
+
+    Raises:
+        InputError: there is no such source, or it cannot be read or holds no text.
+    """
+    path = Path(source).expanduser()
+    if source == WIKITEXT:
+        with quiet_datasets():
+            text = _BETWEEN.join(hub_rows(WIKITEXT, "test"))
+        return EvaluationText("wikitext2, test", {"": text}, "WikiText rows joined by blank lines")
+    if not _is_file(path):
+        joined = _BETWEEN.join(d.text for d in _documents(source, text_column))
+        return EvaluationText(path.name or source, {"": joined}, "documents joined by blank lines")
+    with quiet_datasets():
+        if is_table(path):
+            return _from_table(path, text_column)
+        text = read_whole_text(path)
+    protocol = "as it stands"
+    if _WIKITEXT_FILE.fullmatch(path.name):
+        text, protocol = join_wikitext(text), "WikiText rows joined by blank lines"
+    if not text.strip():
+        raise InputError(f"`perplexity` {source} holds no text")
+    return EvaluationText(path.name, {"": text}, protocol)
+
+
+def join_wikitext(raw: str) -> str:
+    r"""WikiText's file as its rows are usually joined.
+
+    Example:
+        >>> join_wikitext(" \n = Title = \n \n Some words . \n")
+        '\n\n = Title = \n\n\n\n\n Some words . \n'
+    """
+    rows = re.findall(r"[^\n]*\n|[^\n]+", raw)  # not `splitlines`: it ends lines elsewhere, too
+    return _BETWEEN.join(row if row.strip() else "" for row in rows)
+
+
+def _from_table(path: Path, text_column: str | None) -> EvaluationText:
+    rows = list(read_rows(path))
+    if not any(row.get(_DOMAIN) for row in rows):
+        joined = _BETWEEN.join(d.text for d in _documents(str(path), text_column))
+        return EvaluationText(path.name, {"": joined}, "documents joined by blank lines")
+    column = choose_text_column(rows, text_column, path)
+    texts: dict[str, list[str]] = {}
+    for row in rows:
+        if isinstance(row.get(column), str) and row[column].strip():
+            texts.setdefault(str(row.get(_DOMAIN) or "none"), []).append(row[column])
+    if not texts:
+        raise InputError(f"`perplexity` {path} holds no text")
+    parts = {domain: _BETWEEN.join(texts[domain]) for domain in sorted(texts)}
+    return EvaluationText(path.name, parts, "documents of a domain joined by blank lines")
+
+
+def _documents(source: str, text_column: str | None) -> tuple[Document, ...]:
+    """The documents of a corpus; what is wrong with it is said of `perplexity`."""
+    try:
+        return load_corpus(source, text_column=text_column).documents
+    except InputError as error:
+        raise InputError(str(error).replace("`corpus`", "`perplexity`", 1)) from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or not a name at all
+        return False

@@ -1,0 +1,329 @@
+"""From ordered documents to windows of tokens, all of one length and without padding."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evop_deap.base.errors import InputError
+from evop_deap.text.documents import Document
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Tokens: TypeAlias = NDArray[np.int64]
+
+_SEPARATOR = "\n\n"
+_BATCH_DOCUMENTS = 32
+_BATCH_CHARACTERS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Consecutive tokens of one document.
+
+    Attributes:
+        document: id of the document.
+        start: position of the first token in the document, special tokens not counted.
+        tokens: how many.
+    """
+
+    document: str
+    start: int
+    tokens: int
+
+
+@dataclass(frozen=True, eq=False)
+class WindowSet:
+    """Token windows and where their tokens are from.
+
+    A window is the prefix, then its stretches with the tokens of a blank line between them,
+    cut at the window's length.
+
+    Attributes:
+        tokens: token ids, (windows, window).
+        stretches: of each window, in order.
+        prefix: special tokens that every window starts with, such as the beginning of sequence.
+    """
+
+    tokens: Tokens
+    stretches: tuple[tuple[Stretch, ...], ...]
+    prefix: tuple[int, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over shape and token ids, the same on every machine."""
+        digest = hashlib.sha256(repr(self.tokens.shape).encode())
+        digest.update(self.tokens.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    @property
+    def documents(self) -> frozenset[str]:
+        """Ids of the documents that any window is from."""
+        return frozenset(s.document for stretches in self.stretches for s in stretches)
+
+
+def check_window(window: int, context: int | None) -> None:
+    """Refuse a window that predicts nothing or that the model cannot read.
+
+    Args:
+        window: tokens a window.
+        context: the most tokens the model reads; None where it has no bound.
+
+    Raises:
+        InputError: `window` is below 2 or above `context`.
+    """
+    if window < 2:
+        raise InputError(
+            f"`window` must be at least 2, for its first token is never predicted, but got {window}"
+        )
+    if context is not None and window > context:
+        raise InputError(
+            f"`window` must be at most the model's context of {context} tokens, but got {window}"
+        )
+
+
+def pack_windows(
+    documents: Sequence[Document],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    window: int,
+    tokens: int,
+    rng: np.random.Generator,
+    budget_name: str = "tokens",
+) -> WindowSet:
+    """Fill windows with the documents, in their order; see `WindowStream` for how.
+
+    Args:
+        documents: the most wanted first.
+        tokenizer: one of transformers' tokenizers.
+        window: tokens a window.
+        tokens: tokens in all; `tokens // window` windows are filled.
+        rng: draws which stretch of a long document comes first.
+        budget_name: what the user calls `tokens`.
+
+    Raises:
+        InputError: not even one window is asked for, or the documents do not fill them all.
+    """
+    count = windows_in(tokens, window, budget_name)
+    stream = WindowStream(documents, tokenizer, window=window, rng=rng)
+    filled = list(islice(stream, count))
+    if len(filled) < count:
+        raise too_few(budget_name, tokens, window, len(filled), stream.left, len(documents))
+    return _window_set(filled, stream.prefix)
+
+
+def spare_windows(
+    documents: Sequence[Document],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    window: int,
+    most: int,
+    rng: np.random.Generator,
+) -> WindowSet | None:
+    """As many windows as the documents fill, at most so many; None where they fill none.
+
+    Args:
+        documents: the most wanted first; there may be none.
+        tokenizer: one of transformers' tokenizers.
+        window: tokens a window.
+        most: how many windows to fill.
+        rng: draws which stretch of a long document comes first.
+    """
+    stream = WindowStream(documents, tokenizer, window=window, rng=rng)
+    filled = list(islice(stream, most))
+    return _window_set(filled, stream.prefix) if filled else None
+
+
+class WindowStream:
+    """Windows filled with documents in their order, one by one, until these are used up.
+
+    Each document in turn gives one stretch of at most a window, and the rounds go on, with the
+    next unread stretch of each. A window that a stretch leaves open goes on with the next one;
+    what of that does not fit is dropped. Only as many documents are tokenised as are needed.
+
+    Args:
+        documents: the most wanted first.
+        tokenizer: one of transformers' tokenizers.
+        window: tokens a window.
+        rng: draws which stretch of a long document comes first. Each of its tokens is equally
+            likely to be in it, so that beginnings are not over-heard.
+
+    Attributes:
+        prefix: special tokens that every window starts with.
+        left: tokens in the window that the documents did not fill, once they are used up.
+
+    Raises:
+        InputError: the window is too short.
+    """
+
+    def __init__(
+        self,
+        documents: Sequence[Document],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        window: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.prefix = special_prefix(tokenizer)
+        self.left = 0
+        self._capacity = capacity_of(window, self.prefix)
+        self._separator = tokenised(tokenizer, [_SEPARATOR])[0]
+        self._rounds = _rounds(documents, tokenizer, self._capacity, rng)
+
+    def __iter__(self) -> Iterator[tuple[Tokens, tuple[Stretch, ...]]]:
+        """Token ids (window,) and the stretches they are from."""
+        first = np.array(self.prefix, dtype=np.int64)
+        parts, held, room = [first], list[Stretch](), self._capacity
+        for document, start, piece in self._rounds:
+            if held:
+                parts.append(self._separator[:room])
+                room -= len(parts[-1])
+                if room == 0:
+                    yield np.concatenate(parts), tuple(held)
+                    parts, held, room = [first], [], self._capacity
+            parts.append(piece[:room])
+            held.append(Stretch(document, start, len(parts[-1])))
+            room -= len(parts[-1])
+            if room == 0:
+                yield np.concatenate(parts), tuple(held)
+                parts, held, room = [first], [], self._capacity
+        self.left = self._capacity - room
+
+
+def _window_set(
+    filled: Sequence[tuple[Tokens, tuple[Stretch, ...]]], prefix: tuple[int, ...]
+) -> WindowSet:
+    return WindowSet(
+        np.stack([row for row, _ in filled]),
+        tuple(stretches for _, stretches in filled),
+        prefix,
+    )
+
+
+def windows_in(tokens: int, window: int, budget_name: str) -> int:
+    """How many windows a budget of tokens comes to.
+
+    Raises:
+        InputError: none, or a window that predicts nothing.
+    """
+    check_window(window, None)
+    if tokens < window:
+        raise InputError(f"`{budget_name}` ({tokens}) must be at least `window` ({window})")
+    return tokens // window
+
+
+def capacity_of(window: int, prefix: Sequence[int]) -> int:
+    """Tokens of text in a window.
+
+    Raises:
+        InputError: there is no room for any.
+    """
+    if window - len(prefix) < 1:
+        raise InputError(
+            f"`window` must leave room after the {len(prefix)} special tokens that start a text, "
+            f"but got {window}"
+        )
+    return window - len(prefix)
+
+
+def too_few(
+    budget_name: str, tokens: int, window: int, filled: int, left: int, documents: int
+) -> InputError:
+    """What to say where documents fill fewer windows than were asked for."""
+    remedy = f"lower it to {filled * window}" if filled else "lower `window` as well"
+    return InputError(
+        f"`{budget_name}` ({tokens}) asks for {tokens // window} windows of {window} tokens, but "
+        f"the {documents} documents at hand fill only {filled} ({filled * window + left} tokens); "
+        f"{remedy}, or give a larger corpus"
+    )
+
+
+def special_prefix(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The special tokens that the tokenizer puts before every text, none for many."""
+    bare = tokenised(tokenizer, ["a"])[0].tolist()
+    full = tokenised(tokenizer, ["a"], add_special_tokens=True)[0].tolist()
+    for start in range(len(full) - len(bare) + 1):
+        if bare and full[start : start + len(bare)] == bare:
+            return tuple(full[:start])
+    return ()
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 over the vocabulary: two that agree in it may read each other's windows."""
+    words = sorted(tokenizer.get_vocab().items(), key=lambda item: (item[1], item[0]))
+    return hashlib.sha256(repr(words).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def cut_points(length: int, capacity: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Cut `length` tokens into stretches of `capacity` and put these into a random order.
+
+    Returns:
+        (start, end) of each stretch; the chance to come next is in proportion to its length.
+    """
+    starts = np.arange(0, length, capacity)
+    if len(starts) < 2:
+        return [(0, length)] if length else []
+    ends = np.minimum(starts + capacity, length)
+    # Exponential arrival times at rates given by the lengths: a weighted order without repeats.
+    arrivals = rng.exponential(size=len(starts)) / (ends - starts)
+    return [(int(starts[index]), int(ends[index])) for index in np.argsort(arrivals)]
+
+
+def _rounds(
+    documents: Sequence[Document],
+    tokenizer: PreTrainedTokenizerBase,
+    capacity: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[str, int, Tokens]]:
+    """Id, start and tokens of one stretch of each document in turn, again and again."""
+    unread: list[tuple[str, Tokens, list[tuple[int, int]]]] = []
+    for batch in _batches(documents):
+        texts = [document.text for document in batch]
+        for document, ids in zip(batch, tokenised(tokenizer, texts), strict=True):
+            cuts = cut_points(len(ids), capacity, rng)
+            if cuts:
+                (start, end), *rest = cuts
+                yield document.id, start, ids[start:end]
+                if rest:
+                    unread.append((document.id, ids, rest))
+    while unread:
+        for document_id, ids, cuts in unread:
+            start, end = cuts.pop(0)
+            yield document_id, start, ids[start:end]
+        unread = [entry for entry in unread if entry[2]]
+
+
+def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    """Few documents at a time, fewer where they are long: most are never needed."""
+    batch: list[Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) == _BATCH_DOCUMENTS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def tokenised(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], *, add_special_tokens: bool = False
+) -> list[Tokens]:
+    """Token ids of each text, whatever its length."""
+    encoded: Any = tokenizer(
+        texts,
+        add_special_tokens=add_special_tokens,
+        padding=False,
+        truncation=False,
+        return_attention_mask=False,
+        verbose=False,  # texts longer than the model's context are cut here, not read whole
+    )
+    return [np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]]

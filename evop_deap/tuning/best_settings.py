@@ -1,0 +1,100 @@
+"""What a study has found, as files: settings that a search takes, and all trials in short."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json, write_text
+from evop_deap.tuning.study import DESCRIPTION
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+    from evop_deap.tuning.settings_space import SettingsSpace
+
+
+def best_trial(study: Study) -> FrozenTrial:
+    """The trial with the lowest value; of several objectives, with the lowest first one.
+
+    Raises:
+        InputError: no trial was completed.
+    """
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not trials:
+        raise InputError(f"`study_name` {study.study_name} has no completed trial yet")
+    return min(trials, key=lambda trial: trial.values)
+
+
+def write_best(path: Path, study: Study, space: SettingsSpace) -> None:
+    """The best trial's settings, for `python -m evop_deap.search --config`.
+
+    They hold for the cost that they were tuned for, so that it is the search's limit too.
+
+    Raises:
+        InputError: no trial was completed.
+        OutputError: the file cannot be written.
+    """
+    import yaml
+
+    trial = best_trial(study)
+    settings: dict[str, Any] = space.effective(trial.params)
+    settings |= {"generations": None, "max_cost": study.user_attrs[DESCRIPTION]["max_cost"]}
+    names = study.metric_names or []
+    values = ", ".join(f"{n} {v:.6g}" for n, v in zip(names, trial.values, strict=False))
+    about = f"# Trial {trial.number} of the study {study.study_name}: {values}.\n"
+    write_text(path, about + yaml.safe_dump(settings, sort_keys=False))
+
+
+def write_trials(path: Path, study: Study) -> None:
+    """Every trial in short, with what the study measures: a journal without its bulk.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    trials = [_plain(trial) for trial in study.get_trials(deepcopy=False)]
+    about = {
+        "study": study.study_name,
+        "metrics": study.metric_names,
+        **study.user_attrs.get(DESCRIPTION, {}),
+    }
+    write_json(path, {**about, "trials": trials})
+
+
+def study_table(study: Study) -> str:
+    """The best trial beside the defaults, as text.
+
+    Raises:
+        InputError: no trial was completed.
+    """
+    best, trials = best_trial(study), study.get_trials(deepcopy=False)
+    states = [trial.state.name.lower() for trial in trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    names = study.metric_names or []
+    defaults = {**dict(zip(names, trials[0].values or (), strict=False)), **trials[0].params}
+    rows = {"": ("best", "defaults")}
+    for name, value in {**dict(zip(names, best.values, strict=False)), **best.params}.items():
+        rows[name] = _short(value), _short(defaults.get(name, ""))
+    width = max(10, *(len(cell) for row in rows.values() for cell in row)) + 2
+    table = [f"{name:20}{one:>{width}}{other:>{width}}" for name, (one, other) in rows.items()]
+    head = f"trial {best.number} is the best of {len(trials)} ({counts})"
+    return "\n".join([head, "", *table])
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(trial: FrozenTrial) -> Mapping[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "values": trial.values,
+        "params": trial.params,
+        **trial.user_attrs,
+    }

@@ -1,0 +1,127 @@
+"""The fast evaluator where it reproduces the model's own loss or divergence, else the plain one."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from toy_models import toy_model
+from transformers import PreTrainedModel
+
+from evop_deap.fitness.model.population import PopulationEvaluator
+from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.model.self_check import checked_evaluator
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.space import SearchSpace, Unit
+
+Checked = PopulationEvaluator | ReferenceEvaluator
+
+both_fitnesses = pytest.mark.parametrize("fitness", ["ce", "kl"])
+
+
+def check(model: PreTrainedModel, fitness: str = "ce") -> tuple[Checked, list[str]]:
+    anatomy = find_anatomy(model)
+    tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (3, 12))
+    space = SearchSpace(tuple(Unit(b.name, 1, 1) for b in anatomy.blocks), n_drop=1)
+    said: list[str] = []
+    evaluator = checked_evaluator(
+        model,
+        anatomy,
+        tokens,
+        space,
+        rng=random.Random(0),
+        fitness=fitness,
+        on_fallback=said.append,
+    )
+    return evaluator, said
+
+
+@both_fitnesses
+def test_a_model_whose_fast_losses_are_right_gets_the_population_evaluator(
+    any_model: PreTrainedModel, fitness: str
+) -> None:
+    evaluator, said = check(any_model, fitness)
+    assert isinstance(evaluator, PopulationEvaluator), said
+    assert said == []
+    if fitness == "kl":
+        dense = (1,) * len(find_anatomy(any_model).blocks)
+        assert abs(evaluator.evaluate([dense]).losses[0]) < 1e-6
+
+
+def test_rounding_in_low_precision_is_no_reason_to_fall_back() -> None:
+    evaluator, said = check(toy_model("llama").to(torch.bfloat16))
+    assert isinstance(evaluator, PopulationEvaluator), said
+
+
+@pytest.mark.parametrize(
+    ("products", "kind"), [("highest", ReferenceEvaluator), ("high", PopulationEvaluator)]
+)
+def test_products_that_the_user_has_made_coarser_may_round_as_low_precision_does(
+    products: str, kind: type[Checked]
+) -> None:
+    model = toy_model("llama")
+    block, entered = model.model.layers[-1], [0]
+    plain = block.forward
+
+    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        entered[0] += 1  # off by a little in the walk, as TF32 is on tensors of another shape
+        output = plain(hidden_states, **kwargs)
+        return output + 0.02 * (entered[0] == 1) * output.roll(1, dims=-1)
+
+    handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
+    block.forward = forward
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(products)
+    try:
+        evaluator, said = check(model)
+    finally:
+        torch.set_float32_matmul_precision(before)
+        handle.remove()
+    assert isinstance(evaluator, kind), said
+
+
+@both_fitnesses
+def test_a_model_that_hides_work_from_its_modules_falls_back_and_says_so(fitness: str) -> None:
+    model = toy_model("llama")
+    plain = type(model).forward
+
+    def forward(self: PreTrainedModel, **inputs: object) -> object:
+        output = plain(self, **inputs)
+        output.logits = output.logits.roll(1, dims=-1)
+        return output
+
+    model.__class__ = type("Odd", (type(model),), {"forward": forward})
+    evaluator, said = check(model, fitness)
+    assert isinstance(evaluator, ReferenceEvaluator)
+    assert len(said) == 1
+    assert "in a way not known here" in said[0]
+    if fitness == "kl":
+        dense, pruned = evaluator.evaluate([(1, 1, 1, 1, 1), (1, 0, 1, 1, 1)]).losses.tolist()
+        assert dense == 0.0
+        assert pruned > 1e-3
+
+
+@both_fitnesses
+def test_a_model_whose_blocks_depend_on_more_than_their_arguments_falls_back_and_says_so(
+    fitness: str,
+) -> None:
+    model = toy_model("llama")
+    block, entered = model.model.layers[-1], [0]
+    plain = block.forward
+
+    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        # A forward pass enters the model each time, a walk over many patterns enters it once.
+        entered[0] += 1
+        output = plain(hidden_states, **kwargs)
+        return output.roll(1, dims=-1) if entered[0] == 1 else output
+
+    handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
+    block.forward = forward
+    try:
+        evaluator, said = check(model, fitness)
+    finally:
+        handle.remove()
+    assert isinstance(evaluator, ReferenceEvaluator)
+    assert "differ from the model's own" in said[0]

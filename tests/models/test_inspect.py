@@ -1,0 +1,105 @@
+"""What is known of a model before anything is searched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from toy_models import toy_model
+from transformers import PreTrainedModel
+
+from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.inspect import facts_table, main
+from evop_deap.models.anatomy import inspection
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.inspection import ModelFacts, inspect_model
+
+
+def facts_of(name: str) -> ModelFacts:
+    model = toy_model(name)
+    return inspect_model(model, find_anatomy(model))
+
+
+def test_parameters_add_up_for_every_architecture(
+    any_model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "check_removable", lambda model, anatomy, dropped: None)
+    facts = inspect_model(any_model, find_anatomy(any_model))
+    assert facts.outside + sum(block.parameters for block in facts.blocks) == facts.parameters
+    assert facts.parameters == sum(p.numel() for p in any_model.parameters())
+    for block in facts.blocks:
+        halves = (block.attention or 0) + (block.mlp or 0)
+        assert halves <= block.parameters
+        assert 0 <= block.routed < 1
+    assert facts_table(facts)
+
+
+@pytest.mark.parametrize(
+    ("name", "heads", "width", "window"),
+    [
+        ("llama", 2, 8, None),
+        ("qwen3", 2, 8, None),
+        ("gpt2", 4, 8, None),
+        ("falcon-old", 1, 8, None),
+    ],
+)
+def test_kv_bytes_are_those_of_keys_and_values(
+    name: str, heads: int, width: int, window: int | None
+) -> None:
+    facts = facts_of(name)
+    assert {block.kv_bytes for block in facts.blocks} == {2 * heads * width * 4}  # float32
+    assert {block.kv_window for block in facts.blocks} == {window}
+    assert all(block.obstacle is None for block in facts.blocks)
+
+
+def test_layers_with_a_window_and_without_are_told_apart() -> None:
+    facts = facts_of("qwen2")
+    kinds = [(block.kind, block.kv_window is not None) for block in facts.blocks]
+    assert kinds == [("full_attention", False)] * 3 + [("sliding_attention", True)] * 2
+    lines = facts_table(facts).splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["0-2", "3-4"]
+
+
+def test_experts_that_a_token_is_not_sent_to_are_counted() -> None:
+    routed = [block.routed for block in facts_of("mixtral").blocks]
+    assert all(0.25 < share < 0.5 for share in routed)  # two of four experts, attention for all
+    assert all(block.routed == 0 for block in facts_of("llama").blocks)
+
+
+def test_a_block_that_must_stay_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(model: object, anatomy: object, dropped: list[int]) -> None:
+        if dropped == [1]:
+            raise UnsupportedModelError("block 1 counts the tokens for all others")
+
+    monkeypatch.setattr(inspection, "check_removable", check)
+    facts = facts_of("llama")
+    assert [block.obstacle is None for block in facts.blocks] == [True, False, False, False, True]
+    # Between the ends all are alike, so that one stands for all.
+    assert [block.rehearsed_as for block in facts.blocks] == [0, 1, 1, 1, 4]
+    assert "must stay: 1, 2, 3: block 1 counts the tokens" in facts_table(facts)
+
+
+def test_the_command_prints_a_table_or_json(
+    toy_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(toy_checkpoint), "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "0-4" in out
+    assert "LlamaForCausalLM in float32" in out
+    assert main([str(toy_checkpoint), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "rehearsing" in err
+    facts = json.loads(out)
+    assert len(facts["blocks"]) == 5
+    assert facts["path"] == "model.layers"
+
+
+def test_a_model_that_is_not_there_is_named_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "nothing"), "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert len(err.strip().splitlines()) == 1
+    assert "`model` names" in err

@@ -1,0 +1,147 @@
+"""What a result says of the runner-up and of what rules picked, on both texts."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from evop_deap.settings.search_config import SearchConfig
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.runs.single import run_search
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.runs.storage.result import SearchResult, result_table, standing
+from evop_deap.runs.stages.compare import beside, picked_by_rules
+from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.runs.storage.text_losses import Beside, Rival
+
+RULES = ("block-influence", "relative-magnitude")
+
+
+@pytest.fixture(scope="module")
+def result(finished_run: Path) -> SearchResult:
+    found = load_run(finished_run).result
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def subject(run_settings: dict[str, Any]) -> Subject:
+    return prepare(SearchConfig(sparsity=0.4, **run_settings), Progress())
+
+
+def sums(subject: Subject, part: str, dropped: tuple[str, ...]) -> NDArray[np.float64]:
+    """(windows,) nats a token by an ordinary forward pass."""
+    pattern = tuple(int(unit.name not in dropped) for unit in subject.space.units)
+    windows = getattr(subject.text, part).tokens
+    evaluator = ReferenceEvaluator(subject.loaded.model, subject.anatomy, windows)
+    found = evaluator.evaluate([pattern])
+    return found.sums[0] / found.tokens
+
+
+def test_rivals_are_told_with_the_paired_difference_and_its_error(
+    result: SearchResult, subject: Subject
+) -> None:
+    assert sorted(name for rival in result.heuristics for name in rival.names) == sorted(RULES)
+    assert result.runner_up is not None
+    assert result.runner_up.names == ()
+    assert result.runner_up.dropped != result.dropped
+    for rival in (*result.heuristics, result.runner_up):
+        for part in ("calibration", "heldout"):
+            told: Beside = getattr(rival, part)
+            found, other = (sums(subject, part, d) for d in (result.dropped, rival.dropped))
+            assert told.loss == pytest.approx(other.mean(), abs=1e-5)
+            assert told.perplexity == pytest.approx(math.exp(other.mean()), rel=1e-4)
+            difference = found - other
+            assert told.difference == pytest.approx(difference.mean(), abs=1e-5)
+            error = difference.std(ddof=1) / len(difference) ** 0.5
+            assert told.error == pytest.approx(error, abs=1e-5)
+
+
+def test_the_best_heuristic_on_calibration_text_stands_first(result: SearchResult) -> None:
+    losses = [rival.calibration.loss for rival in result.heuristics]
+    assert losses == sorted(losses)
+    # What the search found may be worse than what it began with only within the error.
+    best = result.heuristics[0].calibration
+    assert best.difference is not None
+    assert best.error is not None
+    assert best.difference <= best.error
+
+
+def test_a_resumed_run_tells_the_same(finished_run: Path, tmp_path: Path) -> None:
+    whole = load_run(finished_run).result
+    assert whole is not None
+    again = tmp_path / "again"
+    shutil.copytree(finished_run, again)
+    (again / "result.json").unlink()
+    config = SearchConfig(**load_run(again).settings)
+    resumed = run_search(config, again, resume=True)
+    assert {**resumed.as_dict(), "seconds": 0} == {**whole.as_dict(), "seconds": 0}
+    read = load_run(again).result
+    assert read is not None
+    assert read.heuristics == resumed.heuristics
+    assert read.runner_up == resumed.runner_up
+
+
+def test_a_search_that_begins_at_random_has_no_heuristics(
+    run_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    quick = {**run_settings, "generations": 0, "fitness": "kl"}
+    config = SearchConfig(sparsity=0.4, init=("balanced",), **quick)
+    found = run_search(config, tmp_path / "run")
+    assert found.heuristics == ()
+    assert found.runner_up is not None
+    assert SearchResult.from_dict(found.as_dict()).heuristics == ()
+    assert "heuristic" not in result_table(found)
+    for text in (found.runner_up.calibration, found.runner_up.heldout):
+        assert text.loss > 0  # cross-entropy, although the search minimised the divergence
+
+
+def state(losses: dict[Any, float], picks: dict[str, Any]) -> EvolutionState:
+    return EvolutionState(
+        generation=0, population=(), losses=losses, records=(), cost=0.0, cache_hits=0,
+        seconds=0.0, best_since=0, rng_state=(), picks=picks,
+    )  # fmt: skip
+
+
+def test_rules_that_pick_the_same_are_one_rival_and_those_never_judged_none() -> None:
+    picks = {"last": (1, 0), "angular": (0, 1), "taylor": (1, 0), "random": (0, 0)}
+    found = picked_by_rules(state({(0, 1): 2.0, (1, 0): 1.0}, picks))
+    assert found == {(1, 0): ("last", "taylor"), (0, 1): ("angular",)}
+    assert list(found) == [(1, 0), (0, 1)]
+
+
+def test_one_window_tells_no_error_and_an_infinite_loss_no_difference() -> None:
+    tokens = np.array([10])
+    assert beside(np.array([30.0]), np.array([31.0]), tokens) == Beside(
+        3.1, pytest.approx(-0.1), None
+    )
+    lost = beside(np.array([30.0]), np.array([math.inf]), tokens)
+    assert (lost.loss, lost.difference, lost.error) == (math.inf, None, None)
+    rival = Rival(("last",), ("3",), lost, lost)
+    plain = rival.as_dict()
+    assert plain["heldout"] == {
+        "loss": None, "perplexity": None, "difference": None, "error": None,
+    }  # fmt: skip
+    assert Rival.from_dict(plain) == rival
+
+
+def test_the_table_shows_dense_heuristic_and_pruned_side_by_side(result: SearchResult) -> None:
+    lines = result_table(result).splitlines()
+    assert lines[0].split() == ["perplexity", "dense", "heuristic", "pruned"]
+    rule, heldout = result.heuristics[0], result.heldout.perplexity
+    wanted = [heldout["dense"], rule.heldout.perplexity, heldout["pruned"]]
+    assert lines[2].split()[1:4] == [f"{figure:.2f}" for figure in wanted]
+    # Figures of one kind stand below each other.
+    assert {line.index(".") for line in lines[1:3]} == {lines[1].index(".")}
+    said = "\n".join(standing(result))
+    for rival in (rule, result.runner_up):
+        assert rival is not None
+        assert rival.name in said

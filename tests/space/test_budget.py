@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evop_deap.base.errors import InputError
+from evop_deap.evolution.operators import init_uniform
+from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.fitness.tabular import TabularEvaluator
+from evop_deap.space import SearchSpace, Unit, dropped_units
+from evop_deap.space.allowances import Allowance, parse_budget
+from evop_deap.surrogate.first_population import init_balanced
+
+NAMES = ["0.attn", "0.mlp", "1.attn", "1.mlp", "2.attn", "2.mlp"]
+WEIGHTS = {
+    "units": (1,) * 6,
+    "attn": (1, 0) * 3,
+    "mlp": (0, 1) * 3,
+    "parameters": (10, 30) * 3,
+    "kv": (8, 0) * 3,
+}
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> SearchSpace:
+    """Spaces of up to nine units with one or two allowances."""
+    weights = draw(st.lists(st.integers(1, 6), min_size=3, max_size=9))
+    units = tuple(Unit(str(i), weight, weight) for i, weight in enumerate(weights))
+    first = draw(st.integers(2, len(weights)))
+    groups = [weights[:first] + [0] * (len(weights) - first)]
+    if first < len(weights):
+        groups.append([0] * first + weights[first:])
+    allowances = tuple(
+        Allowance("units", tuple(group), draw(st.integers(max(group), sum(group) - 1)))
+        for group in groups
+        if sum(group) > max(group)
+    )
+    space = SearchSpace.within(units, allowances) if allowances else SearchSpace(units, 1)
+    return space
+
+
+def all_patterns(space: SearchSpace) -> list[tuple[int, ...]]:
+    return [p for p in itertools.product((0, 1), repeat=len(space.units)) if p in space]
+
+
+@given(space=spaces())
+def test_a_space_is_as_large_as_the_patterns_that_meet_its_budget(space: SearchSpace) -> None:
+    assert space.size == len(all_patterns(space))
+
+
+@given(space=spaces(), seed=st.integers(0, 99))
+def test_any_order_of_preference_ends_in_the_space(space: SearchSpace, seed: int) -> None:
+    rng = random.Random(seed)
+    order = rng.sample(space.droppable, len(space.droppable))
+    pattern = space.greedy(order[: rng.randint(0, len(order))])
+    assert pattern in space
+    # The first that fits at all goes.
+    if not space.allowances:
+        assert space.greedy(order)[order[0]] == 0
+
+
+@settings(max_examples=60)
+@given(space=spaces(), seed=st.integers(0, 99))
+def test_children_meet_the_budget_of_their_parents(space: SearchSpace, seed: int) -> None:
+    rng = random.Random(seed)
+    toolbox = make_toolbox(space, TabularEvaluator({}, missing=1.0), rng)
+    first, second = init_uniform(space, rng=rng), init_uniform(space, rng=rng)
+    for child in (*toolbox.mate(first, second), *toolbox.mutate(toolbox.clone(first))):
+        assert tuple(child) in space
+
+
+@settings(max_examples=60)
+@given(space=spaces(), n=st.integers(1, 12), seed=st.integers(0, 99))
+def test_a_first_generation_is_of_different_patterns_of_the_space(space, n, seed) -> None:
+    population = init_balanced(space, n, rng=random.Random(seed))
+    patterns = {genome.pattern for genome in population}
+    assert len(patterns) == len(population) <= n
+    assert all(pattern in space for pattern in patterns)
+
+
+def test_counts_and_shares_of_each_kind() -> None:
+    def limits(text: str) -> list[tuple[str, int]]:
+        return [(a.name, a.limit) for a in parse_budget(text, NAMES, WEIGHTS)]
+
+    assert limits("units=2") == [("units", 2)]
+    assert limits("attn=1, mlp=2") == [("attn", 1), ("mlp", 2)]
+    assert limits("attn=0.3") == [("attn", 1)]
+    assert limits("parameters=0.5") == [("parameters", 60)]
+    assert limits("kv=0.7") == [("kv", 16)]
+
+
+def test_a_share_of_the_parameters_is_met_as_closely_below_as_what_went_allows() -> None:
+    units = tuple(Unit(n, w, w) for n, w in zip(NAMES, WEIGHTS["parameters"], strict=True))
+    space = SearchSpace.within(units, parse_budget("parameters=0.36", NAMES, WEIGHTS))
+    used = {space.allowances[0].used(dropped_units(pattern)) for pattern in all_patterns(space)}
+    assert space.allowances[0].limit == 43
+    assert used == {30, 40}  # three attention halves, or one of either
+
+
+def test_what_holds_no_cache_stays() -> None:
+    units = tuple(Unit(n, 1, 1) for n in NAMES)
+    space = SearchSpace.within(units, parse_budget("kv=0.5", NAMES, WEIGHTS))
+    assert space.droppable == (0, 2, 4)
+    assert space.size == 3
+
+
+def test_a_space_with_too_many_different_weights_is_not_counted() -> None:
+    weights = tuple(1 << i for i in range(40))
+    assert Allowance("parameters", weights, sum(weights) // 2).count(()) == sys.maxsize
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0.2", "`budget` must be KIND=AMOUNT with a kind among units, attn"),
+        ("heads=2", "but got 'heads=2'"),
+        ("units=0", "a whole number from 1 to 6 or a share between 0 and 1, both excluded"),
+        ("units=7", "but got '7'"),
+        ("parameters=2", "`budget` parameters must be a share between 0 and 1"),
+        ("parameters=nan", "but got 'nan'"),
+        ("parameters=0.01", "is less than the lightest unit: at least 0.0834"),
+        ("attn=1,units=2", "speaks of unit '0.attn' twice"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused(text: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_budget(text, NAMES, WEIGHTS)
+    assert words in str(caught.value)
+
+
+def test_halves_have_no_budget_where_units_are_blocks() -> None:
+    with pytest.raises(InputError, match="`budget` attn needs --granularity half"):
+        parse_budget("attn=1", ["0", "1"], {**WEIGHTS, "attn": (0, 0)})
