@@ -44,7 +44,7 @@ TIMED = ("prefill", "decode")
 def config_of(config: SearchConfig, granularity: str, count: int, seed: int) -> SearchConfig:
     """The search without `count` blocks, or without as many halves of either kind."""
     budget = f"units={count}" if granularity == BLOCK else f"attn={count},mlp={count}"
-    return config.replace(sparsity=None, budget=budget, granularity=granularity, seed=seed)
+    return config.replace(sparsity=(), budget=budget, granularity=granularity, seed=seed)
 
 
 def row_of(
@@ -219,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         heldout_tokens=given.heldout_tokens,
         generations=None,
         max_cost=given.max_cost,
-        sparsity=0.5,  # of none of the runs: each has its budget
+        sparsity=(0.5,),  # of none of the runs: each has its budget
         cache=False,  # what is taken from it costs nothing
     )
     report = measure(config, given.drop, given.seeds, given.output, given)

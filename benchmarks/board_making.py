@@ -53,7 +53,9 @@ def fill(given: argparse.Namespace) -> list[Cell]:
     bench = Bench.of(loaded, calibration, config, given.granularity)
     for cell in missing:
         if cell.method != DENSE:
-            bench.subject_of(cell)  # what cannot be dropped is refused before anything is paid for
+            bench.prepared_for(
+                cell
+            )  # what cannot be dropped is refused before anything is paid for
     return _make(given.output, bench, exam, protocol, missing)
 
 

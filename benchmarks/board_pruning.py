@@ -9,22 +9,27 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.board_cells import DENSE, Cell
 from evop_deap.calibration import CalibrationSet
 from evop_deap.evaluation.estimates import finite
-from evop_deap.evolution.state import EvolutionState
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
 from evop_deap.models.anatomy.model_units import model_units
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import without_blocks
+from evop_deap.runs.context import Context
 from evop_deap.runs.listeners.progress import Progress
-from evop_deap.runs.search_evaluator import open_judge
-from evop_deap.runs.stages.find_pattern import find_pattern
-from evop_deap.runs.stages.prepare import Subject, space_of
-from evop_deap.runs.stages.validate import settle
+from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.search_evaluator import open_evaluator
+from evop_deap.runs.stages.current_model import current_model
+from evop_deap.runs.stages.prepare import space_of
+from evop_deap.runs.stages.search_patterns import search_patterns
+from evop_deap.runs.stages.validate import validate
+from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import dropped_units
 
@@ -66,17 +71,18 @@ class Bench:
         found = {name: find_anatomy(loaded.model, name) for name in {"block", *granularities}}
         return cls(loaded, calibration, config, found)
 
-    def subject_of(self, cell: Cell) -> Subject:
+    def prepared_for(self, cell: Cell) -> Prepared:
         """What the cell's method is to prune.
 
         Raises:
             InputError: so much cannot be dropped.
         """
         anatomy = self.anatomies[cell.granularity]
-        space = space_of(config_of(self.config, cell), model_units(anatomy))
+        config = config_of(self.config, cell)
+        space = space_of(config, model_units(anatomy))
         name = self.calibration.manifest["corpus"]["name"]
         # Nothing is shared by content, so that nobody asks for the model's fingerprint.
-        return Subject(self.loaded, anatomy, space, "", name, self.calibration)
+        return Prepared(config, self.loaded, anatomy, space, "", name, self.calibration)
 
 
 def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:
@@ -87,7 +93,7 @@ def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:
     """
     return config.replace(
         method=cell.method,
-        sparsity=cell.sparsity,
+        sparsity=(cell.sparsity,),
         granularity=cell.granularity,
         seed=cell.seed,
         generations=None,
@@ -117,33 +123,38 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
     """
     if cell.method == DENSE:
         return Pruned(bench.loaded.model, _dense(bench))
-    config, subject = config_of(bench.config, cell), bench.subject_of(cell)
+    prepared = bench.prepared_for(cell)
+    units = prepared.space.units
     began, cpu = time.monotonic(), time.process_time()
-    with open_judge(config, subject, None, Progress()) as judge:
-        state, merged = find_pattern(config, subject, judge, None, Progress(), _ignore)
-        look = settle(config, subject, judge, state, merged=merged is not None)
-        pattern = look.finalists[0].pattern
+    with open_evaluator(prepared, None, Progress()) as evaluator:
+        # Nothing of a cell is written before it is finished.
+        context = Context(
+            **vars(prepared), evaluator=evaluator, folder=RunFolder(Path()), progress=Progress()
+        )
+        found = search_patterns(context, None, lambda state: None)
+        outputs = Outputs(found)
+        validated = validate(context, outputs)
         spent = {
-            "cost": round(state.cost + look.cost, 4),
-            "evaluations": state.evaluations,
-            "cut_short": len(state.lost),
+            "cost": round(found.cost + validated.cost, 4),
+            "evaluations": found.evaluations,
+            "cut_short": found.eliminated,
             "seconds": round(time.monotonic() - began, 2),
             "cpu_seconds": round(time.process_time() - cpu, 2),
-            "stopped": state.stopped,
+            "stopped": found.stopped,
         }
-        loss = finite(state.losses[pattern])
-    dropped = dropped_units(pattern)
+        pruned = current_model(context, outputs.and_then(validated))
+    dropped = dropped_units(validated.pattern)
     with quiet_transformers():
-        model = merged or without_blocks(bench.loaded.model, subject.anatomy, dropped)
-    found = {
-        "dropped": [subject.space.units[unit].name for unit in dropped],
-        "merged": merged is not None,
-        "units": len(pattern),
-        "parameters": _parameters(bench) - sum(subject.space.units[u].parameters for u in dropped),
-        "calibration_loss": loss,
+        model = without_blocks(pruned.model, pruned.anatomy, pruned.dropped)
+    told = {
+        "dropped": [units[unit].name for unit in dropped],
+        "merged": pruned.changed,
+        "units": len(units),
+        "parameters": _parameters(bench) - sum(units[unit].parameters for unit in dropped),
+        "calibration_loss": finite(found.losses[validated.pattern]),
         **spent,
     }
-    return Pruned(model, found)
+    return Pruned(model, told)
 
 
 def _dense(bench: Bench) -> dict[str, Any]:
@@ -163,7 +174,3 @@ def _dense(bench: Bench) -> dict[str, Any]:
 
 def _parameters(bench: Bench) -> int:
     return sum(parameter.numel() for parameter in bench.loaded.model.parameters())
-
-
-def _ignore(state: EvolutionState) -> None:
-    """Nothing of a cell is written before it is finished."""

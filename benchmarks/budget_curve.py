@@ -17,9 +17,8 @@ from typing import Any
 
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.files import write_json
-from evop_deap.runs.budgets import run_budgets
 from evop_deap.runs.listeners.progress import TerminalProgress
-from evop_deap.runs.single import run_search
+from evop_deap.runs.run_search import run_budgets, run_search
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.settings.shares import in_order, read_shares
@@ -36,10 +35,11 @@ def measure(config: SearchConfig, shares: Sequence[float]) -> dict[str, Any]:
             run_search(config.replace(sparsity=share), Path(folder) / f"{share}", progress=progress)
             for share in shares
         ]
+    results = [result for result in alone if isinstance(result, SearchResult)]
     return {
         "seed": config.seed,
         TOGETHER: {"budgets": _rows(shares, curve.results), "cost": curve.cost},
-        APART: {"budgets": _rows(shares, alone), "cost": sum(result.cost for result in alone)},
+        APART: {"budgets": _rows(shares, results), "cost": sum(result.cost for result in results)},
     }
 
 
@@ -105,8 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     given = vars(parser.parse_args(arguments))
     shares, seeds, output = (given.pop(name) for name in ("sparsity", "seeds", "json"))
-    shares = in_order(shares if isinstance(shares, tuple) else [shares])
-    config = SearchConfig(sparsity=shares[0], cache=False, **given)
+    shares = in_order(shares)
+    config = SearchConfig(sparsity=shares[:1], cache=False, **given)
     runs = []
     for seed in seeds:
         runs.append(measure(config.replace(seed=seed), shares))

@@ -20,17 +20,22 @@ from evop_deap.base.files import write_json
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.runs.listeners.progress import Progress
-from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.stages.prepare import prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace, units_to_drop
 
 
-def measure(subject: Subject, sparsities: list[float], sizes: list[int]) -> list[dict[str, Any]]:
+def measure(prepared: Prepared, sparsities: list[float], sizes: list[int]) -> list[dict[str, Any]]:
     """A row for each share dropped and population size."""
-    model, anatomy, tokens = subject.loaded.model, subject.anatomy, subject.text.calibration.tokens
-    units = subject.space.units
+    model, anatomy, tokens = (
+        prepared.loaded.model,
+        prepared.anatomy,
+        prepared.text.calibration.tokens,
+    )
+    units = prepared.space.units
     # The first pass of a process takes longer than any other.
-    PopulationEvaluator(model, anatomy, tokens).evaluate([subject.space.dense])
+    PopulationEvaluator(model, anatomy, tokens).evaluate([prepared.space.dense])
     rows = []
     for sparsity in sparsities:
         space = SearchSpace(units, units_to_drop(len(units), sparsity))
@@ -117,12 +122,12 @@ def main() -> None:
         tokens=given.tokens,
         dtype=given.dtype,
     )
-    subject = prepare(config, Progress())
-    rows = measure(subject, given.sparsities, given.sizes)
+    prepared = prepare(config, Progress())
+    rows = measure(prepared, given.sparsities, given.sizes)
     print(table(rows))
     if given.json:
         settings = {**config.as_dict(), "corpus": Path(given.corpus).name}
-        settings["dtype"] = str(subject.loaded.model.dtype)
+        settings["dtype"] = str(prepared.loaded.model.dtype)
         write_json(given.json, {**circumstances(), "settings": settings, "rows": rows})
     if given.plot:
         plot(rows, given.plot)

@@ -43,7 +43,8 @@ from evop_deap.fitness.protocol import Evaluator
 from evop_deap.models.anatomy.staged import find_exit
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.runs.listeners.progress import Progress
-from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.stages.prepare import prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
@@ -70,11 +71,11 @@ def children_of(elite: Genome, count: int, space: SearchSpace, rng: random.Rando
     return list(children)
 
 
-def published_way(subject: Subject, pattern: Pattern) -> float:
+def published_way(prepared: Prepared, pattern: Pattern) -> float:
     """The loss of one pattern as published searches take it."""
-    model = subject.loaded.model
-    tokens = torch.as_tensor(subject.text.calibration.tokens, device=model.device)
-    with torch.inference_mode(), bypassed(subject.anatomy, dropped_units(pattern)):
+    model = prepared.loaded.model
+    tokens = torch.as_tensor(prepared.text.calibration.tokens, device=model.device)
+    with torch.inference_mode(), bypassed(prepared.anatomy, dropped_units(pattern)):
         logits = model(input_ids=tokens, use_cache=False).logits
         shifted = logits[:, :-1].reshape(-1, logits.shape[-1])
         return float(torch.nn.functional.cross_entropy(shifted, tokens[:, 1:].reshape(-1)))
@@ -103,10 +104,10 @@ def forget_peak_memory() -> int:
     return peak_memory()
 
 
-def roofline_seconds(subject: Subject, patterns: Sequence[Pattern]) -> float:
+def roofline_seconds(prepared: Prepared, patterns: Sequence[Pattern]) -> float:
     """Seconds of the matrix products that the distinct work of `patterns` cannot do without."""
-    tokens = subject.text.calibration.tokens.size
-    model, anatomy = subject.loaded.model, subject.anatomy
+    tokens = prepared.text.calibration.tokens.size
+    model, anatomy = prepared.loaded.model, prepared.anatomy
     steps = {(p[:d], d) for p in patterns for d in range(len(p)) if p[d]}
     block = sum(
         _product_seconds(tokens, p.shape[0], p.shape[1], p)
@@ -132,10 +133,14 @@ def _product_seconds(rows: int, out: int, inner: int, like: torch.Tensor) -> flo
     return statistics.median(seconds_of(multiply) for _ in range(15))
 
 
-def measure(subject: Subject, names: Sequence[str], rounds: int) -> dict[str, Any]:
+def measure(prepared: Prepared, names: Sequence[str], rounds: int) -> dict[str, Any]:
     """Everything, as the JSON file holds it, for the populations of these names."""
-    model, anatomy, tokens = subject.loaded.model, subject.anatomy, subject.text.calibration.tokens
-    groups = populations(subject.space, random.Random(0))
+    model, anatomy, tokens = (
+        prepared.loaded.model,
+        prepared.anatomy,
+        prepared.text.calibration.tokens,
+    )
+    groups = populations(prepared.space, random.Random(0))
     before = forget_peak_memory()
     together = PopulationEvaluator(model, anatomy, tokens)
     held = together.evaluate(groups["offspring"][:16]).work.bytes_held
@@ -151,7 +156,7 @@ def measure(subject: Subject, names: Sequence[str], rounds: int) -> dict[str, An
         times: dict[str, list[float]] = {"a": [], "b": [], "c": []}
         for turn in range(rounds if len(patterns) < 100 else max(1, rounds // 3)):
             few = patterns[turn * FEW : (turn + 1) * FEW]
-            times["a"].append(seconds_of(lambda: [published_way(subject, p) for p in few]) / FEW)  # noqa: B023
+            times["a"].append(seconds_of(lambda: [published_way(prepared, p) for p in few]) / FEW)  # noqa: B023
             times["b"].append(seconds_of(lambda: one_by_one.evaluate(few)) / FEW)  # noqa: B023
             # A new one each round: nothing is kept from the round before.
             fresh = PopulationEvaluator(model, anatomy, tokens)
@@ -168,7 +173,7 @@ def measure(subject: Subject, names: Sequence[str], rounds: int) -> dict[str, An
                 {(p[:d], d) for p in patterns for d in range(len(p)) if p[d]}
             )
             / len(patterns),
-            "roofline_share": roofline_seconds(subject, patterns) / len(patterns) / medians["c"],
+            "roofline_share": roofline_seconds(prepared, patterns) / len(patterns) / medians["c"],
         }
         report[f"{name}_ratio"] = medians["a"] / medians["c"]
     if "offspring" in names:
@@ -229,20 +234,20 @@ def main() -> None:
         dtype=given.dtype,
         tokens=given.tokens,
     )
-    subject = prepare(config, Progress())
-    report = measure(subject, given.populations, given.rounds)
+    prepared = prepare(config, Progress())
+    report = measure(prepared, given.populations, given.rounds)
     raced = racing.measure(given.landscape, seeds=20, generations=DEFAULTS.generations or 20)
     report |= {name: value for name, value in raced.items() if name.startswith("racing_")}
     print(table(report))
     print(
         f"\n{report['extra_memory_mib']:.0f} MiB above the model, "
-        f"{report['lookup_us']:.1f} us a look-up, {subject.loaded.model.dtype}; with racing "
+        f"{report['lookup_us']:.1f} us a look-up, {prepared.loaded.model.dtype}; with racing "
         f"the same winner in {report['racing_same_winner']} of {report['racing_seeds']} seeds "
         f"at {report['racing_cost_share']:.2f} of the cost"
     )
     if given.json:
         settings = {**config.as_dict(), "corpus": Path(given.corpus).name}
-        settings["dtype"] = str(subject.loaded.model.dtype)
+        settings["dtype"] = str(prepared.loaded.model.dtype)
         write_json(given.json, {**report, **circumstances(), "settings": settings})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evop_deap.base.errors import InputError
 from evop_deap.runs.listeners.progress import TerminalProgress
-from evop_deap.runs.single import run_search
+from evop_deap.runs.run_search import run_search
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.runs.storage.result import SearchResult
@@ -19,7 +19,10 @@ def searched(config: SearchConfig, folder: RunFolder) -> SearchResult:
     """
     if not folder.result.exists():
         progress = TerminalProgress(config.fitness)
-        return run_search(config, folder.path, resume=folder.config.exists(), progress=progress)
+        resume = folder.config.exists()
+        found = run_search(config, folder.path, resume=resume, progress=progress)
+        assert isinstance(found, SearchResult)
+        return found
     run = load_run(folder.path)
     asked = {name: value for name, value in config.as_dict().items() if name != "dtype"}
     other = [name for name, value in asked.items() if run.settings.get(name) != value]

@@ -33,7 +33,8 @@ from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics.scores import looks_of
 from evop_deap.heuristics.task import ModelParts, Task
 from evop_deap.runs.listeners.progress import TerminalProgress
-from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.stages.prepare import prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace
 
@@ -50,9 +51,9 @@ def all_patterns(space: SearchSpace, drops: Sequence[int]) -> list[Pattern]:
     return sorted(chosen, reverse=True)
 
 
-def judged(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator[np.ndarray]:
+def judged(prepared: Prepared, patterns: Sequence[Pattern], name: str) -> Iterator[np.ndarray]:
     """(patterns, windows) sums, a chunk of patterns at a time, each stored before the next."""
-    with stored_evaluator(subject, name) as (evaluator, release):
+    with stored_evaluator(prepared, name) as (evaluator, release):
         for first in tqdm(range(0, len(patterns), CHUNK), file=sys.stderr, mininterval=20):
             yield evaluator.evaluate(patterns[first : first + CHUNK]).sums
             release()
@@ -60,28 +61,28 @@ def judged(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator
 
 @contextmanager
 def stored_evaluator(
-    subject: Subject, name: str
+    prepared: Prepared, name: str
 ) -> Iterator[tuple[Evaluator, Callable[[], object]]]:
-    """What judges on the subject's calibration windows, and what stores the losses so far."""
-    tokens = subject.text.calibration.tokens
+    """What judges on the prepared's calibration windows, and what stores the losses so far."""
+    tokens = prepared.text.calibration.tokens
     with LossStore(cache_folder() / LOSSES_FILE) as store:
         held_back = HeldBackStore(store)
         evaluator = sharing_evaluator(
-            PopulationEvaluator(subject.loaded.model, subject.anatomy, tokens),
+            PopulationEvaluator(prepared.loaded.model, prepared.anatomy, tokens),
             held_back,
-            model=subject.loaded.model,
+            model=prepared.loaded.model,
             name=name,
-            fingerprint=subject.fingerprint,
+            fingerprint=prepared.fingerprint,
             tokens=tokens,
         )
         yield evaluator, held_back.release
 
 
-def looks_into(subject: Subject) -> dict[str, dict[str, Any]]:
+def looks_into(prepared: Prepared) -> dict[str, dict[str, Any]]:
     """What the rules that a search begins with say of the model, as plain JSON."""
-    parts = ModelParts(subject.loaded.model, subject.anatomy, subject.text.calibration.tokens)
+    parts = ModelParts(prepared.loaded.model, prepared.anatomy, prepared.text.calibration.tokens)
     # None of them judges a pattern, or draws anything.
-    task = Task(subject.space, TabularEvaluator({}), random.Random(0), parts=parts)
+    task = Task(prepared.space, TabularEvaluator({}), random.Random(0), parts=parts)
     return {name: dataclasses.asdict(look) for name, look in looks_of(task).items()}
 
 
@@ -93,34 +94,34 @@ def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
     """
     if min(drops) < 1:
         raise InputError(f"`drop` must be at least 1, but got {min(drops)}")
-    subject = prepare(config, TerminalProgress())
-    if max(drops) > len(subject.space.droppable):
+    prepared = prepare(config, TerminalProgress())
+    if max(drops) > len(prepared.space.droppable):
         raise InputError(
-            f"`drop` must be at most {len(subject.space.droppable)}, the units that may go, "
+            f"`drop` must be at most {len(prepared.space.droppable)}, the units that may go, "
             f"but got {max(drops)}"
         )
-    patterns = all_patterns(subject.space, drops)
-    sums = np.concatenate(list(judged(subject, patterns, config.model)))
-    windows = subject.text.calibration
+    patterns = all_patterns(prepared.space, drops)
+    sums = np.concatenate(list(judged(prepared, patterns, config.model)))
+    windows = prepared.text.calibration
     count, length = windows.tokens.shape
     return Landscape(
-        units=subject.space.units,
+        units=prepared.space.units,
         patterns=np.array(patterns, dtype=np.uint8),
         sums=sums,
         tokens=np.full(count, length - 1, dtype=np.int64),
-        head_work=subject.anatomy.head_work,
+        head_work=prepared.anatomy.head_work,
         about={
             "model": config.model,
-            "model_fingerprint": subject.fingerprint,
-            "corpus": subject.corpus,
+            "model_fingerprint": prepared.fingerprint,
+            "corpus": prepared.corpus,
             "windows": windows.fingerprint,
             "window": length,
-            "dtype": str(subject.loaded.model.dtype).removeprefix("torch."),
+            "dtype": str(prepared.loaded.model.dtype).removeprefix("torch."),
             "seed": config.seed,
             "granularity": config.granularity,
             "drops": sorted(set(drops)),
-            "protected": sorted(subject.space.protected),
-            "looks": looks_into(subject),
+            "protected": sorted(prepared.space.protected),
+            "looks": looks_into(prepared),
             **circumstances(),
         },
     )
@@ -144,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = SearchConfig(
             model=given.model,
             corpus=given.corpus,
-            sparsity=0.1,
+            sparsity=(0.1,),
             granularity=given.granularity,
             protect=tuple(given.protect),
             dtype=given.dtype,

@@ -39,7 +39,8 @@ from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.heuristics.block_influence import block_influence, least_influential
 from evop_deap.models.loading.load_model import load_tokenizer
 from evop_deap.runs.listeners.progress import TerminalProgress
-from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.stages.prepare import prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace, units_to_drop
 
@@ -84,14 +85,14 @@ class LossMatrix:
     about: NDArray[np.str_]
 
 
-def patterns_of(subject: Subject, tokens: NDArray[np.int64], given: argparse.Namespace) -> Judged:
+def patterns_of(prepared: Prepared, tokens: NDArray[np.int64], given: argparse.Namespace) -> Judged:
     """Random patterns, a rule's, and the survivors of a short search, at each sparsity.
 
     The probes of a sparsity are its rule's pattern and as many random ones as are asked for.
     """
-    units = subject.space.units
+    units = prepared.space.units
     rng = random.Random(given.seed)
-    model, anatomy = subject.loaded.model, subject.anatomy
+    model, anatomy = prepared.loaded.model, prepared.anatomy
     influences = block_influence(model, anatomy, tokens[:INFLUENCE_WINDOWS])
     few = PopulationEvaluator(model, anatomy, tokens[:SEARCHED_WINDOWS])
     patterns: dict[Pattern, tuple[int, bool]] = {}
@@ -132,13 +133,13 @@ def matrix_of(given: argparse.Namespace) -> LossMatrix:
     )
     truth = domains_of(given.corpus)
     names = sorted(set(truth.values()))
-    subject = prepare(config, TerminalProgress())
+    prepared = prepare(config, TerminalProgress())
     documents = load_corpus(given.corpus).documents
-    tokens, labels = _windows(documents, truth, names, subject, given)
+    tokens, labels = _windows(documents, truth, names, prepared, given)
     judges = (
-        patterns_like(given.like, subject) if given.like else patterns_of(subject, tokens, given)
+        patterns_like(given.like, prepared) if given.like else patterns_of(prepared, tokens, given)
     )
-    changed = _with_windows(subject, tokens)
+    changed = _with_windows(prepared, tokens)
     sums = summed(changed, judges.patterns, config.model)
     return LossMatrix(
         sums=sums,
@@ -149,16 +150,16 @@ def matrix_of(given: argparse.Namespace) -> LossMatrix:
         domains=labels,
         names=np.array(names),
         model=np.array(given.model),
-        about=np.array(json.dumps({"dtype": str(subject.loaded.model.dtype), **circumstances()})),
+        about=np.array(json.dumps({"dtype": str(prepared.loaded.model.dtype), **circumstances()})),
     )
 
 
-def summed(subject: Subject, patterns: Sequence[Pattern], name: str) -> NDArray[np.float64]:
+def summed(prepared: Prepared, patterns: Sequence[Pattern], name: str) -> NDArray[np.float64]:
     """(patterns, windows) sums; what was judged before an interruption is not judged again."""
-    count, length = subject.text.calibration.tokens.shape
+    count, length = prepared.text.calibration.tokens.shape
     step = max(1, STORED_TOKENS // length)
     parts = []
-    with stored_evaluator(subject, name) as (evaluator, release):
+    with stored_evaluator(prepared, name) as (evaluator, release):
         for first in tqdm(range(0, count, step), file=sys.stderr, mininterval=20):
             some = range(first, min(first + step, count))
             parts.append(evaluator.evaluate(patterns, some).sums)
@@ -166,7 +167,7 @@ def summed(subject: Subject, patterns: Sequence[Pattern], name: str) -> NDArray[
     return np.concatenate(parts, axis=1)
 
 
-def patterns_like(path: Path, subject: Subject) -> Judged:
+def patterns_like(path: Path, prepared: Prepared) -> Judged:
     """The patterns of the matrix at `path`, to be judged on other windows.
 
     Raises:
@@ -176,7 +177,7 @@ def patterns_like(path: Path, subject: Subject) -> Judged:
         known = load_matrix(path)
     except InputError as error:
         raise InputError(str(error).replace("`losses`", "`like`", 1)) from error
-    units = len(subject.space.units)
+    units = len(prepared.space.units)
     if known.patterns.shape[1] != units:
         raise InputError(
             f"`like` {path} has patterns of {known.patterns.shape[1]} units, the model {units}"
@@ -248,7 +249,7 @@ def _windows(
     documents: Sequence[Document],
     truth: dict[str, str],
     names: list[str],
-    subject: Subject,
+    prepared: Prepared,
     given: argparse.Namespace,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Token windows of one domain each, in the corpus's order, then those of other text."""
@@ -262,7 +263,7 @@ def _windows(
     ]
     drawn = draw_windows(
         strata,
-        subject.loaded.tokenizer,
+        prepared.loaded.tokenizer,
         window=given.window,
         tokens=given.pool_tokens,
         rng_of=lambda label: np.random.default_rng([given.seed, label]),
@@ -275,7 +276,7 @@ def _windows(
         return drawn.windows.tokens, drawn.labels
     other = draw_windows(
         [Stratum(-1, load_corpus(given.other).documents, share=1.0, size=1.0)],
-        subject.loaded.tokenizer,
+        prepared.loaded.tokenizer,
         window=given.window,
         tokens=given.other_tokens,
         rng_of=lambda label: np.random.default_rng([given.seed]),
@@ -285,9 +286,11 @@ def _windows(
     return tokens, np.concatenate([drawn.labels, other.labels])
 
 
-def _with_windows(subject: Subject, tokens: NDArray[np.int64]) -> Subject:
-    windows = dataclasses.replace(subject.text.calibration, tokens=tokens)
-    return dataclasses.replace(subject, text=dataclasses.replace(subject.text, calibration=windows))
+def _with_windows(prepared: Prepared, tokens: NDArray[np.int64]) -> Prepared:
+    windows = dataclasses.replace(prepared.text.calibration, tokens=tokens)
+    return dataclasses.replace(
+        prepared, text=dataclasses.replace(prepared.text, calibration=windows)
+    )
 
 
 def _k_means(vectors: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:

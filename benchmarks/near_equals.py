@@ -22,8 +22,8 @@ from benchmarks.loss_matrix import LossMatrix, load_matrix
 from benchmarks.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.files import write_json
 from evop_deap.fitness.protocol import Evaluation
-from evop_deap.runs.near_equals import near_the_best
-from evop_deap.runs.stages.validate import contenders, ranked_on_both
+from evop_deap.runs.stages.near_equals import near_the_best
+from evop_deap.runs.stages.validate import ranked_on_both, tied_with_the_best
 from evop_deap.space import Pattern
 
 DECIDED_BY = ("calibration", "validation", "both")
@@ -47,7 +47,7 @@ def regrets(
     rows = dict(zip(names, seen, strict=True))
     count = np.full(calibrate, tokens)
     losses = {name: float(row.sum() / count.sum()) for name, row in rows.items()}
-    rivals = contenders(near_the_best(losses, rows, count), rows, count)
+    rivals = tied_with_the_best(near_the_best(losses, rows, count), rows, count)
     places = [rival.pattern[0] for rival in rivals]
     judged = Evaluation(more[places], np.full(validate, tokens), np.ones(len(places)))
     named = [

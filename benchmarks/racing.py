@@ -33,7 +33,7 @@ from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 from evop_deap.tuning.problems import landscape_problem
 
 LANDSCAPE = Path(__file__).parent / "landscapes" / "demo.blocks.8-29.npz"
-DEFAULTS = SearchConfig(model="demo", sparsity=0.1)
+DEFAULTS = SearchConfig(model="demo", sparsity=(0.1,))
 
 
 def search(

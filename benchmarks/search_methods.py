@@ -38,7 +38,7 @@ class Looked(float):
     """Dense forward passes in which the model itself was looked into, unseen by the evaluator."""
 
 
-DEFAULTS = SearchConfig(model="demo", sparsity=0.1)
+DEFAULTS = SearchConfig(model="demo", sparsity=(0.1,))
 
 
 def gp_sampler(task: Task) -> None:

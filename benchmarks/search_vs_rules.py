@@ -23,8 +23,9 @@ from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.heuristics.block_influence import block_influence, least_influential
 from evop_deap.runs.listeners.progress import Progress, TerminalProgress
-from evop_deap.runs.single import run_search
+from evop_deap.runs.run_search import run_search
 from evop_deap.runs.stages.prepare import prepare
+from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import dropped_units
 
@@ -33,6 +34,7 @@ def measure(config: SearchConfig) -> dict[str, Any]:
     """Search once and judge the three patterns and the dense model on both texts."""
     with tempfile.TemporaryDirectory() as folder:
         result = run_search(config, Path(folder) / "run", progress=TerminalProgress())
+    assert isinstance(result, SearchResult)
     subject = prepare(config, Progress())
     model, anatomy, space = subject.loaded.model, subject.anatomy, subject.space
     influences = block_influence(model, anatomy, subject.text.calibration.tokens)

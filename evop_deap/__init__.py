@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from evop_deap.models.loading.load_model import load_model as load_model
     from evop_deap.models.surgery.bypass import bypassed as bypassed
     from evop_deap.runs.apply_pattern import apply_pattern as apply_pattern
-    from evop_deap.runs.budgets import run_budgets as run_budgets
     from evop_deap.runs.calibration_folder import run_calibration as run_calibration
     from evop_deap.runs.export_run import export_run as export_run
-    from evop_deap.runs.front import run_front as run_front
-    from evop_deap.runs.single import run_search as run_search
+    from evop_deap.runs.run_search import run_budgets as run_budgets
+    from evop_deap.runs.run_search import run_front as run_front
+    from evop_deap.runs.run_search import run_search as run_search
     from evop_deap.runs.storage.curve import Curve as Curve
     from evop_deap.runs.storage.loaded_run import Run as Run
     from evop_deap.runs.storage.loaded_run import load_run as load_run
@@ -95,10 +95,10 @@ _HOMES = {
     "load_run": "runs.storage.loaded_run",
     "make_toolbox": "evolution.toolbox",
     "race": "evolution.racing",
-    "run_budgets": "runs.budgets",
+    "run_budgets": "runs.run_search",
     "run_calibration": "runs.calibration_folder",
-    "run_front": "runs.front",
-    "run_search": "runs.single",
+    "run_front": "runs.run_search",
+    "run_search": "runs.run_search",
     "save_landscape": "fitness.landscape",
     "suggest_pattern": "tuning.pattern_sampler",
 }

@@ -23,7 +23,6 @@ from evop_deap.settings.config_files import read_settings
 from evop_deap.settings.parser import Parser, add_flags
 from evop_deap.settings.presets import preset_names, preset_settings
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.settings.shares import in_order
 
 _EXAMPLES = """examples:
   try it on a small real model, no model hub needed:
@@ -89,12 +88,12 @@ def _search(
         **given,
     }
     if resume:
-        from evop_deap.runs.storage.identity import resumed_settings
+        from evop_deap.runs.identity import resumed_settings
 
         settings = resumed_settings(output, settings)
     if "model" not in settings:
         raise InputError("`model` is required: give --model, or --config with it")
-    checked, shares = _checked(settings)
+    checked = SearchConfig(**settings)
 
     from evop_deap.runs.listeners.progress import Progress, TerminalProgress, Together
     from evop_deap.runs.listeners.tracking import Tracker
@@ -111,50 +110,33 @@ def _search(
         if not quiet:
             listeners.append(TerminalProgress(checked.fitness))
         how = {"resume": resume, "overwrite": overwrite, "progress": Together(*listeners)}
-        found, table = _found(checked, shares, folder, how)
+        found, table = _found(checked, folder, how)
     if json:
         print(dumps(found, ensure_ascii=False, allow_nan=False))  # noqa: T201
     else:
-        print(f"{table}\n\n{_what_next(folder, shares)}")  # noqa: T201
-
-
-def _checked(settings: Mapping[str, Any]) -> tuple[SearchConfig, tuple[float, ...]]:
-    """The settings at the first budget, and the shares of all; none where there is but one."""
-    sparsity = settings.get("sparsity")
-    if not isinstance(sparsity, list | tuple):
-        single = SearchConfig(**settings)
-        return single, () if single.pareto == "none" else (single.sparsity or 0.0,)
-    shares = in_order(sparsity)
-    configs = [SearchConfig(**{**settings, "sparsity": share}) for share in shares]
-    return configs[0], shares
+        print(f"{table}\n\n{_what_next(folder, checked)}")  # noqa: T201
 
 
 def _found(
-    config: SearchConfig, shares: Sequence[float], output: Path, how: Mapping[str, Any]
+    config: SearchConfig, output: Path, how: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str]:
     """What a search found, as JSON values and as a table: at one budget, or at each of several."""
-    if shares:
-        from evop_deap.runs.budgets import run_budgets
-        from evop_deap.runs.front import run_front
-        from evop_deap.runs.storage.curve import curve_table
-
-        run_all = run_budgets if config.pareto == "none" else run_front
-        curve = run_all(config, shares, output, **how)
-        return curve.as_dict(), curve_table(curve)
-    from evop_deap.runs.single import run_search
+    from evop_deap.runs.run_search import run_search
+    from evop_deap.runs.storage.curve import Curve, curve_table
     from evop_deap.runs.storage.result import result_table
 
-    result = run_search(config, output, **how)
-    return result.as_dict(), result_table(result)
+    found = run_search(config, output, **how)
+    table = curve_table(found) if isinstance(found, Curve) else result_table(found)
+    return found.as_dict(), table
 
 
-def _what_next(output: Path, shares: Sequence[float]) -> str:
+def _what_next(output: Path, config: SearchConfig) -> str:
     """The last thing that a search says."""
     figures, model = "result.json", output / "model"
-    if shares:
+    if config.several:
         from evop_deap.runs.storage.folder import RunFolder
 
-        figures, model = "curve.json", RunFolder(output).budget(shares[-1]).model
+        figures, model = "curve.json", RunFolder(output).budget(config.sparsity[-1]).model
     longer = f"python -m evop_deap.search --resume --output {shlex.quote(str(output))}"
     return "\n".join(
         [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,4 +80,50 @@ class Evaluator(Protocol):
         A window's sum depends on the pattern and the window alone, never on the order or the
         company of either. `patterns` may be empty: the answer tells the windows' tokens.
         """
+        ...
+
+
+class KeptNames(Protocol):
+    """Intermediate results that an evaluator keeps, as names that outlive the process."""
+
+    @property
+    def names(self) -> Sequence[tuple[int, Sequence[tuple[int, ...]]]]:
+        """What is kept, by group of windows."""
+        ...
+
+    def restore(self, names: Iterable[tuple[int, Sequence[tuple[int, ...]]]]) -> None:
+        """Be as an evaluator that keeps these, each to be computed anew when it is needed."""
+        ...
+
+
+class ModelEvaluator(Evaluator, Protocol):
+    """An evaluator that runs a model, and what a run needs to know of it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in results."""
+        ...
+
+    @property
+    def preparation_cost(self) -> float:
+        """Dense-forward equivalents spent before the first pattern."""
+        ...
+
+    @property
+    def batches(self) -> tuple[int, ...] | None:
+        """(windows,) how many windows each is computed with; None where that varies.
+
+        Where it does not vary, the same window of the same pattern has the same bits in every
+        process, so that its sum may be stored and shared.
+        """
+        ...
+
+    @property
+    def arithmetic(self) -> str:
+        """What decides the last bits of a sum, beside model, pattern, window and batch."""
+        ...
+
+    @property
+    def kept(self) -> KeptNames:
+        """The hidden states that wait for the next call, by name."""
         ...

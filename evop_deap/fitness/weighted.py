@@ -37,7 +37,7 @@ class WeightedEvaluator:
         if not usable or not weights.sum() > 0:
             raise InputError("`weights` must be finite, at least 0 and not all 0")
         self._evaluator = evaluator
-        self._weights = weights * (len(weights) / weights.sum())
+        self._weights = _on_average_one(weights)
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
@@ -47,3 +47,18 @@ class WeightedEvaluator:
         weights = self._weights if windows is None else self._weights[list(windows)]
         sums = found.sums * weights
         return Evaluation(sums, found.tokens, found.costs, found.hits, found.work)
+
+
+def weighted(evaluator: Evaluator, weights: NDArray[np.float64] | None) -> Evaluator:
+    """`evaluator` whose windows count as the weights say; itself where there are none."""
+    return evaluator if weights is None else WeightedEvaluator(evaluator, weights)
+
+
+def scaled(sums: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """(…, windows) sums as the weights of all windows count them."""
+    return sums if weights is None else sums * _on_average_one(weights)
+
+
+def _on_average_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    scaled: NDArray[np.float64] = weights * (len(weights) / weights.sum())
+    return scaled

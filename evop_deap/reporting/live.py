@@ -23,6 +23,7 @@ from evop_deap.runs.storage.loaded_run import load_run
 
 if TYPE_CHECKING:
     from evop_deap.evolution.state import EvolutionState
+    from evop_deap.runs.storage.heuristic_state import HeuristicState
     from evop_deap.runs.storage.result import SearchResult
 
 _HOST = "127.0.0.1"
@@ -91,7 +92,7 @@ class LiveReport(Progress):
         """Show what is being done."""
         self._change(f"{text[:1].upper()}{text[1:]}.")
 
-    def generation(self, state: EvolutionState) -> None:
+    def generation(self, state: EvolutionState | HeuristicState) -> None:
         """There is a new row to show."""
         self._change(self._status)
 

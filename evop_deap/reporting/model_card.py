@@ -10,10 +10,10 @@ from evop_deap.runs.storage.result import standing
 from evop_deap.settings.search_config import SEARCH
 
 if TYPE_CHECKING:
-    from evop_deap.runs.storage.result import SearchResult
+    from evop_deap.runs.storage.result import Findings
 
 
-def model_card(result: SearchResult, settings: str, *, base_model: str | None) -> str:
+def model_card(result: Findings, settings: str, *, base_model: str | None) -> str:
     """README.md of a checkpoint, with the front matter that the hub reads.
 
     Args:

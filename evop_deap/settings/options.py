@@ -86,7 +86,10 @@ class Settings:
 
 
 def _coerced(name: str, value: Any, kind: Any) -> Any:
-    """The value as its field's type; a whole number may stand for a float, a list for a tuple."""
+    """The value as its field's type.
+
+    A whole number may stand for a float, a list for a tuple, and a number for a tuple of one.
+    """
     choices = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if value is None and type(None) in choices:
         return None
@@ -97,6 +100,10 @@ def _coerced(name: str, value: Any, kind: Any) -> Any:
     elif plain == tuple[int, ...]:
         if isinstance(value, list | tuple) and all(type(item) is int for item in value):
             return tuple(value)
+    elif plain == tuple[float, ...]:
+        several = value if isinstance(value, list | tuple) else (() if value is None else (value,))
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in several):
+            return tuple(map(float, several))
     elif plain is float:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
@@ -108,6 +115,7 @@ def _coerced(name: str, value: Any, kind: Any) -> Any:
         float: "a number",
         bool: "true or false",
         tuple[int, ...]: "a list of whole numbers",
+        tuple[float, ...]: "a number or a list of numbers",
     }
     raise InputError(f"`{name}` must be {words.get(plain, 'a list of texts')}, but got {value!r}")
 

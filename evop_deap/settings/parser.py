@@ -67,7 +67,8 @@ def _add_flag(group: Any, option: Option, kind: Any) -> None:
         return
     plain = next((t for t in typing.get_args(kind) or (kind,) if t in (int, float, str)), str)
     read = option.metadata["read"] or plain
-    many = {"nargs": "+"} if isinstance(option.default, tuple) else {}
+    lists = isinstance(option.default, tuple) and option.metadata["read"] is None
+    many = {"nargs": "+"} if lists else {}
     if option.default not in (dataclasses.MISSING, None, ()):
         listed = option.default if many else [option.default]
         text += f" (default: {' '.join(map(str, listed))})"

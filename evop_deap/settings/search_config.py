@@ -7,13 +7,14 @@ bounds stand here and nowhere else.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.settings.options import option
-from evop_deap.settings.shares import read_shares
+from evop_deap.settings.shares import as_written, in_order, read_shares
 
 BUDGET = "what to drop"
 FITNESS = "how patterns are judged"
@@ -30,15 +31,15 @@ class SearchConfig(CalibrationConfig):
 
     Example:
         >>> config = SearchConfig(model="demo", sparsity=0.2)
-        >>> config.window, config.replace(seed=3).seed
-        (256, 3)
+        >>> config.window, config.sparsity, config.replace(seed=3).seed
+        (256, (0.2,), 3)
 
     Raises:
         InputError: a value of the wrong type or out of its bounds.
     """
 
-    sparsity: float | None = option(
-        None,
+    sparsity: tuple[float, ...] = option(
+        (),
         BUDGET,
         "share of the units to drop, several with commas between for one run over all; or say it "
         "by budget",
@@ -196,7 +197,8 @@ class SearchConfig(CalibrationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.sparsity is None) == (self.budget is None):
+        object.__setattr__(self, "sparsity", in_order(self.sparsity))
+        if bool(self.sparsity) == (self.budget is not None):
             given = "neither" if self.budget is None else "both"
             raise InputError(
                 f"`sparsity` or `budget` must say what is to go, but got {given}: "
@@ -228,3 +230,30 @@ class SearchConfig(CalibrationConfig):
                 f"`tournament` must be at most `population` ({self.population}), "
                 f"but got {self.tournament}"
             )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON and YAML values; a single share stands by itself."""
+        return {**super().as_dict(), "sparsity": as_written(self.sparsity)}
+
+    @property
+    def several(self) -> bool:
+        """Whether a run leaves a folder for each of several budgets."""
+        return len(self.sparsity) > 1 or self.pareto != "none"
+
+    @property
+    def each_budget(self) -> tuple[SearchConfig, ...]:
+        """The same settings at each budget alone, from the smallest."""
+        if len(self.sparsity) < 2:
+            return (self,)
+        return tuple(self.replace(sparsity=share) for share in self.sparsity)
+
+    @property
+    def share(self) -> float:
+        """The share of the units to drop, of settings for a single budget.
+
+        Raises:
+            InputError: the budget is no share, or there are several.
+        """
+        if len(self.sparsity) != 1:
+            raise InputError(f"`sparsity` must be one share here, but got {self.sparsity}")
+        return self.sparsity[0]

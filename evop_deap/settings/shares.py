@@ -1,48 +1,51 @@
-"""Several budgets at once: shares of the units to drop, from the smallest to the largest."""
+"""Shares of the units to drop: one budget, or several from the smallest to the largest."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from evop_deap.base.errors import InputError
 
 
-def read_shares(text: str) -> float | tuple[float, ...]:
+def read_shares(text: str) -> tuple[float, ...]:
     """One share, or several with commas between them, as a flag has them.
 
     Example:
         >>> read_shares("0.2"), read_shares("0.3,0.1")
-        (0.2, (0.3, 0.1))
+        ((0.2,), (0.3, 0.1))
 
     Raises:
         argparse.ArgumentTypeError: one is not a number.
     """
     try:
-        shares = tuple(map(float, text.split(",")))
+        return tuple(map(float, text.split(",")))
     except ValueError as error:
         raise argparse.ArgumentTypeError(
             f"'{text}' must be a share such as 0.2, or several such as 0.1,0.2,0.3"
         ) from error
-    return shares if len(shares) > 1 else shares[0]
 
 
-def in_order(shares: Iterable[float]) -> tuple[float, ...]:
-    """Several shares from the smallest to the largest.
+def in_order(shares: Sequence[float]) -> tuple[float, ...]:
+    """The shares from the smallest to the largest.
 
     Example:
         >>> in_order([0.3, 0.1])
         (0.1, 0.3)
 
     Raises:
-        InputError: none, one that is not a number, or the same twice.
+        InputError: one of them twice.
     """
-    found = tuple(shares)
-    for share in found:
-        if isinstance(share, bool) or not isinstance(share, int | float):
-            raise InputError(f"`sparsity` must hold numbers, but holds {share!r}")
-    if not found:
-        raise InputError("`sparsity` must hold one share or more, but holds none")
-    if twice := [share for share in found if found.count(share) > 1]:
+    if twice := [share for share in shares if shares.count(share) > 1]:
         raise InputError(f"`sparsity` holds {twice[0]} twice: leave one out")
-    return tuple(sorted(map(float, found)))
+    return tuple(sorted(shares))
+
+
+def as_written(shares: Sequence[float]) -> float | list[float] | None:
+    """The shares as a YAML file has them: one by itself, several as a list, none as nothing.
+
+    Example:
+        >>> as_written((0.2,)), as_written((0.1, 0.2)), as_written(())
+        (0.2, [0.1, 0.2], None)
+    """
+    return shares[0] if len(shares) == 1 else (list(shares) or None)

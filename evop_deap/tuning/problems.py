@@ -145,32 +145,35 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
     """
     from evop_deap.heuristics.scores import looks_of
     from evop_deap.heuristics.task import ModelParts, Task
-    from evop_deap.runs.search_evaluator import open_judge
+    from evop_deap.runs.search_evaluator import open_evaluator
     from evop_deap.runs.stages.prepare import prepare
 
-    subject = prepare(config, progress)
-    with open_judge(config.replace(racing="on"), subject, None, progress) as judge:
-        space = subject.space
+    # Windows are computed together as races want them, since some trials race.
+    prepared = prepare(config.replace(racing="on"), progress)
+    with open_evaluator(prepared, None, progress) as opened:
+        space = prepared.space
         rng = random.Random(config.seed)
         sample = init_distinct(lambda: init_uniform(space, rng=rng), _SAMPLE)
         evaluator = EvenlyCharged(
-            judge.evaluator,
+            opened.cached,
             work=[unit.work for unit in space.units],
-            head_work=subject.anatomy.head_work,
-            release=judge.release,
+            head_work=prepared.anatomy.head_work,
+            release=opened.release,
         )
-        parts = ModelParts(subject.loaded.model, subject.anatomy, subject.text.calibration.tokens)
+        parts = ModelParts(
+            prepared.loaded.model, prepared.anatomy, prepared.text.calibration.tokens
+        )
         typical = evaluator.evaluate([genome.pattern for genome in sample]).losses
         yield Problem(
-            name=f"{subject.fingerprint[:12]} on {subject.text.calibration.fingerprint[:12]} "
+            name=f"{prepared.fingerprint[:12]} on {prepared.text.calibration.fingerprint[:12]} "
             f"without {space.n_drop}",
             space=space,
             evaluator=evaluator,
-            best=judge.dense_fitness,
+            best=opened.dense_loss,
             typical=float(np.median(typical)),
             optimum_known=False,
             together=windows_together(config.window),
             knows_dense=True,
             # Looked at once, and charged to every search.
-            looks=looks_of(Task(space, judge.evaluator, rng, parts=parts)),
+            looks=looks_of(Task(space, opened.cached, rng, parts=parts)),
         )

@@ -281,7 +281,7 @@ def _checked(name: str, value: Any) -> Setting:
     # As many to choose from as compete: the study sees to that itself.
     competes = value if name == "tournament" and isinstance(value, int) else 1
     crowd = {"tournament": 1, "population": max(1, competes)}
-    config = SearchConfig(model="", sparsity=0.5, **{**crowd, name: value})
+    config = SearchConfig(model="", sparsity=(0.5,), **{**crowd, name: value})
     checked: Setting = _as_setting(getattr(config, name))
     return checked
 

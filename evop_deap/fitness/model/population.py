@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_MEMORY_BUDGET = 512 * 2**20
+_VERSION = 2  # to be raised with any change that may alter a bit of a sum
 _TOKENS_AT_ONCE = 2048  # of a state: enough for matrix products to run at full speed
 _SHAPES_KEPT = 16  # numbers of stacked rows whose block calls are remembered
 
@@ -93,6 +94,7 @@ class PopulationEvaluator:
             raise InputError(f"`fitness` must be 'ce' or 'kl', but got '{fitness}'")
         self._model = model
         self._anatomy = anatomy
+        self._fitness = fitness
         self._exit = find_exit(model, anatomy)
         self._on_evaluated = on_evaluated
         self._steps = steps_of(anatomy)
@@ -146,10 +148,16 @@ class PopulationEvaluator:
             ),
         )
 
+    name = "PopulationEvaluator"
+
     @property
-    def granularity(self) -> str:
-        """What one gene switches: "block" or "half"."""
-        return self._anatomy.granularity
+    def arithmetic(self) -> str:
+        """What decides the last bits of a sum, beside model, pattern, window and batch."""
+        units = (
+            "" if self._anatomy.granularity == "block" else f", {self._anatomy.granularity} units"
+        )
+        tile = f"tiles of {self.tile.tokens} x {self.tile.words}"
+        return f"{self.name} {_VERSION}, {self._fitness}{units}, {tile}"
 
     @property
     def batches(self) -> tuple[int, ...] | None:

@@ -13,6 +13,7 @@ import torch
 
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.fitnesses import FITNESSES
+from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.logit_losses import divergence_sums, window_sums
 from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.models.anatomy.model_units import model_units
@@ -69,9 +70,16 @@ class ReferenceEvaluator:
         self._units = model_units(anatomy)
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
         self._on_evaluated = on_evaluated
+        self.kept = KeptStates(capacity=0)
 
+    name = "ReferenceEvaluator"
     preparation_cost = 0.0
     """Nothing is spent before the first pattern."""
+
+    batches = None
+    """The last windows of a call are fewer than the others: what is asked decides the bits."""
+
+    arithmetic = "plain"
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None

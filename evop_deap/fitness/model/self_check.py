@@ -13,6 +13,7 @@ from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.protocol import ModelEvaluator
 from evop_deap.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def checked_evaluator(
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
     on_evaluated: Callable[[], object] | None = None,
     on_fallback: Callable[[str], object] | None = None,
-) -> PopulationEvaluator | ReferenceEvaluator:
+) -> ModelEvaluator:
     """A population evaluator that was compared with the model's own forward pass.
 
     The dense pattern and a random one of `space` are judged both ways on a few windows. Where

@@ -11,17 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evop_deap.fitness.model.population import PopulationEvaluator
-from evop_deap.fitness.protocol import Evaluator
+from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.stored_evaluator import StoredEvaluator
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-# To be raised with any change that may alter a bit of a sum.
-_VERSION = 2
 
 
 class HeldBackStore:
@@ -59,14 +55,13 @@ class HeldBackStore:
 
 
 def sharing_evaluator(
-    evaluator: Evaluator,
+    evaluator: ModelEvaluator,
     store: HeldBackStore,
     *,
     model: PreTrainedModel,
     name: str,
     fingerprint: str,
     tokens: NDArray[np.int64],
-    fitness: str = "ce",
 ) -> Evaluator:
     """`evaluator`, asked only for what no search has stored.
 
@@ -80,9 +75,8 @@ def sharing_evaluator(
         name: of the model, for people to read.
         fingerprint: of the model.
         tokens: (windows, length) of the evaluator's windows.
-        fitness: what the evaluator judges by.
     """
-    if not isinstance(evaluator, PopulationEvaluator) or evaluator.batches is None:
+    if evaluator.batches is None:
         return evaluator
     windows = [
         f"{hashlib.sha256(np.ascontiguousarray(row, '<i8').tobytes()).hexdigest()} of {batch}"
@@ -91,19 +85,13 @@ def sharing_evaluator(
     return StoredEvaluator(
         evaluator,
         store,
-        context=_context(evaluator, model, name, fingerprint, fitness),
+        context=_context(evaluator, model, name, fingerprint),
         windows=windows,
         tokens=np.full(len(windows), tokens.shape[1] - 1, dtype=np.int64),
     )
 
 
-def _context(
-    evaluator: PopulationEvaluator,
-    model: PreTrainedModel,
-    name: str,
-    fingerprint: str,
-    fitness: str,
-) -> str:
+def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, fingerprint: str) -> str:
     """Everything that decides a bit of a sum, but for the pattern and the windows."""
     place = model.device.type
     if place == "cpu":
@@ -114,11 +102,7 @@ def _context(
     parts = (
         " ".join(name.split()),
         str(model.dtype).removeprefix("torch."),
-        f"{type(evaluator).__name__} {_VERSION}",
-        fitness
-        if evaluator.granularity == "block"
-        else f"{fitness}, {evaluator.granularity} units",
-        f"tiles of {evaluator.tile.tokens} x {evaluator.tile.words}",
+        evaluator.arithmetic,
         str(model.config._attn_implementation),
         place,
         f"torch {torch.__version__}",

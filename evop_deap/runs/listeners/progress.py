@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from evop_deap.evolution.state import EvolutionState
     from evop_deap.runs.listeners.display import Display
+    from evop_deap.runs.storage.heuristic_state import HeuristicState
     from evop_deap.runs.storage.result import SearchResult
 
 
@@ -32,7 +33,7 @@ class Progress:
     def evaluated(self) -> None:
         """One more pattern has been evaluated."""
 
-    def generation(self, state: EvolutionState) -> None:
+    def generation(self, state: EvolutionState | HeuristicState) -> None:
         """A generation is over, and written down."""
 
     def close(self) -> None:
@@ -80,7 +81,7 @@ class Together(Progress):
         for listener in self._listeners:
             listener.evaluated()
 
-    def generation(self, state: EvolutionState) -> None:
+    def generation(self, state: EvolutionState | HeuristicState) -> None:
         """Tell all."""
         for listener in self._listeners:
             listener.generation(state)
@@ -138,7 +139,7 @@ class TerminalProgress(Progress):
         if self._display is not None:
             self._display.advance()
 
-    def generation(self, state: EvolutionState) -> None:
+    def generation(self, state: EvolutionState | HeuristicState) -> None:
         """Show the best perplexity or divergence so far."""
         if state.records[-1].get("trusted") is False:
             self._say_once("the surrogate foresees no better than chance yet: plain evolution")

@@ -21,6 +21,7 @@ from evop_deap.runs.listeners.progress import Progress
 
 if TYPE_CHECKING:
     from evop_deap.evolution.state import EvolutionState
+    from evop_deap.runs.storage.heuristic_state import HeuristicState
     from evop_deap.runs.storage.result import SearchResult
 
 TRACKERS = ("none", "tensorboard", "wandb", "trackio")
@@ -74,7 +75,7 @@ class Tracker(Progress):
         self._close()
         self._folder = folder
 
-    def generation(self, state: EvolutionState) -> None:
+    def generation(self, state: EvolutionState | HeuristicState) -> None:
         """Log the last row of the logbook."""
         self._log(state.records[-1], state.generation)
 

@@ -1,137 +1,143 @@
-"""A heuristic in the place of the search: the same folder, checkpoints and handing over.
+"""A heuristic in the place of the evolution: the same folder, checkpoints and later stages.
 
-Each request of the rule to the evaluator counts as a generation. A resumed run repeats the rule
-from its beginning; what the first process paid for is known by then, and is charged as it was.
+Each request of the heuristic to the evaluator counts as a generation. A resumed run repeats the
+heuristic from its beginning; what the first process paid for is known by then, and is charged as
+it was.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from evop_deap.evolution.callbacks import Callback
-from evop_deap.settings.search_config import SearchConfig
-from evop_deap.evolution.state import EvolutionState
-from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
 from evop_deap.evolution.genome import Genome, finite_or_worst
-from evop_deap.heuristics.registry import METHODS
-from evop_deap.heuristics.task import ModelParts, Pick, Task
 from evop_deap.evolution.generation import Judged
 from evop_deap.evolution.logbook import record_of
-from evop_deap.runs.storage.checkpoint import Checkpoint
-from evop_deap.runs.search_evaluator import Judge
-from evop_deap.runs.merged_model import judge_merged
-from evop_deap.runs.listeners.progress import Progress
-from evop_deap.runs.stages.prepare import Subject
-from evop_deap.space import Pattern, SearchSpace, dropped_units
 from evop_deap.evolution.stopping import Stopping
+from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
+from evop_deap.heuristics.registry import METHODS
+from evop_deap.heuristics.task import ModelParts, Pick, Task
+from evop_deap.runs.context import Context
+from evop_deap.runs.pruned_model import PrunedModel, changed_model, evaluate_changed
+from evop_deap.runs.stages.found import Found
+from evop_deap.runs.storage.checkpoint import Checkpoint
+from evop_deap.runs.storage.heuristic_state import HeuristicState
+from evop_deap.space import Pattern, SearchSpace, dropped_units
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
-
-def pick_pattern(
-    config: SearchConfig,
-    subject: Subject,
-    judge: Judge,
+def ask_heuristic(
+    context: Context,
     stopping: Stopping,
     stored: Checkpoint | None,
-    progress: Progress,
-    record: Callback,
-) -> tuple[EvolutionState, PreTrainedModel | None]:
-    """Let the heuristic `config.method` pick, and judge its pattern on all windows.
-
-    The model that comes back is what a rule that merges blocks has made of them.
+    record: Callable[[HeuristicState], object],
+) -> Found:
+    """Let the heuristic of the settings pick a pattern, and evaluate it on all windows.
 
     Args:
-        config: the effective settings.
-        subject: what a pattern is picked for.
-        judge: the evaluator.
-        stopping: limits of the rules that search.
+        context: the run.
+        stopping: limits of the heuristics that search.
         stored: what an interrupted run of the same has paid for.
-        progress: told what is going on.
-        record: called after each request, with the state then.
+        record: called with the state after each request.
     """
+    config, progress, evaluator = context.config, context.progress, context.evaluator.cached
     method = METHODS[config.method]
     progress.stage(f"choosing by {method.title}")
     progress.searching(0, stopping.evaluations if method.searches else None)
-    ledger = Ledger(judge.evaluator, subject.space, stored.state if stored else None)
 
-    def told(state: EvolutionState) -> None:
+    def told(state: HeuristicState) -> None:
         record(state)
         progress.generation(state)
 
-    ledger.told = told
-    parts = ModelParts(subject.loaded.model, subject.anatomy, subject.text.calibration.tokens)
-    pick = method(Task(subject.space, ledger, random.Random(config.seed), stopping, parts))
-    merged = _merged(subject, pick)
-    if merged is None:
-        judged = judge.evaluator.evaluate([pick.pattern])
+    ledger = Ledger(evaluator, context.space, stored.heuristic if stored else None, told)
+    parts = ModelParts(context.loaded.model, context.anatomy, context.text.calibration.tokens)
+    pick = method(Task(context.space, ledger, context.rng, stopping, parts))
+    pruned = _changed(context, pick)
+    if pruned is None:
+        evaluated = evaluator.evaluate([pick.pattern])
     else:
-        judged = judge_merged(subject, merged, pick.pattern, config.fitness)
-    state = ledger.settle(pick, judged)
+        evaluated = evaluate_changed(context, pruned, pick.pattern)
+    state = ledger.settle(pick, evaluated)
     progress.close()
     limit = stopping.reason(
         0, evaluations=pick.evaluations, cost=pick.cost, seconds=state.seconds, stagnant=0
     )
-    stopped = (method.searches and limit) or "when the rule had picked"
-    return replace(state, stopped=stopped), merged
+    losses = pick.losses or {pick.pattern: state.best.loss}
+    return Found(
+        pattern=pick.pattern,
+        loss=state.best.loss,
+        losses=losses,
+        evaluations=state.evaluations,
+        cache_hits=state.cache_hits,
+        cost=state.cost,
+        work=ledger.work,
+        generations=state.generation,
+        stopped=(method.searches and limit) or "when the rule had picked",
+        seconds=state.seconds,
+        pruned=pruned,
+    )
 
 
-def _merged(subject: Subject, pick: Pick) -> PreTrainedModel | None:
-    """The model in which blocks are merged, where the rule has merged any."""
+def _changed(context: Context, pick: Pick) -> PrunedModel | None:
+    """The model in which blocks are merged, where the heuristic has merged any."""
     if not pick.merges:
         return None
     from evop_deap.models.surgery.merging import merged_model
 
     gone = dropped_units(pick.pattern)
-    return merged_model(subject.loaded.model, subject.anatomy, gone, pick.merges)
+    return changed_model(
+        merged_model(context.loaded.model, context.anatomy, gone, pick.merges)
+    )
 
 
 class Ledger:
     """An evaluator that writes down each request as a generation of a search.
 
     Args:
-        evaluator: judges; it knows what an earlier process has paid for.
+        evaluator: it knows what an earlier process has paid for.
         space: which patterns may be the best.
         earlier: the state in which that process ended.
+        told: called with the state after each request that the earlier process has not made.
     """
 
     def __init__(
-        self, evaluator: Evaluator, space: SearchSpace, earlier: EvolutionState | None
+        self,
+        evaluator: Evaluator,
+        space: SearchSpace,
+        earlier: HeuristicState | None,
+        told: Callable[[HeuristicState], object],
     ) -> None:
         self._evaluator = evaluator
         self._space = space
         self._earlier: Sequence[Mapping[str, Any]] = earlier.records if earlier else ()
         self._began = time.monotonic() - (earlier.seconds if earlier else 0.0)
+        self._told = told
         self._asked: dict[Pattern, None] = {}
         self._losses: dict[Pattern, float] = {}
         self._records: list[Mapping[str, Any]] = []
         self._cost = 0.0
         self._hits = 0
-        self.told: Callable[[EvolutionState], object] = lambda state: None
+        self.work = Work()
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Judge, charge what was paid for in an earlier process as well, and write down."""
+        """Evaluate, charge what an earlier process has paid as well, and write down."""
         found = self._evaluator.evaluate(patterns, windows)
         return self._entered(patterns, found, whole=windows is None) if len(patterns) else found
 
-    def settle(self, pick: Pick, found: Evaluation) -> EvolutionState:
-        """The state once the rule has picked: its pattern judged, its look at the model paid."""
+    def settle(self, pick: Pick, found: Evaluation) -> HeuristicState:
+        """The state once the heuristic has picked: its pattern evaluated, its scores paid for."""
         if len(self._records) < len(self._earlier):
             found = replace(found, costs=np.zeros(1), work=Work())
-        looked = not self._records  # a rule that asked for no loss has looked into the model
-        if looked and not self._earlier:
+        if not self._records and not self._earlier:  # it scored units and asked for no loss
             found = _charged(found, pick.cost, pick.work)
         (loss,) = self._entered([pick.pattern], found, best=pick.pattern).losses.tolist()
-        return self._state(pick.losses or {pick.pattern: finite_or_worst(loss)}, pick.pattern)
+        known = pick.losses or {pick.pattern: finite_or_worst(loss)}
+        return self._state(Genome(pick.pattern, loss=known[pick.pattern]))
 
     def _entered(
         self,
@@ -154,6 +160,7 @@ class Ledger:
             self._losses.update((p, loss) for p, loss in losses.items() if p in self._space)
         self._cost += found.cost
         self._hits += found.hits
+        self.work += found.work
         row = record_of(
             number,
             [Genome(pattern, loss=loss) for pattern, loss in losses.items()],
@@ -165,21 +172,17 @@ class Ledger:
         if number >= len(self._earlier):
             ranked = self._losses or losses
             best = best or min(ranked, key=ranked.__getitem__)
-            self.told(self._state({**self._losses, best: ranked[best]}, best))
+            self._told(self._state(Genome(best, loss=ranked[best])))
         return found
 
-    def _state(self, losses: Mapping[Pattern, float], best: Pattern) -> EvolutionState:
-        return EvolutionState(
-            generation=len(self._records) - 1,
-            population=(Genome(best, loss=losses[best]),),
-            losses=losses,
+    def _state(self, best: Genome) -> HeuristicState:
+        return HeuristicState(
+            best=best,
             records=tuple(self._records),
+            evaluations=len(self._asked),
             cost=self._cost,
             cache_hits=self._hits,
             seconds=time.monotonic() - self._began,
-            best_since=0,
-            rng_state=(),
-            beside=len(self._asked) - len(losses),
         )
 
 

@@ -1,4 +1,4 @@
-"""What the pattern found is compared with: the runner-up, and what rules picked to begin with."""
+"""What the pattern found is compared with: the runner-up, and the picks of heuristics."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.evolution.state import EvolutionState
-from evop_deap.runs.near_equals import Finalist, paired_difference
+from evop_deap.runs.stages.found import Found
+from evop_deap.runs.stages.near_equals import NearEqual, paired_difference
 from evop_deap.runs.storage.text_losses import Beside, Rival
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
@@ -17,24 +17,24 @@ Rows = Mapping[Pattern, NDArray[np.float64]]
 """(windows,) sums of patterns, in nats."""
 
 
-def second_best(state: EvolutionState, finalists: Sequence[Finalist]) -> Pattern | None:
-    """The pattern that stands behind the one found; None where no other was judged in full."""
-    if len(finalists) > 1:
-        return finalists[1].pattern
-    others = {p: loss for p, loss in state.losses.items() if p != finalists[0].pattern}
+def second_best(losses: Mapping[Pattern, float], near: Sequence[NearEqual]) -> Pattern | None:
+    """The pattern behind the one found; None where no other was evaluated on all windows."""
+    if len(near) > 1:
+        return near[1].pattern
+    others = {pattern: loss for pattern, loss in losses.items() if pattern != near[0].pattern}
     return min(others, key=others.__getitem__) if others else None
 
 
-def picked_by_rules(state: EvolutionState) -> dict[Pattern, tuple[str, ...]]:
-    """Patterns that the search began with and the rules that picked each, the best first.
+def picked_by_heuristics(found: Found) -> dict[Pattern, tuple[str, ...]]:
+    """Patterns that the search began with and the heuristics that picked each, the best first.
 
-    Those that the limits left no room to judge are not among them.
+    Those that the limits left no room to evaluate are not among them.
     """
     names: dict[Pattern, tuple[str, ...]] = {}
-    for name, pattern in state.picks.items():
-        if pattern in state.losses:
+    for name, pattern in found.picks.items():
+        if pattern in found.losses:
             names[pattern] = (*names.get(pattern, ()), name)
-    return dict(sorted(names.items(), key=lambda item: state.losses[item[0]]))
+    return dict(sorted(names.items(), key=lambda item: found.losses[item[0]]))
 
 
 def rival(
@@ -53,7 +53,7 @@ def rival(
         space: whose units they drop.
         calibration: sums of both, and the windows' predicted tokens.
         heldout: likewise.
-        names: of the rules that picked the other.
+        names: of the heuristics that picked the other.
     """
     on_calibration, on_heldout = (
         beside(rows[found], rows[other], tokens) for rows, tokens in (calibration, heldout)

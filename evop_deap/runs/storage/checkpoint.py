@@ -1,11 +1,11 @@
-"""A search's state on disk: plain JSON with a checksum, tied to the run that it belongs to."""
+"""A run's state on disk: plain JSON with a checksum, tied to the run that it belongs to."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,68 +13,85 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.base.errors import CheckpointError
-from evop_deap.evolution.state import EvolutionState
 from evop_deap.base.files import sha256_of_text, write_json
-from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.genome import Genome, finite_or_worst
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.runs.storage.heuristic_state import HeuristicState
 from evop_deap.space import Pattern
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a search needs to go on.
+    """What a run needs to go on.
 
     Attributes:
         identity: what must be the same in the run that goes on: model, calibration set,
             settings, seed and versions, each by name.
-        rows: (windows,) sums of every pattern judged, the dense one among them; those that
-            were judged in part end in NaN.
+        rows: (windows,) sums of every pattern evaluated, the dense one among them; those that
+            were evaluated on a part of the windows end in NaN.
+        tokens: (windows,) predicted tokens of each window.
         dense_cost: what the dense one cost.
         kept: names of the hidden states that wait for the next generation, by window group.
-        state: the evolution's state.
+        state: of the evolution, or of the heuristic in its place.
+        outputs: of the stages that came after it, by the stage's name, as plain JSON values.
     """
 
     identity: Mapping[str, Any]
     rows: Mapping[Pattern, NDArray[np.float64]]
+    tokens: NDArray[np.int64]
     dense_cost: float
     kept: Sequence[tuple[int, Sequence[tuple[int, ...]]]]
-    state: EvolutionState
+    state: EvolutionState | HeuristicState
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def evolution(self) -> EvolutionState | None:
+        """The state of an evolution; None of a heuristic's."""
+        return self.state if isinstance(self.state, EvolutionState) else None
+
+    @property
+    def heuristic(self) -> HeuristicState | None:
+        """The state of a heuristic; None of an evolution's."""
+        return self.state if isinstance(self.state, HeuristicState) else None
+
+    @property
+    def windows_known(self) -> int:
+        """How many windows of how many patterns it knows."""
+        return sum(int((~np.isnan(row)).sum()) for row in self.rows.values())
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write `checkpoint` at `path`, atomically."""
     state = checkpoint.state
+    of_kind = _heuristic(state) if isinstance(state, HeuristicState) else _evolution(state)
     payload = {
         "format": FORMAT,
         "identity": dict(checkpoint.identity),
-        "generation": state.generation,
-        "population": [_bits(genome.pattern) for genome in state.population],
         "rows": {
             _bits(pattern): [_finite(value) for value in _known(sums).tolist()]
             for pattern, sums in checkpoint.rows.items()
         },
+        "tokens": checkpoint.tokens.tolist(),
         "dense_cost": checkpoint.dense_cost,
         "kept": _as_lists(tuple((group, tuple(names)) for group, names in checkpoint.kept)),
-        "losses": {_bits(pattern): _finite(loss) for pattern, loss in state.losses.items()},
-        "lost": [_bits(pattern) for pattern in state.lost],
-        "beside": state.beside,
-        "picks": {name: _bits(pattern) for name, pattern in state.picks.items()},
-        "restarted": state.restarted,
         "records": [
             {name: _finite(value) for name, value in record.items()} for record in state.records
         ],
         "cost": state.cost,
         "cache_hits": state.cache_hits,
         "seconds": state.seconds,
-        "best_since": state.best_since,
-        "rng_state": _as_lists(state.rng_state),
+        **of_kind,
+        "outputs": dict(checkpoint.outputs),
     }
     write_json(path, {"sha256": _digest(payload), **payload})
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     """Read the checkpoint at `path` for a run of this identity.
+
+    Losses are not stored beside the window sums: they are their means.
 
     Raises:
         CheckpointError: it is damaged, was changed, or belongs to another run; the message
@@ -92,37 +109,85 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
                 f"{path} belongs to another run: its {name} is {_short(found)}, "
                 f"but this run's is {_short(wanted)}; resume with the same, or use --overwrite"
             )
-    losses = {_pattern(bits): _number(loss) for bits, loss in payload["losses"].items()}
-    windows = max(map(len, payload["rows"].values()))
-    rows = {
-        _pattern(bits): np.array(
-            [*map(_number, sums), *[math.nan] * (windows - len(sums))], dtype=np.float64
-        )
-        for bits, sums in payload["rows"].items()
+    tokens = np.array(payload["tokens"], dtype=np.int64)
+    rows = {_pattern(bits): _row(sums, len(tokens)) for bits, sums in payload["rows"].items()}
+    common = {
+        "records": tuple(
+            {name: _number(value) for name, value in record.items()}
+            for record in payload["records"]
+        ),
+        "cost": payload["cost"],
+        "cache_hits": payload["cache_hits"],
+        "seconds": payload["seconds"],
     }
-    state = EvolutionState(
+    state: EvolutionState | HeuristicState
+    if "best" in payload:
+        state = _heuristic_from(payload, common)
+    else:
+        state = _evolution_from(payload, common, rows, tokens)
+    return Checkpoint(
+        identity=payload["identity"],
+        rows=rows,
+        tokens=tokens,
+        dense_cost=payload["dense_cost"],
+        kept=_as_tuples(payload["kept"]),
+        state=state,
+        outputs=payload["outputs"],
+    )
+
+
+def _evolution(state: EvolutionState) -> dict[str, Any]:
+    return {
+        "generation": state.generation,
+        "population": [_bits(genome.pattern) for genome in state.population],
+        "evaluated": list(map(_bits, state.losses)),
+        "lost": list(map(_bits, state.lost)),
+        "beside": state.beside,
+        "picks": {name: _bits(pattern) for name, pattern in state.picks.items()},
+        "restarted": state.restarted,
+        "best_since": state.best_since,
+        "rng_state": _as_lists(state.rng_state),
+    }
+
+
+def _evolution_from(
+    payload: Mapping[str, Any],
+    common: Mapping[str, Any],
+    rows: Mapping[Pattern, NDArray[np.float64]],
+    tokens: NDArray[np.int64],
+) -> EvolutionState:
+    losses = {
+        pattern: finite_or_worst(float(rows[pattern].sum() / tokens.sum()))
+        for pattern in map(_pattern, payload["evaluated"])
+    }
+    return EvolutionState(
         generation=payload["generation"],
         population=tuple(
             Genome(pattern, loss=losses[pattern])
             for pattern in map(_pattern, payload["population"])
         ),
         losses=losses,
-        records=tuple(
-            {name: _number(value) for name, value in record.items()}
-            for record in payload["records"]
-        ),
-        cost=payload["cost"],
-        cache_hits=payload["cache_hits"],
-        seconds=payload["seconds"],
         best_since=payload["best_since"],
         rng_state=_as_tuples(payload["rng_state"]),
         lost=tuple(map(_pattern, payload["lost"])),
         beside=payload["beside"],
         picks={name: _pattern(bits) for name, bits in payload["picks"].items()},
         restarted=payload["restarted"],
+        **common,
     )
-    kept = _as_tuples(payload["kept"])
-    return Checkpoint(payload["identity"], rows, payload["dense_cost"], kept, state)
+
+
+def _heuristic(state: HeuristicState) -> dict[str, Any]:
+    return {
+        "best": _bits(state.best.pattern),
+        "loss": _finite(state.best.loss),
+        "evaluations": state.evaluations,
+    }
+
+
+def _heuristic_from(payload: Mapping[str, Any], common: Mapping[str, Any]) -> HeuristicState:
+    best = Genome(_pattern(payload["best"]), loss=_number(payload["loss"]))
+    return HeuristicState(best=best, evaluations=payload["evaluations"], **common)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -151,6 +216,12 @@ def _bits(pattern: Pattern) -> str:
 
 def _pattern(bits: str) -> Pattern:
     return tuple(map(int, bits))
+
+
+def _row(sums: Sequence[float | None], windows: int) -> NDArray[np.float64]:
+    """The sums of all windows; NaN stands for those not evaluated."""
+    unknown = [math.nan] * (windows - len(sums))
+    return np.array([*map(_number, sums), *unknown], dtype=np.float64)
 
 
 def _known(sums: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,8 +26,8 @@ class Fitness:
 
 
 @dataclass(frozen=True)
-class SearchResult:
-    """The pattern that a search settled on and everything needed to judge it.
+class Findings:
+    """The pattern that a run settled on and everything measured of it in memory.
 
     Attributes:
         model: what the user called the model.
@@ -76,12 +76,7 @@ class SearchResult:
         evaluator: class that judged the patterns.
         dtype: number format computed in.
         device: kind of device computed on.
-        checkpoint: what was written: "layers", those of them of which one half works,
-            "half_layers", "parameters", those of them that are "zeroed", and "bytes".
-        export_difference: largest difference between the logits of the reloaded checkpoint
-            and those of the model searched.
         versions: of the packages that matter.
-        seconds: time spent, loading and exporting included.
     """
 
     model: str
@@ -116,9 +111,23 @@ class SearchResult:
     evaluator: str
     dtype: str
     device: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SearchResult(Findings):
+    """What a run came to: its findings, and the checkpoint that was written.
+
+    Attributes:
+        checkpoint: what was written: "layers", those of them of which one half works,
+            "half_layers", "parameters", those of them that are "zeroed", and "bytes".
+        export_difference: largest difference between the logits of the reloaded checkpoint
+            and those of the model in memory.
+        seconds: time spent, loading and exporting included.
+    """
+
     checkpoint: Mapping[str, int]
     export_difference: float
-    versions: Mapping[str, str]
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -188,7 +197,7 @@ def result_table(result: SearchResult) -> str:
     return "\n".join([*lines, "", *standing(result), spent])
 
 
-def standing(result: SearchResult) -> list[str]:
+def standing(result: Findings) -> list[str]:
     """How the pattern found stands to the best heuristic's and the runner-up; what named it."""
     said = []
     rule, second = next(iter(result.heuristics), None), result.runner_up
@@ -203,7 +212,7 @@ def standing(result: SearchResult) -> list[str]:
     return [*said, *naming(result)]
 
 
-def naming(result: SearchResult) -> list[str]:
+def naming(result: Findings) -> list[str]:
     """What decided between the pattern found and its near-equals, where there were any."""
     contenders, windows = result.validation["contenders"], result.validation["windows"]
     if contenders < 2:

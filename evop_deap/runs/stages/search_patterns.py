@@ -1,53 +1,41 @@
-"""The pattern itself: the evolution assembled from settings, or a heuristic in its place."""
+"""The search stage: the evolution assembled from settings, or a heuristic in its place."""
 
 from __future__ import annotations
 
 import dataclasses
-import random
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from evop_deap.evolution.callbacks import Callback
-from evop_deap.settings.search_config import BALANCED, SEARCH, SearchConfig
 from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.racing import Racing, race, windows_together
 from evop_deap.evolution.state import EvolutionSettings, EvolutionState
-from evop_deap.evolution.racing import race
-from evop_deap.runs.stages.ask_heuristic import pick_pattern
-from evop_deap.runs.storage.checkpoint import Checkpoint
-from evop_deap.runs.search_evaluator import Judge
-from evop_deap.runs.listeners.progress import Progress
-from evop_deap.runs.first_patterns_of_run import find_seeds
-from evop_deap.runs.stages.prepare import Subject
-from evop_deap.space import SearchSpace
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.runs.context import Context
+from evop_deap.runs.stages.ask_heuristic import ask_heuristic
+from evop_deap.runs.stages.found import Found
+from evop_deap.runs.stages.seed import find_seeds
+from evop_deap.runs.storage.checkpoint import Checkpoint
+from evop_deap.runs.storage.heuristic_state import HeuristicState
+from evop_deap.settings.search_config import BALANCED, SEARCH, SearchConfig
+from evop_deap.space import SearchSpace
+from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
-
-def find_pattern(
-    config: SearchConfig,
-    subject: Subject,
-    judge: Judge,
+def search_patterns(
+    context: Context,
     stored: Checkpoint | None,
-    progress: Progress,
-    record: Callback,
-    smaller: EvolutionState | None = None,
-) -> tuple[EvolutionState, PreTrainedModel | None]:
-    """Evolve from the beginning, or from where `stored` ends; or let a heuristic pick.
-
-    The model that comes back is what a rule that merges blocks has made of them.
+    record: Callable[[EvolutionState | HeuristicState], object],
+    smaller: Found | None = None,
+) -> Found:
+    """Evolve from the beginning, or from where an earlier process ended; or ask a heuristic.
 
     Args:
-        config: the effective settings.
-        subject: what a pattern is wanted for.
-        judge: the evaluator.
-        stored: where an interrupted run of the same ended.
-        progress: told what is going on.
+        context: the run.
+        stored: where an earlier process ended.
         record: called with the state after each generation.
         smaller: the end of the search at the next smaller budget, whose patterns this one grows.
     """
+    config, space = context.config, context.space
     stopping = stopping_of(config)
     settings = EvolutionSettings(
         population=config.population,
@@ -58,35 +46,35 @@ def find_pattern(
     )
     if config.method != SEARCH:
         if stopping.evaluations is stopping.cost is stopping.seconds is None:
-            # As many patterns as the search would judge.
-            most = expected_evaluations(settings, stopping, subject.space)
+            # As many patterns as the search would evaluate.
+            most = expected_evaluations(settings, stopping, space)
             stopping = dataclasses.replace(stopping, evaluations=most)
-        return pick_pattern(config, subject, judge, stopping, stored, progress, record)
-    rng = random.Random(config.seed)
+        return ask_heuristic(context, stopping, stored, record)
+    rng, evaluator = context.rng, context.evaluator.cached
     toolbox = make_toolbox(
-        subject.space,
-        judge.evaluator,
+        space,
+        evaluator,
         rng,
         tournament=config.tournament,
         neighbour=config.neighbour,
         more_swaps=config.more_swaps,
     )
-    if judge.racing is not None:
-        toolbox.register(
-            "choose",
-            race,
-            evaluator=judge.evaluator,
-            racing=judge.racing,
-            size=config.population,
+    if config.racing == "on":
+        racing = Racing.over(
+            len(evaluator.tokens),
+            together=windows_together(config.window),
+            rungs=config.racing_rungs,
+            confidence=config.racing_confidence,
         )
+        size = config.population
+        toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
     if (surrogate := surrogate_of(config.surrogate)) is not None:
-        register_surrogate(toolbox, surrogate, judge.evaluator, subject.space, rng)
+        register_surrogate(toolbox, surrogate, evaluator, space, rng)
     if config.init != (BALANCED,) or smaller is not None:
-        toolbox.register("seed", find_seeds, config, subject, judge, stopping, progress, smaller)
-    state = stored.state if stored else None
-    progress.searching(
-        state.evaluations if state else 0,
-        expected_evaluations(settings, stopping, subject.space),
+        toolbox.register("seed", find_seeds, context, stopping, smaller)
+    state = stored.evolution if stored else None
+    context.progress.searching(
+        state.evaluations if state else 0, expected_evaluations(settings, stopping, space)
     )
     state = evolve(
         toolbox,
@@ -94,10 +82,10 @@ def find_pattern(
         settings=settings,
         stopping=stopping,
         state=state,
-        callbacks=(record, progress.generation),
+        callbacks=(record, context.progress.generation),
     )
-    progress.close()
-    return state, None
+    context.progress.close()
+    return Found.of_evolution(state)
 
 
 def stopping_of(config: SearchConfig) -> Stopping:

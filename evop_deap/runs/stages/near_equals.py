@@ -16,19 +16,19 @@ _ERRORS = 3.0  # standard errors within which two patterns count as near
 
 
 @dataclass(frozen=True)
-class Finalist:
-    """A pattern that may as well be the best.
+class NearEqual:
+    """A pattern within three standard errors of the best.
 
     Attributes:
         pattern: 1 = keep.
         loss: in nats a token, as the search saw it.
         behind: mean difference from the best, window by window, in nats a token.
         error: standard error of that difference.
-        float32: loss in float32 where it was judged once more, else None.
+        float32: loss in float32 where it was evaluated once more, else None.
         validation: loss on the validation windows where these had to decide, else None.
 
     Example:
-        >>> Finalist((1, 0, 1), loss=3.2, behind=0.01, error=0.02).validation is None
+        >>> NearEqual((1, 0, 1), loss=3.2, behind=0.01, error=0.02).validation is None
         True
     """
 
@@ -44,11 +44,11 @@ def near_the_best(
     losses: Mapping[Pattern, float],
     rows: Mapping[Pattern, NDArray[np.float64]],
     tokens: NDArray[np.int64],
-) -> list[Finalist]:
+) -> list[NearEqual]:
     """The best pattern and those within three standard errors of it, best first, at most eight.
 
     Args:
-        losses: nats a token of patterns judged on all windows.
+        losses: nats a token of patterns evaluated on all windows.
         rows: (windows,) sums of at least these patterns, in nats.
         tokens: (windows,) predicted tokens of each.
     """
@@ -60,8 +60,8 @@ def near_the_best(
             break
         mean, error = paired_difference(rows[pattern], best, tokens)
         if mean <= _ERRORS * error or pattern == ranked[0]:
-            found.append(Finalist(pattern, losses[pattern], mean, error))
-    return found[:MOST] or [Finalist(ranked[0], losses[ranked[0]], 0.0, 0.0)]
+            found.append(NearEqual(pattern, losses[pattern], mean, error))
+    return found[:MOST] or [NearEqual(ranked[0], losses[ranked[0]], 0.0, 0.0)]
 
 
 def paired_difference(

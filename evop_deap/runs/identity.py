@@ -7,11 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evop_deap.settings.search_config import SearchConfig
 from evop_deap.settings.config_files import read_settings
 from evop_deap.base.errors import CheckpointError
+from evop_deap.runs.storage.checkpoint import Checkpoint, load_checkpoint
 from evop_deap.runs.storage.folder import RunFolder
-from evop_deap.runs.stages.prepare import Subject
+from evop_deap.runs.prepared import Prepared
 
 # These say when to end, not what is searched: a longer search may follow a shorter one.
 STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds", "patience"}
@@ -22,22 +22,20 @@ _PLACES = {
 }
 
 
-def identity(config: SearchConfig, subject: Subject) -> dict[str, Any]:
+def identity(prepared: Prepared) -> dict[str, Any]:
     """What must be equal for a checkpoint to be continued, by name."""
-    validation = subject.text.validation
+    text = prepared.text
     settings = {
         name: value
-        for name, value in config.as_dict().items()
+        for name, value in prepared.config.as_dict().items()
         if name not in STOPPING_SETTINGS | _PLACES
     }
     return {
-        "model": subject.fingerprint,
-        "calibration set": subject.text.calibration.fingerprint,
-        "held-out set": subject.text.heldout.fingerprint,
-        "validation set": validation and validation.fingerprint,
-        "weights of windows": None
-        if subject.text.weights is None
-        else subject.text.weights.tolist(),
+        "model": prepared.fingerprint,
+        "calibration set": text.calibration.fingerprint,
+        "held-out set": text.heldout.fingerprint,
+        "validation set": text.validation and text.validation.fingerprint,
+        "weights of windows": None if text.weights is None else text.weights.tolist(),
         **settings,
         **{f"version of {name}": version(name) for name in ("evop_deap", "torch", "transformers")},
     }
@@ -70,8 +68,24 @@ def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, 
 
 
 def _words(value: Any) -> Any:
-    """A list by what its items are called, those of numbers in order: flags hold texts."""
+    """A list by what its items are called, those of numbers in order: flags hold texts.
+
+    A list of one number is that number, as files have a single budget.
+    """
     if not isinstance(value, list | tuple):
         return value
+    if len(value) == 1 and isinstance(value[0], int | float):
+        return value[0]
     numbers = all(isinstance(item, int | float) for item in value)
     return [str(item) for item in (sorted(value) if numbers else value)]
+
+
+def stored_in(folder: RunFolder, prepared: Prepared) -> Checkpoint | None:
+    """What an earlier process has left of this search in `folder`.
+
+    Raises:
+        CheckpointError: it is damaged, or of another search.
+    """
+    if not folder.checkpoint.exists():
+        return None
+    return load_checkpoint(folder.checkpoint, identity(prepared))

@@ -1,0 +1,74 @@
+"""The one place where evaluators of a model are made."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
+from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.model.self_check import checked_evaluator
+from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
+from evop_deap.fitness.weighted import weighted
+from evop_deap.space import SearchSpace
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy.find_anatomy import Anatomy
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluators:
+    """Makes evaluators of one model.
+
+    Attributes:
+        model: the dense model, in evaluation mode.
+        anatomy: its parts, one for each gene.
+        fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
+    """
+
+    model: PreTrainedModel
+    anatomy: Anatomy
+    fitness: str = "ce"
+
+    def fast(
+        self,
+        tokens: NDArray[np.int64],
+        space: SearchSpace,
+        *,
+        rng: random.Random,
+        windows_at_once: int | None = None,
+        memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        on_evaluated: Callable[[], object] | None = None,
+        on_fallback: Callable[[str], object] | None = None,
+    ) -> ModelEvaluator:
+        """The fastest evaluator that reproduces the model's own losses; see `checked_evaluator`."""
+        return checked_evaluator(
+            self.model,
+            self.anatomy,
+            tokens,
+            space,
+            rng=rng,
+            fitness=self.fitness,
+            windows_at_once=windows_at_once,
+            memory_budget=memory_budget,
+            on_evaluated=on_evaluated,
+            on_fallback=on_fallback,
+        )
+
+    def plain(
+        self, tokens: NDArray[np.int64], weights: NDArray[np.float64] | None = None
+    ) -> Evaluator:
+        """One ordinary forward pass a pattern.
+
+        Args:
+            tokens: (windows, length) token ids.
+            weights: (windows,) how much each window counts; None where all count the same.
+        """
+        plain = ReferenceEvaluator(self.model, self.anatomy, tokens, fitness=self.fitness)
+        return weighted(plain, weights)

@@ -1,0 +1,94 @@
+"""The pruned model in memory, whatever was done to it, and its loss on windows of text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evop_deap.fitness.protocol import Evaluation, Work
+from evop_deap.fitness.weighted import scaled
+from evop_deap.runs.context import Context
+from evop_deap.space import Pattern, dropped_units
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy.find_anatomy import Anatomy
+
+
+@dataclass(frozen=True, eq=False)
+class PrunedModel:
+    """A model, and the units of it that are left out.
+
+    Attributes:
+        model: the dense model, or one whose weights were changed.
+        anatomy: of `model`.
+        dropped: positions of the units that are left out.
+        changed: whether kept weights differ from the dense model's, so that no pattern describes
+            the pruned model.
+    """
+
+    model: PreTrainedModel
+    anatomy: Anatomy
+    dropped: tuple[int, ...]
+    changed: bool = False
+
+
+def of_pattern(context: Context, pattern: Pattern) -> PrunedModel:
+    """The dense model without the units that a pattern drops."""
+    return PrunedModel(context.loaded.model, context.anatomy, dropped_units(pattern))
+
+
+def changed_model(model: PreTrainedModel) -> PrunedModel:
+    """A model of its own, with kept weights changed and nothing left to drop."""
+    from evop_deap.models.anatomy.find_anatomy import find_anatomy
+
+    return PrunedModel(model, find_anatomy(model), (), changed=True)
+
+
+def evaluate_changed(context: Context, pruned: PrunedModel, pattern: Pattern) -> Evaluation:
+    """A changed model on all calibration windows, as an evaluator evaluates a pattern.
+
+    Args:
+        context: the run.
+        pruned: the model.
+        pattern: which units of the dense model it lacks.
+    """
+    windows, divergence = context.text.calibration.tokens, context.config.fitness == "kl"
+    dense = context.loaded.model if divergence else None
+    sums = scaled(window_sums_of(pruned, windows, dense=dense), context.text.weights)
+    units = context.space.units
+    dense_work = sum(unit.work for unit in units) + context.anatomy.head_work
+    share = 1.0 - sum(units[unit].work for unit in dropped_units(pattern)) / dense_work
+    blocks = len(context.anatomy.blocks)
+    kept = len(pruned.anatomy.blocks)
+    return Evaluation(
+        sums=sums[None],
+        tokens=np.full(len(windows), windows.shape[1] - 1, dtype=np.int64),
+        costs=np.array([share + divergence]),
+        work=Work(windows.size * (kept + divergence * blocks), windows.size * (1 + divergence)),
+    )
+
+
+def window_sums_of(
+    pruned: PrunedModel, windows: NDArray[np.int64], *, dense: PreTrainedModel | None = None
+) -> NDArray[np.float64]:
+    """(windows,) cross-entropy summed over predicted tokens, or the divergence from `dense`."""
+    import torch
+
+    from evop_deap.fitness.model.logit_losses import divergence_sums, window_sums
+
+    found = []
+    with torch.inference_mode():
+        for window in torch.as_tensor(windows, device=pruned.model.device).split(1):
+            logits = pruned.model(input_ids=window, use_cache=False).logits
+            if dense is None:
+                found.append(window_sums(logits, window))
+            else:
+                beside = dense(input_ids=window, use_cache=False).logits
+                found.append(divergence_sums(logits, beside))
+    sums: NDArray[np.float64] = torch.cat(found).numpy()
+    return sums

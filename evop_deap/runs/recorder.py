@@ -1,0 +1,73 @@
+"""What is written down while a run goes on: a row of history and a checkpoint each generation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.runs.context import Context
+from evop_deap.runs.storage.checkpoint import Checkpoint, save_checkpoint
+from evop_deap.runs.storage.heuristic_state import HeuristicState
+from evop_deap.runs.identity import identity
+from evop_deap.space import SearchSpace, dropped_units
+
+
+class Recorder:
+    """Writes down each generation, and the outputs of the stages that follow.
+
+    Args:
+        context: the run.
+        stored: what an earlier process has written; None for a new run.
+    """
+
+    def __init__(self, context: Context, stored: Checkpoint | None) -> None:
+        self._context = context
+        self._identity = identity(context)
+        self.last = stored
+
+    def record(self, state: EvolutionState | HeuristicState) -> None:
+        """Write down a generation. What followed an earlier one is void."""
+        context, evaluator = self._context, self._context.evaluator
+        # The history first: a row too many is cut on resuming, a missing one would stay so.
+        context.folder.append_history(_history_row(state, context.space))
+        self._save(
+            Checkpoint(
+                identity=self._identity,
+                rows=evaluator.cached.rows,
+                tokens=evaluator.cached.tokens,
+                dense_cost=evaluator.dense_cost,
+                kept=evaluator.kept.names,
+                state=state,
+            )
+        )
+        # Others may have it only now: a resumed run must not find what it has not recorded.
+        evaluator.release()
+
+    def remember(self, stage: str, output: Any) -> None:
+        """Write down what a stage came to, as plain JSON values."""
+        if self.last is not None:
+            self._save(replace(self.last, outputs={**self.last.outputs, stage: output}))
+
+    def output_of(self, stage: str) -> Any:
+        """What the stage of this name came to in an earlier process; None if it has not run."""
+        return None if self.last is None else self.last.outputs.get(stage)
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        save_checkpoint(self._context.folder.checkpoint, checkpoint)
+        self.last = checkpoint
+
+
+def _history_row(state: EvolutionState | HeuristicState, space: SearchSpace) -> dict[str, Any]:
+    """The logbook's row of the last generation, its best pattern, and how many drop each unit."""
+    row = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in state.records[-1].items()
+    }
+    dropped = [space.units[i].name for i in dropped_units(state.best.pattern)]
+    drops = {
+        unit.name: sum(1 - genome[place] for genome in state.population)
+        for place, unit in enumerate(space.units)
+    }
+    return {**row, "dropped": dropped, "drops": drops, "seconds": round(state.seconds, 3)}

@@ -1,0 +1,168 @@
+"""A whole run, from settings to checked checkpoints: what `python -m evop_deap.search` calls.
+
+One budget leaves a run in a folder; several budgets, or a front, leave one for each in folders
+of their own, and a curve beside them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json, write_text
+from evop_deap.runs.budgets import search_budgets
+from evop_deap.runs.context import Context
+from evop_deap.runs.front import search_front
+from evop_deap.runs.identity import stored_in
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.pipeline import write_beginning
+from evop_deap.runs.search_evaluator import open_evaluator
+from evop_deap.runs.stages.conclude import draw_report
+from evop_deap.runs.stages.prepare import prepare_all
+from evop_deap.runs.storage.curve import Curve
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.runs.storage.result import SearchResult
+from evop_deap.settings.search_config import SearchConfig
+from evop_deap.settings.shares import as_written
+
+
+def run_search(
+    config: SearchConfig,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> SearchResult | Curve:
+    """Search for the parts that `config.model` can do without, and export what is left.
+
+    Args:
+        config: what to search, and how. Its limits hold for each budget.
+        output: folder of the run; see `RunFolder` for what is written there.
+        resume: go on where a run in `output` was interrupted, or begin where there is none.
+        overwrite: replace the run in `output`.
+        progress: told what is going on.
+
+    Returns:
+        What was found, as written to `result.json`; for several budgets or a front, what was
+        found at each, as written to `curve.json`.
+
+    Raises:
+        EvopError: bad input, a model that cannot be pruned exactly, a foreign checkpoint, or
+            a place that cannot be written; its message is one line.
+
+    Example:
+        >>> run_search(SearchConfig(model="demo", sparsity=0.2), "runs/demo")  # doctest: +SKIP
+    """
+    began = time.monotonic()
+    progress = progress or Progress()
+    opened = RunFolder.opened(output, resume=resume, overwrite=overwrite, several=config.several)
+    with closing(progress), opened as folder:
+        return _run(config, folder, resume, overwrite, progress, began)
+
+
+def run_budgets(
+    config: SearchConfig,
+    sparsities: Iterable[float],
+    output: str | Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Curve:
+    """`run_search` over several budgets, or for a front with several points.
+
+    Args:
+        config: what to search, and how; its `sparsity` counts for nothing.
+        sparsities: shares of the units to drop, two or more, no two alike. Of a front, the points:
+            the least loss that drops at least such a share is exported, and the largest bounds
+            how much may go.
+        output: folder of the run; see `run_search` for this and what follows.
+        resume: go on where a run in `output` was interrupted.
+        overwrite: replace the run in `output`.
+        progress: told what is going on.
+
+    Example:
+        >>> run_budgets(SearchConfig(model="demo", sparsity=0.1), (0.1, 0.2), "runs/curve")
+        ... # doctest: +SKIP
+    """
+    several = config.replace(sparsity=tuple(sparsities))
+    if not several.several:
+        raise InputError(
+            f"`sparsities` must hold two shares or more, but got {as_written(several.sparsity)}: "
+            "run_search searches at one"
+        )
+    curve = run_search(several, output, resume=resume, overwrite=overwrite, progress=progress)
+    assert isinstance(curve, Curve)
+    return curve
+
+
+run_front = run_budgets
+"""`run_budgets`, for settings whose `pareto` says what is traded for loss."""
+
+
+def _run(
+    config: SearchConfig,
+    folder: RunFolder,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+    began: float,
+) -> SearchResult | Curve:
+    """The run itself, in a folder that is this process's alone."""
+    several, front = config.several, config.pareto != "none"
+    prepared = prepare_all(config.each_budget, progress)
+    places = [folder.budget(one.config.share) for one in prepared] if several else [folder]
+    # A front is one search, whose state lies beside its points.
+    searched = [(folder, prepared[-1])] if front else list(zip(places, prepared, strict=True))
+    stored = [stored_in(place, one) if resume else None for place, one in searched]
+    latest = max(filter(None, stored), key=lambda known: known.windows_known, default=None)
+    with open_evaluator(prepared[-1], latest, progress) as evaluator:
+        if overwrite:
+            folder.clear()
+        contexts = [
+            Context(**vars(one), evaluator=evaluator, folder=place, progress=progress)
+            for one, place in zip(prepared, places, strict=True)
+        ]
+        content: dict[str, Any] = {}
+        if front:
+            whole = replace(contexts[-1], folder=folder)
+            write_beginning(whole, stored[0].state.generation if stored[0] else -1)
+        if several:
+            _write_settings(folder, config, contexts[0])
+            folder.curve.unlink(missing_ok=True)
+        shared_cost, shared_evaluations = evaluator.dense_cost, 0
+        if front:
+            results, state, content = search_front(contexts, whole, stored[0], began)
+            shared_cost, shared_evaluations = shared_cost + state.cost, state.evaluations
+        else:
+            results = search_budgets(contexts, stored, began, alone=not several)
+    if not several:
+        return results[0]
+    curve = Curve(
+        results=tuple(results),
+        sparsities=config.sparsity,
+        folders=tuple(place.path.name for place in places),
+        shared_cost=shared_cost,
+        shared_evaluations=shared_evaluations,
+    )
+    if front:
+        write_json(folder.front, {**content, "total": curve.as_dict()["total"]})
+    draw_report([place.path for place in places], folder.report, progress)
+    write_json(folder.curve, curve.as_dict())
+    return curve
+
+
+def _write_settings(folder: RunFolder, config: SearchConfig, effective: Context) -> None:
+    """Put down what will be done at all budgets; `--config` takes it."""
+    import yaml
+
+    settings = {**effective.config.as_dict(), "sparsity": list(config.sparsity)}
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.remove_leftovers()
+    write_text(folder.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,31 @@
+"""The first patterns of a search, picked with its own model, text and evaluator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evop_deap.evolution.grown_patterns import grow
+from evop_deap.evolution.state import Seeds
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
+from evop_deap.heuristics.task import ModelParts, Task
+from evop_deap.runs.context import Context
+from evop_deap.runs.stages.found import Found
+from evop_deap.settings.search_config import BALANCED
+
+
+def find_seeds(context: Context, stopping: Stopping, smaller: Found | None = None) -> Seeds:
+    """What the heuristics of `init` pick, and what grows of a smaller budget's patterns.
+
+    Losses that heuristics ask for are remembered, and the surrogate learns from them.
+    """
+    init, space = context.config.init, context.space
+    grown = () if smaller is None else grow(smaller.losses, space)
+    if init == (BALANCED,):
+        return Seeds(grown=grown)
+    parts = ModelParts(context.loaded.model, context.anatomy, context.text.calibration.tokens)
+    methods = seeding_methods(init, space)
+    for method in methods:
+        context.progress.stage(f"seeding the search by {method.title}")
+    task = Task(space, context.evaluator.cached, context.rng, stopping, parts)
+    return replace(seeds_of(methods, task), grown=grown)
