@@ -24,7 +24,7 @@ from toy_models import (
 )
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from evop_deap.runs.single import run_search
+from evop_deap.runs.run_search import run_search
 from evop_deap.settings.search_config import SearchConfig
 
 # No test asserts a time.

@@ -12,7 +12,7 @@ from evop_deap.search import main
 # A server that has imported everything forks each run, so that a run to be killed costs no
 # start-up; it has started no threads that a fork would lose.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["evop_deap.runs.budgets", "transformers", "datasets", "torch"])
+FORKS.set_forkserver_preload(["evop_deap.runs.run_search", "transformers", "datasets", "torch"])
 
 
 def run_with_cache(cache: str, arguments: list[str]) -> None:

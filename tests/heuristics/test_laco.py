@@ -133,11 +133,12 @@ def test_the_checkpoint_is_the_merged_model_and_its_losses_are_those_reported(
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "model")
     assert model.config.num_hidden_layers == 3
     from evop_deap.runs.listeners.progress import Progress
-    from evop_deap.runs.merged_model import sums_of
+    from evop_deap.runs.pruned_model import changed_model, window_sums_of
     from evop_deap.runs.stages.prepare import prepare
 
     windows = prepare(config, Progress()).text.heldout.tokens
-    loss = sums_of(model.eval(), windows).sum() / (windows.shape[0] * (windows.shape[1] - 1))
+    sums = window_sums_of(changed_model(model.eval()), windows)
+    loss = sums.sum() / (windows.shape[0] * (windows.shape[1] - 1))
     assert loss == pytest.approx(result.heldout.loss["pruned"], abs=1e-6)
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert "merged into blocks before them" in card

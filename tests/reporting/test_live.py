@@ -19,7 +19,7 @@ from evop_deap.evolution.state import EvolutionState
 from evop_deap.reporting.live import LiveReport
 from evop_deap.runs.listeners.progress import Progress, Together
 from evop_deap.runs.listeners.tracking import Tracker
-from evop_deap.runs.single import run_search
+from evop_deap.runs.run_search import run_search
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.search import main
 from evop_deap.settings.search_config import SearchConfig

@@ -22,7 +22,7 @@ from evop_deap.reporting.page_parts import Column, Table, plot
 from evop_deap.reporting.settings import command_of
 from evop_deap.reporting.strip import strip
 from evop_deap.reporting.summary import sentences
-from evop_deap.runs.single import run_search
+from evop_deap.runs.run_search import run_search
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.runs.storage.text_losses import Beside
 from evop_deap.settings.search_config import SearchConfig

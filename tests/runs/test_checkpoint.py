@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,24 @@ from evop_deap.base.errors import CheckpointError
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.genome import Genome
 from evop_deap.runs.storage.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from evop_deap.runs.storage.heuristic_state import HeuristicState
 
+TOKENS = np.array([2, 3])
 IDENTITY = {"model": "abc", "seed": 0, "protect": [], "version of torch": "2.13.0"}
 
 
 @pytest.fixture
 def checkpoint() -> Checkpoint:
     patterns = [(1, 0, 1), (0, 1, 1), (1, 1, 0)]
-    losses = dict(zip(patterns, [0.1 + 0.2, 1e-17, math.inf], strict=True))
+    sums = [[0.1, 0.2], [1e-17, 2e-17], [1 / 3, math.inf]]
+    rows = {pattern: np.array(own) for pattern, own in zip(patterns, sums, strict=True)}
+    losses = {pattern: float(row.sum() / TOKENS.sum()) for pattern, row in rows.items()}
     state = EvolutionState(
         generation=3,
-        population=(Genome(patterns[1], loss=1e-17), Genome(patterns[2], loss=math.inf)),
+        population=(
+            Genome(patterns[1], loss=losses[patterns[1]]),
+            Genome(patterns[2], loss=math.inf),
+        ),
         losses=losses,
         records=({"gen": 0, "min": 1e-17, "max": math.inf},),
         cost=2.5,
@@ -32,10 +40,10 @@ def checkpoint() -> Checkpoint:
         rng_state=random.Random(5).getstate(),
         lost=((0, 0, 1),),
     )
-    rows = {pattern: np.array([1 / 3, np.inf]) for pattern in [*patterns, (1, 1, 1)]}
+    rows[1, 1, 1] = np.array([0.5, 0.25])
     rows[0, 0, 1] = np.array([2.5, np.nan])
     kept = [(0, [(0,), (0, 2)]), (3, [])]
-    return Checkpoint(IDENTITY, rows, 0.75, kept, state)
+    return Checkpoint(IDENTITY, rows, TOKENS, 0.75, kept, state, {"validate": {"cost": 0.5}})
 
 
 def test_a_checkpoint_comes_back_exactly(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -44,11 +52,34 @@ def test_a_checkpoint_comes_back_exactly(checkpoint: Checkpoint, tmp_path: Path)
     loaded = load_checkpoint(path, IDENTITY)
     assert loaded.state == checkpoint.state
     assert loaded.dense_cost == 0.75
-    assert [g.loss for g in loaded.state.population] == [1e-17, math.inf]
+    assert [g.loss for g in loaded.state.population] == [3e-17 / 5, math.inf]
+    assert loaded.outputs == {"validate": {"cost": 0.5}}
     assert loaded.rows.keys() == checkpoint.rows.keys()
     for pattern, sums in checkpoint.rows.items():
         np.testing.assert_array_equal(loaded.rows[pattern], sums)
     random.Random().setstate(loaded.state.rng_state)
+
+
+def test_losses_are_not_stored_beside_the_sums(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.json"
+    save_checkpoint(path, checkpoint)
+    assert "losses" not in json.loads(path.read_text())
+
+
+def test_the_state_of_a_heuristic_comes_back_as_its_own_type(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    best = Genome((1, 0, 1), loss=2.5)
+    state = HeuristicState(
+        best, ({"gen": 0, "spent": 1.5},), evaluations=4, cost=1.5, cache_hits=1, seconds=0.25
+    )
+    path = tmp_path / "checkpoint.json"
+    save_checkpoint(path, replace(checkpoint, state=state))
+    loaded = load_checkpoint(path, IDENTITY)
+    assert loaded.evolution is None
+    assert loaded.heuristic is not None
+    assert vars(loaded.heuristic) == vars(state)
+    assert (loaded.heuristic.best.loss, loaded.heuristic.generation) == (2.5, 0)
 
 
 @pytest.mark.parametrize(

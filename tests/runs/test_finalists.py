@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evop_deap.runs.near_equals import near_the_best
+from evop_deap.runs.stages.near_equals import near_the_best
 from evop_deap.space import Pattern
 
 TOKENS = np.full(4, 10)

@@ -16,10 +16,11 @@ from transformers import PreTrainedModel
 
 from evop_deap.calibration import CalibrationSet, WindowSet
 from evop_deap.fitness.protocol import Evaluation
+from evop_deap.fitness.model.evaluators import Evaluators
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.runs.near_equals import Finalist, near_the_best, paired_difference
-from evop_deap.runs.stages.validate import LastLook, contenders, last_look, ranked_on_both
+from evop_deap.runs.stages.near_equals import NearEqual, near_the_best, paired_difference
+from evop_deap.runs.stages.validate import Validated, decide, ranked_on_both, tied_with_the_best
 
 TOKENS = np.full(4, 10)
 PATTERNS = [(0, 1, 1), (1, 0, 1), (1, 1, 0)]
@@ -30,9 +31,9 @@ ROWS = {
 }
 
 
-def finalists(*behind: float) -> list[Finalist]:
+def near_equals(*behind: float) -> list[NearEqual]:
     return [
-        Finalist(pattern, 2.5, mean, 0.1) for pattern, mean in zip(PATTERNS, behind, strict=False)
+        NearEqual(pattern, 2.5, mean, 0.1) for pattern, mean in zip(PATTERNS, behind, strict=False)
     ]
 
 
@@ -41,29 +42,29 @@ def evaluation(sums: list[list[float]]) -> Evaluation:
     return Evaluation(array, np.full(array.shape[1], 10), np.ones(len(array)))
 
 
-def test_a_contender_is_within_one_standard_error_of_the_best() -> None:
-    found = contenders(finalists(0.0, 0.075, 0.125), ROWS, TOKENS)
-    assert [finalist.pattern for finalist in found] == PATTERNS[:2]
+def test_a_tied_pattern_is_within_one_standard_error_of_the_best() -> None:
+    found = tied_with_the_best(near_equals(0.0, 0.075, 0.125), ROWS, TOKENS)
+    assert [one.pattern for one in found] == PATTERNS[:2]
 
 
 def test_the_lowest_mean_over_both_texts_is_named() -> None:
     # By calibration windows the first leads by 3 nats in 40 tokens; the second makes good for
     # more than that on validation windows, and the third for less.
     more = evaluation([[30.0, 30.0], [28.0, 28.0], [29.0, 29.0]])
-    found = ranked_on_both(finalists(0.0, 0.075, 0.125), ROWS, TOKENS, more)
-    assert [finalist.pattern for finalist in found] == [PATTERNS[1], PATTERNS[0], PATTERNS[2]]
-    assert [finalist.validation for finalist in found] == pytest.approx([2.8, 3.0, 2.9])
+    found = ranked_on_both(near_equals(0.0, 0.075, 0.125), ROWS, TOKENS, more)
+    assert [one.pattern for one in found] == [PATTERNS[1], PATTERNS[0], PATTERNS[2]]
+    assert [one.validation for one in found] == pytest.approx([2.8, 3.0, 2.9])
 
 
 @pytest.mark.parametrize("lost", [math.inf, math.nan])
 def test_what_is_lost_on_validation_windows_cannot_win(lost: float) -> None:
     more = evaluation([[lost, 1.0], [40.0, 40.0], [lost, lost]])
-    found = ranked_on_both(finalists(0.0, 0.0, 0.0), ROWS, TOKENS, more)
-    assert [finalist.pattern for finalist in found] == [PATTERNS[1], PATTERNS[0], PATTERNS[2]]
-    assert [finalist.validation for finalist in found] == [4.0, None, None]
+    found = ranked_on_both(near_equals(0.0, 0.0, 0.0), ROWS, TOKENS, more)
+    assert [one.pattern for one in found] == [PATTERNS[1], PATTERNS[0], PATTERNS[2]]
+    assert [one.validation for one in found] == [4.0, None, None]
     nothing = evaluation([[lost]] * 3)
-    kept = ranked_on_both(finalists(0.0, 0.0, 0.0), ROWS, TOKENS, nothing)
-    assert [finalist.pattern for finalist in kept] == PATTERNS
+    kept = ranked_on_both(near_equals(0.0, 0.0, 0.0), ROWS, TOKENS, nothing)
+    assert [one.pattern for one in kept] == PATTERNS
 
 
 @settings(deadline=None)
@@ -76,7 +77,7 @@ def test_nothing_that_calibration_text_can_tell_from_the_best_is_ever_named(
     tokens = np.full(calibrated, 7)
     rows = {name: 7 * (2 + 0.1 * rng.normal(size=calibrated)) for name in names}
     losses = {name: float(row.sum() / tokens.sum()) for name, row in rows.items()}
-    rivals = contenders(near_the_best(losses, rows, tokens), rows, tokens)
+    rivals = tied_with_the_best(near_the_best(losses, rows, tokens), rows, tokens)
     more = Evaluation(
         7 * (2 + 0.1 * rng.normal(size=(len(rivals), validated))),
         np.full(validated, 7),
@@ -110,42 +111,43 @@ def text(validation: WindowSet | None) -> CalibrationSet:
     return CalibrationSet(windows(0), windows(1), {}, validation=validation)
 
 
-def searched(model: PreTrainedModel) -> tuple[list[Finalist], dict[Any, NDArray[np.float64]]]:
+def searched(model: PreTrainedModel) -> tuple[list[NearEqual], dict[Any, NDArray[np.float64]]]:
     """Every pattern without one block, and its sums, by its loss in the model's own format."""
     anatomy = find_anatomy(model)
     count = len(anatomy.blocks)
     patterns = [tuple(int(i != gone) for i in range(count)) for gone in range(count)]
     found = ReferenceEvaluator(model, anatomy, windows(0).tokens).evaluate(patterns)
-    near = [Finalist(p, v, 0.0, 0.0) for p, v in zip(patterns, found.losses.tolist(), strict=True)]
+    near = [NearEqual(p, v, 0.0, 0.0) for p, v in zip(patterns, found.losses.tolist(), strict=True)]
     rows = dict(zip(patterns, found.sums, strict=True))
-    return sorted(near, key=lambda finalist: finalist.loss), rows
+    return sorted(near, key=lambda one: one.loss), rows
 
 
-def looked(model: PreTrainedModel, validation: WindowSet | None, most: int = 8) -> LastLook:
+def evaluators(model: PreTrainedModel) -> Evaluators:
+    return Evaluators(model, find_anatomy(model))
+
+
+def decided(model: PreTrainedModel, validation: WindowSet | None, most: int = 8) -> Validated:
     near, rows = searched(model)
-    return last_look(
-        near[:most], rows, model=model, anatomy=find_anatomy(model), text=text(validation),
-        fitness="ce",
-    )  # fmt: skip
+    return decide(near[:most], rows, evaluators=evaluators(model), text=text(validation))
 
 
 def test_in_half_precision_everything_is_decided_in_float32(half: PreTrainedModel) -> None:
     before = [parameter.clone() for parameter in half.parameters()]
-    found = looked(half, windows(2, count=2))
+    found = decided(half, windows(2, count=2))
     whole = toy_model("llama").to(torch.bfloat16).float()
-    patterns = [finalist.pattern for finalist in found.finalists]
+    patterns = [one.pattern for one in found.near_equals]
     calibrated, validated = (
         ReferenceEvaluator(whole, find_anatomy(whole), part.tokens).evaluate(patterns)
         for part in (windows(0), windows(2, count=2))
     )
-    told = [finalist.float32 for finalist in found.finalists]
+    told = [one.float32 for one in found.near_equals]
     np.testing.assert_allclose(told, calibrated.losses, atol=1e-5)
-    rivals = [finalist for finalist in found.finalists if finalist.validation is not None]
-    assert found.contenders == max(1, len(rivals))
+    rivals = [one for one in found.near_equals if one.validation is not None]
+    assert found.tied == max(1, len(rivals))
     np.testing.assert_allclose(
         [rival.validation for rival in rivals], validated.losses[: len(rivals)], atol=1e-5
     )
-    # One pass for each finalist, as far as its blocks go, and one over two of three windows.
+    # One pass for each near-equal, as far as its blocks go, and one over two of three windows.
     assert found.cost == pytest.approx(
         calibrated.cost + validated.costs[: len(rivals)].sum() * 2 / 3
     )
@@ -156,12 +158,12 @@ def test_in_half_precision_everything_is_decided_in_float32(half: PreTrainedMode
 
 def test_where_there_is_nothing_to_decide_nothing_is_paid(llama: PreTrainedModel) -> None:
     near, rows = searched(llama)
-    alone = looked(llama, windows(2), most=1)
-    assert alone == LastLook(tuple(near[:1]))
+    alone = decided(llama, windows(2), most=1)
+    assert alone == Validated(tuple(near[:1]))
     # In float32 without validation text the order of the search stands.
-    found = looked(llama, None)
-    assert found.finalists == tuple(near)
-    assert (found.contenders, found.cost) == (len(contenders(near, rows, np.full(3, 15))), 0.0)
+    found = decided(llama, None)
+    assert found.near_equals == tuple(near)
+    assert (found.tied, found.cost) == (len(tied_with_the_best(near, rows, np.full(3, 15))), 0.0)
 
 
 def test_equals_on_calibration_text_are_told_apart_by_validation_text(
@@ -169,10 +171,8 @@ def test_equals_on_calibration_text_are_told_apart_by_validation_text(
 ) -> None:
     near, rows = searched(llama)
     same = dict.fromkeys(rows, rows[near[0].pattern])
-    found = last_look(
-        near, same, model=llama, anatomy=find_anatomy(llama), text=text(windows(2)), fitness="ce"
-    )
-    assert found.contenders == len(near)
-    losses = [finalist.validation for finalist in found.finalists]
+    found = decide(near, same, evaluators=evaluators(llama), text=text(windows(2)))
+    assert found.tied == len(near)
+    losses = [one.validation for one in found.near_equals]
     assert losses == sorted(losses)  # type: ignore[type-var]
-    assert found.finalists[0].pattern != near[0].pattern or losses[0] == min(losses)  # type: ignore[type-var]
+    assert found.near_equals[0].pattern != near[0].pattern or losses[0] == min(losses)  # type: ignore[type-var]

@@ -12,14 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.evolution.state import EvolutionState
+from evop_deap.fitness.protocol import Work
 from evop_deap.fitness.model.reference import ReferenceEvaluator
-from evop_deap.runs.single import run_search
+from evop_deap.runs.run_search import run_search
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.runs.storage.result import SearchResult, result_table, standing
-from evop_deap.runs.stages.compare import beside, picked_by_rules
-from evop_deap.runs.stages.prepare import Subject, prepare
+from evop_deap.runs.stages.compare import beside, picked_by_heuristics
+from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.stages.found import Found
+from evop_deap.runs.stages.prepare import prepare
 from evop_deap.runs.storage.text_losses import Beside, Rival
 
 RULES = ("block-influence", "relative-magnitude")
@@ -33,21 +35,21 @@ def result(finished_run: Path) -> SearchResult:
 
 
 @pytest.fixture(scope="module")
-def subject(run_settings: dict[str, Any]) -> Subject:
+def prepared(run_settings: dict[str, Any]) -> Prepared:
     return prepare(SearchConfig(sparsity=0.4, **run_settings), Progress())
 
 
-def sums(subject: Subject, part: str, dropped: tuple[str, ...]) -> NDArray[np.float64]:
+def sums(prepared: Prepared, part: str, dropped: tuple[str, ...]) -> NDArray[np.float64]:
     """(windows,) nats a token by an ordinary forward pass."""
-    pattern = tuple(int(unit.name not in dropped) for unit in subject.space.units)
-    windows = getattr(subject.text, part).tokens
-    evaluator = ReferenceEvaluator(subject.loaded.model, subject.anatomy, windows)
+    pattern = tuple(int(unit.name not in dropped) for unit in prepared.space.units)
+    windows = getattr(prepared.text, part).tokens
+    evaluator = ReferenceEvaluator(prepared.loaded.model, prepared.anatomy, windows)
     found = evaluator.evaluate([pattern])
     return found.sums[0] / found.tokens
 
 
 def test_rivals_are_told_with_the_paired_difference_and_its_error(
-    result: SearchResult, subject: Subject
+    result: SearchResult, prepared: Prepared
 ) -> None:
     assert sorted(name for rival in result.heuristics for name in rival.names) == sorted(RULES)
     assert result.runner_up is not None
@@ -56,7 +58,7 @@ def test_rivals_are_told_with_the_paired_difference_and_its_error(
     for rival in (*result.heuristics, result.runner_up):
         for part in ("calibration", "heldout"):
             told: Beside = getattr(rival, part)
-            found, other = (sums(subject, part, d) for d in (result.dropped, rival.dropped))
+            found, other = (sums(prepared, part, d) for d in (result.dropped, rival.dropped))
             assert told.loss == pytest.approx(other.mean(), abs=1e-5)
             assert told.perplexity == pytest.approx(math.exp(other.mean()), rel=1e-4)
             difference = found - other
@@ -104,16 +106,17 @@ def test_a_search_that_begins_at_random_has_no_heuristics(
         assert text.loss > 0  # cross-entropy, although the search minimised the divergence
 
 
-def state(losses: dict[Any, float], picks: dict[str, Any]) -> EvolutionState:
-    return EvolutionState(
-        generation=0, population=(), losses=losses, records=(), cost=0.0, cache_hits=0,
-        seconds=0.0, best_since=0, rng_state=(), picks=picks,
+def ended(losses: dict[Any, float], picks: dict[str, Any]) -> Found:
+    best = min(losses, key=losses.__getitem__)
+    return Found(
+        pattern=best, loss=losses[best], losses=losses, picks=picks, evaluations=len(losses),
+        cache_hits=0, cost=0.0, work=Work(), generations=0, stopped="", seconds=0.0,
     )  # fmt: skip
 
 
 def test_rules_that_pick_the_same_are_one_rival_and_those_never_judged_none() -> None:
     picks = {"last": (1, 0), "angular": (0, 1), "taylor": (1, 0), "random": (0, 0)}
-    found = picked_by_rules(state({(0, 1): 2.0, (1, 0): 1.0}, picks))
+    found = picked_by_heuristics(ended({(0, 1): 2.0, (1, 0): 1.0}, picks))
     assert found == {(1, 0): ("last", "taylor"), (0, 1): ("angular",)}
     assert list(found) == [(1, 0), (0, 1)]
 

@@ -21,7 +21,7 @@ def config(**changes: Any) -> SearchConfig:
         ({"sparsity": 0}, "`sparsity` must be above 0 and below 1, but got 0"),
         ({"sparsity": 1.0}, "`sparsity` must be above 0 and below 1"),
         ({"sparsity": float("nan")}, "`sparsity` must be above 0 and below 1 and finite"),
-        ({"sparsity": "0.2"}, "`sparsity` must be a number, but got '0.2'"),
+        ({"sparsity": "0.2"}, "`sparsity` must be a number or a list of numbers, but got '0.2'"),
         ({"model": 3}, "`model` must be a text, but got 3"),
         ({"window": 1}, "`window` must be at least 2, but got 1"),
         ({"window": 2.5}, "`window` must be a whole number"),
