@@ -92,7 +92,7 @@ def measure(matrix: LossMatrix, sizes: list[int], draws: int, seed: int) -> list
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in thousandths of a nat a token."""
-    header = ["dropped", "windows", "validation", *DECIDED_BY, "contenders"]
+    header = ["dropped", "windows", "validation", *DECIDED_BY, "near-equals"]
     return markdown_table(
         header,
         [

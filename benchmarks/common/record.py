@@ -70,3 +70,9 @@ def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """Rows as a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def table_rows(table: str) -> dict[str, list[str]]:
+    """The cells of each row of a Markdown table by the first one, the header left out."""
+    cells = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    return {first: rest for first, *rest in cells}

@@ -119,7 +119,7 @@ def table(reports: list[dict[str, Any]]) -> str:
                 f"{columns['optimum'][1]:.2f}",
             ]
         )
-    header = ["generations", "patterns judged", "in full", "cost", "cost raced", "share"]
+    header = ["generations", "patterns", "in full", "cost", "cost raced", "share"]
     return markdown_table([*header, "same winner", "optimum found", "raced"], rows)
 
 

@@ -9,9 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from benchmarks.calibration.__main__ import main, summary_table
+from benchmarks.calibration.__main__ import main
 from benchmarks.calibration.loss_matrix import load_matrix, patterns_like
 from benchmarks.calibration.replay import Pool, kendall, replay, strategies
+from benchmarks.calibration.replay_tables import summary_table
 from evop_deap.base.errors import InputError
 
 
@@ -153,9 +154,9 @@ def test_what_is_no_matrix_of_losses_is_refused(tmp_path) -> None:
 
 
 def test_the_readme_shows_the_replay_that_is_kept() -> None:
-    root = Path(__file__).parents[3]
-    kept = root / "benchmarks/calibration/results/replay.demo.json"
+    folder = Path(__file__).parents[3] / "benchmarks" / "calibration"
+    kept = folder / "results/replay.demo.json"
     report = json.loads(kept.read_text(encoding="utf-8"))
     assert [pool["window"] for pool in report["pools"]] == [128, 256]
     assert {row["draws"] for pool in report["pools"] for row in pool["rows"]} == {1000}
-    assert summary_table(report) in (root / "README.md").read_text(encoding="utf-8")
+    assert summary_table(report) in (folder / "README.md").read_text(encoding="utf-8")

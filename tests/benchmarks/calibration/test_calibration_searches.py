@@ -10,7 +10,7 @@ import pytest
 from benchmarks.calibration.searches import main, part, table
 from evop_deap.base.errors import InputError
 
-ROOT = Path(__file__).parents[3]
+FOLDER = Path(__file__).parents[3] / "benchmarks" / "calibration"
 
 
 def corpus(folder: Path) -> Path:
@@ -65,5 +65,5 @@ def test_each_set_is_searched_on_at_equal_cost_and_judged_on_every_text(
 
 
 def test_the_readme_shows_the_table_of_the_committed_file() -> None:
-    report = json.loads((ROOT / "benchmarks/calibration/results/searches.demo.json").read_text())
-    assert table(report) in (ROOT / "README.md").read_text(encoding="utf-8")
+    report = json.loads((FOLDER / "results/searches.demo.json").read_text())
+    assert table(report) in (FOLDER / "README.md").read_text(encoding="utf-8")

@@ -46,7 +46,7 @@ def test_halves_and_blocks_drop_equal_parameters_and_finished_runs_stay(
         main([*arguments, "9"])
 
 
-def test_the_readme_shows_the_table_of_the_committed_file() -> None:
-    root = Path(__file__).parents[3]
-    report = json.loads((root / "benchmarks/search/results/block_or_half.demo.json").read_text())
-    assert table(report) in (root / "README.md").read_text(encoding="utf-8")
+def test_the_page_on_halves_shows_the_table_of_the_committed_file() -> None:
+    folder = Path(__file__).parents[3] / "benchmarks" / "search"
+    report = json.loads((folder / "results/block_or_half.demo.json").read_text())
+    assert table(report) in (folder / "halves.md").read_text(encoding="utf-8")

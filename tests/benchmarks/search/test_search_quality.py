@@ -148,10 +148,10 @@ def test_a_search_ends_with_the_optimum_and_no_figure_knows(tmp_path: Path) -> N
 
 
 def test_what_is_written_shows_the_tables_of_the_file() -> None:
-    root = Path(__file__).parents[3]
-    kept = json.loads((root / "benchmarks/search/results/quality.json").read_text())
-    assert hits_at(0.05, kept["reports"]) in (root / "README.md").read_text(encoding="utf-8")
-    told = (root / "benchmarks/search/quality.md").read_text(encoding="utf-8")
+    folder = Path(__file__).parents[3] / "benchmarks" / "search"
+    kept = json.loads((folder / "results/quality.json").read_text())
+    assert hits_at(0.05, kept["reports"]) in (folder / "README.md").read_text(encoding="utf-8")
+    told = (folder / "quality.md").read_text(encoding="utf-8")
     assert tables(kept["reports"]) in told
 
 
