@@ -1,4 +1,4 @@
-r"""Every heuristic and the search under one protocol: one calibration set, one exam, one table.
+r"""Every heuristic and the search under one protocol: one calibration set, one evaluation.
 
     python -m benchmarks.board --quick
     python -m benchmarks.board --corpus mixed.jsonl wiki.train.txt --wiki-test wiki.test.raw \

@@ -50,7 +50,7 @@ class Cell:
 def cells_of(
     methods: Sequence[str], sparsities: Sequence[float], granularities: Sequence[str], seeds: int
 ) -> list[Cell]:
-    """The dense model, then every method, rules without chance with one seed alone.
+    """The dense model, then every method, those without chance in them with one seed alone.
 
     A whole board with one seed comes before any second seed. Methods are left out where they are
     not defined for a granularity.

@@ -11,9 +11,9 @@ from benchmarks.common.record import table_rows
 
 TEXTS = "--corpus mixed.jsonl wiki.train.first1MB.txt --heldout mixed.jsonl"
 BOARD = f"benchmarks.board {TEXTS} --wiki-test wiki.test.raw"
-EXAM = "--wiki-tokens 16384 --heldout-tokens 2048"
+EVALUATION = "--wiki-tokens 16384 --heldout-tokens 2048"
 ONCE = ("angular", "relative-magnitude", "block-influence", "llm-drop")
-"""Heuristics that look into the model in one pass."""
+"""Heuristics that score the model in one pass."""
 
 
 def claims() -> list[Claim]:
@@ -42,7 +42,7 @@ def _whole() -> list[Claim]:
         ),
     }
     file = "board/results/demo"
-    command = f"{BOARD} {EXAM} --dtype float32 --seeds 5"
+    command = f"{BOARD} {EVALUATION} --dtype float32 --seeds 5"
     return [Claim(what, figure, command, file, measured_at(file)) for what, figure in said.items()]
 
 
@@ -52,7 +52,7 @@ def _zero_shot() -> Claim:
     return Claim(
         f"search - {', '.join(names)}, zero-shot accuracy in points, one seed",
         ", ".join(rows[name][-1] for name in names),
-        f"{BOARD} {EXAM} --dtype bfloat16 --seeds 1 --tasks-from tasks --limit 200",
+        f"{BOARD} {EVALUATION} --dtype bfloat16 --seeds 1 --tasks-from tasks --limit 200",
         file := "board/results/tasks",
         measured_at(file),
     )

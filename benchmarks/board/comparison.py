@@ -17,11 +17,11 @@ Cells = Sequence[tuple[str, Methods]]
 _OVERRUN = 1.1  # searches of one limit end with the generation in which they reach it
 
 
-def verdict(cells: Cells, bootstrap: Bootstrap) -> str | None:
+def comparison(cells: Cells, bootstrap: Bootstrap) -> str | None:
     """Against the best of the others in each cell, and where there are several against each.
 
-    The best whatever it costs, and the best that costs no more. Who picks a rule has to do so
-    beforehand, and may meet a cell where another is the best.
+    The best whatever it costs, and the best that costs no more. Who chooses a heuristic has
+    to do so beforehand, and may meet a cell where another is the best.
 
     Args:
         cells: of the board.

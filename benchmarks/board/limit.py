@@ -3,11 +3,11 @@ r"""How good a pattern there is to be found: the best of a landscape by a board'
     python -m benchmarks.board.limit --landscape demo.blocks.npz --best 60 --quick \
         --corpus mixed.jsonl wiki.train.txt --heldout mixed.jsonl
 
-All other flags are the board's own, and its first `--sparsity` counts. The patterns that lose
-least in the landscape are judged on the calibration text that every method is given, and on the
-held-out text that none is: what the best of them by the latter loses is about the least that any
-method can come to, the surer the more of them are judged, for another text has another order; a
-method that is perfect at what it is asked finds the best by the former.
+All other flags are the board's own, and its first `--sparsity` counts. The patterns of least loss
+in the landscape are evaluated on the calibration text, which every method is given, and on the
+held-out text, which none is. The lowest held-out loss is about the least that any method can
+reach. The more patterns are evaluated the surer that is, for another text has another order. A
+perfect search on the calibration text finds the pattern of lowest calibration loss.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.board.missing_cells import calibration_for, exam_of
+from benchmarks.board.missing_cells import calibration_for, plan_of
 from benchmarks.board.options import parsed
 from benchmarks.board.run_files import HELDOUT
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
@@ -64,15 +64,15 @@ def measure(given: argparse.Namespace, board: argparse.Namespace) -> list[dict[s
             "give the landscape's own `model` and `granularity`"
         )
     calibration = calibration_for(board, loaded)
-    papers = [p for p in exam_of(board, loaded, calibration).papers if p.role == HELDOUT]
-    if not papers:
-        raise InputError("`heldout` must be given: it is what patterns are judged on")
+    texts = [t for t in plan_of(board, loaded, calibration).texts if t.role == HELDOUT]
+    if not texts:
+        raise InputError("`heldout` must be given: patterns are evaluated on it")
 
     def losses(tokens: NDArray[np.int64]) -> NDArray[np.float64]:
         return PopulationEvaluator(loaded.model, anatomy, tokens).evaluate(patterns).losses
 
     seen = losses(calibration.calibration.tokens)
-    kept = np.mean([losses(windows) for windows in papers[0].cut.values()], axis=0)
+    kept = np.mean([losses(windows) for windows in texts[0].cut.values()], axis=0)
     rows = [
         {"dropped": list(dropped_units(p)), "calibration": one, "heldout": other}
         for p, one, other in zip(patterns, seen.tolist(), kept.tolist(), strict=True)
@@ -99,7 +99,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, judge, print and write."""
+    """Parse, evaluate, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--landscape", type=Path, required=True)
     parser.add_argument("--best", type=int, default=60, help="patterns (default: %(default)s)")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.board.cells import DENSE, Cell, cells_of
-from benchmarks.board.exam import Exam, Paper, examine
+from benchmarks.board.evaluation_plan import CutText, EvaluationPlan, evaluate_model
 from benchmarks.board.pruned_model import Bench, config_of, prune
 from benchmarks.board.run_files import (
     HELDOUT,
@@ -45,8 +45,8 @@ def fill(given: argparse.Namespace) -> list[Cell]:
     _tell(f"loading the model {given.model}")
     loaded = load_model(given.model, dtype=given.dtype, device=given.device)
     calibration = calibration_for(given, loaded)
-    exam = exam_of(given, loaded, calibration)
-    protocol = _protocol_of(given, loaded, calibration, exam)
+    plan = plan_of(given, loaded, calibration)
+    protocol = _protocol_of(given, loaded, calibration, plan)
     check_protocol(read_runs(given.output), protocol)
     missing = [cell for cell in cells if not path_of(given.output, cell.name).exists()]
     _tell(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
@@ -54,7 +54,7 @@ def fill(given: argparse.Namespace) -> list[Cell]:
     for cell in missing:
         if cell.method != DENSE:
             bench.subject_of(cell)  # what cannot be dropped is refused before anything is paid for
-    return _make(given.output, bench, exam, protocol, missing)
+    return _make(given.output, bench, plan, protocol, missing)
 
 
 def _settings_of(given: argparse.Namespace) -> SearchConfig:
@@ -86,29 +86,34 @@ def calibration_for(given: argparse.Namespace, loaded: LoadedModel) -> Calibrati
     )
 
 
-def exam_of(given: argparse.Namespace, loaded: LoadedModel, calibration: CalibrationSet) -> Exam:
-    """What the board judges on.
+def plan_of(
+    given: argparse.Namespace, loaded: LoadedModel, calibration: CalibrationSet
+) -> EvaluationPlan:
+    """What the board evaluates on.
 
     Raises:
         InputError: a text cannot be read or fills no window, or a task cannot be asked.
     """
-    papers = []
+    texts = []
     if given.wiki_test is not None:
         wiki = _wiki(given.wiki_test)
         for window in given.wiki_window:
-            papers.append(Paper.of(WIKI, wiki, loaded, window, given.wiki_tokens))
+            texts.append(CutText.of(WIKI, wiki, loaded, window, given.wiki_tokens))
     if given.heldout is not None:
         heldout = heldout_text(given.heldout, calibration)
         window, tokens = given.heldout_window, given.heldout_tokens
-        papers.append(Paper.of(HELDOUT, heldout, loaded, window, tokens))
+        texts.append(CutText.of(HELDOUT, heldout, loaded, window, tokens))
     tasks = tuple(given.tasks)
-    exam = Exam(tuple(papers), tasks, given.tasks_from, given.limit, given.batch_size)
-    exam.check()
-    return exam
+    plan = EvaluationPlan(tuple(texts), tasks, given.tasks_from, given.limit, given.batch_size)
+    plan.check()
+    return plan
 
 
 def _protocol_of(
-    given: argparse.Namespace, loaded: LoadedModel, calibration: CalibrationSet, exam: Exam
+    given: argparse.Namespace,
+    loaded: LoadedModel,
+    calibration: CalibrationSet,
+    plan: EvaluationPlan,
 ) -> dict[str, Any]:
     """What all cells of a folder have in common, by content rather than by place."""
     return {
@@ -123,7 +128,7 @@ def _protocol_of(
             "sha256": calibration.calibration.fingerprint,
         },
         "max_cost": given.max_cost,
-        **exam.as_dict(),
+        **plan.as_dict(),
     }
 
 
@@ -134,7 +139,7 @@ def _name_of(model: str) -> str:
 
 
 def _make(
-    folder: Path, bench: Bench, exam: Exam, protocol: dict[str, Any], missing: list[Cell]
+    folder: Path, bench: Bench, plan: EvaluationPlan, protocol: dict[str, Any], missing: list[Cell]
 ) -> list[Cell]:
     """Make these cells, one after the other; one that fails does not stop the others."""
     failed = []
@@ -145,7 +150,9 @@ def _make(
             try:
                 pruned = prune(bench, cell)
                 run = {"protocol": protocol, "cell": cell.as_dict(), "found": pruned.found}
-                run["judged"] = _judgement(folder, run) or examine(pruned.model, bench.loaded, exam)
+                run["judged"] = _evaluated_before(folder, run) or evaluate_model(
+                    pruned.model, bench.loaded, plan
+                )
             except EvopError as error:
                 _tell(f"{number}/{len(missing)} {cell.name} could not be made: {error}")
                 failed.append(cell)
@@ -155,7 +162,7 @@ def _make(
     return failed
 
 
-def _judgement(folder: Path, run: Run) -> dict[str, Any] | None:
+def _evaluated_before(folder: Path, run: Run) -> dict[str, Any] | None:
     """What the board has of the same pattern, which another method may have picked."""
     if (key := _pattern(run)) is None:
         return None
@@ -187,7 +194,7 @@ def _wiki(source: str) -> EvaluationText:
 
 
 def _pattern(run: Run) -> tuple[str, ...] | None:
-    """What decides a judgement; None for a merge, which no pattern describes."""
+    """The pattern that was evaluated; None for a merge, which no pattern describes."""
     found = run["found"]
     return None if found["merged"] else (run["cell"]["granularity"], *found["dropped"])
 

@@ -62,7 +62,7 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
         help="of methods that search, in dense forward passes (default: %(default)s)",
     )
 
-    group = parser.add_argument_group("what every pruned model is judged on")
+    group = parser.add_argument_group("what every pruned model is evaluated on")
     add = group.add_argument
     add("--wiki-test", metavar="FILE", help="wiki.test.raw, or wikitext2 for the hub's")
     add("--wiki-window", type=int, nargs="+", default=[512, 2048], metavar="N")

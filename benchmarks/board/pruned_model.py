@@ -80,7 +80,7 @@ class Bench:
 
 
 def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:
-    """The settings of a search or rule; only `max_cost` ends those that search.
+    """The settings of a search or heuristic; only `max_cost` ends those that search.
 
     Raises:
         InputError: a value out of its bounds.

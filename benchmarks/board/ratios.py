@@ -39,7 +39,7 @@ class Ratio:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def judged_by(run: Run) -> list[list[float]]:
+def losses_by_domain(run: Run) -> list[list[float]]:
     """The losses of each domain's windows of the text that the board ranks by.
 
     That is the held-out text, or wiki.test in its shortest windows where there is no other.
@@ -53,7 +53,7 @@ def judged_by(run: Run) -> list[list[float]]:
 
 def mean_loss(runs: Sequence[Run]) -> float:
     """The mean over runs of the mean over domains."""
-    return float(np.mean([[np.mean(domain) for domain in judged_by(run)] for run in runs]))
+    return float(np.mean([[np.mean(domain) for domain in losses_by_domain(run)] for run in runs]))
 
 
 def perplexity(runs: Sequence[Run]) -> float:
@@ -85,7 +85,7 @@ class Bootstrap:
 
     def __init__(self, like: Run, *, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        sizes = [len(domain) for domain in judged_by(like)]
+        sizes = [len(domain) for domain in losses_by_domain(like)]
         draws = [self._rng.multinomial(n, [1 / n] * n, size=DRAWS) / n for n in sizes]
         self._windows = np.concatenate(draws, axis=1) / len(sizes)  # (draws, windows)
 
@@ -102,7 +102,9 @@ class Bootstrap:
 
     def _drawn(self, runs: Sequence[Run]) -> NDArray[np.float64]:
         """(draws,) mean losses over the seeds and windows drawn."""
-        losses = np.array([np.concatenate(judged_by(run)) for run in runs])  # (seeds, windows)
+        losses = np.array(
+            [np.concatenate(losses_by_domain(run)) for run in runs]
+        )  # (seeds, windows)
         count = len(runs)
         seeds = self._rng.multinomial(count, [1 / count] * count, size=DRAWS) / count
         found: NDArray[np.float64] = (self._windows @ losses.T * seeds).sum(axis=1)

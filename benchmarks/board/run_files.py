@@ -1,7 +1,7 @@
 """Results as data: a file a cell, written once the cell is finished, and never two protocols.
 
 A file is JSON: `protocol`, what all cells of a folder have in common; `cell`; `found`, what the
-method dropped and what finding it took; `judged`, what is left is worth, window by window and
+method dropped and what finding it took; `judged`, what is left evaluated, window by window and
 question by question; versions, machine, date and commit.
 """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.board.cells import DENSE
-from benchmarks.board.comparison import verdict
+from benchmarks.board.comparison import comparison
 from benchmarks.board.ratios import Bootstrap, figure, perplexity
 from benchmarks.board.run_files import HELDOUT, WIKI, Run, check_protocol, read_runs
 from benchmarks.board.zero_shot import (
@@ -49,7 +49,7 @@ def board_tables(runs: Sequence[Run]) -> str:
     for name, methods in named:
         parts += [f"### {name}", _main_table(dense, methods, bootstrap, len(machines) == 1)]
         parts += filter(None, [_domain_table(dense, methods), _task_table(dense, methods)])
-    parts += filter(None, [accuracy_table(dense, named), verdict(named, bootstrap)])
+    parts += filter(None, [accuracy_table(dense, named), comparison(named, bootstrap)])
     return "\n\n".join(parts)
 
 

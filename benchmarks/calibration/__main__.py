@@ -6,7 +6,7 @@ r"""Whether clusters are the corpus's kinds of text, and what choosing by them b
     python -m benchmarks.calibration replay --losses losses.128.npz --json replay.json
 
 `clusters` compares the clusters with the column `domain`, which they never see. `losses`
-judges patterns on every window of a pool once, with the population evaluator, best on an
+evaluates patterns on every window of a pool once, with the population evaluator, best on an
 accelerator; `replay` plays every sampling strategy on that matrix.
 """
 
@@ -75,35 +75,35 @@ def _parser() -> argparse.ArgumentParser:
     clusters.add_argument("--tokens", type=int, default=16384, help="of the set that is drawn")
     clusters.add_argument("--window", type=int, default=256)
     clusters.add_argument("--repeat-to", type=int, metavar="N", help="perturbed vectors to N")
-    judging = commands.add_parser("losses", help="patterns judged on every window of a pool")
-    judging.add_argument("--other", help="a corpus that nothing is judged on: wiki.train")
-    judging.add_argument("--window", type=int, default=128)
-    judging.add_argument("--pool-tokens", type=int, default=131072)
-    judging.add_argument("--other-tokens", type=int, default=16384)
-    judging.add_argument("--sparsities", type=float, nargs="+", default=[0.1, 0.2])
-    judging.add_argument(
-        "--like", type=Path, metavar="FILE", help="a matrix whose patterns are judged again"
+    losses = commands.add_parser("losses", help="patterns evaluated on every window of a pool")
+    losses.add_argument("--other", help="a corpus that nothing is evaluated on: wiki.train")
+    losses.add_argument("--window", type=int, default=128)
+    losses.add_argument("--pool-tokens", type=int, default=131072)
+    losses.add_argument("--other-tokens", type=int, default=16384)
+    losses.add_argument("--sparsities", type=float, nargs="+", default=[0.1, 0.2])
+    losses.add_argument(
+        "--like", type=Path, metavar="FILE", help="a matrix whose patterns are evaluated again"
     )
-    judging.add_argument("--random", type=int, default=20, help="patterns a sparsity")
-    judging.add_argument("--near", type=int, default=16, help="survivors of a search, likewise")
-    judging.add_argument("--generations", type=int, default=5, help="of that search")
-    judging.add_argument("--probes", type=int, default=4, help="of a sparsity; never judged")
-    judging.add_argument("--dtype", default="auto")
-    judging.add_argument("--output", type=Path, required=True)
+    losses.add_argument("--random", type=int, default=20, help="patterns a sparsity")
+    losses.add_argument("--near", type=int, default=16, help="survivors of a search, likewise")
+    losses.add_argument("--generations", type=int, default=5, help="of that search")
+    losses.add_argument("--probes", type=int, default=4, help="of a sparsity; never compared")
+    losses.add_argument("--dtype", default="auto")
+    losses.add_argument("--output", type=Path, required=True)
     replaying = commands.add_parser("replay", help="every strategy on matrices of losses")
     replaying.add_argument("--losses", type=Path, nargs="+", required=True)
     replaying.add_argument(
         "--budgets", type=int, nargs="+", default=[1024, 2048, 4096, 8192, 16384]
     )
     replaying.add_argument("--draws", type=int, default=1000)
-    for command in (clusters, judging):
+    for command in (clusters, losses):
         command.add_argument("--corpus", required=True, help="JSON lines: id, domain, text")
         command.add_argument("--model", default="demo")
     for command in (clusters, replaying):
         command.add_argument("--embedding", default="demo")
         command.add_argument("--min-cluster-size", type=int)
         command.add_argument("--json", type=Path)
-    for command in (clusters, judging, replaying):
+    for command in (clusters, losses, replaying):
         command.add_argument("--seed", type=int, default=0)
     return parser
 

@@ -46,7 +46,7 @@ from evop_deap.space import Pattern, SearchSpace, units_to_drop
 
 SEARCHED_WINDOWS = 8
 INFLUENCE_WINDOWS = 8
-STORED_TOKENS = 4096  # of text, judged by all patterns before their losses are stored
+STORED_TOKENS = 4096  # of text, with all patterns before their losses are stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class LossMatrix:
         sums: (patterns, windows) nats.
         patterns: (patterns, units) 1 = keep.
         groups: (patterns,) units dropped.
-        probes: (patterns,) whether a pattern is a probe, which is never judged.
+        probes: (patterns,) whether a pattern is a probe, which is never compared.
         tokens: (windows, length) token ids.
         domains: (windows,) true domain of each, from 0; -1 is text from elsewhere.
         names: (domains,) of the domains.
@@ -86,9 +86,9 @@ class LossMatrix:
 
 
 def patterns_of(subject: Subject, tokens: NDArray[np.int64], given: argparse.Namespace) -> Judged:
-    """Random patterns, a rule's, and the survivors of a short search, at each sparsity.
+    """Random patterns, a heuristic's, and the survivors of a short search, at each sparsity.
 
-    The probes of a sparsity are its rule's pattern and as many random ones as are asked for.
+    The probes of a sparsity are its heuristic's pattern and as many random ones as are asked for.
     """
     units = subject.space.units
     rng = random.Random(given.seed)
@@ -120,7 +120,7 @@ def patterns_of(subject: Subject, tokens: NDArray[np.int64], given: argparse.Nam
 
 
 def matrix_of(given: argparse.Namespace) -> LossMatrix:
-    """Draw the windows, choose the patterns, and judge each on every window."""
+    """Draw the windows, choose the patterns, and evaluate each on every window."""
     config = SearchConfig(
         model=given.model,
         corpus=given.corpus,
@@ -136,16 +136,16 @@ def matrix_of(given: argparse.Namespace) -> LossMatrix:
     subject = prepare(config, TerminalProgress())
     documents = load_corpus(given.corpus).documents
     tokens, labels = _windows(documents, truth, names, subject, given)
-    judges = (
+    chosen = (
         patterns_like(given.like, subject) if given.like else patterns_of(subject, tokens, given)
     )
     changed = _with_windows(subject, tokens)
-    sums = summed(changed, judges.patterns, config.model)
+    sums = summed(changed, chosen.patterns, config.model)
     return LossMatrix(
         sums=sums,
-        patterns=np.array(judges.patterns, dtype=np.uint8),
-        groups=np.array(judges.groups, dtype=np.int64),
-        probes=np.isin(np.arange(len(judges.patterns)), judges.probes),
+        patterns=np.array(chosen.patterns, dtype=np.uint8),
+        groups=np.array(chosen.groups, dtype=np.int64),
+        probes=np.isin(np.arange(len(chosen.patterns)), chosen.probes),
         tokens=tokens,
         domains=labels,
         names=np.array(names),
@@ -155,7 +155,7 @@ def matrix_of(given: argparse.Namespace) -> LossMatrix:
 
 
 def summed(subject: Subject, patterns: Sequence[Pattern], name: str) -> NDArray[np.float64]:
-    """(patterns, windows) sums; what was judged before an interruption is not judged again."""
+    """(patterns, windows) sums; what an interrupted run evaluated is not evaluated again."""
     count, length = subject.text.calibration.tokens.shape
     step = max(1, STORED_TOKENS // length)
     parts = []
@@ -168,7 +168,7 @@ def summed(subject: Subject, patterns: Sequence[Pattern], name: str) -> NDArray[
 
 
 def patterns_like(path: Path, subject: Subject) -> Judged:
-    """The patterns of the matrix at `path`, to be judged on other windows.
+    """The patterns of the matrix at `path`, to be evaluated on other windows.
 
     Raises:
         InputError: it is no matrix, or one of a model with other blocks.

@@ -5,8 +5,8 @@
 The file is a matrix that `python -m benchmarks.calibration losses` has written. Each draw deals
 its windows out: some to calibrate on, some to validate, and all others are the truth. Patterns
 within one standard error of the best on the first are decided between by the first alone, by the
-second alone, or, as a search does, by both together; regret is how much the one named loses more,
-by the truth, than the best of all.
+second alone, or, as a search does, by both together; regret is the loss of the one named above
+the lowest of all, by the truth.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ def regrets(
     losses = {name: float(row.sum() / count.sum()) for name, row in rows.items()}
     rivals = contenders(near_the_best(losses, rows, count), rows, count)
     places = [rival.pattern[0] for rival in rivals]
-    judged = Evaluation(more[places], np.full(validate, tokens), np.ones(len(places)))
+    validated = Evaluation(more[places], np.full(validate, tokens), np.ones(len(places)))
     named = [
         places[0],
-        places[int(judged.losses.argmin())],
-        ranked_on_both(rivals, rows, count, judged)[0].pattern[0],
+        places[int(validated.losses.argmin())],
+        ranked_on_both(rivals, rows, count, validated)[0].pattern[0],
     ]
     truth = rest.mean(axis=1) / tokens
     return [float(truth[one] - truth.min()) for one in named], len(rivals)

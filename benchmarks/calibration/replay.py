@@ -1,7 +1,7 @@
-"""Sampling strategies as choices of columns of a loss matrix, drawn and judged again and again.
+"""Sampling strategies as choices of columns of a loss matrix, drawn and evaluated many times.
 
 Every draw parts the windows in two halves at random. A strategy chooses from one, and its
-choice is judged by the other, so that nothing is judged on what it was chosen from. All of it
+choice is evaluated on the other, so that nothing is evaluated on what it was chosen from. All of it
 is arithmetic on losses that are known: a thousand draws of one budget take a minute.
 """
 
@@ -31,11 +31,11 @@ class Pool:
     """Windows of equal length and what is known of them.
 
     Attributes:
-        losses: (patterns, windows) mean nats per token of the judged patterns.
+        losses: (patterns, windows) mean nats per token of the patterns compared.
         groups: (patterns,) sparsity of each: patterns are ranked among those of their own.
-        probes: (probes, windows) losses of other patterns, for those who may look at them.
+        probes: (probes, windows) losses of other patterns, for strategies that read them.
         domains: (windows,) true domain of each, from 0; -1 is text from elsewhere, which
-            is never judged on.
+            is never evaluated on.
         clusters: (windows,) label of each by embedding; -1 is noise.
         centroids: (windows,) label of each by k-means.
         vectors: (windows, dimensions) embeddings.
@@ -142,15 +142,15 @@ def replay(
     """A row for each strategy and number of windows.
 
     Every strategy meets the same halves. A strategy that has fewer windows than it is asked
-    for, such as one of a small domain, is judged with what it has; the row says how many.
+    for, such as one of a small domain, is evaluated with what it has; the row says how many.
     """
-    (judged,) = np.nonzero(pool.domains >= 0)
+    (pooled,) = np.nonzero(pool.domains >= 0)
     rows = []
     for count in counts:
         seen: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
         for draw in range(draws):
-            halves = np.random.default_rng([seed, draw]).permutation(judged)
-            at_hand, rest = np.sort(halves[: len(judged) // 2]), halves[len(judged) // 2 :]
+            halves = np.random.default_rng([seed, draw]).permutation(pooled)
+            at_hand, rest = np.sort(halves[: len(pooled) // 2]), halves[len(pooled) // 2 :]
             domains = by_domain(pool.losses[:, rest], pool.domains[rest])
             truth = {
                 "tokens": pool.losses[:, rest].mean(axis=1),

@@ -1,11 +1,11 @@
-r"""What the choice of calibration text does to a whole search, judged on every kind of text.
+r"""What the choice of calibration text does to a whole search, by every kind of text.
 
     python -m benchmarks.calibration.searches --corpus mixed.jsonl --other wiki.train.txt \
         --text wiki.test.raw --output runs/calibration --json out.json
 
 Documents of `--corpus` are searched on in two ways, drawn uniformly and by clusters, and
 `--other` is a corpus of one kind; all sets have equal tokens, all searches equal cost. Every
-third document is kept from the searches, and what they find is judged on these, kind by kind,
+third document is kept from the searches, and what they find is evaluated on these, kind by kind,
 and on `--text`. The runs stay in `--output`, and those that are finished are not made again.
 """
 
@@ -36,11 +36,11 @@ from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.text.whole_texts import EvaluationText, read_text
 
-KEPT_OUT = 3  # one document of so many is for judging
+KEPT_OUT = 3  # one document of so many is for evaluation
 
 
 def part(corpus: str, folder: Path) -> tuple[Path, Path]:
-    """Files of the documents that are searched on, and of those that are kept for judging.
+    """Files of the documents that are searched on, and of those that are kept for evaluation.
 
     Raises:
         InputError: `corpus` is no file of JSON lines with a domain each.
@@ -55,14 +55,14 @@ def part(corpus: str, folder: Path) -> tuple[Path, Path]:
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Every set and seed, judged on every text."""
+    """Every set and seed, evaluated on every text."""
     others = {
         f"{text.name} {domain}".strip(): part_of
         for text in (read_text(str(path)) for path in given.text)
         for domain, part_of in text.parts.items()
     }
-    pool, judged = part(given.corpus, given.output)
-    texts = {**read_text(str(judged)).parts, **others}
+    pool, kept = part(given.corpus, given.output)
+    texts = {**read_text(str(kept)).parts, **others}
     tokenizer = load_tokenizer(given.model)[0]
     # What has too few tokens is refused before anything is paid for.
     windows = {name: _windows(tokenizer, name, text, given) for name, text in texts.items()}
@@ -84,7 +84,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         for seed in given.seeds
         for name, own in sets.items()
     }
-    patterns, losses = judge(list(found.values()), windows, given)
+    patterns, losses = evaluate(list(found.values()), windows, given)
     return {
         "dense": losses[0],
         "texts": list(others),
@@ -102,7 +102,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def judge(
+def evaluate(
     results: Sequence[SearchResult],
     windows: Mapping[str, NDArray[np.int64]],
     given: argparse.Namespace,
@@ -117,10 +117,10 @@ def judge(
     ]
     losses: list[dict[str, float]] = [{} for _ in dropped]
     for name, tokens in windows.items():
-        judged = PopulationEvaluator(loaded.model, anatomy, tokens).evaluate(patterns)
-        for row, loss in zip(losses, judged.losses.tolist(), strict=True):
+        found = PopulationEvaluator(loaded.model, anatomy, tokens).evaluate(patterns)
+        for row, loss in zip(losses, found.losses.tolist(), strict=True):
             row[name] = loss
-        print(f"judged on {name}", file=sys.stderr, flush=True)
+        print(f"evaluated on {name}", file=sys.stderr, flush=True)
     return dropped, losses
 
 
@@ -155,13 +155,15 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, search, judge, print and write."""
+    """Parse, search, evaluate, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--corpus", required=True, help="JSON lines: id, domain, text")
     parser.add_argument("--other", required=True, help="a corpus of one kind: wiki.train")
-    parser.add_argument("--text", type=Path, nargs="*", default=[], help="other texts to judge on")
+    parser.add_argument(
+        "--text", type=Path, nargs="*", default=[], help="other texts to evaluate on"
+    )
     parser.add_argument("--judged-window", type=int, default=512)
     parser.add_argument("--judged-tokens", type=int, default=4096, help="of each domain and text")
     parser.add_argument("--embedding", default="demo", help="that clusters are found in")

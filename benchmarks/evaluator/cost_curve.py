@@ -2,8 +2,8 @@
 
     python -m benchmarks.evaluator.cost_curve --json out.json --plot out.png
 
-Populations are children of one pattern (1 to 3 swaps), judged by an evaluator that has kept
-nothing. Work is counted and the same everywhere; seconds are of this machine.
+Populations are children of one pattern (1 to 3 swaps), evaluated with nothing kept
+from before. Work is counted and the same everywhere; seconds are of this machine.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How much faster a generation is judged together than one pattern at a time.
+"""How much faster a generation is evaluated together than one pattern at a time.
 
-Three ways judge the same patterns on the same windows, in turns within one process:
+Three ways to evaluate the same patterns on the same windows, in turns within one process:
 (a) as published searches do: a transformers forward pass a pattern, whole logits, and
     `cross_entropy` in the model's own number format;
 (b) the reference evaluator; (c) the population evaluator.
@@ -198,7 +198,11 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--tokens", type=int, default=2048, help="in windows of 256")
     parser.add_argument(
-        "--populations", nargs="+", choices=POPULATIONS, default=POPULATIONS, help="which to judge"
+        "--populations",
+        nargs="+",
+        choices=POPULATIONS,
+        default=POPULATIONS,
+        help="which to evaluate",
     )
     parser.add_argument(
         "--rounds", type=int, default=3, help="of each population; a third of them of the pairs"

@@ -1,4 +1,4 @@
-"""The loss of every pattern that drops so many units: ground truth for judging searches.
+"""The loss of every pattern that drops so many units: ground truth for measuring searches.
 
     python -m benchmarks.landscapes.make --drop 1 2 3 --corpus mixed.jsonl --output demo.blocks.npz
 
@@ -37,7 +37,7 @@ from evop_deap.runs.stages.prepare import Subject, prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace
 
-CHUNK = 64  # patterns judged, and then stored, at a time
+CHUNK = 64  # patterns evaluated, and then stored, at a time
 
 
 def all_patterns(space: SearchSpace, drops: Sequence[int]) -> list[Pattern]:
@@ -50,7 +50,7 @@ def all_patterns(space: SearchSpace, drops: Sequence[int]) -> list[Pattern]:
     return sorted(chosen, reverse=True)
 
 
-def judged(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator[np.ndarray]:
+def evaluated(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator[np.ndarray]:
     """(patterns, windows) sums, a chunk of patterns at a time, each stored before the next."""
     with stored_evaluator(subject, name) as (evaluator, release):
         for first in tqdm(range(0, len(patterns), CHUNK), file=sys.stderr, mininterval=20):
@@ -62,7 +62,7 @@ def judged(subject: Subject, patterns: Sequence[Pattern], name: str) -> Iterator
 def stored_evaluator(
     subject: Subject, name: str
 ) -> Iterator[tuple[Evaluator, Callable[[], object]]]:
-    """What judges on the subject's calibration windows, and what stores the losses so far."""
+    """An evaluator on the subject's calibration windows, and what stores the losses so far."""
     tokens = subject.text.calibration.tokens
     with LossStore(cache_folder() / LOSSES_FILE) as store:
         held_back = HeldBackStore(store)
@@ -78,15 +78,15 @@ def stored_evaluator(
 
 
 def looks_into(subject: Subject) -> dict[str, dict[str, Any]]:
-    """What the rules that a search begins with say of the model, as plain JSON."""
+    """The scores of the heuristics that a search begins with, as plain JSON."""
     parts = ModelParts(subject.loaded.model, subject.anatomy, subject.text.calibration.tokens)
-    # None of them judges a pattern, or draws anything.
+    # None of them evaluates a pattern, or draws anything.
     task = Task(subject.space, TabularEvaluator({}), random.Random(0), parts=parts)
     return {name: dataclasses.asdict(look) for name, look in looks_of(task).items()}
 
 
 def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
-    """Judge every pattern that drops one of `drops` units.
+    """Evaluate every pattern that drops one of `drops` units.
 
     Raises:
         EvopError: so many cannot be dropped, or the model or the corpus cannot be used.
@@ -100,7 +100,7 @@ def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
             f"but got {max(drops)}"
         )
     patterns = all_patterns(subject.space, drops)
-    sums = np.concatenate(list(judged(subject, patterns, config.model)))
+    sums = np.concatenate(list(evaluated(subject, patterns, config.model)))
     windows = subject.text.calibration
     count, length = windows.tokens.shape
     return Landscape(
@@ -127,7 +127,7 @@ def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, judge and write; returns the exit code."""
+    """Parse, evaluate and write; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--corpus", default="demo")

@@ -1,4 +1,4 @@
-r"""A tiny decoder trained from scratch in minutes, so that every pattern of it can be judged.
+r"""A tiny decoder trained from scratch in minutes, so that every pattern of it can be evaluated.
 
     python -m benchmarks.landscapes.tiny_models --corpus wiki.train.first1MB.txt \
         --layers 14 --seed 14 --output models/tiny14

@@ -1,7 +1,7 @@
 r"""Held-out perplexity of a found pattern, of ShortGPT's choice and of a random one.
 
-All three judge the same windows of the same documents, per seed; the seed also decides the
-split into calibration and held-out documents.
+All three are evaluated on the same windows of the same documents, per seed; the seed also decides
+the split into calibration and held-out documents.
 
     python -m benchmarks.search.against_heuristics --corpus wiki.train.txt --seeds 0 1 2 \
         --json out.json
@@ -31,7 +31,7 @@ from evop_deap.space import dropped_units
 
 
 def measure(config: SearchConfig) -> dict[str, Any]:
-    """Search once and judge the three patterns and the dense model on both texts."""
+    """Search once and evaluate the three patterns and the dense model on both texts."""
     with tempfile.TemporaryDirectory() as folder:
         result = run_search(config, Path(folder) / "run", progress=TerminalProgress())
     subject = prepare(config, Progress())

@@ -110,12 +110,12 @@ def measure(
         max_windows=test.test_tokens // test.test_window,
     )
     rows, timed = [], {"dense": dense.model}
-    judged: dict[tuple[str, ...], NDArray[np.float64]] = {}
+    evaluated: dict[tuple[str, ...], NDArray[np.float64]] = {}
     for (granularity, count, seed), (result, folder) in found.items():
         model = _reloaded(folder, dense)
-        if result.dropped not in judged:
-            judged[result.dropped] = window_losses(model, windows)
-        rows.append(row_of(granularity, count, result, judged[result.dropped]))
+        if result.dropped not in evaluated:
+            evaluated[result.dropped] = window_losses(model, windows)
+        rows.append(row_of(granularity, count, result, evaluated[result.dropped]))
         if seed == seeds[0]:
             timed[f"{granularity}-{count}"] = model
     first = next(iter(found.values()))[0]
@@ -191,7 +191,7 @@ def _row(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, search, judge, print and write."""
+    """Parse, search, evaluate, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--dtype", default="auto")

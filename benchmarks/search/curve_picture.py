@@ -14,7 +14,7 @@ from evop_deap.base.files import write_bytes
 
 _AXES = (("evaluations", "patterns asked for", 0), ("cost", "cost, dense forward passes", 1))
 _WORST = 2.5  # times the best: where the upper edge is
-_COLOURS = {  # the default search, and what it is without racing or without its rules
+_COLOURS = {  # the default search, and what it is without racing or its first patterns
     "seeded, racing": "#b2182b",
     "surrogate, racing": "#ef6548",
     "seeded": "#fc8d59",

@@ -3,7 +3,7 @@ r"""Best loss against evaluations and against work, for several ways to search o
     python -m benchmarks.search.curves --text wiki.valid.raw --drop 6 --output runs/curves \
         --json out.json
 
-The calibration windows are the first of the text, so that anybody judges by the same tokens.
+The calibration windows are the first of the text, so that everybody evaluates on the same tokens.
 Losses are kept in the user's cache, so seeds and methods share what was paid for; what each
 would have cost alone is counted all the same. A run is a file of `--output`, there only when it
 is finished: the same command makes what is missing, and several processes share the work.

@@ -3,7 +3,7 @@
 What a method did is read off the evaluator, which remembers the patterns in the order in which
 they were first asked for. Asking again costs nothing. Published rules are those of
 `evop_deap.heuristics`; what stands here are variants of the default search, and EvoPress without
-its cheaper looks.
+its selection in steps.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m benchmarks.search.quality --landscape FILE ... --seeds 100 --json out.json
 
-The truth is known, so a method is judged by the share of seeds in which it has seen the optimum
+The truth is known, so a method is measured by the share of seeds that have seen the optimum
 after so many evaluations, and by its regret: the excess of the best loss seen over the optimum's,
 in nats a token. Evaluations are of different patterns, each on all windows.
 
@@ -128,7 +128,7 @@ def measure(
                 continue
             try:
                 figures = _figures(path, method, problem.space.size, asked, pool)
-            except InputError as error:  # rules that drop fewer units ask for patterns beside
+            except InputError as error:  # heuristics that drop fewer units ask for patterns beside
                 print(f"{path.name}: {method} left out: {error}", file=sys.stderr, flush=True)
                 continue
             report["methods"][method] = {**asked, **figures}

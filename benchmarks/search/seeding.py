@@ -3,8 +3,8 @@ r"""How soon the default search finds a landscape's optimum, by the patterns tha
     python -m benchmarks.search.seeding --landscape FILE --text wiki.train.txt --seeds 100 \
         --json out.json
 
-Everything is counted: the patterns that rules judge, of the space or not, and the passes in which
-they look into the model. The text should be the landscape's own.
+Everything is counted: the patterns that heuristics evaluate, of the space or not, and the passes
+in which they score the model. The text should be the landscape's own.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ AFTER = (31, 46, 62, 77)  # evaluations
 _REACHED = 1e-12  # nats a token within which a loss is the optimum's
 
 Beginning = tuple[Seeds, Mapping[Pattern, NDArray[np.float64]]]
-"""What rules pick, and the window sums that they have asked for."""
+"""What heuristics pick, and the window sums that they have asked for."""
 
 
 def beginning(problem: Problem, parts: ModelParts, init: str) -> Beginning:
-    """What a search that begins so is given; the rules are the same for every seed."""
+    """What a search that begins so is given; the heuristics are the same for every seed."""
     evaluator = CachedEvaluator(problem.evaluator)
     evaluator.evaluate([problem.space.dense])
     if init == BALANCED:
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--landscape", type=Path, default=DEMO_LANDSCAPE)
     parser.add_argument("--model", default="demo")
     parser.add_argument(
-        "--text", type=Path, required=True, help="what rules look at the model with"
+        "--text", type=Path, required=True, help="what heuristics score the model with"
     )
     parser.add_argument("--inits", nargs="+", default=list(INITS), help="each in quotes")
     parser.add_argument("--seeds", type=int, default=100)

@@ -7,9 +7,9 @@ r"""Evaluations to the optimum with tuned settings and with the defaults, seed b
 
 Each search runs until it has found the landscape's best pattern, or has used `--evaluations`,
 which then count as what it needs: it would have needed more, or could not have found it at all,
-for what a race has lost is not evaluated again. To say anything of settings, landscapes or
-numbers of dropped units must be others than those that the settings were tuned on; seeds begin
-at 1000, which no study uses.
+for a race does not evaluate again what it has eliminated. To say anything of settings, landscapes
+or numbers of dropped units must be others than those that the settings were tuned on; seeds
+begin at 1000, which no study uses.
 """
 
 from __future__ import annotations

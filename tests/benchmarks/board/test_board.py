@@ -20,7 +20,7 @@ import pytest
 from benchmarks.board import missing_cells
 from benchmarks.board.__main__ import main
 from benchmarks.board.cells import ALL, Cell, cells_of
-from benchmarks.board.comparison import verdict
+from benchmarks.board.comparison import comparison
 from benchmarks.board.limit import main as limit
 from benchmarks.board.picture import draw_board
 from benchmarks.board.ratios import Bootstrap, perplexity
@@ -413,7 +413,7 @@ def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() 
     one = {"sleb": runs(2.8, 50.0), "search": runs(3.0, 55.0), "angular": runs(3.2, 2.0)}
     other = {"search": runs(4.0, 55.0), "sleb": runs(4.4, 90.0), "laco": runs(5.0, 9.0)}
     bootstrap = Bootstrap(one["sleb"][0], seed=0)
-    said = verdict([("few", one), ("many", other)], bootstrap)
+    said = comparison([("few", one), ("many", other)], bootstrap)
     assert said is not None
     assert "over 2 cells: **0.905 (0.905 to 0.905)**" in said
     assert "The best: sleb (cost 50.0), sleb (cost 90.0)." in said
@@ -428,12 +428,12 @@ def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() 
         "| angular | 24.5 | - | 0.819 (0.819 to 0.819) | 2.0 |",
         "| laco | - | 148.4 | 0.368 (0.368 to 0.368) | 9.0 |",
     ]
-    alone = verdict([("few", one)], bootstrap)
+    alone = comparison([("few", one)], bootstrap)
     assert alone is not None
     assert "1 cell:" in alone
     assert "|" not in alone
-    assert verdict([("few", {"sleb": one["sleb"]})], bootstrap) is None
-    dear = verdict([("many", {name: other[name] for name in ("search", "sleb")})], bootstrap)
+    assert comparison([("few", {"sleb": one["sleb"]})], bootstrap) is None
+    dear = comparison([("many", {name: other[name] for name in ("search", "sleb")})], bootstrap)
     assert dear is not None
     assert "lower cost" not in dear
 

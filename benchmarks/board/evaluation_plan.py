@@ -1,7 +1,7 @@
-"""How the board judges a pruned model: perplexity window by window, and zero-shot tasks.
+"""What the board evaluates a pruned model on: perplexity by window, and zero-shot tasks.
 
-What is judged is the model without its units, built in memory as an export builds it, so that a
-pattern of blocks, one of halves and a merge are all judged alike.
+The model without its units is built in memory as an export builds it, so that a pattern of
+blocks, one of halves and a merge are all evaluated alike.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Paper:
-    """A text that models are examined on, cut once for all of them.
+class CutText:
+    """A text that models are evaluated on, cut once for all of them.
 
     Attributes:
         role: what it is to the board: "wiki" or "heldout".
@@ -50,7 +50,7 @@ class Paper:
     @classmethod
     def of(
         cls, role: str, text: EvaluationText, loaded: LoadedModel, window: int, tokens: int | None
-    ) -> Paper:
+    ) -> CutText:
         """Cut a text for a model.
 
         Raises:
@@ -80,18 +80,18 @@ class Paper:
 
 
 @dataclass(frozen=True)
-class Exam:
-    """All that a model is examined on.
+class EvaluationPlan:
+    """All that a model is evaluated on.
 
     Attributes:
-        papers: texts.
+        texts: cut into windows.
         tasks: zero-shot tasks by the harness' names.
         tasks_from: folder with their files; None lets the harness fetch them.
         limit: questions of each task, the first ones; None asks all.
         batch_size: choices scored together.
     """
 
-    papers: tuple[Paper, ...]
+    texts: tuple[CutText, ...]
     tasks: tuple[str, ...] = ()
     tasks_from: Path | None = None
     limit: int | None = None
@@ -113,41 +113,43 @@ class Exam:
         folder = self.tasks_from
         files = {t: sha256_of_file(task_file(folder, t)) if folder else None for t in self.tasks}
         return {
-            "texts": [paper.as_dict() for paper in self.papers],
+            "texts": [text.as_dict() for text in self.texts],
             "tasks": files,
             "limit": self.limit,
         }
 
 
-def examine(model: PreTrainedModel, loaded: LoadedModel, exam: Exam) -> dict[str, Any]:
+def evaluate_model(
+    model: PreTrainedModel, loaded: LoadedModel, plan: EvaluationPlan
+) -> dict[str, Any]:
     """Perplexities with each window's loss, task scores with each question's, as JSON values.
 
-    A text that has domains is judged by domain; what all of it comes to follows from them.
+    A text that has domains is evaluated by domain; the figure of all of it follows from them.
 
     Args:
-        model: what is examined.
+        model: the model to evaluate.
         loaded: the dense model, for its tokenizer.
-        exam: what is asked.
+        plan: the texts and tasks.
 
     Raises:
         InputError: a task cannot be run.
     """
     perplexities = []
-    for paper in exam.papers:
-        losses = window_losses(model, np.concatenate([*paper.cut.values()]))
-        ends = np.cumsum([len(windows) for windows in paper.cut.values()])[:-1]
-        for domain, part in zip(paper.cut, np.split(losses, ends), strict=True):
-            found = Perplexity(paper.text.name, domain, paper.window, part)
-            perplexities.append({"role": paper.role, **_of_perplexity(found)})
+    for text in plan.texts:
+        losses = window_losses(model, np.concatenate([*text.cut.values()]))
+        ends = np.cumsum([len(windows) for windows in text.cut.values()])[:-1]
+        for domain, part in zip(text.cut, np.split(losses, ends), strict=True):
+            found = Perplexity(text.text.name, domain, text.window, part)
+            perplexities.append({"role": text.role, **_of_perplexity(found)})
     scores: Sequence[TaskScore] = ()
-    if exam.tasks:
+    if plan.tasks:
         scores = measure_tasks(
             model,
             loaded.tokenizer,
-            exam.tasks,
-            tasks_from=exam.tasks_from,
-            limit=exam.limit,
-            batch_size=exam.batch_size,
+            plan.tasks,
+            tasks_from=plan.tasks_from,
+            limit=plan.limit,
+            batch_size=plan.batch_size,
         )
     return {"perplexity": perplexities, "tasks": [_of_task(score) for score in scores]}
 
