@@ -1,46 +1,90 @@
-"""One process makes a file and others go on to the next, so that several fill a folder together."""
+"""The index of claims: every figure that the project states, and where it comes from.
+
+python -m benchmarks.claims
+
+The table that it prints is the one in benchmarks/README.md. Figures are read from the results
+that are committed; only those without a file stand here as they were read off the screen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import argparse
 
-from filelock import FileLock, Timeout
+from benchmarks.board.claims import claims as of_board
+from benchmarks.calibration.claims import claims as of_calibration
+from benchmarks.common.claim import Claim
+from benchmarks.common.record import markdown_table
+from benchmarks.evaluator.claims import claims as of_evaluator
+from benchmarks.interop.claims import claims as of_interop
+from benchmarks.search.claims import claims as of_search
+from benchmarks.tuning.claims import claims as of_tuning
 
-from evop_deap.base.files import remove_leftovers, reporting_write_errors
-
-
-@contextmanager
-def claimed(path: Path) -> Iterator[bool]:
-    """Whether `path` is this process's to make: it is missing, and no other process is at it.
-
-    The claim ends with the process, however that ends; what a killed one left half-written of
-    this file is deleted.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-    lock = _locked(path)
-    if lock is None:
-        yield False
-        return
-    try:
-        remove_leftovers(path.parent, [path.name])
-        # Asked for under the lock: another process may have made it a moment ago.
-        yield not path.exists()
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+BY_HAND = "by hand"
 
 
-def _locked(path: Path) -> FileLock | None:
-    """The lock of `path`, or None where another process holds it."""
-    with reporting_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            return None
-    return lock
+def claims() -> list[Claim]:
+    """All of them, folder by folder."""
+    rooms = (of_board, of_search, of_calibration, of_evaluator, of_tuning, of_interop)
+    return [*(claim for room in rooms for claim in room()), *_of_commands()]
+
+
+def _of_commands() -> list[Claim]:
+    """What documents show of runs whose results are not committed."""
+    return [
+        Claim(
+            "first run in README: held-out perplexity dense, by block influence, by search; cost",
+            "13.68, 35.22, 34.40; 96.8",
+            "evop_deap.search --model demo --sparsity 0.2 --dtype float32 --output runs/demo",
+            "",
+            "c36c0b6",
+        ),
+        Claim(
+            "perplexity of that checkpoint / of the dense model; difference in nats a token",
+            "2.82; +1.037 ± 0.024",
+            "evop_deap.evaluate runs/demo/model --against demo --perplexity wiki.test.raw "
+            "--window 512 --max-windows 20",
+            "",
+            "62f9f74",
+        ),
+        Claim(
+            "evaluations to the optimum of seven landscapes, begun with heuristics' picks; with "
+            "balanced patterns",
+            "33; 37",
+            "benchmarks.search.quality --landscape benchmarks/landscapes/*.npz --seeds 40",
+            "",
+            "838cf7d",
+        ),
+        Claim(
+            "perplexity by block influence without 20 of 60 halves, as blocks, as halves, some of "
+            "both; without 6",
+            "567, 879, 329; 138, 118, 129",
+            "evop_deap.search --model demo --corpus wiki.train.first1MB.txt --granularity half "
+            "--sparsity 0.33 --init block-influence --window 64 --tokens 512 --output runs/picks",
+            "",
+            "13661b7",
+        ),
+    ]
+
+
+def index() -> str:
+    """A row a claim; what a row has in common with the one above it is not said twice."""
+    rows, above = [], ("", "", "")
+    for claim in claims():
+        source = (f"`{claim.command}`", _linked(claim.file), claim.commit)
+        rows.append([claim.what, claim.figure, *("″" * 3 if source == above else source)])
+        above = source
+    return markdown_table(["what", "figure", "`python -m …`", "file", "commit"], rows)
+
+
+def _linked(file: str) -> str:
+    return f"[{file.split('/')[-1]}]({file})" if file else BY_HAND
+
+
+def main() -> None:
+    """Parse and print."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None).parse_args()
+    print(index())
+
+
+if __name__ == "__main__":
+    main()

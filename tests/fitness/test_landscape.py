@@ -470,7 +470,7 @@ def all_patterns() -> Iterator[AllPatterns]:
     """From `benchmarks`, which is not installed: found from wherever the tests are started."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[2])
-        from benchmarks.landscape import all_patterns
+        from benchmarks.landscapes.make import all_patterns
 
         yield all_patterns
 

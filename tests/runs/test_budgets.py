@@ -18,7 +18,7 @@ from killing import run_and_kill
 from toy_landscapes import toy_landscape
 from transformers import AutoModelForCausalLM
 
-from benchmarks import budget_curve
+from benchmarks.search import budget_curve
 from evop_deap import Curve, SearchConfig, load_run, run_budgets, run_search
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.cached import CachedEvaluator

@@ -8,7 +8,7 @@ the calibration windows flatters all of its near-equals alike, and leaves their 
 as any other. Replayed on known losses of the demo model with 8 windows of 128 tokens to calibrate
 on and 8 to validate, 3 (6) of 30 blocks dropped, the pattern named is 0.0135 (0.0095) nats worse
 than the best by calibration text alone, 0.0037 (0.0060) by validation text alone, and 0.0032
-(0.0050) by both (`benchmarks/near_equals.py`).
+(0.0050) by both (`benchmarks/calibration/near_equals.py`).
 
 Half-precision losses carry rounding as large as the differences between good patterns. Where a
 model was searched in such a format, all near-equals are evaluated in float32 first, and so is

@@ -1,0 +1,1 @@
+"""Every heuristic and the search under one protocol, in one table."""

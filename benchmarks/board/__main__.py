@@ -1,0 +1,43 @@
+r"""Every heuristic and the search under one protocol: one calibration set, one evaluation.
+
+    python -m benchmarks.board --quick
+    python -m benchmarks.board --corpus mixed.jsonl wiki.train.txt --wiki-test wiki.test.raw \
+        --heldout mixed.jsonl --tasks-from tasks/ --output runs/board
+    python -m benchmarks.board ... --granularity half --sparsity 0.2 --methods search sleb
+
+Each cell (method, budget, granularity, seed) is a file of the folder, there only when it is
+finished: running the command again makes what is missing, and several processes with the same
+command share the work. `benchmarks.board.table` prints the tables of a folder and draws its
+picture.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from benchmarks.board.options import parsed
+from benchmarks.board.run_files import read_runs
+from benchmarks.board.table import board_tables
+from evop_deap.base.errors import EvopError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, make what is missing and print the tables; returns the exit code."""
+    given = parsed(arguments, description=__doc__)
+    from benchmarks.board.missing_cells import fill  # imports PyTorch, which --help does without
+
+    try:
+        failed = fill(given)
+        print(board_tables(read_runs(given.output)))
+    except EvopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command makes what is missing", file=sys.stderr)
+        return 130
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""What a board says over all of its cells: the search against the others, held-out."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from benchmarks.board.ratios import Bootstrap, figure, perplexity
+from benchmarks.board.run_files import Run
+from benchmarks.common.record import markdown_table
+from evop_deap.settings.search_config import SEARCH
+
+Methods = Mapping[str, list[Run]]
+Cells = Sequence[tuple[str, Methods]]
+"""The name of each cell and its runs by method, the best method first."""
+
+_OVERRUN = 1.1  # searches of one limit end with the generation in which they reach it
+
+
+def comparison(cells: Cells, bootstrap: Bootstrap) -> str | None:
+    """Against the best of the others in each cell, and where there are several against each.
+
+    The best whatever it costs, and the best that costs no more. Who chooses a heuristic has
+    to do so beforehand, and may meet a cell where another is the best.
+
+    Args:
+        cells: of the board.
+        bootstrap: of the board.
+    """
+    cells = [(name, m) for name, m in cells if SEARCH in m and len(m) > 1]
+    if not cells:
+        return None
+    parts = [_against_the_best([m for _, m in cells], bootstrap)]
+    affordable = [_affordable(methods) for _, methods in cells]
+    if all(len(methods) > 1 for methods in affordable):
+        parts.append(_against_the_best(affordable, bootstrap, " at equal or lower cost"))
+    if len(cells) > 1:
+        parts += filter(None, [against_each(cells, bootstrap)])
+    return "\n\n".join(parts)
+
+
+def _affordable(methods: Methods) -> Methods:
+    """The search, and those of a cell that cost no more, but for the generation they end in."""
+    most = _cost(methods[SEARCH]) * _OVERRUN
+    return {name: runs for name, runs in methods.items() if name == SEARCH or _cost(runs) <= most}
+
+
+def _against_the_best(cells: Sequence[Methods], bootstrap: Bootstrap, limit: str = "") -> str:
+    """One sentence, over cells whose best method is first, and which was the best in each."""
+    best = [next(name for name in methods if name != SEARCH) for methods in cells]
+    pairs = [(m[SEARCH], m[name]) for m, name in zip(cells, best, strict=True)]
+    said = (f"{name} (cost {_cost(runs):.1f})" for name, (_, runs) in zip(best, pairs, strict=True))
+    plural = "cell" if len(cells) == 1 else "cells"
+    return (
+        f"Held-out perplexity of the search over that of the best heuristic of each cell{limit}, "
+        f"geometric mean over {len(cells)} {plural}: **{bootstrap.mean_ratio(pairs)}**. "
+        f"The best: {', '.join(said)}."
+    )
+
+
+def against_each(cells: Cells, bootstrap: Bootstrap) -> str | None:
+    """A row a method, the best over the cells that it was run in first."""
+    names = dict.fromkeys(name for _, methods in cells for name in methods)
+    if len(names) < 2:
+        return None
+    ratios = {
+        name: bootstrap.mean_ratio([(m[SEARCH], m[name]) for _, m in cells if name in m])
+        for name in names
+    }
+    rows = [
+        [
+            f"**{name}**" if name == SEARCH else name,
+            *(figure(perplexity(m[name])) if name in m else "-" for _, m in cells),
+            "" if name == SEARCH else str(ratios[name]),
+            f"{max(_cost(m[name]) for _, m in cells if name in m):.1f}",
+        ]
+        for name in sorted(ratios, key=lambda name: -ratios[name].value)
+    ]
+    return markdown_table(
+        ["held-out", *(name for name, _ in cells), "search / this", "cost at the most"], rows
+    )
+
+
+def _cost(runs: list[Run]) -> float:
+    return statistics.fmean(run["found"]["cost"] for run in runs)

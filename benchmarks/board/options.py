@@ -1,0 +1,90 @@
+"""The flags of a board."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.board.cells import ALL
+from evop_deap.evaluation.task_files import TASKS
+from evop_deap.settings.parser import Parser
+
+DEMO = "demo"
+QUICK: dict[str, Any] = {
+    "sparsity": [0.1],
+    "granularity": ["block"],
+    "methods": [
+        "search", "last", "block-influence", "angular", "relative-magnitude", "sleb", "evopress",
+    ],
+    "seeds": 1,
+    "tokens": 1024,
+    "max_cost": 25.0,
+    "wiki_window": [512],
+    "wiki_tokens": 4096,
+    "heldout_window": 256,
+    "heldout_tokens": 512,
+    "tasks": [],
+    "output": Path("runs/board.quick"),
+}  # fmt: skip
+"""What `--quick` sets; flags that are given go before it."""
+
+
+def parsed(arguments: Sequence[str] | None, description: str | None = None) -> argparse.Namespace:
+    """The settings of a board."""
+    parser = Parser(prog="python -m benchmarks.board", description=description)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="a small true board in ten minutes on two cores")
+    add("--output", type=Path, default=Path("runs/board"), metavar="DIR", help="%(default)s")
+    add("--model", default=DEMO, help="what evop_deap.search takes (default: demo)")
+    add("--dtype", default="auto", help="number format (default: %(default)s)")
+    add("--device", default="auto", help="where to compute (default: %(default)s)")
+
+    group = parser.add_argument_group("cells")
+    add = group.add_argument
+    add("--sparsity", type=float, nargs="+", default=[0.1, 0.2, 0.33], metavar="SHARE")
+    add("--granularity", nargs="+", choices=("block", "half"), default=["block", "half"])
+    add("--methods", nargs="+", default=list(ALL), metavar="NAME", help=", ".join(ALL))
+    add("--seeds", type=int, default=5, metavar="N", help="of methods with chance in them")
+
+    group = parser.add_argument_group("what every method is given")
+    add = group.add_argument
+    add("--corpus", nargs="+", default=[DEMO], metavar="TEXT", help="one or several, joined")
+    add("--window", type=int, default=256, metavar="N", help="tokens (default: %(default)s)")
+    add("--tokens", type=int, default=2048, metavar="N", help="in all (default: %(default)s)")
+    add("--calibration-seed", type=int, default=0, metavar="N", help="draws the text")
+    add(
+        "--max-cost",
+        type=float,
+        default=60.0,
+        metavar="COST",
+        help="of methods that search, in dense forward passes (default: %(default)s)",
+    )
+
+    group = parser.add_argument_group("what every pruned model is evaluated on")
+    add = group.add_argument
+    add("--wiki-test", metavar="FILE", help="wiki.test.raw, or wikitext2 for the hub's")
+    add("--wiki-window", type=int, nargs="+", default=[512, 2048], metavar="N")
+    add("--wiki-tokens", type=int, metavar="N", help="the first ones (default: all)")
+    add(
+        "--heldout",
+        metavar="FILE",
+        help="JSON lines: id, domain, text; what was calibrated on is left out; demo for its kinds",
+    )
+    add("--heldout-window", type=int, default=512, metavar="N")
+    add("--heldout-tokens", type=int, default=8192, metavar="N", help="of each domain")
+    add("--tasks-from", type=Path, metavar="DIR", help="files of the zero-shot tasks")
+    add("--tasks", nargs="*", default=None, metavar="TASK", help=", ".join(TASKS))
+    add("--limit", type=int, metavar="N", help="questions of each task (default: all)")
+    add("--batch-size", type=int, default=8, metavar="N", help="choices scored together")
+
+    quick = parser.parse_args(arguments).quick
+    if quick:
+        parser.set_defaults(**QUICK)
+    given = parser.parse_args(arguments)
+    if given.wiki_test is given.heldout is None:
+        given.heldout = DEMO
+    if given.tasks is None:
+        given.tasks = list(TASKS) if given.tasks_from else []
+    return given

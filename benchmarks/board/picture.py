@@ -1,0 +1,67 @@
+"""A picture of a board: held-out perplexity against what finding the pattern cost."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.board.ratios import perplexity
+from benchmarks.board.run_files import Run
+from evop_deap.base.files import write_bytes
+from evop_deap.settings.search_config import SEARCH
+
+_PLURAL = {"block": "blocks", "half": "halves"}
+_FREE = 0.5  # where what costs nothing stands on the logarithmic axis
+_WORST = 30.0  # times the best: what is worse stands at the upper edge
+
+
+def draw_board(cells: Mapping[tuple[str, float], Mapping[str, Sequence[Run]]], path: Path) -> None:
+    """A panel a cell, a point a method, the search filled.
+
+    Raises:
+        OutputError: the picture cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2 * len(cells), 4.2), layout="constrained")
+    panels = figure.subplots(1, len(cells), squeeze=False)[0]
+    for panel, ((granularity, sparsity), methods) in zip(panels, cells.items(), strict=True):
+        best = min(perplexity(runs) for runs in methods.values())
+        for name, runs in methods.items():
+            cost = max(_FREE, statistics.mean(run["found"]["cost"] for run in runs))
+            height = min(perplexity(runs), _WORST * best)
+            beyond = perplexity(runs) > _WORST * best
+            chosen = name == SEARCH
+            panel.plot(
+                cost,
+                height,
+                marker="^" if beyond else "o",
+                color="#b2182b" if chosen else "#4d4d4d",
+                markerfacecolor="#b2182b" if chosen else "white",
+                clip_on=False,
+                zorder=3,
+            )
+            panel.annotate(
+                name,
+                (cost, height),
+                xytext=(6, 3),
+                textcoords="offset points",
+                fontsize=8,
+                color="#b2182b" if chosen else "#4d4d4d",
+                fontweight="bold" if chosen else "normal",
+            )
+        panel.set(
+            xscale="log",
+            yscale="log",
+            xlim=(_FREE / 1.2, None),
+            xlabel="cost, dense forward passes (left edge: none)",
+            ylabel="held-out perplexity",
+            title=f"{sparsity:.0%} of {_PLURAL[granularity]}",
+        )
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.margins(x=0.25)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=130)
+    write_bytes(path, drawn.getvalue())

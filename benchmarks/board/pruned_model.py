@@ -1,0 +1,177 @@
+"""What a method makes of the model in a cell of the board, in memory.
+
+Every cell pays for itself. Losses are not shared between cells, for what is taken from a cache
+costs nothing, and a search that is limited by cost would then go on for longer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.runs.context import Context
+from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.stages.current_model import current_model
+
+from benchmarks.board.cells import DENSE, Cell
+from evop_deap.calibration import CalibrationSet
+from evop_deap.evaluation.estimates import finite
+from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.model_units import model_units
+from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.surgery.bypass import without_blocks
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.search_evaluator import open_evaluator
+from evop_deap.runs.stages.prepare import space_of
+from evop_deap.runs.stages.search_patterns import search_patterns
+from evop_deap.runs.stages.validate import validate
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.settings.search_config import SearchConfig
+from evop_deap.space import dropped_units
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.loading.load_model import LoadedModel
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What all cells share, loaded once.
+
+    Attributes:
+        loaded: the dense model.
+        calibration: what every method is given.
+        config: settings of every cell, but for what a cell says.
+        anatomies: of the model, by granularity.
+    """
+
+    loaded: LoadedModel
+    calibration: CalibrationSet
+    config: SearchConfig
+    anatomies: dict[str, Anatomy]
+
+    @classmethod
+    def of(
+        cls,
+        loaded: LoadedModel,
+        calibration: CalibrationSet,
+        config: SearchConfig,
+        granularities: Sequence[str],
+    ) -> Bench:
+        """Find the model's parts.
+
+        Raises:
+            UnsupportedModelError: they cannot be told apart.
+        """
+        found = {name: find_anatomy(loaded.model, name) for name in {"block", *granularities}}
+        return cls(loaded, calibration, config, found)
+
+    def prepared_for(self, cell: Cell) -> Prepared:
+        """What the cell's method is to prune.
+
+        Raises:
+            InputError: so much cannot be dropped.
+        """
+        anatomy = self.anatomies[cell.granularity]
+        config = config_of(self.config, cell)
+        space = space_of(config, model_units(anatomy))
+        name = self.calibration.manifest["corpus"]["name"]
+        # Nothing is shared by content, so that nobody asks for the model's fingerprint.
+        return Prepared(config, self.loaded, anatomy, space, "", name, self.calibration)
+
+
+def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:
+    """The settings of a search or heuristic; only `max_cost` ends those that search.
+
+    Raises:
+        InputError: a value out of its bounds.
+    """
+    return config.replace(
+        method=cell.method,
+        sparsity=(cell.sparsity,),
+        granularity=cell.granularity,
+        seed=cell.seed,
+        generations=None,
+        cache=False,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """What a method made of the model.
+
+    Attributes:
+        model: the pruned one, or the dense one itself.
+        found: plain JSON values: what went, what that is worth on the calibration set, and what
+            it took.
+    """
+
+    model: PreTrainedModel
+    found: dict[str, Any]
+
+
+def prune(bench: Bench, cell: Cell) -> Pruned:
+    """Let the cell's method pick, and build what it picked in memory.
+
+    Raises:
+        EvopError: the method cannot do what is asked, or the model cannot be pruned exactly.
+    """
+    if cell.method == DENSE:
+        return Pruned(bench.loaded.model, _dense(bench))
+    prepared = bench.prepared_for(cell)
+    units = prepared.space.units
+    began, cpu = time.monotonic(), time.process_time()
+    with open_evaluator(prepared, None, Progress()) as evaluator:
+        # Nothing of a cell is written before it is finished.
+        context = Context(
+            **vars(prepared), evaluator=evaluator, folder=RunFolder(Path()), progress=Progress()
+        )
+        found = search_patterns(context, None, lambda state: None)
+        outputs = Outputs(found)
+        validated = validate(context, outputs)
+        spent = {
+            "cost": round(found.cost + validated.cost, 4),
+            "evaluations": found.evaluations,
+            "cut_short": found.eliminated,
+            "seconds": round(time.monotonic() - began, 2),
+            "cpu_seconds": round(time.process_time() - cpu, 2),
+            "stopped": found.stopped,
+        }
+        pruned = current_model(context, outputs.and_then(validated))
+    dropped = dropped_units(validated.pattern)
+    with quiet_transformers():
+        model = without_blocks(pruned.model, pruned.anatomy, pruned.dropped)
+    told = {
+        "dropped": [units[unit].name for unit in dropped],
+        "merged": pruned.changed,
+        "units": len(units),
+        "parameters": _parameters(bench) - sum(units[unit].parameters for unit in dropped),
+        "calibration_loss": finite(found.losses[validated.pattern]),
+        **spent,
+    }
+    return Pruned(model, told)
+
+
+def _dense(bench: Bench) -> dict[str, Any]:
+    anatomy = bench.anatomies["block"]
+    evaluator = ReferenceEvaluator(
+        bench.loaded.model, anatomy, bench.calibration.calibration.tokens
+    )
+    loss = float(evaluator.evaluate([(1,) * len(anatomy.blocks)]).losses[0])
+    return {
+        "dropped": [],
+        "merged": False,
+        "units": len(anatomy.blocks),
+        "parameters": _parameters(bench),
+        "calibration_loss": loss,
+    }
+
+
+def _parameters(bench: Bench) -> int:
+    return sum(parameter.numel() for parameter in bench.loaded.model.parameters())

@@ -1,0 +1,111 @@
+"""Held-out perplexities of a board's runs against each other, paired by window of text.
+
+Every model reads the same windows, so what makes a window hard drops out of a difference. The
+figure is the mean over domains of the mean loss in a domain, each domain counting the same; its
+exponential is the geometric mean of the domains' perplexities. Intervals are from a bootstrap
+that draws windows anew within each domain, and seeds where there are several.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.board.run_files import HELDOUT, WIKI, Run
+
+DRAWS = 4000
+_MOST = 100.0  # nats; a loss that is no number counts as this much
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of perplexities.
+
+    Attributes:
+        value: below 1 where the first is better.
+        low: lower end of its 95 % interval.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def losses_by_domain(run: Run) -> list[list[float]]:
+    """The losses of each domain's windows of the text that the board ranks by.
+
+    That is the held-out text, or wiki.test in its shortest windows where there is no other.
+    """
+    entries = [entry for entry in run["judged"]["perplexity"] if entry["role"] == HELDOUT]
+    if not entries:
+        wiki = [entry for entry in run["judged"]["perplexity"] if entry["role"] == WIKI]
+        entries = [min(wiki, key=lambda entry: int(entry["window"]))]
+    return [[_MOST if x is None else min(x, _MOST) for x in entry["losses"]] for entry in entries]
+
+
+def mean_loss(runs: Sequence[Run]) -> float:
+    """The mean over runs of the mean over domains."""
+    return float(np.mean([[np.mean(domain) for domain in losses_by_domain(run)] for run in runs]))
+
+
+def perplexity(runs: Sequence[Run]) -> float:
+    """The geometric mean over domains and runs."""
+    return math.exp(mean_loss(runs))
+
+
+def figure(value: float) -> str:
+    """A perplexity as tables show it."""
+    if not math.isfinite(value):
+        return "inf"
+    return f"{value:.1f}" if value < 1000 else f"{value:,.0f}" if value < 1e7 else f"{value:.1e}"
+
+
+class Bootstrap:
+    """Draws of windows, the same for all runs of a board.
+
+    Args:
+        like: any run of it.
+        seed: of the draws.
+
+    Example:
+        >>> entry = {"role": "heldout", "window": 8, "losses": [1.0, 2.0, 3.0]}
+        >>> a = {"judged": {"perplexity": [entry]}}
+        >>> b = {"judged": {"perplexity": [{**entry, "losses": [1.5, 2.5, 3.5]}]}}
+        >>> str(Bootstrap(a, seed=0).ratio([a], [b]))
+        '0.607 (0.607 to 0.607)'
+    """
+
+    def __init__(self, like: Run, *, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        sizes = [len(domain) for domain in losses_by_domain(like)]
+        draws = [self._rng.multinomial(n, [1 / n] * n, size=DRAWS) / n for n in sizes]
+        self._windows = np.concatenate(draws, axis=1) / len(sizes)  # (draws, windows)
+
+    def ratio(self, runs: Sequence[Run], others: Sequence[Run]) -> Ratio:
+        """Of the perplexity of one method's runs to that of another's."""
+        return self.mean_ratio([(runs, others)])
+
+    def mean_ratio(self, pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> Ratio:
+        """The geometric mean over cells of such ratios, all of them on the same draws."""
+        logs = [mean_loss(runs) - mean_loss(others) for runs, others in pairs]
+        drawn = [self._drawn(runs) - self._drawn(others) for runs, others in pairs]
+        low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
+        return Ratio(math.exp(np.mean(logs)), math.exp(low), math.exp(high))
+
+    def _drawn(self, runs: Sequence[Run]) -> NDArray[np.float64]:
+        """(draws,) mean losses over the seeds and windows drawn."""
+        losses = np.array(
+            [np.concatenate(losses_by_domain(run)) for run in runs]
+        )  # (seeds, windows)
+        count = len(runs)
+        seeds = self._rng.multinomial(count, [1 / count] * count, size=DRAWS) / count
+        found: NDArray[np.float64] = (self._windows @ losses.T * seeds).sum(axis=1)
+        return found

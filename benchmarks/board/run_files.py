@@ -1,0 +1,110 @@
+"""Results as data: a file a cell, written once the cell is finished, and never two protocols.
+
+A file is JSON: `protocol`, what all cells of a folder have in common; `cell`; `found`, what the
+method dropped and what finding it took; `judged`, what is left evaluated, window by window and
+question by question; versions, machine, date and commit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_text
+
+Run = Mapping[str, Any]
+
+WIKI, HELDOUT = "wiki", "heldout"
+"""What a text is to the board."""
+
+_PARTS = ("protocol", "cell", "found", "judged")
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """The file of the cell of this name."""
+    return folder / f"{name}.json"
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """All finished runs of a folder, in the order of their names; none where there is no folder.
+
+    Raises:
+        InputError: a file that is no run.
+    """
+    # A file that is being written has a name that begins with a dot.
+    paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> Run:
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"`output` has {path}, which cannot be read: {error}") from error
+    if not isinstance(run, dict) or not set(_PARTS) <= set(run):
+        raise InputError(f"`output` has {path}, which is no run of a board")
+    return run
+
+
+def check_protocol(runs: Sequence[Run], protocol: Mapping[str, Any]) -> None:
+    """Refuse to put runs beside those of another protocol.
+
+    Raises:
+        InputError: a setting that differs, what it was and what it is.
+    """
+    # As a file would give it back: lists for tuples.
+    now = dict(_flat(json.loads(json.dumps(protocol))))
+    for run in runs:
+        then = dict(_flat(run["protocol"]))
+        for name in {**then, **now}:
+            if then.get(name) != now.get(name):
+                raise InputError(
+                    f"`output` holds runs with {name} {_said(then.get(name))}, but now it is "
+                    f"{_said(now.get(name))}: give another folder, or the same settings"
+                )
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested dictionaries and lists under dotted names."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _flat(inner, f"{name}.{place}")
+    else:
+        yield name, value
+
+
+def _said(value: Any) -> str:
+    return "unset" if value is None else str(value)
+
+
+def write_run(folder: Path, name: str, run: Run) -> None:
+    """Put a finished run into its file, which is there whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    parts = []
+    for key, value in run.items():
+        inner = value.items() if isinstance(value, dict) else None
+        parts.append(f"{_text(key)}: " + (_text(value) if inner is None else _lines(inner)))
+    write_text(path_of(folder, name), "{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def _lines(items: Any) -> str:
+    """A line an entry: files stay small, and their differences readable."""
+    lines = []
+    for key, value in items:
+        many = isinstance(value, list) and value and isinstance(value[0], dict)
+        shown = "[\n   " + ",\n   ".join(map(_text, value)) + "]" if many else _text(value)
+        lines.append(f"  {_text(key)}: {shown}")
+    return "{\n" + ",\n".join(lines) + "}"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

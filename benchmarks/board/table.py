@@ -1,0 +1,217 @@
+"""The tables of a board, from the files of its runs.
+
+python -m benchmarks.board.table benchmarks/board/results/quick --png board.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.board.cells import DENSE
+from benchmarks.board.comparison import comparison
+from benchmarks.board.ratios import Bootstrap, figure, perplexity
+from benchmarks.board.run_files import HELDOUT, WIKI, Run, check_protocol, read_runs
+from benchmarks.board.zero_shot import (
+    accuracy_table,
+    mean_accuracy,
+    task_accuracies,
+    task_names,
+)
+from benchmarks.common.record import errors_in_one_line, markdown_table
+from evop_deap.base.errors import InputError
+from evop_deap.settings.search_config import SEARCH
+
+Methods = dict[str, list[Run]]
+
+
+def board_tables(runs: Sequence[Run]) -> str:
+    """Everything that the runs say, in Markdown.
+
+    Raises:
+        InputError: there are none, none of the dense model, or they are of several protocols.
+    """
+    if not runs:
+        raise InputError("`output` holds no run of a board")
+    check_protocol(runs, runs[0]["protocol"])
+    dense = [run for run in runs if run["cell"]["method"] == DENSE]
+    if not dense:
+        raise InputError("`output` holds no run of the dense model: run the board once more")
+    bootstrap = Bootstrap(dense[0], seed=0)
+    cells = cells_in(runs)
+    machines = list(dict.fromkeys(map(_machine, runs)))
+    parts = [_setting(runs[0]["protocol"], machines)]
+    named = [(_named(granularity, methods), methods) for (granularity, _), methods in cells.items()]
+    for name, methods in named:
+        parts += [f"### {name}", _main_table(dense, methods, bootstrap, len(machines) == 1)]
+        parts += filter(None, [_domain_table(dense, methods), _task_table(dense, methods)])
+    parts += filter(None, [accuracy_table(dense, named), comparison(named, bootstrap)])
+    return "\n\n".join(parts)
+
+
+def cells_in(runs: Sequence[Run]) -> dict[tuple[str, float], Methods]:
+    """The runs of each granularity and budget, by method, best method first."""
+    found: dict[tuple[str, float], Methods] = {}
+    for run in runs:
+        cell = run["cell"]
+        if cell["method"] != DENSE:
+            methods = found.setdefault((cell["granularity"], cell["sparsity"]), {})
+            methods.setdefault(cell["method"], []).append(run)
+    return {
+        key: dict(sorted(found[key].items(), key=lambda entry: perplexity(entry[1])))
+        for key in sorted(found)
+    }
+
+
+def _machine(run: Run) -> str:
+    machine = run["machine"]
+    return str(machine.get("accelerator", f"{machine['processor']} processor"))
+
+
+def _setting(protocol: dict[str, Any], machines: list[str]) -> str:
+    """What all tables have in common."""
+    text = protocol["calibration"]
+    texts = [
+        f"{one['name']} in windows of {one['window']}"
+        + (f", {one['tokens']:,} tokens" if one["tokens"] else "")
+        + (" a domain" if one["role"] == HELDOUT else "")
+        for one in protocol["texts"]
+    ]
+    return (
+        f"{protocol['model']} ({protocol['dtype']}, {', '.join(machines)}); all methods on the "
+        f"same {text['tokens']:,} tokens of {text['corpus']} in windows of {text['window']}; those "
+        f"that search end at a cost of {protocol['max_cost']:g}. Perplexity of {'; '.join(texts)}. "
+        "Held-out is the geometric mean over domains. Intervals are of 95 %, paired by window."
+    )
+
+
+def _named(granularity: str, methods: Methods) -> str:
+    found = next(iter(methods.values()))[0]["found"]
+    plural = {"block": "blocks", "half": "halves"}[granularity]
+    return f"{len(found['dropped'])} of {found['units']} {plural}"
+
+
+def _rows(
+    dense: list[Run], methods: Methods, columns: Callable[[list[Run]], list[str]]
+) -> list[list[str]]:
+    """A row a method under the dense model's, the search's name in bold."""
+    rows = [["dense", *columns(dense)]]
+    for name, runs in methods.items():
+        rows.append([f"**{name}**" if name == SEARCH else name, *columns(runs)])
+    return rows
+
+
+def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap, timed: bool) -> str:
+    """Perplexities and cost; seconds are shown where all runs are of one machine."""
+    wiki = [e["window"] for e in dense[0]["judged"]["perplexity"] if e["role"] == WIKI]
+    heldout = any(entry["role"] == HELDOUT for entry in dense[0]["judged"]["perplexity"])
+    tasks = bool(dense[0]["judged"]["tasks"])
+    searched = methods.get(SEARCH)
+
+    def columns(runs: list[Run]) -> list[str]:
+        figures = [_wiki(runs, window) for window in wiki]
+        if heldout:
+            figures.append(_with_range([perplexity([run]) for run in runs]))
+        if searched:
+            rival = runs is not searched and runs is not dense
+            figures.append(str(bootstrap.ratio(searched, runs)) if rival else "")
+        if tasks:
+            figures.append(mean_accuracy(runs))
+        return [*figures, *_spent(runs)[: 3 if timed else 2]]
+
+    header = [
+        "",
+        *(f"wiki.test {window}" for window in wiki),
+        *(["held-out"] if heldout else []),
+        *(["search / this"] if searched else []),
+        *(["zero-shot"] if tasks else []),
+        "cost",
+        "patterns",
+        *(["CPU s"] if timed else []),
+    ]
+    return markdown_table(header, _rows(dense, methods, columns))
+
+
+def _wiki(runs: list[Run], window: int) -> str:
+    figures = [
+        entry["perplexity"]
+        for run in runs
+        for entry in run["judged"]["perplexity"]
+        if entry["role"] == WIKI and entry["window"] == window
+    ]
+    return _with_range([math.inf if one is None else one for one in figures])
+
+
+def _spent(runs: list[Run]) -> list[str]:
+    found = [run["found"] for run in runs]
+    if "cost" not in found[0]:
+        return ["", "", ""]
+    cost, patterns, seconds = (
+        statistics.mean(one[name] for one in found)
+        for name in ("cost", "evaluations", "cpu_seconds")
+    )
+    return [f"{cost:.1f}", f"{patterns:.0f}", f"{seconds:.0f}"]
+
+
+def _domain_table(dense: list[Run], methods: Methods) -> str | None:
+    """Perplexity by domain, where there are several."""
+    domains = [e["domain"] for e in dense[0]["judged"]["perplexity"] if e["role"] == HELDOUT]
+    if len(domains) < 2:
+        return None
+
+    def columns(runs: list[Run]) -> list[str]:
+        return [figure(_mean(_of_domain(runs, domain))) for domain in domains]
+
+    return markdown_table(["", *domains], _rows(dense, methods, columns))
+
+
+def _of_domain(runs: list[Run], domain: str) -> Iterable[float]:
+    for run in runs:
+        for entry in run["judged"]["perplexity"]:
+            if entry["role"] == HELDOUT and entry["domain"] == domain:
+                yield math.inf if entry["perplexity"] is None else entry["perplexity"]
+
+
+def _task_table(dense: list[Run], methods: Methods) -> str | None:
+    """Accuracy by task, where there are tasks."""
+    tasks = task_names(dense[0])
+    return markdown_table(["", *tasks], _rows(dense, methods, task_accuracies)) if tasks else None
+
+
+def _mean(figures: Iterable[float]) -> float:
+    """The geometric mean."""
+    found = [*figures]
+    if not all(map(math.isfinite, found)):
+        return math.inf
+    return math.exp(statistics.mean(map(math.log, found)))
+
+
+def _with_range(figures: list[float]) -> str:
+    """The geometric mean over seeds, and their range where there are several."""
+    mean = figure(_mean(figures))
+    if len(figures) < 2:
+        return mean
+    return f"{mean} [{figure(min(figures))}, {figure(max(figures))}]"
+
+
+def main() -> None:
+    """Parse, print, and draw where that is wanted."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path, help="what benchmarks.board has written")
+    parser.add_argument("--png", type=Path, help="draw perplexity against cost there")
+    given = parser.parse_args()
+    runs = read_runs(given.folder)
+    print(board_tables(runs))
+    if given.png:
+        from benchmarks.board.picture import draw_board
+
+        draw_board(cells_in(runs), given.png)
+
+
+if __name__ == "__main__":
+    with errors_in_one_line():
+        main()

@@ -1,0 +1,87 @@
+"""What the board calibrates on and what it reports on, so that no document is on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.common.domains import domains_of
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import sha256_of_text
+from evop_deap.calibration import CalibrationSet, build_calibration, load_corpus
+from evop_deap.text.documents import Corpus, Document, make_corpus
+from evop_deap.text.whole_texts import EvaluationText
+
+if TYPE_CHECKING:
+    from evop_deap.models.loading.load_model import LoadedModel
+
+DEMO = "demo"
+
+
+def joined_corpus(sources: Sequence[str]) -> Corpus:
+    """The documents of all sources as one corpus; of several, ids begin with the source's name.
+
+    Raises:
+        InputError: a source cannot be read.
+    """
+    found = [load_corpus(source) for source in sources]
+    if len(found) == 1:
+        return found[0]
+    documents = (Document(f"{one.name}/{d.id}", d.text) for one in found for d in one.documents)
+    return make_corpus(" + ".join(one.name for one in found), documents)
+
+
+def calibration_of(
+    corpus: Corpus, loaded: LoadedModel, *, window: int, tokens: int, seed: int
+) -> CalibrationSet:
+    """The one set that every method is given.
+
+    Raises:
+        InputError: the corpus is too small, or a window does not fit the model.
+    """
+    return build_calibration(
+        corpus,
+        loaded.tokenizer,
+        window=window,
+        tokens=tokens,
+        heldout_tokens=window,  # the board has held-out text of its own
+        seed=seed,
+        context=loaded.context,
+    )
+
+
+def heldout_text(source: str, calibration: CalibrationSet) -> EvaluationText:
+    """The documents of `source` that no calibration window was cut from, by domain.
+
+    JSON lines have a column `domain`; the demo corpus has kinds, which its ids begin with; any
+    other source is one domain.
+
+    Raises:
+        InputError: the source cannot be read, or nothing of it is left.
+    """
+    used = {entry["sha256"] for entry in calibration.manifest["calibration"]["documents"]}
+    try:
+        corpus = load_corpus(source)
+        domains = dict(_domains(source, corpus))
+    except InputError as error:
+        raise InputError(str(error).replace("`corpus`", "`heldout`", 1)) from error
+    texts: dict[str, list[str]] = {}
+    for document in corpus.documents:
+        if sha256_of_text(document.text) not in used:
+            texts.setdefault(domains[document.id], []).append(document.text)
+    if not texts:
+        raise InputError(f"`heldout` {source} has no document that was not calibrated on")
+    return EvaluationText(
+        corpus.name,
+        {domain: "\n\n".join(texts[domain]) for domain in sorted(texts)},
+        "documents that were not calibrated on, those of a domain joined by blank lines",
+    )
+
+
+def _domains(source: str, corpus: Corpus) -> Iterator[tuple[str, str]]:
+    """The domain of each document, by its id."""
+    known = domains_of(source) if Path(source).suffix == ".jsonl" else {}
+    for document in corpus.documents:
+        kind = document.id.partition("/")[0] if source == DEMO else corpus.name
+        yield document.id, known.get(document.id, kind)

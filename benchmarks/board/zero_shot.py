@@ -1,0 +1,116 @@
+"""Zero-shot accuracy on a board: in per cent with its standard error, which is of the questions."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.board.run_files import Run
+from benchmarks.common.record import markdown_table
+from evop_deap.evaluation.estimates import difference_of
+from evop_deap.settings.search_config import SEARCH
+
+_NORMED = "acc_norm"
+
+
+def task_names(run: Run) -> list[str]:
+    """The tasks that a run was asked, each with its metric."""
+    return [f"{task} {score['metric']}" for task, score in _tasks(run).items()]
+
+
+def task_accuracies(runs: Sequence[Run]) -> list[str]:
+    """Of each task, the mean over the runs."""
+    found = [_tasks(run) for run in runs]
+    return [
+        _accuracy(
+            statistics.mean(one[task]["value"] for one in found),
+            statistics.mean(one[task]["error"] for one in found),
+        )
+        for task in found[0]
+    ]
+
+
+def mean_accuracy(runs: Sequence[Run]) -> str:
+    """Over tasks, each counting the same, and runs."""
+    return _accuracy(*_mean_and_error(runs))
+
+
+def accuracy_table(
+    dense: Sequence[Run], cells: Sequence[tuple[str, Mapping[str, Sequence[Run]]]]
+) -> str | None:
+    """A row a method and a column a cell; None without tasks, or where there is one cell.
+
+    After the cells comes their mean, of methods that were run in all of them; the error is that
+    of its questions, which are the same in every cell. The last column is what the search has
+    right more, in points over the cells of both, paired by question; it is left out where
+    nothing was searched.
+    """
+    if len(cells) < 2 or not _tasks(dense[0]):
+        return None
+    searched = [methods for _, methods in cells if SEARCH in methods]
+    rows = [["dense", *[mean_accuracy(dense)] * (len(cells) + 1)]]
+    if searched:
+        rows[0].append(_lead([(methods[SEARCH], dense) for methods in searched]))
+    ranked = []
+    for name in dict.fromkeys(name for _, methods in cells for name in methods):
+        found = [_mean_and_error(m[name]) if name in m else None for _, m in cells]
+        known = [one for one in found if one is not None]
+        value, error = (statistics.mean(part) for part in zip(*known, strict=True))
+        whole = _accuracy(value, error) if len(known) == len(cells) else "-"
+        shown = [_accuracy(*one) if one else "-" for one in found]
+        bold = f"**{name}**" if name == SEARCH else name
+        row = [bold, *shown, whole]
+        if searched:
+            both = [(methods[SEARCH], methods[name]) for methods in searched if name in methods]
+            row.append("" if name == SEARCH else _lead(both) if both else "-")
+        ranked.append((len(known), value, row))
+    ranked.sort(key=lambda entry: entry[:2], reverse=True)
+    lead = ["search - this"] if searched else []
+    header = ["zero-shot", *(name for name, _ in cells), "mean", *lead]
+    return markdown_table(header, rows + [row for *_, row in ranked])
+
+
+def _tasks(run: Run) -> dict[str, Any]:
+    """Each task's score, length-normalised where the harness has it so."""
+    found: dict[str, Any] = {}
+    for score in run["judged"]["tasks"]:
+        if score["task"] not in found or score["metric"] == _NORMED:
+            found[score["task"]] = score
+    return found
+
+
+def _mean_and_error(runs: Sequence[Run]) -> tuple[float, float]:
+    scores = [[*_tasks(run).values()] for run in runs]
+    values = [statistics.mean(score["value"] for score in one) for one in scores]
+    errors = [math.hypot(*(score["error"] for score in one)) / len(one) for one in scores]
+    return statistics.mean(values), statistics.mean(errors)
+
+
+def _lead(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> str:
+    """What the first of each pair have right more than the second, tasks counting the same."""
+    first, second = zip(*pairs, strict=True)
+    tasks = list(map(difference_of, _right(first), _right(second)))
+    value = statistics.mean(task.value for task in tasks)
+    errors = (math.nan if task.error is None else task.error for task in tasks)
+    error = math.hypot(*errors) / len(tasks)
+    return f"{100 * value:+.1f} ± {100 * error:.1f}"
+
+
+def _right(cells: Iterable[Sequence[Run]]) -> list[NDArray[np.float64]]:
+    """Of each task, how often each question was answered right: the mean over cells."""
+    return [np.mean(task, axis=0) for task in zip(*map(_right_in, cells), strict=True)]
+
+
+def _right_in(runs: Sequence[Run]) -> list[NDArray[np.float64]]:
+    """Of each task, the share of runs that answered each question right."""
+    asked = [[list(map(int, task["scores"])) for task in _tasks(run).values()] for run in runs]
+    return [np.mean(task, axis=0) for task in zip(*asked, strict=True)]
+
+
+def _accuracy(value: float, error: float) -> str:
+    return f"{100 * value:.1f} ± {100 * error:.1f}"

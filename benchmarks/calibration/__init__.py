@@ -1,0 +1,1 @@
+"""What the choice of calibration text is worth."""

@@ -1,0 +1,1 @@
+"""What evaluating patterns costs, in work and in seconds."""

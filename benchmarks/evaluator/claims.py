@@ -1,0 +1,54 @@
+"""What evaluating patterns together is worth."""
+
+from __future__ import annotations
+
+from benchmarks.common.claim import Claim, read
+
+SPEED = "benchmarks.evaluator.speed --corpus wiki.train.first1MB.txt"
+
+
+def claims() -> list[Claim]:
+    """Of seconds on three machines, and of counted work."""
+    return [
+        _speed("demo", "two cores, float32", "--dtype float32", "(a849a15)"),
+        _speed("h200.bfloat16", "an H200, bfloat16", "--dtype bfloat16", "(16c96fa)"),
+        _speed("h200.float32", "an H200, float32", "--dtype float32", "(16c96fa)"),
+        _look_up(),
+        _cost_curve(),
+    ]
+
+
+def _speed(name: str, machine: str, flags: str, commit: str) -> Claim:
+    file = f"evaluator/results/speed.{name}.json"
+    report = read(file)
+    names = [*report["populations"]]
+    return Claim(
+        f"times as fast as a forward pass a pattern, {', '.join(names)}, {machine}",
+        ", ".join(f"{report[f'{one}_ratio']:.2f}" for one in names),
+        f"{SPEED} {flags}" + ("" if "pairs" in names else " --populations offspring random"),
+        file,
+        commit,
+    )
+
+
+def _look_up() -> Claim:
+    file = "evaluator/results/speed.demo.json"
+    return Claim(
+        "microseconds to look up a pattern whose loss is known",
+        f"{read(file)['lookup_us']:.1f}",
+        f"{SPEED} --dtype float32",
+        file,
+        "(a849a15)",
+    )
+
+
+def _cost_curve() -> Claim:
+    file = "evaluator/results/cost_curve.demo.json"
+    some = {row["patterns"]: row for row in read(file)["rows"] if row["sparsity"] == 0.2}
+    return Claim(
+        "cost a pattern in generations of 8, 32, 128, 512, 6 of 30 blocks dropped",
+        ", ".join(f"{some[size]['cost'] / size:.2f}" for size in (8, 32, 128, 512)),
+        "benchmarks.evaluator.cost_curve --corpus wiki.train.first1MB.txt --dtype float32",
+        file,
+        "(a849a15)",
+    )

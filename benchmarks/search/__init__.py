@@ -1,0 +1,1 @@
+"""How good a pattern each search finds, and how soon."""

@@ -1,0 +1,1 @@
+"""What tuning the evolution's settings is worth."""
