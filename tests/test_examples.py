@@ -143,6 +143,21 @@ def test_words_that_the_glossary_replaces_stand_in_no_help_and_no_readme(source:
     assert re.findall(r"\w*judg\w*|boldness|last look|finalists?|contenders?", text, re.I) == []
 
 
+def test_the_results_in_the_readme_are_those_of_the_board() -> None:
+    text = README.read_text(encoding="utf-8")
+    board = (ROOT / "benchmarks" / "board" / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.count(" | ") == 8]
+    assert len(rows) > 8
+    assert set(rows) <= set(board.splitlines())
+    interval = r"\d\.\d+ \(\d\.\d+ to \d\.\d+\)"
+    assert set(re.findall(interval, text)) <= set(re.findall(interval, board))
+    ratios = {row.split(" | ")[0].strip("|* "): row.split(" | ")[-2] for row in rows[2:]}
+    below = {name: f"{100 * (1 - float(ratio[:5])):.0f}" for name, ratio in ratios.items() if ratio}
+    assert f" {below['evopress']} % below EvoPress" in text
+    assert f" {below['sleb']} % below greedy removal" in text
+    assert f" {below['angular']} to {below['llm-drop']} % below heuristics that score" in text
+
+
 def test_all_names_of_the_front_can_be_imported() -> None:
     assert [name for name in evop_deap.__all__ if getattr(evop_deap, name) is None] == []
     assert set(evop_deap.__all__) <= set(dir(evop_deap))
