@@ -1,6 +1,6 @@
-"""Prune a model by a pattern that is known already, and check the checkpoint.
+"""Prune a model by a known pattern, without a search, and check the checkpoint.
 
-The pattern is a result of evop_deap, an EvoPress or SLEB file, another pattern file, or a list.
+The pattern is a list of units, a run of evop_deap, or a file of EvoPress, SLEB or another tool.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from evop_deap.settings.model_options import MODEL
 from evop_deap.settings.parser import Parser, add_flags, answer
 
 _EXAMPLES = """examples:
-  without two blocks, the attention of a third and the MLP of a fourth:
+  drop two blocks, the attention of a third and the MLP of a fourth:
     python -m evop_deap.apply --model demo --pattern 14,16,12.attn,20.mlp --output pruned/demo
-  what EvoPress has found:
+  apply a pattern that EvoPress found:
     python -m evop_deap.apply --model meta-llama/Llama-2-7b-hf \\
         --pattern layer_drop_config.txt --output pruned/llama
-  what a search has found, on a fine-tuned model:
+  apply the pattern of a run to a fine-tuned model:
     python -m evop_deap.apply --model my/finetune --pattern runs/llama --output pruned/finetune
 """
 
@@ -39,7 +39,7 @@ def _apply(
     given: dict[str, Any], *, pattern: str, output: str, overwrite: bool, quiet: bool
 ) -> str:
     if "model" not in given:
-        raise InputError("`model` is required: the dense model that the pattern is meant for")
+        raise InputError("`model` is required: name the dense model that the pattern is for")
     config = CalibrationConfig(**given)
 
     from evop_deap.runs.apply_pattern import apply_pattern
@@ -52,7 +52,7 @@ def _apply(
 
 
 def _parser() -> argparse.ArgumentParser:
-    """The model's flags are those of every command."""
+    """Flags of the run, and the model's flags as every command has them."""
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(
         prog="python -m evop_deap.apply",
@@ -65,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         "--pattern",
         required=True,
         metavar="FILE|LIST",
-        help="result.json or folder of a run, layer_drop_config.txt, SLEB's result, mergekit "
-        "recipe, per_layer_config or block_configs as JSON, or a list: 3,4,12.attn,20.mlp",
+        help="a list such as 3,4,12.attn,20.mlp, a run or its result.json, layer_drop_config.txt, "
+        "a result of SLEB, a mergekit recipe, or per_layer_config or block_configs as JSON",
     )
     run.add_argument("--output", required=True, metavar="DIR", help="folder of the checkpoint")
     run.add_argument("--overwrite", action="store_true", help="replace the checkpoint in --output")

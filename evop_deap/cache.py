@@ -1,6 +1,6 @@
-"""Look into the losses that searches have kept for one another, or remove them.
+"""Show or remove the losses that searches store in the user's cache and share.
 
-The file is made by the first search; `info` and `clear` may run while searches do.
+The first search creates the file; `info` and `clear` may run while searches do.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _MAGIC = b"SQLite format 3\0"
 _EXAMPLES = """examples:
-  what is kept, for which models, and where:
+  show what is stored, and where:
     python -m evop_deap.cache info
-  remove everything, or what was kept in contexts that begin alike:
+  remove everything, or only the contexts that begin with a prefix:
     python -m evop_deap.cache clear
     python -m evop_deap.cache clear --context 3f9a
 """
@@ -156,12 +156,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--path",
         metavar="FILE",
-        help=f"the store (default: {LOSSES_FILE} in the folder EVOP_CACHE, or the user's cache)",
+        help=f"file of losses (default: {LOSSES_FILE} in folder EVOP_CACHE, or the user's cache)",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="{info,clear}")
-    commands.add_parser("info", help="what is kept, for which contexts, and where")
-    clear = commands.add_parser("clear", help="remove everything, or some contexts")
-    clear.add_argument("--context", metavar="PREFIX", help="only contexts that begin so")
+    commands.add_parser("info", help="show what is stored, for which contexts, and where")
+    clear = commands.add_parser("clear", help="remove everything, or only some contexts")
+    clear.add_argument("--context", metavar="PREFIX", help="only contexts that begin with it")
     return parser
 
 

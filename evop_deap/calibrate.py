@@ -1,7 +1,7 @@
-"""Choose calibration text for a model, and write it down where it can be looked at.
+"""Choose calibration text for a model, and save it with a map of the clusters it comes from.
 
-CCDS, the first half of EvoP (arXiv 2502.14910): documents are embedded and clustered, and every
-cluster is heard. A search takes the folder with `--calibration DIR`.
+This is CCDS, the first half of EvoP (arXiv 2502.14910): it embeds and clusters the documents, and
+draws text from every cluster. A search uses the folder with `--calibration DIR`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.settings.parser import Parser, add_flags, answer
 
 _EXAMPLES = """examples:
-  try it on text that every Python carries, no model hub needed:
+  try it on text that comes with Python; no model hub is needed:
     python -m evop_deap.calibrate --model demo --corpus demo --output calibrations/demo
-  a set for a model of the hub, without documents that repeat the text it is judged on:
+  make a set for a hub model, and leave out documents that repeat the evaluation text:
     python -m evop_deap.calibrate --model meta-llama/Llama-3.1-8B --corpus texts/ \\
         --window 2048 --tokens 32768 --heldout-tokens 65536 --check-against wiki.test.raw \\
         --output calibrations/llama
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--output", required=True, metavar="DIR", help="folder for everything written")
+    run.add_argument("--output", required=True, metavar="DIR", help="folder of the calibration set")
     run.add_argument("--overwrite", action="store_true", help="replace the set in --output")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_flags(parser, CalibrationConfig)

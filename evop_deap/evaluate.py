@@ -1,7 +1,8 @@
-"""Measure what a checkpoint is worth, alone or beside the dense model it was pruned from.
+"""Evaluate a checkpoint, alone or against the dense model it was pruned from.
 
-Perplexity on any text, zero-shot tasks of lm-evaluation-harness, size, speed and peak memory,
-and whether greedy continuations go round in circles. Without a choice: speed and degeneracy.
+It measures size, perplexity on any text, zero-shot tasks of lm-evaluation-harness, speed and peak
+memory, and how far greedy continuations repeat themselves (degeneracy). It measures what is
+named; without a choice, speed and degeneracy.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from evop_deap.settings.evaluation_config import EvaluationConfig
 from evop_deap.settings.parser import Parser, add_flags, answer
 
 _EXAMPLES = """examples:
-  what did pruning cost, what did it buy?
+  measure what pruning cost and what it saved:
     python -m evop_deap.evaluate runs/demo/model --against demo --perplexity wiki.test.raw \\
         --window 512 2048 --speed --degeneracy --json runs/demo/evaluation.json
-  zero-shot accuracy, on questions that lie here:
+  measure zero-shot accuracy on questions in a folder:
     python -m evop_deap.evaluate runs/demo/model --against demo \\
         --tasks piqa arc_easy arc_challenge winogrande hellaswag openbookqa --tasks-from tasks/
-  a first look, on the first windows and questions only:
+  get a quick estimate from the first windows and questions:
     python -m evop_deap.evaluate runs/demo/model --perplexity wikitext2 --max-windows 20 \\
         --tasks piqa --limit 100
 """
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "checkpoint", metavar="CHECKPOINT", help="hub id, checkpoint folder, GGUF file, or demo"
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--json", metavar="FILE", help="write all figures, settings and versions")
+    run.add_argument("--json", metavar="FILE", help="file for all figures, settings and versions")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_flags(parser, EvaluationConfig, lambda option: option.name != "checkpoint")
     return parser

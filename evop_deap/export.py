@@ -1,6 +1,6 @@
-"""Write what a search has found in the format of another tool.
+"""Write the pattern of a run in the format of another tool.
 
-Checkpoints are made from the dense model again and checked; texts go to stdout or --output.
+A checkpoint is made from the dense model again and checked; a text goes to stdout or --output.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 from evop_deap.settings.parser import Parser, answer
 
 _FORMATS = """formats:
-  transformers      checkpoint in the fewest layers of its own architecture; the default
-  block-configs     checkpoint with no-op halves as vLLM's DeciLM reads it (Llama, Mistral)
+  transformers      checkpoint in the fewest layers of its own architecture (default)
+  block-configs     checkpoint with no-op halves, read by vLLM's DeciLM (Llama, Mistral)
   layer-drop        EvoPress's layer_drop_config.txt
-  mergekit          passthrough recipe (whole blocks)
-  per-layer-config  the field of transformers' configurations, for code that reads it
-  prune-layers      list for llama-quantize --prune-layers (whole blocks)
+  mergekit          passthrough recipe (whole blocks only)
+  per-layer-config  field of a transformers configuration, for code that reads it
+  prune-layers      list for llama-quantize --prune-layers (whole blocks only)
 
 examples:
     python -m evop_deap.export runs/demo --output pruned/demo
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", default="transformers", metavar="FORMAT", help="see below (transformers)"
     )
-    parser.add_argument("--output", metavar="PATH", help="folder of a checkpoint, file of a text")
+    parser.add_argument("--output", metavar="PATH", help="folder for a checkpoint, file for a text")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at --output")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser

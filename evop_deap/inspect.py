@@ -1,6 +1,6 @@
-"""Look at a model's blocks and halves, and see which may go, before anything is searched.
+"""List a model's blocks and halves, and say which of them can be dropped, before a search.
 
-The removal of a block of each kind is rehearsed on a few tokens, as before a search.
+The command tries the removal of one block of each kind on a few tokens, as a search does first.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
         description=description,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("model", metavar="MODEL", help="as evop_deap.search takes it")
-    parser.add_argument("--json", action="store_true", help="the facts on stdout as JSON, no more")
+    parser.add_argument("model", metavar="MODEL", help="hub id, folder, GGUF file, or demo")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_flags(
         parser,

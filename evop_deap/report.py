@@ -1,7 +1,7 @@
-"""Show what searches found, as one page that opens offline.
+"""Write a report of one or more runs, as one page that opens offline.
 
-Several runs, or the budgets of one, are laid side by side. A search writes such a page of
-itself, RUN/report.html.
+The page shows several runs, or the budgets of one run, side by side. Every search writes such a
+page for itself: RUN/report.html.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from evop_deap.settings.parser import Parser, answer
 
 _EXAMPLES = """examples:
   python -m evop_deap.report runs/demo --output report.html
-  compare runs, with another seed or another budget:
+  compare runs with different seeds or budgets:
   python -m evop_deap.report runs/demo runs/seed1 runs/half --output compared.html
 """
 

@@ -1,8 +1,9 @@
 """Find the blocks that a language model can do without, and write the pruned model.
 
-Evolutionary pruning (EvoP, arXiv 2502.14910): binary patterns over the decoder blocks are
-evolved with DEAP; their fitness is perplexity on a calibration set. The result is an
-ordinary transformers checkpoint, reloaded and compared before success is reported.
+The search evolves binary patterns over the decoder blocks with DEAP (EvoP, arXiv 2502.14910);
+the fitness of a pattern is the perplexity of the pruned model on calibration text. The pruned
+model is an ordinary transformers checkpoint. The command reloads it and compares its logits
+before it reports success.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ from evop_deap.settings.presets import preset_names, preset_settings
 from evop_deap.settings.search_config import SearchConfig
 
 _EXAMPLES = """examples:
-  try it on a small real model, no model hub needed:
+  try it on a small real model; no model hub is needed:
     python -m evop_deap.search --model demo --sparsity 0.2 --output runs/demo
-  prune a model of the hub by a quarter, calibrated on your own text, ends kept:
+  drop a quarter of a hub model, calibrate on your own text, keep both ends:
     python -m evop_deap.search --model meta-llama/Llama-3.1-8B --sparsity 0.25 \\
         --corpus texts/ --tokens 32768 --window 2048 --protect 0 -1 --output runs/llama
-  search at several budgets in one run, each of which learns from those before it:
+  search several budgets in one run; each learns from those before it:
     python -m evop_deap.search --model demo --sparsity 0.1,0.2,0.3 --output runs/curve
-  the whole front of loss against size, with three points of it exported:
+  search for the whole front of loss against size, and export three points of it:
     python -m evop_deap.search --model demo --pareto parameters --sparsity 0.1,0.2,0.3 \\
         --generations 60 --output runs/front
-  go on after an interruption, or search for longer:
+  continue an interrupted run, or search for longer:
     python -m evop_deap.search --resume --output runs/llama --generations 60
-  run the same settings with another seed:
+  repeat a run with another seed:
     python -m evop_deap.search --config runs/demo/config.yaml --seed 1 --output runs/seed1
 """
 
@@ -186,21 +187,21 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--output", required=True, metavar="DIR", help="folder for everything written")
-    run.add_argument("--config", metavar="FILE", help="YAML file of settings; flags go before it")
+    run.add_argument("--output", required=True, metavar="DIR", help="folder of the run")
+    run.add_argument("--config", metavar="FILE", help="YAML file of settings; flags override it")
     known = " or ".join(preset_names())
-    run.add_argument("--preset", metavar="NAME", help=f"settings that ship with this: {known}")
-    run.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    run.add_argument("--preset", metavar="NAME", help=f"named settings: {known}")
+    run.add_argument("--resume", action="store_true", help="continue the run in --output")
     run.add_argument("--overwrite", action="store_true", help="replace the run in --output")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    run.add_argument("--json", action="store_true", help="the result on stdout as JSON, no more")
-    run.add_argument("--live", action="store_true", help="serve the report while the search runs")
+    run.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    run.add_argument("--live", action="store_true", help="serve the report during the search")
     run.add_argument(
         "--tracker",
         choices=TRACKERS,
         metavar="|".join(TRACKERS),
         default="none",
-        help="hand each generation's figures to it, too (default: none)",
+        help="log each generation to a tracker as well (default: none)",
     )
     add_flags(parser, SearchConfig)
     return parser

@@ -1,7 +1,7 @@
-"""Tune the evolution's own settings with Optuna, on landscapes or on a model.
+"""Tune the settings of the evolution with Optuna, on landscapes or on a model.
 
-A trial searches every instance, a landscape or model with a seed, for the same cost. On a
-landscape that takes a second or so; on a model, all trials share the losses that were paid for.
+Every trial searches the same instances (a landscape or the model, with a seed) for the same cost.
+On a landscape a search takes about a second; on a model, all trials share their losses.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from evop_deap.tuning.problems import Problem
 
 _EXAMPLES = """examples:
-  tune on a landscape file, no model needed:
+  tune on a landscape file; no model is needed:
     python -m evop_deap.tune --landscape demo.npz --n-trials 200 --output runs/tuning
-  the same by several processes: run this as often as there are cores
+  use several processes: run this command once for each core
     python -m evop_deap.tune --landscape demo.npz --n-trials 1000 --output runs/tuning
-  tune on a model, and search with what was found:
+  tune on a model, and search with the best settings:
     python -m evop_deap.tune --model demo --sparsity 0.2 --n-trials 50 --output runs/tuned
     python -m evop_deap.search --model demo --sparsity 0.2 --config runs/tuned/best.yaml \\
         --output runs/search
-  look at a study, while it runs or later (pip install optuna-dashboard):
+  look at a study during or after its run (pip install optuna-dashboard):
     optuna-dashboard runs/tuning/study.jsonl
 """
 
@@ -195,52 +195,52 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     _add_run_flags(parser.add_argument_group("run"))
-    _add_judging_flags(parser.add_argument_group("what settings are judged by"))
+    _add_evaluation_flags(parser.add_argument_group("how settings are evaluated"))
     _add_study_flags(parser.add_argument_group("study"))
     add_flags(parser, SearchConfig, _of_a_problem)
     return parser
 
 
 def _add_run_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--output", required=True, metavar="DIR", help="folder for what is found")
+    group.add_argument("--output", required=True, metavar="DIR", help="folder of the study")
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")
     group.add_argument(
         "--pictures",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="importance, parallel coordinates and history as HTML and PNG (default: on)",
+        help="draw importance, parallel coordinates and history as HTML and PNG (default: on)",
     )
 
 
-def _add_judging_flags(group: argparse._ArgumentGroup) -> None:
+def _add_evaluation_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--landscape", nargs="+", metavar="FILE", help="files of known losses")
     group.add_argument(
-        "--drop", nargs="+", type=int, metavar="N", help="units dropped there (default: the most)"
+        "--drop", nargs="+", type=int, metavar="N", help="units to drop (default: the most)"
     )
     group.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="searches of each (default: 3)"
+        "--seeds", type=int, default=3, metavar="N", help="searches per problem (default: 3)"
     )
     group.add_argument(
         "--max-cost",
         type=float,
         default=60.0,
         metavar="COST",
-        help="of each search, in dense forward passes (default: 60)",
+        help="cost of each search, in dense forward passes (default: 60)",
     )
     group.add_argument(
         "--objective",
         choices=MEASURES,
         default="area",
         metavar="|".join(MEASURES),
-        help="regret at the end, the mean of it on the way (area), evaluations until it is "
-        "--epsilon, or regret and what it cost (default: area)",
+        help="what to minimise: final regret, its mean over the budget (area), evaluations until "
+        "regret is --epsilon, or regret and cost together (default: area)",
     )
     group.add_argument(
         "--epsilon",
         type=float,
         default=0.01,
         metavar="E",
-        help="regret that is good enough; a random pattern's is 1 (default: 0.01)",
+        help="regret that counts as found; that of a random pattern is 1 (default: 0.01)",
     )
 
 
@@ -249,23 +249,23 @@ def _add_study_flags(group: argparse._ArgumentGroup) -> None:
     add(
         "--storage",
         metavar="URL|FILE",
-        help="a journal file, for any number of processes, sqlite:///FILE for one, or a database "
+        help="journal file (many processes), sqlite:///FILE (one process) or a database URL "
         "(default: study.jsonl in --output)",
     )
-    add("--study-name", default="evop", metavar="NAME", help="in the storage (default: evop)")
+    add("--study-name", default="evop", metavar="NAME", help="name in the storage (default: evop)")
     add(
         "--n-trials",
         type=int,
         default=100,
         metavar="N",
-        help="that the study shall have, whoever ran them (default: 100)",
+        help="trials of the whole study, over all processes (default: 100)",
     )
-    add("--timeout", type=float, metavar="S", help="seconds after which no trial is begun")
-    add("--space", metavar="FILE", help="YAML file that narrows the settings to choose from")
+    add("--timeout", type=float, metavar="S", help="seconds after which no new trial starts")
+    add("--space", metavar="FILE", help="YAML file that narrows the ranges of the settings")
     for name, known, default in (("sampler", SAMPLERS, "tpe"), ("pruner", (*PRUNERS,), "none")):
-        text = f"Optuna's (default: {default})"
+        text = f"{name} of Optuna (default: {default})"
         add(f"--{name}", choices=known, default=default, metavar="|".join(known), help=text)
-    add("--seed", type=int, metavar="N", help="of the sampler; each process takes another")
+    add("--seed", type=int, metavar="N", help="seed of the sampler; give each process another")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ RANDOMNESS = "randomness"
 
 STRATEGIES = ("random", "ccds")
 CALIBRATION_FILE = "calibration.json"
-"""What makes a folder one that `calibration` takes."""
+"""A folder with this file can be given as `calibration`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,95 +44,96 @@ class CalibrationConfig(Settings):
     corpus: str = option(
         "demo",
         CALIBRATION,
-        "text, jsonl, csv or parquet file, a folder of them, wikitext2, c4, fineweb-edu, or demo "
-        "(prose and code that every Python carries, for trying out)",
+        "text, jsonl, csv or parquet file, a folder of such files, wikitext2, c4, fineweb-edu, or "
+        "demo (prose and code that come with Python, for trying things out)",
     )
     text_column: str | None = option(
         None,
         CALIBRATION,
-        "column that holds the text (default: text, or the only one)",
+        "column with the text (default: text, or the only column)",
         metavar="NAME",
     )
     calibration: str = option(
         "random",
         CALIBRATION,
-        "how calibration text is chosen: random (documents drawn uniformly), ccds (by clusters), "
-        "or a folder that evop_deap.calibrate has written",
+        "how to choose calibration text: random (documents drawn uniformly), ccds (by clusters), "
+        "or a folder written by evop_deap.calibrate",
         metavar="random|ccds|DIR",
     )
-    window: int = option(256, CALIBRATION, "tokens of a window", metavar="N", least=2)
+    window: int = option(256, CALIBRATION, "tokens in a window", metavar="N", least=2)
     tokens: int = option(
-        2048, CALIBRATION, "tokens to calibrate on, cut to whole windows", metavar="N", least=2
+        2048, CALIBRATION, "tokens to calibrate on, in whole windows", metavar="N", least=2
     )
     heldout_tokens: int = option(
-        8192, CALIBRATION, "tokens of other documents to report on", metavar="N", least=2
+        8192, CALIBRATION, "tokens of other documents, for the report", metavar="N", least=2
     )
     check_against: tuple[str, ...] = option(
         (),
         CALIBRATION,
-        "texts or tables of evaluation data: documents that repeat 13 words of one are not used",
+        "texts or tables of evaluation data; documents that share 13 words in a row are left out",
         metavar="FILE",
     )
 
     embedding: str = option(
         "demo",
         CLUSTERS,
-        "hub id or folder of a sentence encoder, demo (all-MiniLM-L6-v2), model (hidden states of "
-        "the model itself) or tfidf (words, needs no model)",
+        "how to embed documents: hub id or folder of a sentence encoder, demo (all-MiniLM-L6-v2), "
+        "model (hidden states of the model itself) or tfidf (word counts, no model needed)",
     )
     reducer: str = option(
-        "umap", CLUSTERS, "what makes embeddings small", choices=("umap", "pca", "none")
+        "umap", CLUSTERS, "dimension reduction before clustering", choices=("umap", "pca", "none")
     )
     min_cluster_size: int | None = option(
         None,
         CLUSTERS,
-        "documents that make a cluster (default: by the size of the corpus)",
+        "fewest documents that form a cluster (default: depends on the size of the corpus)",
         metavar="N",
         least=2,
     )
     allocation: str = option(
         "sqrt",
         CLUSTERS,
-        "windows of a cluster: by the square root of its text, as its text, or the same for each",
+        "windows drawn from a cluster: by the square root of its text, in proportion to its text, "
+        "or equally many from each",
         choices=("sqrt", "proportional", "equal"),
     )
     within: str = option(
         "random",
         CLUSTERS,
-        "documents of a cluster: at random, nearest its centre first, or spread over it",
+        "documents drawn from a cluster: at random, nearest to its centre first, or spread over it",
         choices=("random", "nearest", "spread"),
     )
     select: str = option(
         "balanced",
         CLUSTERS,
-        "windows in the order of their clusters, or those whose losses respond to pruning as "
-        "the losses of four times as many do",
+        "windows drawn: balanced (in the order of their clusters) or response (from four times as "
+        "many, those whose losses respond to pruning as the losses of all do)",
         choices=("balanced", "response"),
     )
     weighting: str = option(
         "none",
         CLUSTERS,
-        "what a window counts: the same as any other, as much as its cluster has in the corpus, "
-        "or so that every cluster counts the same",
+        "weight of a window in the loss: none weighs all windows equally, corpus weighs by the "
+        "share of the cluster in the corpus, cluster gives every cluster the same total",
         choices=("none", "corpus", "cluster"),
     )
 
-    seed: int = option(0, RANDOMNESS, "of everything that is random", metavar="N", least=0)
+    seed: int = option(0, RANDOMNESS, "seed of everything random", metavar="N", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.calibration not in STRATEGIES and not self.is_stored:
             raise InputError(
-                "`calibration` must be random, ccds or a folder that evop_deap.calibrate has "
-                f"written, but got '{self.calibration}'"
+                "`calibration` must be random, ccds or a folder written by evop_deap.calibrate, "
+                f"but got '{self.calibration}'"
             )
         if self.calibration == "random":
             for field in dataclasses.fields(self):
                 value = getattr(self, field.name)
                 if field.metadata["group"] == CLUSTERS and value != field.default:
                     raise InputError(
-                        f"`{field.name}` {value} speaks of clusters, which `calibration` random "
-                        "has not: add --calibration ccds"
+                        f"`{field.name}` {value} needs clusters, but `calibration` is random: "
+                        "add --calibration ccds"
                     )
         if self.tokens < self.window:
             raise InputError(
@@ -149,5 +150,5 @@ class CalibrationConfig(Settings):
         """Whether `calibration` names a folder with a calibration set."""
         try:
             return (Path(self.calibration).expanduser() / CALIBRATION_FILE).is_file()
-        except (OSError, ValueError):  # a name too long, or not a name at all
+        except (OSError, ValueError):  # the name is too long or no valid name
             return False

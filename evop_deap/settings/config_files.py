@@ -12,7 +12,7 @@ from evop_deap.settings.search_config import SearchConfig
 
 
 def check_names(settings: Mapping[str, Any], *, source: str) -> None:
-    """Refuse settings that no field has, naming the nearest one.
+    """Refuse names that are not a setting, and name the nearest one.
 
     Raises:
         InputError: an unknown name.
@@ -28,7 +28,7 @@ def check_names(settings: Mapping[str, Any], *, source: str) -> None:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file.
+    """Read the settings in a YAML file.
 
     Raises:
         InputError: the file cannot be read, is not a mapping, or has an unknown key.
@@ -51,7 +51,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _word(name: str, value: Any) -> Any:
-    """YAML takes the words on and off for true and false."""
+    """Undo that YAML reads the words on and off as true and false."""
     (known,) = (field for field in dataclasses.fields(SearchConfig) if field.name == name)
     if isinstance(value, bool) and "on" in known.metadata["choices"]:
         return "on" if value else "off"

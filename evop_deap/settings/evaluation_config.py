@@ -1,4 +1,4 @@
-"""What is measured of a model, and how, as one frozen value."""
+"""The settings of an evaluation of finished models, as one frozen value."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class EvaluationConfig(Settings):
 
     checkpoint: str = option(REQUIRED, MODEL, WHERE)
     against: str | None = option(
-        None, MODEL, "the dense model to compare with, likewise", metavar="DENSE"
+        None, MODEL, "dense model to compare with, given in the same way", metavar="DENSE"
     )
     dtype: str = dtype_option()
     device: str = device_option()
@@ -46,25 +46,26 @@ class EvaluationConfig(Settings):
     perplexity: tuple[str, ...] = option(
         (),
         PERPLEXITY,
-        "text, jsonl, csv or parquet files, folders, or wikitext2 (its test split, from the hub); "
-        "wiki.test.raw is joined the usual way; a table's column `domain` splits the figure",
+        "texts to measure on: text, jsonl, csv or parquet files, folders, or wikitext2 (its test "
+        "split, from the hub); wiki.test.raw is joined as the published split is; a column "
+        "`domain` gives a figure for each domain",
         metavar="TEXT",
     )
     window: tuple[int, ...] = option(
-        (2048,), PERPLEXITY, "tokens of a window, or several lengths", metavar="N", least=2
+        (2048,), PERPLEXITY, "tokens in a window, one length or several", metavar="N", least=2
     )
     max_windows: int | None = option(
-        None, PERPLEXITY, "windows of each domain, the first ones", metavar="N", least=1
+        None, PERPLEXITY, "evaluate only the first N windows of each domain", metavar="N", least=1
     )
     text_column: str | None = option(
         None,
         PERPLEXITY,
-        "column that holds the text (default: text, or the only one)",
+        "column with the text (default: text, or the only column)",
         metavar="NAME",
     )
 
     tasks: tuple[str, ...] = option(
-        (), TASKS, "names as lm-evaluation-harness has them: piqa arc_easy ...", metavar="TASK"
+        (), TASKS, "task names of lm-evaluation-harness: piqa arc_easy ...", metavar="TASK"
     )
     tasks_from: str | None = option(
         None,
@@ -74,36 +75,38 @@ class EvaluationConfig(Settings):
         metavar="DIR",
     )
     limit: int | None = option(
-        None, TASKS, "questions of each task, the first ones", metavar="N", least=1
+        None, TASKS, "ask only the first N questions of each task", metavar="N", least=1
     )
-    batch_size: int = option(8, TASKS, "choices scored together", metavar="N", least=1)
+    batch_size: int = option(8, TASKS, "answers scored in one batch", metavar="N", least=1)
 
-    speed: bool = option(False, SPEED, "time prefill, first token and decoding; peak memory")
-    batches: tuple[int, ...] = option(
-        (1, 4), SPEED, "rows at once, one size or several", metavar="N", least=1
+    speed: bool = option(
+        False, SPEED, "time prefill, first token and decoding; measure peak memory"
     )
-    prompt_tokens: int = option(128, SPEED, "of each row's prompt", metavar="N", least=1)
-    new_tokens: int = option(32, SPEED, "that each row is continued by", metavar="N", least=2)
+    batches: tuple[int, ...] = option(
+        (1, 4), SPEED, "rows in a batch, one size or several", metavar="N", least=1
+    )
+    prompt_tokens: int = option(128, SPEED, "tokens in the prompt of a row", metavar="N", least=1)
+    new_tokens: int = option(32, SPEED, "tokens generated for a row", metavar="N", least=2)
     repeats: int = option(5, SPEED, "timings of each model, in turns", metavar="N", least=1)
 
     degeneracy: bool = option(
-        False, DEGENERACY, "whether greedy continuations of the first text go round in circles"
+        False, DEGENERACY, "measure how far greedy continuations repeat themselves"
     )
-    prompts: int = option(16, DEGENERACY, "continuations", metavar="N", least=2)
-    continuation: int = option(128, DEGENERACY, "tokens of each", metavar="N", least=8)
+    prompts: int = option(16, DEGENERACY, "number of continuations", metavar="N", least=2)
+    continuation: int = option(128, DEGENERACY, "tokens in a continuation", metavar="N", least=8)
 
-    seed: int = option(0, RANDOMNESS, "of the prompts that are timed", metavar="N", least=0)
+    seed: int = option(0, RANDOMNESS, "seed of the timed prompts", metavar="N", least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.tasks_from is not None and not self.tasks:
-            raise InputError("`tasks_from` says where tasks lie: give `tasks` as well")
+            raise InputError("`tasks_from` names the folder of `tasks`: give `tasks` as well")
         if self.limit is not None and not self.tasks:
             raise InputError("`limit` is for tasks: give `tasks`, or `max_windows` for perplexity")
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """What was asked for; speed and degeneracy, which need no text, where nothing was."""
+        """The measurements asked for; by default speed and degeneracy, which need no text."""
         asked = [
             name for name in ("perplexity", "tasks", "speed", "degeneracy") if getattr(self, name)
         ]

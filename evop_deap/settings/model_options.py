@@ -13,16 +13,16 @@ dtype_option = partial(
     option,
     "auto",
     MODEL,
-    "auto, float32, bfloat16 or float16; auto is the fastest here that keeps what is stored",
+    "auto, float32, bfloat16 or float16; auto is the fastest type that keeps the stored precision",
 )
 device_option = partial(option, "auto", MODEL, "auto, cpu, cuda, cuda:1, mps, ...")
 attention_option = partial(
     option,
     None,
     MODEL,
-    "as transformers spells it: eager, sdpa, flash_attention_2, ...",
+    "attention kernel, by its name in transformers: eager, sdpa, flash_attention_2, ...",
     metavar="NAME",
 )
 remote_code_option = partial(
-    option, False, MODEL, "let code that comes with a checkpoint run on this machine"
+    option, False, MODEL, "allow code that comes with a checkpoint to run on this machine"
 )

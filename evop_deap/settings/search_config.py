@@ -1,6 +1,6 @@
-"""Everything that decides what a search finds, as one frozen value.
+"""The settings of a search, as one frozen value.
 
-The command line, the configuration file and the library share it: names, defaults, help and
+The command line, the configuration file and the library share them: names, defaults, help and
 bounds stand here and nowhere else.
 """
 
@@ -17,7 +17,7 @@ from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
 
 BUDGET = "what to drop"
-FITNESS = "how patterns are judged"
+FITNESS = "how patterns are evaluated"
 METHOD = "how a pattern is found"
 EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
@@ -41,8 +41,8 @@ class SearchConfig(CalibrationConfig):
     sparsity: tuple[float, ...] = option(
         (),
         BUDGET,
-        "share of the units to drop, several with commas between for one run over all; or say it "
-        "by budget",
+        "share of the units to drop; several shares with commas between are searched in one run; "
+        "needed unless there is a --budget",
         metavar="SHARE[,SHARE...]",
         read=read_shares,
         above=0,
@@ -51,96 +51,96 @@ class SearchConfig(CalibrationConfig):
     budget: str | None = option(
         None,
         BUDGET,
-        "what may go, KIND=AMOUNT with commas between: units, attn or mlp (halves) by count or "
-        "share; parameters or kv (bytes of the key-value cache) by share",
+        "what to drop, as KIND=AMOUNT with commas between: units, attn or mlp (halves) by count "
+        "or share; parameters or kv (bytes of the key-value cache) by share",
         metavar="KIND=AMOUNT",
     )
     granularity: str = option(
         "block",
         BUDGET,
-        "what may go: whole blocks, or the attention and the MLP half of a block apart",
+        "unit that is dropped: a whole block, or a half of one (its attention or its MLP sublayer)",
         choices=("block", "half"),
     )
     repackable: bool = option(
         False,
         BUDGET,
-        "drop halves only so that what stays makes whole layers, with no half left over",
+        "drop halves only in combinations that leave whole layers, with no half left over",
     )
     pareto: str = option(
         "none",
         BUDGET,
-        "parameters, or latency as measured, searches for the whole front of loss against it, up "
-        "to the largest sparsity, by NSGA-II, in which 16 or more survive; the sparsities are the "
-        "points that are exported",
+        "search for the whole front of loss against parameters or measured latency, by NSGA-II "
+        "with 16 or more survivors; the front reaches to the largest --sparsity, and the pattern "
+        "at each --sparsity is exported",
         choices=("none", "parameters", "latency"),
     )
     protect: tuple[str, ...] = option(
-        (), BUDGET, "units to keep: 0 5-7 -1 (the last) 3.attn", metavar="UNIT"
+        (), BUDGET, "units that must stay: 0 5-7 -1 (the last) 3.attn", metavar="UNIT"
     )
 
     fitness: str = option(
         "ce",
         FITNESS,
-        "ce, cross-entropy of the text (its exponential is perplexity), or kl, divergence from "
-        "the dense model's predictions",
+        "loss to minimise: ce, cross-entropy of the text (its exponential is perplexity), or kl, "
+        "divergence from the dense model's predictions",
         choices=FITNESSES,
     )
     racing: str = option(
         "on",
         FITNESS,
-        "judge children on a part of the windows first, and in full only those that may survive; "
-        "off is the exact search",
+        "evaluate a child on a part of the windows first, and on all of them only if it may "
+        "survive; off evaluates every child on all windows",
         choices=("on", "off"),
     )
     racing_rungs: int = option(
-        8, FITNESS, "parts that a race sees the windows in, about", metavar="N", least=1
+        8, FITNESS, "steps of a race, each with more windows; approximate", metavar="N", least=1
     )
     racing_confidence: float = option(
         0.99,
         FITNESS,
-        "how sure a race must be that a child does not survive",
+        "confidence at which a race eliminates a child",
         metavar="P",
         least=0.5,
         below=1,
     )
     memory_budget: int = option(
-        512, FITNESS, "MiB of hidden states held while patterns are judged", metavar="MIB", least=1
+        512, FITNESS, "MiB of hidden states held during evaluation", metavar="MIB", least=1
     )
     cache: bool = option(
         True,
         FITNESS,
-        "take losses that earlier searches kept in the user's cache, and keep new ones",
+        "reuse losses that earlier searches stored in the user's cache, and store new ones",
     )
 
     method: str = option(
         SEARCH,
         METHOD,
-        f"{SEARCH}, evolution, or a rule to compare with it: {', '.join(METHODS)}; those of them "
-        "that search heed --max-evaluations, --max-cost and --max-seconds",
+        f"{SEARCH} (evolution), or a heuristic to compare with: {', '.join(METHODS)}; heuristics "
+        "that search obey --max-evaluations, --max-cost and --max-seconds",
         metavar="NAME",
     )
     init: tuple[str, ...] = option(
         ("block-influence", "relative-magnitude"),
         EVOLUTION,
-        f"first patterns: {BALANCED}, every block dropped as often as any other, or before them "
-        f"those that rules pick: {HEURISTICS}, all rules that cost a few passes, or some by name",
+        f"first patterns: {BALANCED} (random, every block dropped equally often), or the picks of "
+        f"heuristics and then balanced ones: {HEURISTICS} (all that cost a few passes), or by name",
         metavar="NAME",
     )
     surrogate: str = option(
         "gp",
         EVOLUTION,
-        "what chooses among many proposals those worth an evaluation: gp, a Gaussian process that "
-        "knows interactions, linear, one that does not, or none, plain evolution",
+        "model of the losses that selects which proposals are evaluated: gp (a Gaussian process "
+        "with interactions between units), linear (without interactions) or none (plain evolution)",
         choices=("gp", "linear", "none"),
     )
     population: int = option(
         4, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
     )
     offspring: int = option(
-        4, EVOLUTION, "new patterns evaluated a generation (λ)", metavar="N", least=1
+        4, EVOLUTION, "new patterns evaluated in a generation (λ)", metavar="N", least=1
     )
     tournament: int = option(
-        3, EVOLUTION, "patterns that compete to be a parent", metavar="N", least=1
+        3, EVOLUTION, "patterns that compete to become a parent", metavar="N", least=1
     )
     crossover: float = option(
         0.5, EVOLUTION, "probability that a child has two parents", metavar="P", least=0, most=1
@@ -148,7 +148,7 @@ class SearchConfig(CalibrationConfig):
     mutation: float = option(
         0.65,
         EVOLUTION,
-        "probability that a child of two is mutated too",
+        "probability that a child of two parents is mutated as well",
         metavar="P",
         least=0,
         most=1,
@@ -156,7 +156,7 @@ class SearchConfig(CalibrationConfig):
     neighbour: float = option(
         0.35,
         EVOLUTION,
-        "share of mutations that move a dropped block to a neighbour",
+        "share of mutations that move a drop from one block to its neighbour",
         metavar="P",
         least=0,
         most=1,
@@ -164,7 +164,7 @@ class SearchConfig(CalibrationConfig):
     more_swaps: float = option(
         0.5,
         EVOLUTION,
-        "probability of each further swap of a mutation",
+        "probability of each further swap in a mutation",
         metavar="P",
         least=0,
         below=1,
@@ -173,8 +173,8 @@ class SearchConfig(CalibrationConfig):
     restart: int = option(
         0,
         EVOLUTION,
-        "generations in a row without a better pattern after which all survivors but the best "
-        "give way to new ones; 0 is never",
+        "generations in a row without a better pattern, after which all survivors but the best "
+        "are drawn afresh; 0 is never",
         metavar="N",
         least=0,
     )
@@ -186,7 +186,7 @@ class SearchConfig(CalibrationConfig):
     max_cost: float | None = option(
         None,
         STOPPING,
-        "work, in dense forward passes over the calibration set",
+        "work, in forward passes of the dense model over the calibration set",
         metavar="COST",
         above=0,
     )

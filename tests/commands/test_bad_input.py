@@ -104,7 +104,7 @@ def refused(good: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]):
         (["--crossover", "2"], "`crossover` must be at least 0 and at most 1"),
         (
             ["--calibration", "best"],
-            "`calibration` must be random, ccds or a folder that evop_deap.calibrate",
+            "`calibration` must be random, ccds or a folder written by evop_deap.calibrate",
         ),
         (["--device", "abacus"], "`device` must be 'auto' or a device of this machine"),
         (["--device", "meta"], "`device` must hold numbers"),

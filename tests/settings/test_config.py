@@ -44,7 +44,7 @@ def config(**changes: Any) -> SearchConfig:
         ({"protect": "0"}, "`protect` must be a list of texts"),
         ({"trust_remote_code": "yes"}, "`trust_remote_code` must be true or false"),
         ({"calibration": "best"}, "`calibration` must be random, ccds or a folder .* got 'best'"),
-        ({"reducer": "pca"}, "`reducer` pca speaks of clusters, .*: add --calibration ccds"),
+        ({"reducer": "pca"}, "`reducer` pca needs clusters, .*: add --calibration ccds"),
         ({"calibration": "a\0b"}, "`calibration` must be random, ccds or a folder"),
         ({"allocation": "fair"}, "`allocation` must be 'sqrt' or 'proportional' or 'equal'"),
         ({"min_cluster_size": 1}, "`min_cluster_size` must be at least 2, but got 1"),
