@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.base.errors import InputError
 from evop_deap.models.formats import Drops, read_pattern
-from evop_deap.runs.storage.folder import check_writable
-from evop_deap.runs.open_model import load_named
 from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.open_model import load_named
+from evop_deap.runs.storage.folder import check_writable
+from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:
-    from evop_deap.models.loading.load_model import LoadedModel
     from evop_deap.models.export.saving import ExportReport
+    from evop_deap.models.loading.load_model import LoadedModel
 
 CHECKPOINTS = ("transformers", "block-configs")
 """Formats that are checkpoints; all others are texts."""
@@ -72,8 +72,8 @@ def write_checkpoint(
         EvopError: it cannot be written in this format, or is not the pruned model.
     """
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
-    from evop_deap.models.export.export_checkpoint import export_checkpoint
     from evop_deap.models.export.export_block_configs import export_block_configs
+    from evop_deap.models.export.export_checkpoint import export_checkpoint
 
     granularity = "half" if drops.halves else "block"
     anatomy = find_anatomy(loaded.model, granularity)

@@ -6,13 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.settings.calibration_config import CALIBRATION_FILE, CalibrationConfig
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import new_folder, remove_leftovers, reporting_write_errors
 from evop_deap.runs.draw_calibration import make_calibration
-from evop_deap.runs.storage.folder import check_writable
-from evop_deap.runs.open_model import open_model
 from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.open_model import open_model
+from evop_deap.runs.storage.folder import check_writable
+from evop_deap.settings.calibration_config import CALIBRATION_FILE, CalibrationConfig
 from evop_deap.space import SearchSpace, units_to_drop
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def run_calibration(
         >>> config = CalibrationConfig(model="demo", calibration="ccds")
         >>> run_calibration(config, "calibrations/demo")  # doctest: +SKIP
     """
+    from evop_deap.base.files import write_bytes, write_text
     from evop_deap.calibration import save_calibration
     from evop_deap.calibration.cluster_map import cluster_map, map_image
-    from evop_deap.base.files import write_bytes, write_text
     from evop_deap.models.loading.load_model import load_tokenizer
 
     progress = progress or Progress()

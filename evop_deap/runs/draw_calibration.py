@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evop_deap.settings.calibration_config import CLUSTERS, CalibrationConfig
 from evop_deap.base.errors import InputError
-from evop_deap.runs.listeners.progress import Progress
 from evop_deap.base.user_folders import cache_folder
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.settings.calibration_config import CLUSTERS, CalibrationConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from evop_deap.settings.calibration_config import CalibrationConfig
-from evop_deap.settings.search_config import SearchConfig
-from evop_deap.settings.config_files import read_settings
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_text
 from evop_deap.models.formats import (
@@ -18,10 +15,13 @@ from evop_deap.models.formats import (
     per_layer_config,
     prune_layers,
 )
-from evop_deap.runs.storage.folder import RunFolder
-from evop_deap.runs.open_model import load_named
-from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.apply_pattern import CHECKPOINTS, check_output, write_checkpoint
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.open_model import load_named
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.settings.calibration_config import CalibrationConfig
+from evop_deap.settings.config_files import read_settings
+from evop_deap.settings.search_config import SearchConfig
 
 FORMATS = (*CHECKPOINTS, "layer-drop", "mergekit", "per-layer-config", "prune-layers")
 

@@ -7,11 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evop_deap.settings.config_files import read_settings
 from evop_deap.base.errors import CheckpointError
+from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.storage.checkpoint import Checkpoint, load_checkpoint
 from evop_deap.runs.storage.folder import RunFolder
-from evop_deap.runs.prepared import Prepared
+from evop_deap.settings.config_files import read_settings
 
 # These say when to end, not what is searched: a longer search may follow a shorter one.
 STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds", "patience"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.runs.listeners.progress import Progress
+from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:
     from evop_deap.models.anatomy.find_anatomy import Anatomy

@@ -8,9 +8,9 @@ from typing import Any
 
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.runs.context import Context
+from evop_deap.runs.identity import identity
 from evop_deap.runs.storage.checkpoint import Checkpoint, save_checkpoint
 from evop_deap.runs.storage.heuristic_state import HeuristicState
-from evop_deap.runs.identity import identity
 from evop_deap.space import SearchSpace, dropped_units
 
 

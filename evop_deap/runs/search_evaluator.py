@@ -13,8 +13,8 @@ from evop_deap.evolution.racing import windows_together
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.protocol import Evaluator, KeptNames, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
-from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.storage.checkpoint import Checkpoint
 
 

@@ -21,14 +21,14 @@ from transformers import AutoModelForCausalLM
 from benchmarks.search import budget_curve
 from evop_deap import Curve, SearchConfig, load_run, run_budgets, run_search
 from evop_deap.base.errors import InputError
-from evop_deap.fitness.cached import CachedEvaluator
-from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.grown_patterns import grow
+from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.report import main as report
+from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.storage.checkpoint import load_checkpoint
 from evop_deap.runs.storage.folder import RunFolder
-from evop_deap.runs.listeners.progress import Progress
 from evop_deap.search import main
 from evop_deap.space import SearchSpace, Unit, dropped_units
 from evop_deap.surrogate.preference import Surrogate, prefer

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from evop_deap.base.errors import CheckpointError
-from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.state import EvolutionState
 from evop_deap.runs.storage.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from evop_deap.runs.storage.heuristic_state import HeuristicState
 

@@ -16,6 +16,8 @@ import evop_deap
 from evop_deap.base.errors import InputError
 from evop_deap.evolution.loop import evolve
 from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics import METHODS, Task
@@ -23,9 +25,7 @@ from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.search import main
 from evop_deap.space import SearchSpace
-from evop_deap.evolution.stopping import Stopping
 from evop_deap.surrogate.preference import Surrogate, register_surrogate
-from evop_deap.evolution.toolbox import make_toolbox
 
 ENDED = ["last", "random-best", "leave-one-out", "block-influence", "angular", "evopress", "cmaes"]
 

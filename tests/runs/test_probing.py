@@ -10,8 +10,8 @@ import pytest
 from evop_deap.base.errors import InputError
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.loading.load_model import load_model
-from evop_deap.runs.window_responses import PROBES, probe_patterns, responder
 from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.window_responses import PROBES, probe_patterns, responder
 from evop_deap.space import SearchSpace, Unit
 
 

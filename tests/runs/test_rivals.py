@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evop_deap.settings.search_config import SearchConfig
-from evop_deap.fitness.protocol import Work
 from evop_deap.fitness.model.reference import ReferenceEvaluator
-from evop_deap.runs.run_search import run_search
+from evop_deap.fitness.protocol import Work
 from evop_deap.runs.listeners.progress import Progress
-from evop_deap.runs.storage.loaded_run import load_run
-from evop_deap.runs.storage.result import SearchResult, result_table, standing
-from evop_deap.runs.stages.compare import beside, picked_by_heuristics
 from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.run_search import run_search
+from evop_deap.runs.stages.compare import beside, picked_by_heuristics
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.prepare import prepare
+from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.runs.storage.result import SearchResult, result_table, standing
 from evop_deap.runs.storage.text_losses import Beside, Rival
+from evop_deap.settings.search_config import SearchConfig
 
 RULES = ("block-influence", "relative-magnitude")
 

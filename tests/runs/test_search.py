@@ -243,7 +243,8 @@ def test_help_answers_without_loading_anything_heavy() -> None:
 def test_the_search_core_imports_without_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"
-        "import evop_deap.evolution.loop, evop_deap.evolution.operators, evop_deap.space, evop_deap.evolution.toolbox\n"
-        "import evop_deap.fitness.tabular, evop_deap.fitness.cached, evop_deap.runs.storage.checkpoint"
+        "import evop_deap.evolution.loop, evop_deap.evolution.operators, evop_deap.space\n"
+        "import evop_deap.evolution.toolbox, evop_deap.fitness.tabular, evop_deap.fitness.cached\n"
+        "import evop_deap.runs.storage.checkpoint"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.storage.folder import RunFolder
 
 if TYPE_CHECKING:
     from evop_deap.evolution.state import EvolutionState

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from evop_deap.evolution.genome import Genome, finite_or_worst
 from evop_deap.evolution.generation import Judged
+from evop_deap.evolution.genome import Genome, finite_or_worst
 from evop_deap.evolution.logbook import record_of
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
@@ -88,9 +88,7 @@ def _changed(context: Context, pick: Pick) -> PrunedModel | None:
     from evop_deap.models.surgery.merging import merged_model
 
     gone = dropped_units(pick.pattern)
-    return changed_model(
-        merged_model(context.loaded.model, context.anatomy, gone, pick.merges)
-    )
+    return changed_model(merged_model(context.loaded.model, context.anatomy, gone, pick.merges))
 
 
 class Ledger:

@@ -69,7 +69,9 @@ class Validated:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Validated:
         """What validation came to, of which `as_dict` gave these values."""
-        near = (NearEqual(**{**one, "pattern": tuple(one["pattern"])}) for one in plain["near_equals"])
+        near = (
+            NearEqual(**{**one, "pattern": tuple(one["pattern"])}) for one in plain["near_equals"]
+        )
         return cls(tuple(near), plain["tied"], plain["cost"])
 
 

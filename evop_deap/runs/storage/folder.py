@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evop_deap.settings.config_files import read_settings
 from evop_deap.base.errors import InputError, OutputError
 from evop_deap.base.files import (
     is_leftover,
@@ -22,6 +21,7 @@ from evop_deap.base.files import (
     write_text,
 )
 from evop_deap.base.user_folders import cache_folder
+from evop_deap.settings.config_files import read_settings
 
 _BUDGET = "sparsity-"
 

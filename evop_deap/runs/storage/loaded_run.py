@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.settings.config_files import read_settings
 from evop_deap.base.errors import InputError
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.result import SearchResult
+from evop_deap.settings.config_files import read_settings
 
 if TYPE_CHECKING:
     from pandas import DataFrame

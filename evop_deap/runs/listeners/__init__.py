@@ -1,0 +1,1 @@
+"""Who hears of a run while it works: terminals and trackers."""

@@ -1,0 +1,89 @@
+"""The stages of a run, in their order, and how they are gone through.
+
+    search ─▶ validate ─▶ export ─▶ measure ─▶ conclude
+
+Each stage is a function from the context and what came before to plain data. The first is the
+search, or a heuristic in its place; the last writes the result. A stage whose output an earlier
+process has written down is not run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from evop_deap.base.files import write_json, write_text
+from evop_deap.runs.context import Context
+from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.recorder import Recorder
+from evop_deap.runs.stages.conclude import conclude
+from evop_deap.runs.stages.export_model import Exported, export_model
+from evop_deap.runs.stages.found import Found
+from evop_deap.runs.stages.measure import Measured, measure
+from evop_deap.runs.stages.validate import Validated, validate
+from evop_deap.runs.storage.result import SearchResult
+from evop_deap.settings.config_files import settings_as_yaml
+
+_Output = TypeVar("_Output")
+
+
+@dataclass(frozen=True)
+class Stage(Generic[_Output]):
+    """One stage between the search and the result.
+
+    Attributes:
+        name: under which its output is written down.
+        run: from the context and what came before to its output.
+        read: from plain JSON values to its output; the opposite of its `as_dict`.
+        is_there: whether what it has written beside its output is still in the folder.
+    """
+
+    name: str
+    run: Callable[[Context, Outputs], _Output]
+    read: Callable[[Any], _Output]
+    is_there: Callable[[Context], bool] = lambda context: True
+
+
+STAGES: Sequence[Stage[Any]] = (
+    Stage("validate", validate, Validated.from_dict),
+    Stage("export", export_model, Exported.from_dict, lambda c: c.folder.model.is_dir()),
+    Stage("measure", measure, Measured.from_dict),
+)
+
+
+def run_stages(context: Context, found: Found, recorder: Recorder, seconds: float) -> SearchResult:
+    """From the end of a search to the result of the run.
+
+    Args:
+        context: the run.
+        found: what the search ended in.
+        recorder: knows and keeps the outputs of the stages.
+        seconds: time spent until now, over all processes.
+    """
+    began = time.monotonic()
+    outputs = Outputs(found)
+    for stage in STAGES:
+        known = recorder.output_of(stage.name)
+        if known is not None and stage.is_there(context):
+            outputs = outputs.and_then(stage.read(known))
+            continue
+        output = stage.run(context, outputs)
+        recorder.remember(stage.name, output.as_dict())
+        outputs = outputs.and_then(output)
+    return conclude(context, outputs, seconds + time.monotonic() - began)
+
+
+def write_beginning(context: Context, generation: int) -> None:
+    """Write down what will be done, and clear away what a killed process left half-written.
+
+    Args:
+        context: the run.
+        generation: the last one whose checkpoint there is; -1 where there is none.
+    """
+    folder = context.folder
+    write_text(folder.config, settings_as_yaml(context.config))
+    write_json(folder.calibration, context.text.manifest)
+    folder.remove_leftovers()
+    folder.cut_history(generation)

@@ -1,0 +1,163 @@
+"""The last stage: the result, written last, with the model card and the report beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from evop_deap.base.files import write_json, write_text
+from evop_deap.runs.context import Context
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.stages.export_model import Exported
+from evop_deap.runs.stages.found import Found
+from evop_deap.runs.stages.measure import Measured
+from evop_deap.runs.stages.near_equals import NearEqual
+from evop_deap.runs.stages.validate import Validated
+from evop_deap.runs.storage.result import Findings, Fitness, SearchResult
+from evop_deap.settings.config_files import settings_as_yaml
+from evop_deap.settings.search_config import SEARCH
+from evop_deap.space import SearchSpace, dropped_units, kept_units
+from evop_deap.surrogate.explanation import explain
+from evop_deap.surrogate.observations import observe
+from evop_deap.surrogate.preference import surrogate_of
+
+_VERSIONED = ("evop_deap", "torch", "transformers", "tokenizers", "datasets", "deap", "numpy")
+
+
+def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
+    """Write the model card, the result and the report of a run.
+
+    Args:
+        context: the run.
+        before: what all stages have come to.
+        seconds: time spent on the run, over all processes.
+    """
+    from evop_deap.models.export.saving import folder_size
+    from evop_deap.reporting.model_card import model_card
+
+    folder, exported = context.folder, before[Exported]
+    findings = _findings(context, before)
+    settings = settings_as_yaml(context.config)
+    card = model_card(findings, settings, base_model=context.loaded.hub_id)
+    write_text(folder.model / "README.md", card)
+    result = SearchResult(
+        **vars(findings),
+        checkpoint={
+            "layers": exported.layers,
+            "half_layers": exported.half_layers,
+            "parameters": exported.parameters,
+            "zeroed": exported.zeroed,
+            "bytes": folder_size(folder.model),
+        },
+        export_difference=exported.difference,
+        seconds=seconds,
+    )
+    write_json(folder.result, result.as_dict())
+    draw_report([folder.path], folder.report, context.progress)
+    context.progress.finished(result)
+    return result
+
+
+def draw_report(runs: Sequence[Path], output: Path, progress: Progress) -> None:
+    """Show runs as a page; one that cannot be drawn takes nothing from them."""
+    try:
+        from evop_deap.reporting.page import write_report
+
+        write_report(runs, output)
+    except Exception as error:  # whatever it is, the model and its figures are written
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        progress.stage(f"no report.html, everything else is written ({reason})")
+
+
+def _findings(context: Context, before: Outputs) -> Findings:
+    found, validated, measured = before[Found], before[Validated], before[Measured]
+    config, space, evaluator = context.config, context.space, context.evaluator
+    dropped, kept = dropped_units(validated.pattern), kept_units(validated.pattern)
+    parameters = sum(parameter.numel() for parameter in context.loaded.model.parameters())
+    return Findings(
+        model=config.model,
+        method=config.method,
+        model_fingerprint=context.fingerprint,
+        corpus=context.corpus,
+        kept=tuple(space.units[i].name for i in kept),
+        dropped=tuple(space.units[i].name for i in dropped),
+        merged=found.pruned is not None,
+        units=tuple(dataclasses.asdict(unit) for unit in space.units),
+        n_blocks=len(context.anatomy.blocks),
+        granularity=context.anatomy.granularity,
+        sparsity=len(dropped) / len(validated.pattern),
+        budget=tuple(_reached(space, dropped)),
+        fitness=Fitness(config.fitness, evaluator.dense_loss, validated.near_equals[0].loss),
+        calibration=measured.calibration,
+        heldout=measured.heldout,
+        runner_up=measured.runner_up,
+        heuristics=measured.heuristics,
+        parameters={
+            "dense": parameters,
+            "pruned": parameters - sum(space.units[i].parameters for i in dropped),
+        },
+        evaluations=found.evaluations,
+        cut_short=found.eliminated,
+        cache_hits=found.cache_hits,
+        cost=found.cost + evaluator.dense_cost + validated.cost,
+        work=dataclasses.asdict(found.work),
+        finalists=tuple(_described(one, space) for one in validated.near_equals),
+        validation=_validation(context, validated),
+        surrogate=_learned(context),
+        generations=found.generations,
+        stopped=found.stopped,
+        seed=config.seed,
+        evaluator=evaluator.name,
+        dtype=config.dtype,
+        device=context.loaded.model.device.type,
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in _VERSIONED},
+        },
+    )
+
+
+def _validation(context: Context, validated: Validated) -> dict[str, Any]:
+    """How the pattern was named among those near it."""
+    windows = context.text.validation
+    count, window = (0, None) if windows is None else windows.tokens.shape
+    return {
+        "contenders": validated.tied,
+        "windows": count,
+        "window": window,
+        "fingerprint": None if windows is None else windows.fingerprint,
+        "cost": validated.cost,
+    }
+
+
+def _reached(space: SearchSpace, dropped: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """What was to go, and what went."""
+    if not space.allowances:
+        yield {"kind": "units", "limit": space.n_drop, "reached": len(dropped)}
+    for allowance in space.allowances:
+        used = allowance.used(dropped)
+        yield {"kind": allowance.name, "limit": allowance.limit, "reached": used}
+
+
+def _described(one: NearEqual, space: SearchSpace) -> dict[str, Any]:
+    """A near-equal in plain JSON values, its pattern by the units that go."""
+    dropped = [space.units[i].name for i in dropped_units(one.pattern)]
+    numbers = {n: v for n, v in dataclasses.asdict(one).items() if n != "pattern"}
+    return {"dropped": dropped, **numbers}
+
+
+def _learned(context: Context) -> dict[str, Any] | None:
+    """What the surrogate says of the units, from everything seen."""
+    config, space, evaluator = context.config, context.space, context.evaluator.cached
+    surrogate = surrogate_of(config.surrogate) if config.method == SEARCH else None
+    seen = observe(evaluator.rows, evaluator.tokens, space.dense)
+    if surrogate is None or len(seen) < 2:
+        return None
+    # Asked about bad units too, it has to know how bad they are.
+    process = dataclasses.replace(surrogate, ceiling=1.0).learn(seen, space)
+    return explain(process, space, rng=context.rng).as_dict()

@@ -1,0 +1,128 @@
+"""The measure stage: cross-entropy on calibration and held-out text, beside other patterns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evop_deap.fitness.weighted import scaled
+from evop_deap.runs.context import Context
+from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.pruned_model import PrunedModel, window_sums_of
+from evop_deap.runs.stages.compare import Rows, picked_by_heuristics, rival, second_best
+from evop_deap.runs.stages.current_model import current_model
+from evop_deap.runs.stages.found import Found
+from evop_deap.runs.stages.validate import Validated
+from evop_deap.runs.storage.text_losses import Rival, TextLoss
+from evop_deap.space import Pattern
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from evop_deap.calibration import WindowSet
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How the pruned model does on both texts, beside the dense one and other patterns.
+
+    Attributes:
+        calibration: on the windows searched on.
+        heldout: on windows of other documents.
+        runner_up: the second best pattern; None where no other was evaluated.
+        heuristics: what heuristics picked for the search to begin with, the best first.
+    """
+
+    calibration: TextLoss
+    heldout: TextLoss
+    runner_up: Rival | None
+    heuristics: tuple[Rival, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "calibration": self.calibration.as_dict(),
+            "heldout": self.heldout.as_dict(),
+            "runner_up": self.runner_up and self.runner_up.as_dict(),
+            "heuristics": [rival.as_dict() for rival in self.heuristics],
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Measured:
+        """What was measured, of which `as_dict` gave these values."""
+        second = plain["runner_up"]
+        return cls(
+            calibration=TextLoss.from_dict(plain["calibration"]),
+            heldout=TextLoss.from_dict(plain["heldout"]),
+            runner_up=None if second is None else Rival.from_dict(second),
+            heuristics=tuple(map(Rival.from_dict, plain["heuristics"])),
+        )
+
+
+def measure(context: Context, before: Outputs) -> Measured:
+    """The losses of the dense model, the pruned one, and the patterns it is compared with."""
+    found, validated = before[Found], before[Validated]
+    space, text, best = context.space, context.text, validated.pattern
+    pruned = current_model(context, before)
+    names = picked_by_heuristics(found)
+    second = None if pruned.changed else second_best(found.losses, validated.near_equals)
+    others = [*names, *([second] if second else [])]
+    patterns = list(dict.fromkeys([space.dense, best, *others]))
+    evaluator = context.evaluator.cached
+    seen = (
+        (evaluator.rows, evaluator.tokens)
+        if context.config.fitness == "ce" and not pruned.changed
+        else _evaluated(context, text.calibration, patterns, pruned, text.weights)
+    )
+    held = _evaluated(context, text.heldout, patterns, pruned)
+    return Measured(
+        calibration=_text_loss(text.calibration, space.dense, best, *seen),
+        heldout=_text_loss(text.heldout, space.dense, best, *held),
+        runner_up=rival(best, second, space, seen, held) if second else None,
+        heuristics=tuple(
+            rival(best, pattern, space, seen, held, picked) for pattern, picked in names.items()
+        ),
+    )
+
+
+def _evaluated(
+    context: Context,
+    windows: WindowSet,
+    patterns: Sequence[Pattern],
+    pruned: PrunedModel,
+    weights: NDArray[np.float64] | None = None,
+) -> tuple[Rows, NDArray[np.int64]]:
+    """Cross-entropy of each pattern, and the windows' tokens; a changed model is the second."""
+    plain = context.evaluators_of("ce").plain(windows.tokens, weights)
+    found = plain.evaluate(patterns[:1] if pruned.changed else patterns)
+    sums = list(found.sums)
+    if pruned.changed:
+        sums.append(scaled(window_sums_of(pruned, windows.tokens), weights))
+    return dict(zip(patterns, sums, strict=True)), found.tokens
+
+
+def _text_loss(
+    windows: WindowSet,
+    dense: Pattern,
+    pruned: Pattern,
+    rows: Rows,
+    tokens: NDArray[np.int64],
+) -> TextLoss:
+    count, window = windows.tokens.shape
+    both = {"dense": rows[dense], "pruned": rows[pruned]}
+    return TextLoss(
+        loss={name: _mean(sums, tokens) for name, sums in both.items()},
+        tokens=count * (window - 1),
+        windows=count,
+        window=window,
+        fingerprint=windows.fingerprint,
+    )
+
+
+def _mean(sums: NDArray[np.float64], tokens: NDArray[np.int64]) -> float:
+    loss = float(sums.sum() / tokens.sum())
+    return loss if math.isfinite(loss) else math.inf
