@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.board_cells import DENSE, Cell
+from evop_deap.base.numbers import finite_or_none
 from evop_deap.calibration import CalibrationSet
-from evop_deap.evaluation.estimates import finite
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
@@ -131,7 +131,7 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
             "cpu_seconds": round(time.process_time() - cpu, 2),
             "stopped": state.stopped,
         }
-        loss = finite(state.losses[pattern])
+        loss = finite_or_none(state.losses[pattern])
     dropped = dropped_units(pattern)
     with quiet_transformers():
         model = merged or without_blocks(bench.loaded.model, subject.anatomy, dropped)

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.record import errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import plural
 
 COSTS = (20, 40, 60)
 """At which a curve is read."""
@@ -92,8 +93,8 @@ def _at(runs: Sequence[Run], cost: float) -> str:
 def named(report: Report) -> str:
     """What goes: "6 blocks"."""
     settings = report["settings"]
-    one, many = {"block": ("block", "blocks"), "half": ("half", "halves")}[settings["granularity"]]
-    return f"{settings['drop']} {one if settings['drop'] == 1 else many}"
+    unit = settings["granularity"]
+    return f"{settings['drop']} {unit if settings['drop'] == 1 else plural(unit)}"
 
 
 def _place(report: Report) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError, OutputError
+from evop_deap.base.formatting import mebibytes
 from evop_deap.base.user_folders import LOSSES_FILE
 from evop_deap.settings.parser import Parser, answer
 
@@ -81,8 +82,8 @@ def _info(path: Path) -> str:
         contexts = store.summary()
     lines = [_table(contexts), ""] if contexts else []
     sums = sum(context.rows for context in contexts)
-    lines.append(f"{path}: {sums:,} window sums, {_in_words(_size(path))}")
-    lines += [f"{aside}: damaged, {_in_words(_size(aside))}" for aside in _set_aside(path)]
+    lines.append(f"{path}: {sums:,} window sums, {mebibytes(_size(path))}")
+    lines += [f"{aside}: damaged, {mebibytes(_size(aside))}" for aside in _set_aside(path)]
     return "\n".join(lines)
 
 
@@ -94,7 +95,7 @@ def _table(contexts: Sequence[ContextSummary]) -> str:
             f"{context.patterns:,}",
             f"{context.windows:,}",
             f"{context.rows:,}",
-            _in_words(context.size),
+            mebibytes(context.size),
             context.context,
         )
         for context in contexts
@@ -123,7 +124,7 @@ def _clear(path: Path, prefix: str | None) -> str:
             freed += _size(aside)
             for part in _parts(aside):
                 part.unlink(missing_ok=True)
-    return f"{path}: removed {sums:,} window sums, {_in_words(max(freed, 0))}"
+    return f"{path}: removed {sums:,} window sums, {mebibytes(max(freed, 0))}"
 
 
 def _set_aside(path: Path) -> list[Path]:
@@ -140,10 +141,6 @@ def _parts(path: Path) -> list[Path]:
 
 def _size(path: Path) -> int:
     return sum(part.stat().st_size for part in _parts(path) if part.exists())
-
-
-def _in_words(size: int) -> str:
-    return f"{size / (1 << 20):,.1f} MiB" if size >= 1 << 20 else f"{size / (1 << 10):,.0f} KiB"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,10 +11,11 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from evop_deap.base.numbers import exponential, finite_or_none
 from evop_deap.evaluation.degeneracy import Degeneracy
-from evop_deap.evaluation.estimates import Estimate, finite, mean_of
+from evop_deap.evaluation.estimates import Estimate, mean_of
 from evop_deap.evaluation.evaluating import Evaluation, ModelFigures
-from evop_deap.evaluation.perplexity import PROTOCOL, Perplexity, exponential
+from evop_deap.evaluation.perplexity import PROTOCOL, Perplexity
 from evop_deap.evaluation.speed import MEASURES, Speed
 
 _PACKAGES = ("evop_deap", "torch", "transformers", "tokenizers", "datasets", "numpy", "lm_eval")
@@ -150,7 +151,7 @@ def _comparison(model: ModelFigures, dense: ModelFigures) -> dict[str, Any]:
                 "domain": mine.domain,
                 "window": mine.window,
                 "excess_loss": mine.excess(theirs).as_dict(),
-                "ratio": finite(exponential(mine.excess(theirs).value)),
+                "ratio": finite_or_none(exponential(mine.excess(theirs).value)),
             }
             for mine, theirs in zip(model.perplexities, dense.perplexities, strict=True)
         ],

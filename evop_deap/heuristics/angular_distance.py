@@ -13,6 +13,7 @@ import math
 import torch
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.heuristics.observing import watch_units, watching_cost
 from evop_deap.heuristics.task import Pick, Task, passes
 from evop_deap.space import Pattern, SearchSpace, dropped_units
@@ -69,5 +70,4 @@ def _last_states(task: Task) -> torch.Tensor:
 def _distance(states: torch.Tensor, first: int, behind: int) -> float:
     """Mean angle over windows, in half turns; no number is as far as can be."""
     cosine = torch.cosine_similarity(states[first], states[behind], dim=-1).clamp(-1.0, 1.0)
-    distance = float((cosine.arccos() / math.pi).mean())
-    return distance if math.isfinite(distance) else math.inf
+    return finite_or_worst(float((cosine.arccos() / math.pi).mean()))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evop_deap.base.formatting import listed, millions, number
 from evop_deap.reporting.page_parts import escaped
-from evop_deap.reporting.words import listed, millions, number
 from evop_deap.runs.storage.result import standing
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.evolution.callbacks import Callback
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
-from evop_deap.evolution.genome import Genome, finite_or_worst
+from evop_deap.evolution.genome import Genome
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.heuristics.task import ModelParts, Pick, Task
 from evop_deap.evolution.generation import Judged

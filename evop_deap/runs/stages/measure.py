@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.settings.search_config import SEARCH, SearchConfig
 from evop_deap.settings.config_files import settings_as_yaml
 from evop_deap.evolution.state import EvolutionState
@@ -256,8 +257,7 @@ def _text_loss(
 
 
 def _mean(sums: NDArray[np.float64], tokens: NDArray[np.int64]) -> float:
-    loss = float(sums.sum() / tokens.sum())
-    return loss if math.isfinite(loss) else math.inf
+    return finite_or_worst(float(sums.sum() / tokens.sum()))
 
 
 def _write_patterns(folder: RunFolder, subject: Subject, best: Pattern) -> None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.numbers import finite_or_none, finite_or_worst
 from evop_deap.settings.search_config import SEARCH, SearchConfig
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.fitness.protocol import Evaluation, Evaluator
@@ -182,14 +183,14 @@ def ranked_on_both(
     judged = []
     for finalist, sums, loss in zip(finalists, more.sums, more.losses.tolist(), strict=True):
         together = float(rows[finalist.pattern].sum() + sums.sum()) / float(whole)
-        told = dataclasses.replace(finalist, validation=_finite(loss))
-        judged.append((together if math.isfinite(together) else math.inf, told))
+        told = dataclasses.replace(finalist, validation=finite_or_none(loss))
+        judged.append((finite_or_worst(together), told))
     return [finalist for _, finalist in sorted(judged, key=lambda pair: pair[0])]
 
 
 def _ranked_in_float32(finalists: Sequence[Finalist], again: Evaluation) -> tuple[Finalist, ...]:
     judged = [
-        dataclasses.replace(finalist, float32=_finite(loss))
+        dataclasses.replace(finalist, float32=finite_or_none(loss))
         for finalist, loss in zip(finalists, again.losses.tolist(), strict=True)
     ]
     return tuple(sorted(judged, key=lambda f: math.inf if f.float32 is None else f.float32))
@@ -201,7 +202,3 @@ def _patterns(finalists: Sequence[Finalist]) -> list[Pattern]:
 
 def _by_pattern(finalists: Sequence[Finalist], found: Evaluation) -> Rows:
     return dict(zip(_patterns(finalists), found.sums, strict=True))
-
-
-def _finite(loss: float) -> float | None:
-    return loss if math.isfinite(loss) else None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.numbers import finite_or_none, infinite_if_none
 from evop_deap.base.errors import CheckpointError
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.base.files import sha256_of_text, write_json
@@ -51,18 +52,18 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "generation": state.generation,
         "population": [_bits(genome.pattern) for genome in state.population],
         "rows": {
-            _bits(pattern): [_finite(value) for value in _known(sums).tolist()]
+            _bits(pattern): [finite_or_none(value) for value in _known(sums).tolist()]
             for pattern, sums in checkpoint.rows.items()
         },
         "dense_cost": checkpoint.dense_cost,
         "kept": _as_lists(tuple((group, tuple(names)) for group, names in checkpoint.kept)),
-        "losses": {_bits(pattern): _finite(loss) for pattern, loss in state.losses.items()},
+        "losses": {_bits(pattern): finite_or_none(loss) for pattern, loss in state.losses.items()},
         "lost": [_bits(pattern) for pattern in state.lost],
         "beside": state.beside,
         "picks": {name: _bits(pattern) for name, pattern in state.picks.items()},
         "restarted": state.restarted,
         "records": [
-            {name: _finite(value) for name, value in record.items()} for record in state.records
+            {name: finite_or_none(value) for name, value in record.items()} for record in state.records
         ],
         "cost": state.cost,
         "cache_hits": state.cache_hits,
@@ -92,11 +93,11 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
                 f"{path} belongs to another run: its {name} is {_short(found)}, "
                 f"but this run's is {_short(wanted)}; resume with the same, or use --overwrite"
             )
-    losses = {_pattern(bits): _number(loss) for bits, loss in payload["losses"].items()}
+    losses = {_pattern(bits): infinite_if_none(loss) for bits, loss in payload["losses"].items()}
     windows = max(map(len, payload["rows"].values()))
     rows = {
         _pattern(bits): np.array(
-            [*map(_number, sums), *[math.nan] * (windows - len(sums))], dtype=np.float64
+            [*map(infinite_if_none, sums), *[math.nan] * (windows - len(sums))], dtype=np.float64
         )
         for bits, sums in payload["rows"].items()
     }
@@ -108,7 +109,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         ),
         losses=losses,
         records=tuple(
-            {name: _number(value) for name, value in record.items()}
+            {name: infinite_if_none(value) for name, value in record.items()}
             for record in payload["records"]
         ),
         cost=payload["cost"],
@@ -157,15 +158,6 @@ def _known(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """The sums before the first that is not known: a race sees windows in their order."""
     unknown = np.flatnonzero(np.isnan(sums))
     return sums[: unknown[0]] if len(unknown) else sums
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: both are written as null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: Any) -> Any:
-    return math.inf if value is None else value
 
 
 def _as_lists(value: Any) -> Any:

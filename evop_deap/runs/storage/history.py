@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from evop_deap.base.numbers import finite_or_none
 from evop_deap.evolution.callbacks import Callback
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.runs.storage.checkpoint import Checkpoint, save_checkpoint
@@ -34,8 +34,7 @@ def recording(
 def _history_row(state: EvolutionState, space: SearchSpace) -> dict[str, Any]:
     """The logbook's row of the last generation, its best pattern, and how many drop each unit."""
     row = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in state.records[-1].items()
+        name: finite_or_none(value) for name, value in state.records[-1].items()
     }
     dropped = [space.units[i].name for i in dropped_units(state.best.pattern)]
     drops = {
