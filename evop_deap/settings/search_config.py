@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.fitnesses import FITNESSES
-from evop_deap.heuristics.registry import METHODS
+from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
 from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import read_shares
@@ -21,7 +21,7 @@ METHOD = "how a pattern is found"
 EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
 
-SEARCH, BALANCED, HEURISTICS = "search", "balanced", "heuristics"
+SEARCH, BALANCED = "search", "balanced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ class SearchConfig(CalibrationConfig):
         ("block-influence", "relative-magnitude"),
         EVOLUTION,
         f"first patterns: {BALANCED}, every block dropped as often as any other, or before them "
-        f"those that rules pick: {HEURISTICS}, all rules that cost a few passes, or some by name",
+        f"those that rules pick: {ALL_CHEAP}, all rules that cost a few passes, or some by name",
         metavar="NAME",
     )
     surrogate: str = option(
@@ -217,10 +217,10 @@ class SearchConfig(CalibrationConfig):
                 f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"
             )
         one_shot = [n for n, method in METHODS.items() if not (method.searches or method.merges)]
-        words = {(BALANCED,), (HEURISTICS,)}
+        words = {(BALANCED,), (ALL_CHEAP,)}
         if self.init not in words and not (self.init and set(self.init) <= set(one_shot)):
             raise InputError(
-                f"`init` must be {BALANCED}, {HEURISTICS} or some of {', '.join(one_shot)}, "
+                f"`init` must be {BALANCED}, {ALL_CHEAP} or some of {', '.join(one_shot)}, "
                 f"but got '{' '.join(self.init)}'"
             )
         if self.tournament > self.population:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from evop_deap.base.errors import UnsupportedModelError
-from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.space import SearchSpace
@@ -57,7 +56,7 @@ def checked_evaluator(
         on_evaluated: called after each pattern that the evaluator judges.
         on_fallback: told why the reference evaluator is used.
     """
-    patterns = [space.dense, init_uniform(space, rng=rng).pattern]
+    patterns = [space.dense, space.random_pattern(rng)]
     few = tokens[:_CHECKED_WINDOWS]
     try:
         fast = PopulationEvaluator(
