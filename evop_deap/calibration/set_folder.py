@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_bytes, write_json
 from evop_deap.calibration.calibration_set import CalibrationSet
-from evop_deap.settings.calibration_config import CALIBRATION_FILE
+from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
 from evop_deap.text.windows import Stretch, WindowSet, tokenizer_fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-WINDOWS_FILE = "windows.npz"
 _PARTS = ("calibration", "heldout")
 _VALIDATION = "validation"  # which not every corpus has text for
 

@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.settings.calibration_config import CALIBRATION_FILE, CalibrationConfig
+from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
+from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import new_folder, remove_leftovers, reporting_write_errors
 from evop_deap.runs.draw_calibration import make_calibration
@@ -124,7 +125,7 @@ def _check_usable(output: Path, overwrite: bool) -> None:
         raise InputError(
             f"`output` {output} already holds {holds[0]}: choose another folder, or add --overwrite"
         )
-    if holds and not {CALIBRATION_FILE, "windows.npz"} <= set(holds):
+    if holds and not {CALIBRATION_FILE, WINDOWS_FILE} <= set(holds):
         raise InputError(
             f"`output` {output} is not the folder of a calibration set, so --overwrite leaves it "
             "alone: choose another folder"

@@ -12,7 +12,6 @@ from evop_deap.base.errors import ExportError
 from evop_deap.base.files import new_folder
 from evop_deap.models.anatomy.find_anatomy import Anatomy
 from evop_deap.models.anatomy.probe import run_forward
-from evop_deap.models.export.cached_decoding import cache_fault
 from evop_deap.models.export.saving import (
     ExportReport,
     check_tokens,
@@ -23,6 +22,7 @@ from evop_deap.models.export.saving import (
 )
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.models.surgery.cached_decoding import cache_fault
 from evop_deap.models.surgery.packing import leftovers
 from evop_deap.models.surgery.repacking import repacked
 

@@ -14,7 +14,7 @@ from evop_deap.models.anatomy.find_anatomy import Anatomy
 from evop_deap.models.anatomy.halves import silenced
 from evop_deap.models.anatomy.probe import probe_tokens, run_forward
 from evop_deap.models.anatomy.replaced_forward import pass_through, replaced_forward
-from evop_deap.models.export.cached_decoding import cache_fault
+from evop_deap.models.surgery.cached_decoding import cache_fault
 from evop_deap.models.surgery.repacking import drops_of, repacked
 
 if TYPE_CHECKING:

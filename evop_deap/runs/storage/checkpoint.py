@@ -63,7 +63,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "picks": {name: _bits(pattern) for name, pattern in state.picks.items()},
         "restarted": state.restarted,
         "records": [
-            {name: finite_or_none(value) for name, value in record.items()} for record in state.records
+            {name: finite_or_none(value) for name, value in record.items()}
+            for record in state.records
         ],
         "cost": state.cost,
         "cache_hits": state.cache_hits,

@@ -37,14 +37,18 @@ class TextLoss:
         figures = {"loss": self.loss, "perplexity": self.perplexity}
         return {
             **asdict(self),
-            **{n: {k: finite_or_none(v) for k, v in values.items()} for n, values in figures.items()},
+            **{
+                figure: {name: finite_or_none(value) for name, value in values.items()}
+                for figure, values in figures.items()
+            },
         }
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TextLoss:
         """The losses of which `as_dict` gave these values."""
         values = {name: value for name, value in plain.items() if name != "perplexity"}
-        return cls(**{**values, "loss": {n: infinite_if_none(v) for n, v in values["loss"].items()}})
+        values["loss"] = {name: infinite_if_none(v) for name, v in values["loss"].items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True)
