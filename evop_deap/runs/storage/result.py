@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evop_deap.base.formatting import figure, millions, plural
+from evop_deap.base.formatting import figure, millions, number, plural
 from evop_deap.base.numbers import finite_or_none, infinite_if_none
+from evop_deap.runs.storage.pattern_card import pattern_card
 from evop_deap.runs.storage.text_losses import Rival, TextLoss
 
 
@@ -152,9 +153,23 @@ class SearchResult:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from evop_deap.reporting.result_card import result_card
-
-        return result_card(self)
+        rule = self.heuristics[0] if self.heuristics else None
+        table = [["", "dense", *([rule.name] if rule else []), "pruned"]]
+        for name, text, other in (
+            ("calibration perplexity", self.calibration, rule and rule.calibration),
+            ("held-out perplexity", self.heldout, rule and rule.heldout),
+        ):
+            figures = {kind: number(value) for kind, value in text.perplexity.items()}
+            ruled = [number(other.perplexity)] if other else []
+            table.append([name, figures["dense"], *ruled, figures["pruned"]])
+        dense, pruned = (millions(self.parameters[kind]) for kind in ("dense", "pruned"))
+        table.append(["parameters", dense, *([""] if rule else []), pruned])
+        spent = (
+            f"{self.evaluations} patterns judged, cost {number(self.cost)} dense forward passes, "
+            f"stopped {self.stopped}"
+        )
+        units = [unit["name"] for unit in self.units]
+        return pattern_card(self.model, units, self.dropped, table, [spent, *standing(self)])
 
 
 def result_table(result: SearchResult) -> str:
