@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from evop_deap.text.documents import Document as Document
     from evop_deap.text.documents import make_corpus as make_corpus
     from evop_deap.text.split_text import split_text as split_text
-    from evop_deap.text.windows import Stretch as Stretch
-    from evop_deap.text.windows import WindowSet as WindowSet
+    from evop_deap.text.window_set import Stretch as Stretch
+    from evop_deap.text.window_set import WindowSet as WindowSet
     from evop_deap.text.windows import check_window as check_window
     from evop_deap.text.windows import pack_windows as pack_windows
 
@@ -31,8 +31,8 @@ _HOMES = {
     "Corpus": "text.documents",
     "Document": "text.documents",
     "Sampler": "calibration.sampling",
-    "Stretch": "text.windows",
-    "WindowSet": "text.windows",
+    "Stretch": "text.window_set",
+    "WindowSet": "text.window_set",
     "build_calibration": "calibration.calibration_set",
     "check_window": "text.windows",
     "load_calibration": "calibration.set_folder",

@@ -14,7 +14,8 @@ from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_bytes, write_json
 from evop_deap.calibration.calibration_set import CalibrationSet
 from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
-from evop_deap.text.windows import Stretch, WindowSet, tokenizer_fingerprint
+from evop_deap.text.tokens import tokenizer_fingerprint
+from evop_deap.text.window_set import Stretch, WindowSet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

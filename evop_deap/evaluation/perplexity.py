@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from evop_deap.base.errors import InputError
 from evop_deap.base.numbers import exponential, finite_or_none
 from evop_deap.evaluation.estimates import Estimate, difference_of, mean_of
+from evop_deap.text.tokens import tokenised
 from evop_deap.text.whole_texts import EvaluationText
-from evop_deap.text.windows import check_window, tokenised
+from evop_deap.text.windows import check_window
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.inspect import main
-from evop_deap.models.surgery import inspection
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.surgery import inspection
 from evop_deap.models.surgery.facts_table import facts_table
 from evop_deap.models.surgery.inspection import ModelFacts, inspect_model
 

@@ -168,7 +168,7 @@ def encoder_fingerprint(
 
     from evop_deap.base.files import sha256_of_text
     from evop_deap.models.loading.fingerprint import fingerprint_model
-    from evop_deap.text.windows import tokenizer_fingerprint
+    from evop_deap.text.tokens import tokenizer_fingerprint
 
     parts = (
         fingerprint_model(model),

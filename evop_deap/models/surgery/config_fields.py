@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import UnsupportedModelError
-from evop_deap.models.surgery.config_rules import RULES, Fields, Sources, cannot_say, described
+from evop_deap.models.surgery.config_layers import Fields, Sources, cannot_say, described
+from evop_deap.models.surgery.config_rules import RULES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
