@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.space import SearchSpace
@@ -64,7 +64,7 @@ def checked_evaluator(
         )
         found = fast.evaluate(patterns).losses
     except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
-        problem = " ".join(str(error).split())
+        problem = one_line(error)
     else:
         slow = ReferenceEvaluator(model, anatomy, few, fitness=fitness)
         expected = slow.evaluate(patterns).losses

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from evop_deap.base.errors import ExportError
+from evop_deap.base.errors import ExportError, one_line
 from evop_deap.base.files import new_folder
 from evop_deap.models.anatomy.find_anatomy import Anatomy
 from evop_deap.models.anatomy.probe import run_forward
@@ -110,7 +110,7 @@ def _reload(model: PreTrainedModel, folder: Path, trust_remote_code: bool) -> Pr
             output_loading_info=True,
         )
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ExportError(f"the pruned checkpoint does not load again: {reason}") from error
     for problem, keys in info.items():
         if keys:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.models.surgery.config_layers import Fields, Sources, cannot_say, described
 from evop_deap.models.surgery.config_rules import RULES
 
@@ -100,7 +100,7 @@ def _rebuild(config: PreTrainedConfig, text_fields: Fields) -> PreTrainedConfig:
         TypeError,
         ValueError,
     ) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UnsupportedModelError(
             f"{type(config).__name__} cannot describe the kept layers: {reason}"
         ) from error
