@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evop_deap.base.errors import UnsupportedModelError, one_line
-from evop_deap.models.surgery.config_layers import Fields, Sources, cannot_say, described
-from evop_deap.models.surgery.config_rules import RULES
+from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.surgery.config_rules import RULES, Fields, Sources, cannot_say, described
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -100,7 +99,7 @@ def _rebuild(config: PreTrainedConfig, text_fields: Fields) -> PreTrainedConfig:
         TypeError,
         ValueError,
     ) as error:
-        reason = one_line(error)
+        reason = " ".join(str(error).split())
         raise UnsupportedModelError(
             f"{type(config).__name__} cannot describe the kept layers: {reason}"
         ) from error
