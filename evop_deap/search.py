@@ -9,20 +9,18 @@ before it reports success.
 from __future__ import annotations
 
 import argparse
-import shlex
-import signal
+import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from json import dumps
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
-from evop_deap.base.errors import EvopError, InputError
-from evop_deap.settings.config_files import read_settings
-from evop_deap.settings.parser import Parser, add_flags
-from evop_deap.settings.presets import preset_names, preset_settings
+from evop_deap.base.errors import InputError
+from evop_deap.base.interruption import sigterm_interrupts
+from evop_deap.runs.listeners.tracking import TRACKERS
+from evop_deap.runs.next_steps import how_to_go_on, next_steps, settings_written
+from evop_deap.settings.parser import Parser, add_flags, answer
+from evop_deap.settings.presets import layered_settings, preset_names
 from evop_deap.settings.search_config import SearchConfig
 
 _EXAMPLES = """examples:
@@ -45,77 +43,39 @@ _EXAMPLES = """examples:
 _RUN = ("output", "preset", "config", "resume", "overwrite", "quiet", "json", "live", "tracker")
 
 
-class _Terminated(BaseException):
-    """SIGTERM has arrived."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    run = {name: given.pop(name) for name in _RUN}
-    before = None if run["resume"] else _settings_written(run["output"])
-    previous = signal.signal(signal.SIGTERM, _raise_terminated)
-    try:
-        _search(given, **run)
-    except EvopError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except KeyboardInterrupt:
-        return _interrupted(run["output"], _written_since(run["output"], before), 130)
-    except _Terminated:
-        return _interrupted(run["output"], _written_since(run["output"], before), 143)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-    return 0
+    run = argparse.Namespace(**{name: given.pop(name) for name in _RUN})
+    folder = Path(run.output)
+    before = None if run.resume else settings_written(folder)
+    with sigterm_interrupts():
+        return answer(
+            parser.prog, lambda: _search(given, run), advice=lambda: how_to_go_on(folder, before)
+        )
 
 
-def _search(
-    given: Mapping[str, Any],
-    *,
-    output: str,
-    preset: str | None,
-    config: str | None,
-    resume: bool,
-    overwrite: bool,
-    quiet: bool,
-    json: bool,
-    live: bool,
-    tracker: str,
-) -> None:
-    settings = {
-        **(preset_settings(preset) if preset else {}),
-        **(read_settings(Path(config)) if config else {}),
-        **given,
-    }
-    if resume:
+def _search(given: Mapping[str, Any], run: argparse.Namespace) -> str:
+    settings = layered_settings(run.preset, run.config, given)
+    if run.resume:
         from evop_deap.runs.identity import resumed_settings
 
-        settings = resumed_settings(output, settings)
+        settings = resumed_settings(run.output, settings)
     if "model" not in settings:
         raise InputError("`model` is required: give --model, or --config with it")
-    checked = SearchConfig(**settings)
+    config = SearchConfig(**settings)
 
-    from evop_deap.runs.listeners.progress import Progress, TerminalProgress, Together
-    from evop_deap.runs.listeners.tracking import Tracker
+    from evop_deap.runs.listening import listening
 
-    folder = Path(output)
-    with ExitStack() as stack:
-        listeners: list[Progress] = [
-            stack.enter_context(Tracker(tracker, folder, checked.as_dict()))
-        ]
-        if live:
-            from evop_deap.reporting.live import LiveReport
-
-            listeners.append(stack.enter_context(LiveReport(folder)))
-        if not quiet:
-            listeners.append(TerminalProgress(checked.fitness))
-        how = {"resume": resume, "overwrite": overwrite, "progress": Together(*listeners)}
-        found, table = _found(checked, folder, how)
-    if json:
-        print(dumps(found, ensure_ascii=False, allow_nan=False))  # noqa: T201
-    else:
-        print(f"{table}\n\n{_what_next(folder, checked)}")  # noqa: T201
+    folder = Path(run.output)
+    heard = {"tracker": run.tracker, "live": run.live, "quiet": run.quiet}
+    with listening(folder, config, **heard) as progress:
+        how = {"resume": run.resume, "overwrite": run.overwrite, "progress": progress}
+        found, table = _found(config, folder, how)
+    if run.json:
+        return json.dumps(found, ensure_ascii=False, allow_nan=False)
+    return f"{table}\n\n{next_steps(folder, config)}"
 
 
 def _found(
@@ -131,54 +91,8 @@ def _found(
     return found.as_dict(), table
 
 
-def _what_next(output: Path, config: SearchConfig) -> str:
-    """The last thing that a search says."""
-    figures, model = "result.json", output / "model"
-    if config.several:
-        from evop_deap.runs.storage.folder import RunFolder
-
-        figures, model = "curve.json", RunFolder(output).budget(config.sparsity[-1]).model
-    longer = f"python -m evop_deap.search --resume --output {shlex.quote(str(output))}"
-    return "\n".join(
-        [
-            f"load it    AutoModelForCausalLM.from_pretrained({str(model)!r})",
-            f"look at it {output / 'report.html'}; all figures are in {figures} beside it",
-            f"search on  {longer} --generations N",
-        ]
-    )
-
-
-def _interrupted(output: str, begun: bool, code: int) -> int:
-    advice = (
-        f"go on with: python -m evop_deap.search --resume --output {shlex.quote(output)}"
-        if begun
-        else "nothing was written yet"
-    )
-    print(f"\ninterrupted; {advice}", file=sys.stderr)  # noqa: T201
-    return code
-
-
-def _settings_written(output: str) -> int | None:
-    """When the settings in a run's folder were written; None where there are none."""
-    try:
-        return (Path(output) / "config.yaml").stat().st_mtime_ns
-    except OSError:
-        return None
-
-
-def _written_since(output: str, before: int | None) -> bool:
-    """Whether there is something to go on with that is not an earlier run's."""
-    return _settings_written(output) not in (None, before)
-
-
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
-
-
 def _parser() -> argparse.ArgumentParser:
     """Flags from the fields of `SearchConfig`, in its groups and with its help."""
-    from evop_deap.runs.listeners.tracking import TRACKERS
-
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(
         prog="python -m evop_deap.search",

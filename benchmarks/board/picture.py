@@ -10,9 +10,9 @@ from pathlib import Path
 from benchmarks.board.ratios import perplexity
 from benchmarks.board.run_files import Run
 from evop_deap.base.files import write_bytes
+from evop_deap.base.formatting import plural
 from evop_deap.settings.search_config import SEARCH
 
-_PLURAL = {"block": "blocks", "half": "halves"}
 _FREE = 0.5  # where what costs nothing stands on the logarithmic axis
 _WORST = 30.0  # times the best: what is worse stands at the upper edge
 
@@ -58,7 +58,7 @@ def draw_board(cells: Mapping[tuple[str, float], Mapping[str, Sequence[Run]]], p
             xlim=(_FREE / 1.2, None),
             xlabel="cost, dense forward passes (left edge: none)",
             ylabel="held-out perplexity",
-            title=f"{sparsity:.0%} of {_PLURAL[granularity]}",
+            title=f"{sparsity:.0%} of {plural(granularity)}",
         )
         panel.spines[["top", "right"]].set_visible(False)
         panel.margins(x=0.25)

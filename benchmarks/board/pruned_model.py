@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.runs.context import Context
-from evop_deap.runs.outputs import Outputs
-from evop_deap.runs.prepared import Prepared
-from evop_deap.runs.stages.current_model import current_model
-
 from benchmarks.board.cells import DENSE, Cell
+from evop_deap.base.numbers import finite_or_none
 from evop_deap.calibration import CalibrationSet
-from evop_deap.evaluation.estimates import finite
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
 from evop_deap.models.anatomy.model_units import model_units
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import without_blocks
+from evop_deap.runs.context import Context
 from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.search_evaluator import open_evaluator
+from evop_deap.runs.stages.current_model import current_model
 from evop_deap.runs.stages.prepare import space_of
 from evop_deap.runs.stages.search_patterns import search_patterns
 from evop_deap.runs.stages.validate import validate
@@ -152,7 +151,7 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
         "merged": pruned.changed,
         "units": len(units),
         "parameters": _parameters(bench) - sum(units[unit].parameters for unit in dropped),
-        "calibration_loss": finite(found.losses[validated.pattern]),
+        "calibration_loss": finite_or_none(found.losses[validated.pattern]),
         **spent,
     }
     return Pruned(model, told)

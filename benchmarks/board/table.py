@@ -24,6 +24,7 @@ from benchmarks.board.zero_shot import (
 )
 from benchmarks.common.record import errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import plural
 from evop_deap.settings.search_config import SEARCH
 
 Methods = dict[str, list[Run]]
@@ -91,8 +92,7 @@ def _setting(protocol: dict[str, Any], machines: list[str]) -> str:
 
 def _named(granularity: str, methods: Methods) -> str:
     found = next(iter(methods.values()))[0]["found"]
-    plural = {"block": "blocks", "half": "halves"}[granularity]
-    return f"{len(found['dropped'])} of {found['units']} {plural}"
+    return f"{len(found['dropped'])} of {found['units']} {plural(granularity)}"
 
 
 def _rows(

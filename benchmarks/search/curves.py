@@ -30,6 +30,7 @@ from benchmarks.search.curve_tables import table
 from benchmarks.search.methods import METHODS, Looked
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
+from evop_deap.base.numbers import finite_or_none
 from evop_deap.base.user_folders import LOSSES_FILE, cache_folder
 from evop_deap.evolution.racing import windows_together
 from evop_deap.evolution.stopping import Stopping
@@ -175,7 +176,7 @@ def _run(
         "cost": looked + evaluator.events[-1][1],
         "seconds_deciding": round(evaluator.seconds_deciding, 3),
         "events": steps(
-            (count, round(looked + cost, 4), lowest if math.isfinite(lowest) else None)
+            (count, round(looked + cost, 4), finite_or_none(lowest))
             for count, cost, lowest in evaluator.events
         ),
     }

@@ -31,3 +31,13 @@ class ExportError(EvopError, RuntimeError):
 
 class OutputError(EvopError, OSError):
     """A file or folder that cannot be written: a full disk, missing rights, a wrong path."""
+
+
+def one_line(error: object) -> str:
+    """What an error of another library says, on one line.
+
+    Example:
+        >>> one_line(ValueError("no such\n  file"))
+        'no such file'
+    """
+    return " ".join(str(error).split())

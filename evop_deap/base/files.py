@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evop_deap.base.errors import OutputError
+from evop_deap.base.errors import InputError, OutputError
 
 _PART = ".part"
 
@@ -95,6 +95,30 @@ def remove_leftovers(folder: Path, names: Collection[str]) -> None:
             shutil.rmtree(part, ignore_errors=True)
         else:
             part.unlink(missing_ok=True)
+
+
+def names_in_output(folder: Path) -> list[str]:
+    """Names of what is in a folder that is to be written, in order; none where there is none.
+
+    Raises:
+        InputError: it is a file.
+        OutputError: it cannot be looked into.
+    """
+    with reporting_write_errors(folder):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"`output` must be a folder, but {folder} is a file")
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def check_writable(path: Path) -> None:
+    """Try to write in `path`, or in the nearest folder above it that exists."""
+    place = next(p for p in (path, *path.absolute().parents) if p.exists())
+    trial = place / f".{uuid.uuid4().hex[:8]}.part"
+    with reporting_write_errors(path):
+        if not place.is_dir():
+            raise OutputError(f"cannot write {path}: {place} is not a folder")
+        trial.touch()
+        trial.unlink()
 
 
 def sha256_of_file(path: Path) -> str:

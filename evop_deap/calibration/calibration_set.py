@@ -21,13 +21,8 @@ from evop_deap.calibration.strata import (
     window_weights,
 )
 from evop_deap.text.documents import Corpus, Document
-from evop_deap.text.windows import (
-    WindowSet,
-    check_window,
-    pack_windows,
-    spare_windows,
-    windows_in,
-)
+from evop_deap.text.window_set import WindowSet
+from evop_deap.text.windows import check_window, pack_windows, spare_windows, windows_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

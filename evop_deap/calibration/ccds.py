@@ -23,7 +23,8 @@ from evop_deap.calibration.embedding.encoder import Vectors
 from evop_deap.calibration.strata import Stratum, text_sizes
 from evop_deap.calibration.within_cluster import centre_of, order_within
 from evop_deap.text.documents import Document
-from evop_deap.text.windows import capacity_of, special_prefix, tokenised
+from evop_deap.text.tokens import special_prefix, tokenised
+from evop_deap.text.windows import capacity_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from evop_deap.base.files import sha256_of_text
 from evop_deap.calibration.map_places import places_of
 from evop_deap.text.documents import Corpus, Document
-from evop_deap.text.windows import WindowSet, tokenizer_fingerprint
+from evop_deap.text.tokens import tokenizer_fingerprint
+from evop_deap.text.window_set import WindowSet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

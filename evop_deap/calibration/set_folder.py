@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, one_line
 from evop_deap.base.files import write_bytes, write_json
 from evop_deap.calibration.calibration_set import CalibrationSet
-from evop_deap.settings.calibration_config import CALIBRATION_FILE
-from evop_deap.text.windows import Stretch, WindowSet, tokenizer_fingerprint
+from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
+from evop_deap.text.tokens import tokenizer_fingerprint
+from evop_deap.text.window_set import Stretch, WindowSet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-WINDOWS_FILE = "windows.npz"
 _PARTS = ("calibration", "heldout")
 _VALIDATION = "validation"  # which not every corpus has text for
 
@@ -93,7 +93,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.int64]]]:
             names = (*_PARTS, *([_VALIDATION] if _VALIDATION in manifest else []))
             tokens = {name: np.asarray(archive[name], dtype=np.int64) for name in names}
     except Exception as error:  # parsers of JSON, archives and arrays, each with errors of its own
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        reason = one_line(getattr(error, "strerror", None) or error)
         raise InputError(f"`calibration` {folder} cannot be read: {reason}") from error
     if not isinstance(manifest, dict) or any(t.ndim != 2 or not t.size for t in tokens.values()):
         raise InputError(f"`calibration` {folder} is no calibration set")

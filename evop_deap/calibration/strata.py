@@ -16,14 +16,9 @@ from numpy.typing import NDArray
 from evop_deap.base.errors import InputError
 from evop_deap.calibration.balance import Balance
 from evop_deap.text.documents import Document
-from evop_deap.text.windows import (
-    Stretch,
-    Tokens,
-    WindowSet,
-    WindowStream,
-    too_few,
-    windows_in,
-)
+from evop_deap.text.tokens import Tokens
+from evop_deap.text.window_set import Stretch, WindowSet
+from evop_deap.text.windows import WindowStream, too_few, windows_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

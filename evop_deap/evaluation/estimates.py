@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.numbers import finite_or_none
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -30,7 +32,7 @@ class Estimate:
 
     def as_dict(self) -> dict[str, float | None]:
         """Plain JSON values; what is not finite becomes None."""
-        return {"value": finite(self.value), "error": finite(self.error)}
+        return {"value": finite_or_none(self.value), "error": finite_or_none(self.error)}
 
 
 def mean_of(values: Sequence[float] | NDArray[np.float64]) -> Estimate:
@@ -45,8 +47,3 @@ def difference_of(
 ) -> Estimate:
     """The mean of `values - baseline`, item by item: what both share drops out of its error."""
     return mean_of(np.asarray(values, dtype=np.float64) - np.asarray(baseline, dtype=np.float64))
-
-
-def finite(value: float | None) -> float | None:
-    """The value, or None where JSON has no number for it."""
-    return value if value is not None and math.isfinite(value) else None

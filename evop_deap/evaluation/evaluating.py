@@ -71,7 +71,7 @@ class ModelFigures:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationResult:
     """What was measured.
 
     Attributes:
@@ -87,7 +87,7 @@ class Evaluation:
     texts: tuple[EvaluationText, ...] = field(default=())
 
 
-def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) -> Evaluation:
+def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) -> EvaluationResult:
     """Measure what the settings ask for.
 
     Args:
@@ -143,7 +143,7 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
         )
         for one, found in zip(loaded, figures, strict=True)
     ]
-    return Evaluation(config, made[0], made[1] if len(made) > 1 else None, texts)
+    return EvaluationResult(config, made[0], made[1] if len(made) > 1 else None, texts)
 
 
 def _load(config: EvaluationConfig, names: list[str], tell: Tell) -> list[LoadedModel]:

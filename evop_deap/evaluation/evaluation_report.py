@@ -11,10 +11,11 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from evop_deap.base.numbers import exponential, finite_or_none
 from evop_deap.evaluation.degeneracy import Degeneracy
-from evop_deap.evaluation.estimates import Estimate, finite, mean_of
-from evop_deap.evaluation.evaluating import Evaluation, ModelFigures
-from evop_deap.evaluation.perplexity import PROTOCOL, Perplexity, exponential
+from evop_deap.evaluation.estimates import Estimate, mean_of
+from evop_deap.evaluation.evaluating import EvaluationResult, ModelFigures
+from evop_deap.evaluation.perplexity import PROTOCOL, Perplexity
 from evop_deap.evaluation.speed import MEASURES, Speed
 
 _PACKAGES = ("evop_deap", "torch", "transformers", "tokenizers", "datasets", "numpy", "lm_eval")
@@ -23,7 +24,7 @@ _Row = tuple[str, str, str, str]
 """What is measured, the figure, the dense model's, and how they compare."""
 
 
-def report_dict(found: Evaluation) -> dict[str, Any]:
+def report_dict(found: EvaluationResult) -> dict[str, Any]:
     """Plain JSON values: settings, versions and machine, figures, and how they compare."""
     return {
         "settings": found.config.as_dict(),
@@ -41,7 +42,7 @@ def report_dict(found: Evaluation) -> dict[str, Any]:
     }
 
 
-def report_table(found: Evaluation) -> str:
+def report_table(found: EvaluationResult) -> str:
     """A row a figure; beside a dense model, with its own and how they compare."""
     rows = [*_rows(found.model, found.dense)]
     head = ("", "model", "dense", "pruned against dense") if found.dense else ("", "model", "", "")
@@ -150,7 +151,7 @@ def _comparison(model: ModelFigures, dense: ModelFigures) -> dict[str, Any]:
                 "domain": mine.domain,
                 "window": mine.window,
                 "excess_loss": mine.excess(theirs).as_dict(),
-                "ratio": finite(exponential(mine.excess(theirs).value)),
+                "ratio": finite_or_none(exponential(mine.excess(theirs).value)),
             }
             for mine, theirs in zip(model.perplexities, dense.perplexities, strict=True)
         ],
@@ -185,7 +186,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _device(found: Evaluation) -> dict[str, str]:
+def _device(found: EvaluationResult) -> dict[str, str]:
     if found.model.device != "cuda":
         return {}
     import torch

@@ -7,7 +7,6 @@ not full is left out. A window's first token is never predicted and no window se
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.base.errors import InputError
-from evop_deap.evaluation.estimates import Estimate, difference_of, finite, mean_of
+from evop_deap.base.numbers import exponential, finite_or_none
+from evop_deap.evaluation.estimates import Estimate, difference_of, mean_of
+from evop_deap.text.tokens import tokenised
 from evop_deap.text.whole_texts import EvaluationText
-from evop_deap.text.windows import check_window, tokenised
+from evop_deap.text.windows import check_window
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -82,16 +83,11 @@ class Perplexity:
             "window": self.window,
             "windows": len(self.losses),
             "tokens": self.tokens,
-            "perplexity": finite(self.value),
-            "perplexity_error": finite(self.error),
+            "perplexity": finite_or_none(self.value),
+            "perplexity_error": finite_or_none(self.error),
             "loss": self.loss.as_dict(),
-            "losses": [finite(loss) for loss in self.losses.tolist()],
+            "losses": [finite_or_none(loss) for loss in self.losses.tolist()],
         }
-
-
-def exponential(loss: float) -> float:
-    """The exponential; infinite where that is too large for a float."""
-    return math.exp(loss) if loss < 700.0 else math.inf
 
 
 def measure_perplexity(

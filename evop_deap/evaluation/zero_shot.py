@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, one_line
 from evop_deap.base.files import sha256_of_file
 from evop_deap.evaluation.estimates import Estimate, difference_of, mean_of
 from evop_deap.evaluation.task_files import task_file, write_tasks
@@ -102,7 +102,7 @@ def measure_tasks(
         except InputError:
             raise
         except Exception as error:  # the harness' tasks are programs of many hands
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)[:200]
             raise InputError(f"`tasks` {', '.join(tasks)} cannot be run: {reason}") from error
     return tuple(
         score

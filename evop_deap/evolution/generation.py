@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from deap import base
 
-from evop_deap.evolution.genome import Genome, finite_or_worst
+from evop_deap.base.numbers import finite_or_worst
+from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.state import Choice
 from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.space import Pattern

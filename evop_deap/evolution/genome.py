@@ -6,12 +6,12 @@ copied and pickled. Individuals made with `creator` work with every operator her
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import cached_property
 
 from deap import base
 
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.space import Pattern
 
 
@@ -50,12 +50,3 @@ class Genome(list[int]):
     def loss(self) -> float:
         """The loss in nats a token; only once it has been evaluated."""
         return float(self.fitness.values[0])
-
-
-def finite_or_worst(loss: float) -> float:
-    """The loss, or infinity for what is not a number.
-
-    DEAP's fitness comparison lets NaN win every tournament and stay in a hall of fame for
-    good; infinity sorts last.
-    """
-    return loss if math.isfinite(loss) else math.inf

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from deap import tools
 
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.base.ranks import rank_correlation
 from evop_deap.evolution.generation import Judged
-from evop_deap.evolution.genome import Genome, finite_or_worst
+from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.state import Preference
 from evop_deap.space import Pattern
 

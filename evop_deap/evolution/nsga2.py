@@ -18,9 +18,10 @@ import numpy as np
 from deap import base, tools
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.evolution.callbacks import Callback, after_generation, judged_last
 from evop_deap.evolution.generation import Judged
-from evop_deap.evolution.genome import Genome, finite_or_worst
+from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.logbook import record_of
 from evop_deap.evolution.operators import (
     init_uniform,

@@ -21,13 +21,8 @@ Individual = TypeVar("Individual", bound=MutableSequence[int])
 
 
 def init_uniform(space: SearchSpace, *, rng: random.Random) -> Genome:
-    """A pattern drawn from the space (EvoP, section 3.3: random initial patterns).
-
-    Uniformly, where the budget is a plain count; else units go in random order while they fit.
-    """
-    if not space.is_count:
-        return Genome(space.greedy(rng.sample(space.droppable, len(space.droppable))))
-    return Genome(space.pattern(rng.sample(space.droppable, space.n_drop)))
+    """A pattern drawn from the space (EvoP, section 3.3: random initial patterns)."""
+    return Genome(space.random_pattern(rng))
 
 
 def init_distinct(

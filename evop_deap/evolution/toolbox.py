@@ -9,7 +9,7 @@ from typing import Any
 
 from deap import base
 
-from evop_deap.evolution.genome import finite_or_worst
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.evolution.operators import (
     init_distinct,
     init_uniform,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from evop_deap.space import Pattern
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Evaluation:
     @property
     def losses(self) -> NDArray[np.float64]:
         """(patterns,) mean nats per predicted token; infinite where that is not a number."""
+        import numpy as np
+
         losses = self.sums.sum(axis=1) / self.tokens.sum()
         return np.where(np.isfinite(losses), losses, np.inf)
 

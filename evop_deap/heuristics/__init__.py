@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.heuristics.registry import METHODS, Method, method_named
+from evop_deap.heuristics.heuristic import Heuristic
+from evop_deap.heuristics.registry import METHODS, method_named
 
 if TYPE_CHECKING:
     from evop_deap.heuristics.task import ModelParts as ModelParts
     from evop_deap.heuristics.task import Pick as Pick
     from evop_deap.heuristics.task import Task as Task
 
-__all__ = ["METHODS", "Method", "ModelParts", "Pick", "Task", "method_named"]
+__all__ = ["METHODS", "Heuristic", "ModelParts", "Pick", "Task", "method_named"]
 
 
 def __getattr__(name: str) -> Any:

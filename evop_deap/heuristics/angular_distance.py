@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import itertools
 import math
-
-import torch
+from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError
-from evop_deap.heuristics.observing import watch_units, watching_cost
+from evop_deap.base.numbers import finite_or_worst
+from evop_deap.heuristics.heuristic import BLOCK, Heuristic
 from evop_deap.heuristics.task import Pick, Task, passes
 from evop_deap.space import Pattern, SearchSpace, dropped_units
+
+if TYPE_CHECKING:
+    import torch
 
 
 def pick(task: Task) -> Pick:
     """Drop the run of blocks that turns the last token's hidden state least."""
+    from evop_deap.heuristics.observing import watching_cost
+
     states = _last_states(task)
     runs = contiguous(task.space)
     if not runs:
@@ -30,6 +35,16 @@ def pick(task: Task) -> Pick:
     distances = [_distance(states, *_ends(run)) for run in runs]
     best = min(range(len(runs)), key=distances.__getitem__)
     return Pick(runs[best], cost=watching_cost(task), work=passes(task.model_parts))
+
+
+HEURISTIC = Heuristic(
+    "angular",
+    "the contiguous window of least angular distance",
+    pick,
+    needs_model=True,
+    granularities=(BLOCK,),
+    cheap=True,
+)
 
 
 def contiguous(space: SearchSpace) -> list[Pattern]:
@@ -54,6 +69,10 @@ def _ends(run: Pattern) -> tuple[int, int]:
 
 def _last_states(task: Task) -> torch.Tensor:
     """(blocks + 1, windows, width) hidden states at the last token, between the blocks."""
+    import torch
+
+    from evop_deap.heuristics.observing import watch_units
+
     blocks = len(task.space.units)
     states: list[list[torch.Tensor]] = [[] for _ in range(blocks + 1)]
 
@@ -68,6 +87,7 @@ def _last_states(task: Task) -> torch.Tensor:
 
 def _distance(states: torch.Tensor, first: int, behind: int) -> float:
     """Mean angle over windows, in half turns; no number is as far as can be."""
+    import torch
+
     cosine = torch.cosine_similarity(states[first], states[behind], dim=-1).clamp(-1.0, 1.0)
-    distance = float((cosine.arccos() / math.pi).mean())
-    return distance if math.isfinite(distance) else math.inf
+    return finite_or_worst(float((cosine.arccos() / math.pi).mean()))

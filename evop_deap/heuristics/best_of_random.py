@@ -5,7 +5,7 @@ Given what another method has cost as its limit, it says what that cost buys wit
 
 from __future__ import annotations
 
-from evop_deap.evolution.operators import init_distinct, init_uniform
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.task import Pick, Task
 
@@ -15,6 +15,8 @@ _MISSES = 1000  # draws of so many known patterns in a row end it
 
 def pick(task: Task) -> Pick:
     """Draw, judge and keep the best, until a limit is reached or nothing new is drawn."""
+    from evop_deap.evolution.operators import init_distinct, init_uniform
+
     meter, misses = Meter(task), 0
     while (left := meter.left) and misses < _MISSES:
         drawn = init_distinct(lambda: init_uniform(task.space, rng=task.rng), min(_TOGETHER, left))
@@ -23,3 +25,6 @@ def pick(task: Task) -> Pick:
         if new:
             meter.evaluate(new)
     return meter.pick_best()
+
+
+HEURISTIC = Heuristic("random-best", "the best of random draws", pick, searches=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from evop_deap.heuristics.observing import mean_of_units, watching_cost
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest, passes, ranked
 from evop_deap.heuristics.unit_kinds import granularity_of
 from evop_deap.space import Pattern, SearchSpace
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
@@ -21,8 +20,15 @@ if TYPE_CHECKING:
 
 def pick(task: Task) -> Pick:
     """Drop the units of least influence; `scores` are the influences."""
+    from evop_deap.heuristics.observing import watching_cost
+
     scores, parts = influences_of(task).tolist(), task.model_parts
     return lowest(task, scores, cost=watching_cost(task), work=passes(parts))
+
+
+HEURISTIC = Heuristic(
+    "block-influence", "ShortGPT's block influence", pick, needs_model=True, cheap=True
+)
 
 
 def influences_of(task: Task) -> NDArray[np.float64]:
@@ -46,6 +52,10 @@ def block_influence(
     Returns:
         (units,) influences; the mean is over all tokens of all windows.
     """
+    import numpy as np
+
+    from evop_deap.heuristics.observing import mean_of_units
+
     parts = ModelParts(model, anatomy, tokens)
     return np.array(mean_of_units(parts, turn, halves=halves))
 
@@ -57,4 +67,6 @@ def least_influential(influences: NDArray[np.float64], space: SearchSpace) -> Pa
 
 def turn(before: torch.Tensor, behind: torch.Tensor) -> torch.Tensor:
     """(1, length) how much each token's hidden state turns: 1 - cos."""
+    import torch
+
     return 1.0 - torch.cosine_similarity(before, behind, dim=-1)

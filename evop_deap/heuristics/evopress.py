@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from evop_deap.evolution.genome import Genome
-from evop_deap.evolution.operators import Individual, init_uniform
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.task import Pick, Task
 from evop_deap.space import Pattern, SearchSpace, dropped_units, kept_units
+
+if TYPE_CHECKING:
+    from evop_deap.evolution.operators import Individual
 
 OFFSPRING, BEGINNERS, FINALISTS = 32, 64, 2
 _LOOKS = (1 / 8, 1 / 2)  # shares of the windows
@@ -33,7 +36,7 @@ def pick(task: Task) -> Pick:
     space, rng, meter = task.space, task.rng, Meter(task)
     windows = len(task.evaluator.evaluate([]).tokens)
     count = max(1, min(BEGINNERS, meter.left))
-    beginners = [init_uniform(space, rng=rng).pattern for _ in range(count)]
+    beginners = [space.random_pattern(rng) for _ in range(count)]
     (parent,) = _select(beginners, 1, meter, _draw(windows, _LOOKS[0], rng))
     gone = len(dropped_units(parent))
     for _ in range(round(gone * (len(space.droppable) - gone) / 1.5)):
@@ -43,6 +46,9 @@ def pick(task: Task) -> Pick:
         best = _select(children, FINALISTS, meter, _draw(windows, _LOOKS[0], rng))
         (parent,) = _select([parent, *best], 1, meter, _draw(windows, _LOOKS[1], rng))
     return Pick(parent, cost=meter.cost, evaluations=meter.evaluations, work=meter.work)
+
+
+HEURISTIC = Heuristic("evopress", "EvoPress", pick, searches=True)
 
 
 def level_switch(
@@ -63,8 +69,8 @@ def level_switch(
 
 
 def _child(parent: Pattern, space: SearchSpace, rng: random.Random) -> Pattern:
-    (child,) = level_switch(Genome(parent), rng=rng, space=space)
-    return child.pattern
+    (child,) = level_switch([*parent], rng=rng, space=space)
+    return tuple(child)
 
 
 def _draw(windows: int, share: float, rng: random.Random) -> list[int]:

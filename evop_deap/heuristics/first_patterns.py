@@ -8,24 +8,24 @@ from dataclasses import replace
 from evop_deap.base.errors import InputError
 from evop_deap.evolution.state import Seeds
 from evop_deap.fitness.protocol import Evaluation, Work
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.meter import Meter
-from evop_deap.heuristics.registry import LOOKS, METHODS, Method
+from evop_deap.heuristics.registry import ALL_CHEAP, LOOKS, METHODS
 from evop_deap.heuristics.sublayer_picks import picks_of_halves, whole_units
 from evop_deap.heuristics.task import Look, Pick, Task, passes
 from evop_deap.heuristics.unit_kinds import granularity_of
-from evop_deap.settings.search_config import HEURISTICS
 from evop_deap.space import Pattern, SearchSpace
 
 
-def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Method]:
+def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Heuristic]:
     """The heuristics of these names; of "heuristics", all cheap ones for units of this kind."""
-    if names != (HEURISTICS,):
+    if names != (ALL_CHEAP,):
         return [METHODS[name] for name in names]
     found = granularity_of(space.units)
     return [method for method in METHODS.values() if method.cheap and found in method.granularities]
 
 
-def seeds_of(methods: list[Method], task: Task) -> Seeds:
+def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
     """The patterns that these methods pick, and what all of them cost together.
 
     Rules of `LOOKS` look into the model at once, and of halves they pick several times.
@@ -52,7 +52,7 @@ def seeds_of(methods: list[Method], task: Task) -> Seeds:
     )
 
 
-def _looks(methods: Sequence[Method], task: Task) -> tuple[Mapping[str, Look], Work]:
+def _looks(methods: Sequence[Heuristic], task: Task) -> tuple[Mapping[str, Look], Work]:
     """What those of the rules that look have seen or see now, and the work of seeing it."""
     names = [method.name for method in methods if method.name in LOOKS]
     known = {name: task.looks[name] for name in names if name in task.looks}
@@ -63,7 +63,7 @@ def _looks(methods: Sequence[Method], task: Task) -> tuple[Mapping[str, Look], W
     return looks_of(task, names), passes(task.model_parts)
 
 
-def _picked(method: Method, task: Task) -> dict[str, Pick]:
+def _picked(method: Heuristic, task: Task) -> dict[str, Pick]:
     """What the rule picks, by the name of its kind of pick."""
     look = task.looks.get(method.name)
     if look is not None and task.space.blocks and look.knows(whole_units(task.space)):

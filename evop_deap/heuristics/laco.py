@@ -18,20 +18,19 @@ which it is tried; none is tried twice.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError
-from evop_deap.heuristics.observing import dense_work
+from evop_deap.heuristics.heuristic import BLOCK, Heuristic
 from evop_deap.heuristics.task import ModelParts, Pick, Task, passes
 from evop_deap.heuristics.unit_kinds import fits
-from evop_deap.models.surgery.bypass import bypassed
-from evop_deap.models.surgery.merging import combined
 from evop_deap.space import SearchSpace
 
+if TYPE_CHECKING:
+    import torch
+
 COMBINED, INTERVAL = 4, 2
-_THRESHOLDS = tuple(np.arange(0.95, 0.0, -0.05).round(2).tolist())
+_THRESHOLDS = tuple(percent / 100 for percent in range(95, 0, -5))
 _ANY = -1.0  # what no similarity is below
 
 Group = tuple[tuple[int, float], ...]
@@ -54,6 +53,16 @@ def pick(task: Task) -> Pick:
         "`method` laco finds no neighbouring blocks to collapse: `protect` fewer or lower "
         "`sparsity`"
     )
+
+
+HEURISTIC = Heuristic(
+    "laco",
+    "LaCo's layer collapse",
+    pick,
+    needs_model=True,
+    granularities=(BLOCK,),
+    merges=True,
+)
 
 
 def merge(plan: Plan, first: int, count: int) -> Plan:
@@ -113,6 +122,11 @@ class _Trial:
 
     def similarity(self, plan: Plan) -> float:
         """Mean cosine of the head's inputs to the dense model's, over all tokens."""
+        import torch
+
+        from evop_deap.models.surgery.bypass import bypassed
+        from evop_deap.models.surgery.merging import combined
+
         if plan not in self.known:
             gone = _gone(plan)
             merges = {group[0][0]: dict(group) for group in plan if len(group) > 1}
@@ -133,12 +147,16 @@ class _Trial:
 
     def _share(self, gone: set[int]) -> float:
         """The work of the blocks that stay and of the head, beside the dense model's."""
+        from evop_deap.heuristics.observing import dense_work
+
         dropped = sum(self.task.space.units[unit].work for unit in gone)
         return 1.0 - dropped / dense_work(self.task)
 
 
 def _head_inputs(parts: ModelParts) -> list[torch.Tensor]:
     """(1, length, width) of each window, in float32."""
+    import torch
+
     seen: list[torch.Tensor] = []
     watched = parts.anatomy.head.register_forward_pre_hook(
         lambda module, args: seen.append(args[0].float())

@@ -6,6 +6,7 @@ hidden states into what the head reads.
 
 from __future__ import annotations
 
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import Pick, Task
 
 
@@ -16,3 +17,6 @@ def pick(task: Task) -> Pick:
     backwards = sorted(task.space.droppable, reverse=True)
     order = sorted(backwards, key=lambda unit: units[unit].block == final)
     return Pick(task.space.greedy(order), order=tuple(order))
+
+
+HEURISTIC = Heuristic("last", "the last blocks but for the final one", pick, cheap=True)

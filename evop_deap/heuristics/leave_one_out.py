@@ -7,6 +7,7 @@ share all that they keep before it: about half a pass a unit.
 
 from __future__ import annotations
 
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.task import Pick, Task, lowest
 
@@ -19,3 +20,6 @@ def pick(task: Task) -> Pick:
     for unit, loss in zip(units, losses, strict=True):
         scores[unit] = loss
     return lowest(task, scores, cost=meter.cost, evaluations=meter.evaluations, work=meter.work)
+
+
+HEURISTIC = Heuristic("leave-one-out", "leave-one-out perplexity", pick, cheap=True)

@@ -9,13 +9,15 @@ measure.
 from __future__ import annotations
 
 from evop_deap.heuristics.block_influence import influences_of
-from evop_deap.heuristics.observing import watching_cost
+from evop_deap.heuristics.heuristic import HALF, Heuristic
 from evop_deap.heuristics.task import Pick, Task, passes, ranked
 from evop_deap.heuristics.unit_kinds import ATTENTION
 
 
 def pick(task: Task) -> Pick:
     """Drop the attention halves of highest similarity; `scores` are 1 - similarity."""
+    from evop_deap.heuristics.observing import watching_cost
+
     space, scores = task.space, influences_of(task).tolist()
     by_score = ranked(space, scores)
     order = sorted(by_score, key=lambda unit: space.units[unit].kind != ATTENTION)
@@ -26,3 +28,13 @@ def pick(task: Task) -> Pick:
         scores=tuple(scores),
         order=tuple(order),
     )
+
+
+HEURISTIC = Heuristic(
+    "llm-drop",
+    "LLM-Drop's cosine similarity of attention halves",
+    pick,
+    needs_model=True,
+    granularities=(HALF,),
+    cheap=True,
+)

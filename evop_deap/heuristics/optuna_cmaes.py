@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.optuna_bits import drive_bits
 from evop_deap.heuristics.task import Pick, Task
 
@@ -25,3 +26,6 @@ def pick(task: Task) -> Pick:
         ),
         at_once=size,
     )
+
+
+HEURISTIC = Heuristic("cmaes", "Optuna's CMA-ES with margin", pick, searches=True)

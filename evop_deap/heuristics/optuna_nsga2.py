@@ -6,6 +6,7 @@ sorting is sorting by loss. Optuna's population of 50 would be most of a usual b
 
 from __future__ import annotations
 
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.optuna_bits import drive_bits
 from evop_deap.heuristics.task import Pick, Task
 
@@ -22,3 +23,6 @@ def pick(task: Task) -> Pick:
         lambda: NSGAIISampler(population_size=_POPULATION, seed=seed),
         at_once=_POPULATION,
     )
+
+
+HEURISTIC = Heuristic("nsga2", "Optuna's NSGA-II", pick, searches=True)

@@ -5,19 +5,29 @@ With a unit that turns x into x + f(x), how large is f(x) beside x + f(x)? What 
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from evop_deap.heuristics.observing import mean_of_units, watching_cost
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import Pick, Task, lowest, passes
 from evop_deap.heuristics.unit_kinds import granularity_of
+
+if TYPE_CHECKING:
+    import torch
 
 
 def pick(task: Task) -> Pick:
     """Drop the units of least mean |f(x)| / |x + f(x)| over all tokens; these are the `scores`."""
+    from evop_deap.heuristics.observing import mean_of_units, watching_cost
+
     scores = mean_of_units(
         task.model_parts, share, halves=granularity_of(task.space.units) == "half"
     )
     return lowest(task, scores, cost=watching_cost(task), work=passes(task.model_parts))
+
+
+HEURISTIC = Heuristic(
+    "relative-magnitude", "relative magnitude", pick, needs_model=True, cheap=True
+)
 
 
 def share(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

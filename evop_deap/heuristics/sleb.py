@@ -8,9 +8,13 @@ is gone already count. With n units and k to drop it judges n + (n - 1) + … + 
 from __future__ import annotations
 
 from evop_deap.heuristics.greedy import remove_greedily
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import Pick, Task
 
 
 def pick(task: Task) -> Pick:
     """Drop units one by one, the least missed first; `path` has every step."""
     return remove_greedily(task)
+
+
+HEURISTIC = Heuristic("sleb", "SLEB's greedy removal", pick)

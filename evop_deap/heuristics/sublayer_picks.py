@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evop_deap.heuristics.registry import Method
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import Pick, Task
 from evop_deap.space import SearchSpace, Unit, dropped_units
 
@@ -21,7 +21,7 @@ _SHARES = {"": 1.0, " of both": 0.5, " of halves": 0.0}
 """Shares of what goes that go as whole blocks, by what is said of the pick."""
 
 
-def picks_of_halves(method: Method, task: Task) -> dict[str, Pick]:
+def picks_of_halves(method: Heuristic, task: Task) -> dict[str, Pick]:
     """The rule's picks by their names; those of whole blocks bear the rule's own.
 
     Its scores are of blocks or of halves, and are left out.
@@ -37,7 +37,7 @@ def picks_of_halves(method: Method, task: Task) -> dict[str, Pick]:
     return picks
 
 
-def pick_blocks(method: Method, task: Task) -> Pick:
+def pick_blocks(method: Heuristic, task: Task) -> Pick:
     """The pattern of halves that the rule comes to when its units are blocks.
 
     Blocks go in the rule's order as long as the budget lets both of their halves go, then halves

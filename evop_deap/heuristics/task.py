@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.protocol import Work
 from evop_deap.space import Pattern, SearchSpace, Unit
@@ -138,7 +138,7 @@ class Pick:
 
 def ranked(space: SearchSpace, scores: Sequence[float]) -> tuple[int, ...]:
     """The droppable units, lowest score first, of equals the first; no number goes last."""
-    worth = [score if math.isfinite(score) else math.inf for score in scores]
+    worth = [finite_or_worst(score) for score in scores]
     return tuple(sorted(space.droppable, key=worth.__getitem__))
 
 

@@ -9,23 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest, passes
-from evop_deap.heuristics.unit_weights import parameters_of_units
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _FORWARD, _BACKWARD = 1, 2  # passes
 
 
 def pick(task: Task) -> Pick:
     """Drop the units of least importance, the `scores`."""
+    from evop_deap.heuristics.unit_weights import parameters_of_units
+
     units = parameters_of_units(task)
     with _gradients(task.model_parts, [p for parameters in units for p in parameters]):
         scores = [sum(_importance(p) for p in parameters) for parameters in units]
     spent = _FORWARD + _BACKWARD
     return lowest(task, scores, cost=spent, work=passes(task.model_parts, spent))
+
+
+HEURISTIC = Heuristic("taylor", "first-order Taylor importance", pick, needs_model=True, cheap=True)
 
 
 def _importance(parameter: nn.Parameter) -> float:
@@ -37,6 +43,8 @@ def _importance(parameter: nn.Parameter) -> float:
 @contextmanager
 def _gradients(parts: ModelParts, wanted: Sequence[nn.Parameter]) -> Iterator[None]:
     """Gradients of the mean loss over all predicted tokens, for these parameters alone."""
+    import torch
+
     tokens = torch.as_tensor(parts.windows, device=parts.model.device)
     count = tokens.shape[0] * (tokens.shape[1] - 1)
     before = [(p, p.requires_grad, p.grad) for p in parts.model.parameters()]
@@ -50,7 +58,7 @@ def _gradients(parts: ModelParts, wanted: Sequence[nn.Parameter]) -> Iterator[No
             for window in tokens:
                 logits = parts.model(input_ids=window.unsqueeze(0), use_cache=False).logits
                 predictions = logits[0, :-1].float()
-                loss = nn.functional.cross_entropy(predictions, window[1:], reduction="sum")
+                loss = torch.nn.functional.cross_entropy(predictions, window[1:], reduction="sum")
                 (loss / count).backward()  # gradients of the windows add up
         yield
     finally:

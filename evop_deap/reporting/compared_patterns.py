@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evop_deap.base.formatting import listed
 from evop_deap.reporting.axes import reference_line
 from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, figure, plot
-from evop_deap.reporting.words import listed
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.runs.storage.text_losses import Beside, Rival

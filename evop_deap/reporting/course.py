@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evop_deap.base.formatting import number
+from evop_deap.base.numbers import perplexity
 from evop_deap.reporting.axes import log_axis, reference_line
 from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, figure, plot
 from evop_deap.reporting.theme import run_colour
-from evop_deap.reporting.words import number, perplexity
 from evop_deap.runs.storage.loaded_run import Run
 
 _AXES = {"evaluations": "patterns judged", "cost": "dense forward passes", "gen": "generation"}

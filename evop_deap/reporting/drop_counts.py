@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evop_deap.base.formatting import listed
 from evop_deap.reporting.named_units import dropped_names, label_of, noun, unit_names
 from evop_deap.reporting.page_parts import Table, figure, plot
-from evop_deap.reporting.words import listed
 from evop_deap.runs.storage.loaded_run import Run
 
 _SCALE = [[0, "--heat-0"], [0.34, "--heat-1"], [0.67, "--heat-2"], [1, "--heat-3"]]

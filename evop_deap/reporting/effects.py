@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evop_deap.base.formatting import listed, millions
 from evop_deap.reporting.axes import log_axis, reference_line
 from evop_deap.reporting.named_units import dropped_names, label_of
 from evop_deap.reporting.page_parts import Column, Table, figure, plot
 from evop_deap.reporting.theme import run_colour
-from evop_deap.reporting.words import listed, millions
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evop_deap.base.formatting import listed, millions, number
 from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Column, Table, figure, plot
 from evop_deap.reporting.theme import run_colour
-from evop_deap.reporting.words import listed, millions, number
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.runs.storage.text_losses import TextLoss

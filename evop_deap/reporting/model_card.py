@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from evop_deap.base.formatting import plural
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.runs.storage.result import standing
 from evop_deap.settings.search_config import SEARCH
@@ -29,7 +30,7 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
     )
     merges = result.method != SEARCH and METHODS[result.method].merges
     removed = "merged into blocks before them" if merges else "removed"
-    units = "blocks" if result.granularity == "block" else "halves"
+    units = plural(result.granularity)
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     source = base_model or result.model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evop_deap.base.formatting import plural
 from evop_deap.runs.storage.loaded_run import Run
 
 
@@ -39,7 +40,7 @@ def rows_of_units(names: Sequence[str]) -> dict[str, list[str]]:
 
 def noun(names: Sequence[str]) -> str:
     """What the units are: blocks or halves."""
-    return "halves" if any("." in name for name in names) else "blocks"
+    return plural("half" if any("." in name for name in names) else "block")
 
 
 def label_of(runs: Sequence[Run], place: int) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evop_deap.reporting.words import NOTHING, number
+from evop_deap.base.formatting import NOTHING, number
+from evop_deap.base.numbers import finite_or_none
 
 Value = str | float | None
 
@@ -144,4 +144,4 @@ def _plain(value: Any) -> Any:
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return finite_or_none(value)

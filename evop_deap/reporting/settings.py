@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evop_deap.base.formatting import NOTHING
 from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, escaped
-from evop_deap.reporting.words import NOTHING
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.settings.search_config import SearchConfig
 

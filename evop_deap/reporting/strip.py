@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from evop_deap.base.formatting import listed
 from evop_deap.reporting.named_units import dropped_names, label_of, noun, rows_of_units, unit_names
 from evop_deap.reporting.page_parts import Table, escaped, figure
-from evop_deap.reporting.words import listed
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import naming
 

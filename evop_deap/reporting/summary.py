@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evop_deap.base.formatting import duration, listed, millions, number
+from evop_deap.base.numbers import perplexity
 from evop_deap.reporting.named_units import dropped_names, label_of, noun, unit_names
 from evop_deap.reporting.page_parts import escaped, paragraph
-from evop_deap.reporting.words import duration, listed, millions, number, perplexity
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evop_deap.base.formatting import number
 from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, figure, plot
-from evop_deap.reporting.words import number
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 

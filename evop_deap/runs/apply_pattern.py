@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.files import check_writable
 from evop_deap.models.formats import Drops, read_pattern
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named
-from evop_deap.runs.storage.folder import check_writable
 from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.base.files import new_folder, remove_leftovers, reporting_write_errors
+from evop_deap.base.files import check_writable, names_in_output, new_folder, remove_leftovers
+from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
 from evop_deap.runs.draw_calibration import make_calibration
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import open_model
-from evop_deap.runs.storage.folder import check_writable
-from evop_deap.settings.calibration_config import CALIBRATION_FILE, CalibrationConfig
+from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.space import SearchSpace, units_to_drop
 
 if TYPE_CHECKING:
@@ -116,15 +116,12 @@ def summary(made: CalibrationSet, output: Path) -> str:
 
 def _check_usable(output: Path, overwrite: bool) -> None:
     """Refuse a place that holds something else; writes nothing."""
-    with reporting_write_errors(output):
-        if output.exists() and not output.is_dir():
-            raise InputError(f"`output` must be a folder, but {output} is a file")
-        holds = sorted(path.name for path in output.iterdir()) if output.exists() else []
+    holds = names_in_output(output)
     if holds and not overwrite:
         raise InputError(
             f"`output` {output} already holds {holds[0]}: choose another folder, or add --overwrite"
         )
-    if holds and not {CALIBRATION_FILE, "windows.npz"} <= set(holds):
+    if holds and not {CALIBRATION_FILE, WINDOWS_FILE} <= set(holds):
         raise InputError(
             f"`output` {output} is not the folder of a calibration set, so --overwrite leaves it "
             "alone: choose another folder"

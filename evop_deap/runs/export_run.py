@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, one_line
 from evop_deap.base.files import write_text
 from evop_deap.models.formats import (
     Drops,
@@ -82,7 +82,7 @@ def _found(folder: RunFolder) -> tuple[Drops, CalibrationConfig]:
     except (OSError, UnicodeDecodeError, InputError) as error:
         raise InputError(
             f"`run` {folder.path} must be the folder of a finished run with a pattern, but its "
-            f"result.json cannot be used: {' '.join(str(error).split())}"
+            f"result.json cannot be used: {one_line(error)}"
         ) from error
     return drops, SearchConfig(**read_settings(folder.config))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
+from evop_deap.base.numbers import finite_or_none
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.runs.context import Context
 from evop_deap.runs.identity import identity
@@ -61,10 +61,7 @@ class Recorder:
 
 def _history_row(state: EvolutionState | HeuristicState, space: SearchSpace) -> dict[str, Any]:
     """The logbook's row of the last generation, its best pattern, and how many drop each unit."""
-    row = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in state.records[-1].items()
-    }
+    row = {name: finite_or_none(value) for name, value in state.records[-1].items()}
     dropped = [space.units[i].name for i in dropped_units(state.best.pattern)]
     drops = {
         unit.name: sum(1 - genome[place] for genome in state.population)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evop_deap.base.errors import InputError
+from evop_deap.calibration.set_files import CALIBRATION_FILE
 from evop_deap.settings.model_options import (
     MODEL,
     WHERE,
@@ -22,8 +23,6 @@ CLUSTERS = "clusters, with --calibration ccds"
 RANDOMNESS = "randomness"
 
 STRATEGIES = ("random", "ccds")
-CALIBRATION_FILE = "calibration.json"
-"""A folder with this file can be given as `calibration`."""
 
 
 @dataclass(frozen=True, kw_only=True)

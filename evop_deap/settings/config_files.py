@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, one_line
 from evop_deap.settings.search_config import SearchConfig
 
 
@@ -27,25 +27,39 @@ def check_names(settings: Mapping[str, Any], *, source: str) -> None:
             raise InputError(f"{source} has an unknown key '{name}': {hint}")
 
 
+def read_mapping(path: Path, *, argument: str, line: str) -> dict[str, Any]:
+    """The mapping in a YAML file; an empty file holds an empty one.
+
+    Args:
+        path: the file.
+        argument: that names it, for messages.
+        line: what a line of it looks like, for messages.
+
+    Raises:
+        InputError: the file cannot be read, or is not a mapping.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"`{argument}` {path} cannot be read: {one_line(error)}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(
+            f"`{argument}` {path} must hold `{line}` lines, but holds a {type(content).__name__}"
+        )
+    return content
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """Read the settings in a YAML file.
 
     Raises:
         InputError: the file cannot be read, is not a mapping, or has an unknown key.
     """
-    import yaml
-
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"`config` {path} cannot be read: {reason}") from error
-    if settings is None:
-        return {}
-    if not isinstance(settings, dict):
-        raise InputError(
-            f"`config` {path} must hold `name: value` lines, but holds a {type(settings).__name__}"
-        )
+    settings = read_mapping(path, argument="config", line="name: value")
     check_names(settings, source=f"`config` {path}")
     return {name: _word(name, value) for name, value in settings.items()}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import sys
 import typing
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from evop_deap.base.errors import EvopError
+from evop_deap.base.interruption import Interrupted
 from evop_deap.settings.options import Settings
 
 Option = dataclasses.Field[Any]
@@ -28,16 +30,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
 
 
-def answer(prog: str, work: Callable[[], str]) -> int:
-    """Print what `work` returns, or why it could not be done in one line; returns the exit code."""
+def answer(
+    prog: str,
+    work: Callable[[], str],
+    advice: Callable[[], str] = lambda: "nothing was written",
+) -> int:
+    """Print what `work` returns, or why it could not be done in one line; returns the exit code.
+
+    Args:
+        prog: name of the command.
+        work: what it does.
+        advice: what to say once `work` was interrupted.
+    """
     try:
         print(work())  # noqa: T201
     except EvopError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing was written", file=sys.stderr)  # noqa: T201
-        return 130
+    except KeyboardInterrupt as stop:
+        print(f"\ninterrupted; {advice()}", file=sys.stderr)  # noqa: T201
+        return 128 + (stop.number if isinstance(stop, Interrupted) else signal.SIGINT)
     return 0
 
 

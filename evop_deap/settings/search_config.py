@@ -11,7 +11,7 @@ from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.fitnesses import FITNESSES
-from evop_deap.heuristics.registry import METHODS
+from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
 from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
@@ -22,7 +22,7 @@ METHOD = "how a pattern is found"
 EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
 
-SEARCH, BALANCED, HEURISTICS = "search", "balanced", "heuristics"
+SEARCH, BALANCED = "search", "balanced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ class SearchConfig(CalibrationConfig):
         ("block-influence", "relative-magnitude"),
         EVOLUTION,
         f"first patterns: {BALANCED} (random, every block dropped equally often), or the picks of "
-        f"heuristics and then balanced ones: {HEURISTICS} (all that cost a few passes), or by name",
+        f"heuristics and then balanced ones: {ALL_CHEAP} (all that cost a few passes), or by name",
         metavar="NAME",
     )
     surrogate: str = option(
@@ -219,10 +219,10 @@ class SearchConfig(CalibrationConfig):
                 f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"
             )
         one_shot = [n for n, method in METHODS.items() if not (method.searches or method.merges)]
-        words = {(BALANCED,), (HEURISTICS,)}
+        words = {(BALANCED,), (ALL_CHEAP,)}
         if self.init not in words and not (self.init and set(self.init) <= set(one_shot)):
             raise InputError(
-                f"`init` must be {BALANCED}, {HEURISTICS} or some of {', '.join(one_shot)}, "
+                f"`init` must be {BALANCED}, {ALL_CHEAP} or some of {', '.join(one_shot)}, "
                 f"but got '{' '.join(self.init)}'"
             )
         if self.tournament > self.population:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+import random
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -188,6 +189,15 @@ class SearchSpace:
         if not self.allowances:
             return self.pattern(wished[: self.n_drop])
         return self.pattern(unit for a in self.allowances for unit in a.fill(wished))
+
+    def random_pattern(self, rng: random.Random) -> Pattern:
+        """A pattern drawn from the space.
+
+        Uniformly, where the budget is a plain count; else units go in random order while they fit.
+        """
+        if not self.is_count:
+            return self.greedy(rng.sample(self.droppable, len(self.droppable)))
+        return self.pattern(rng.sample(self.droppable, self.n_drop))
 
     def __contains__(self, pattern: Sequence[int]) -> bool:
         if len(pattern) != len(self.units) or not set(pattern) <= {0, 1}:

@@ -2,71 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evop_deap.base.errors import InputError
 from evop_deap.text.documents import Document
+from evop_deap.text.tokens import Tokens, special_prefix, tokenised
+from evop_deap.text.window_set import Stretch, WindowSet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Tokens: TypeAlias = NDArray[np.int64]
-
 _SEPARATOR = "\n\n"
 _BATCH_DOCUMENTS = 32
 _BATCH_CHARACTERS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Consecutive tokens of one document.
-
-    Attributes:
-        document: id of the document.
-        start: position of the first token in the document, special tokens not counted.
-        tokens: how many.
-    """
-
-    document: str
-    start: int
-    tokens: int
-
-
-@dataclass(frozen=True, eq=False)
-class WindowSet:
-    """Token windows and where their tokens are from.
-
-    A window is the prefix, then its stretches with the tokens of a blank line between them,
-    cut at the window's length.
-
-    Attributes:
-        tokens: token ids, (windows, window).
-        stretches: of each window, in order.
-        prefix: special tokens that every window starts with, such as the beginning of sequence.
-    """
-
-    tokens: Tokens
-    stretches: tuple[tuple[Stretch, ...], ...]
-    prefix: tuple[int, ...] = ()
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over shape and token ids, the same on every machine."""
-        digest = hashlib.sha256(repr(self.tokens.shape).encode())
-        digest.update(self.tokens.astype("<i8").tobytes())
-        return digest.hexdigest()
-
-    @property
-    def documents(self) -> frozenset[str]:
-        """Ids of the documents that any window is from."""
-        return frozenset(s.document for stretches in self.stretches for s in stretches)
 
 
 def check_window(window: int, context: int | None) -> None:
@@ -245,22 +197,6 @@ def too_few(
     )
 
 
-def special_prefix(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The special tokens that the tokenizer puts before every text, none for many."""
-    bare = tokenised(tokenizer, ["a"])[0].tolist()
-    full = tokenised(tokenizer, ["a"], add_special_tokens=True)[0].tolist()
-    for start in range(len(full) - len(bare) + 1):
-        if bare and full[start : start + len(bare)] == bare:
-            return tuple(full[:start])
-    return ()
-
-
-def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 over the vocabulary: two that agree in it may read each other's windows."""
-    words = sorted(tokenizer.get_vocab().items(), key=lambda item: (item[1], item[0]))
-    return hashlib.sha256(repr(words).encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def cut_points(length: int, capacity: int, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Cut `length` tokens into stretches of `capacity` and put these into a random order.
 
@@ -312,18 +248,3 @@ def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
             batch, characters = [], 0
     if batch:
         yield batch
-
-
-def tokenised(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], *, add_special_tokens: bool = False
-) -> list[Tokens]:
-    """Token ids of each text, whatever its length."""
-    encoded: Any = tokenizer(
-        texts,
-        add_special_tokens=add_special_tokens,
-        padding=False,
-        truncation=False,
-        return_attention_mask=False,
-        verbose=False,  # texts longer than the model's context are cut here, not read whole
-    )
-    return [np.array(ids, dtype=np.int64) for ids in encoded["input_ids"]]

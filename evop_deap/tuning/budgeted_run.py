@@ -17,7 +17,7 @@ from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.protocol import Evaluation, Evaluator
 from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
-from evop_deap.heuristics.registry import Method
+from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import Task
 from evop_deap.settings.search_config import BALANCED
 from evop_deap.space import Pattern
@@ -165,7 +165,7 @@ def tuned_toolbox(
     return toolbox
 
 
-def _beginning(problem: Problem, init: Sequence[str]) -> list[Method]:
+def _beginning(problem: Problem, init: Sequence[str]) -> list[Heuristic]:
     """The rules that the search begins with, but for those that nobody can ask here."""
     if tuple(init) == (BALANCED,):
         return []

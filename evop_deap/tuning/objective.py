@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from evop_deap.base.errors import EvopError, InputError
+from evop_deap.base.errors import EvopError, InputError, one_line
 from evop_deap.space import dropped_units
 from evop_deap.tuning.budgeted_run import BudgetedRun, area_under, evaluations_within
 from evop_deap.tuning.problems import Problem
@@ -147,7 +147,7 @@ class Objective:
         except TrialPruned:
             raise
         except BaseException as error:
-            trial.set_user_attr("failure", " ".join(f"{type(error).__name__} {error}".split()))
+            trial.set_user_attr("failure", one_line(f"{type(error).__name__} {error}"))
             raise
         finally:
             for name, value in self._told(runs).items():

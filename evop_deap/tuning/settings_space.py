@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.heuristics.registry import LOOKS, METHODS
+from evop_deap.settings.config_files import read_mapping
 from evop_deap.settings.search_config import BALANCED, SearchConfig
 
 if TYPE_CHECKING:
@@ -182,21 +183,7 @@ class SettingsSpace:
         Raises:
             InputError: the file cannot be read, or says what cannot be.
         """
-        import yaml
-
-        try:
-            given = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"`space` {path} cannot be read: {reason}") from error
-        if given is None:
-            given = {}
-        if not isinstance(given, dict):
-            raise InputError(
-                f"`space` {path} must hold `setting: range` lines, but holds a "
-                f"{type(given).__name__}"
-            )
-        return cls.from_mapping(given)
+        return cls.from_mapping(read_mapping(path, argument="space", line="setting: range"))
 
     def offered(self, looks: Collection[str]) -> SettingsSpace:
         """This space without beginnings for which somebody would have to look into a model.

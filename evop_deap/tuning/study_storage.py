@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, one_line
 from evop_deap.base.files import reporting_write_errors
 from evop_deap.tuning.experimental import accepting_experiments
 from evop_deap.tuning.workers import Workers
@@ -58,7 +58,7 @@ def _journal(path: Path) -> Iterator[tuple[BaseStorage, Workers | None]]:
                 storage = JournalStorage(JournalFileBackend(str(path)))
             # Optuna reads a foreign file as it comes, and stumbles wherever it does not fit.
             except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
-                reason = " ".join(f"{type(error).__name__} {error}".split())
+                reason = one_line(f"{type(error).__name__} {error}")
                 raise InputError(
                     f"`storage` {path} is not a journal of Optuna's, or was damaged: {reason}"
                 ) from error
@@ -121,5 +121,5 @@ def _opened(kind: type[BaseStorage], url: str, **options: object) -> BaseStorage
         return kind(url, **options)  # type: ignore[call-arg]
     except Exception as error:  # of drivers and databases, each with errors of its own
         shown = re.sub(r"//[^@/]*@", "//", url)
-        reason = " ".join(str(error).split()).replace(url, shown)
+        reason = one_line(error).replace(url, shown)
         raise InputError(f"`storage` {shown} cannot be opened: {reason[:300]}") from error

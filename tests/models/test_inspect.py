@@ -10,10 +10,11 @@ from toy_models import toy_model
 from transformers import PreTrainedModel
 
 from evop_deap.base.errors import UnsupportedModelError
-from evop_deap.inspect import facts_table, main
-from evop_deap.models.anatomy import inspection
+from evop_deap.inspect import main
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.models.anatomy.inspection import ModelFacts, inspect_model
+from evop_deap.models.surgery import inspection
+from evop_deap.models.surgery.facts_table import facts_table
+from evop_deap.models.surgery.inspection import ModelFacts, inspect_model
 
 
 def facts_of(name: str) -> ModelFacts:

@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from evop_deap.base.errors import InputError
 from evop_deap.calibration import Document, WindowSet, check_window, pack_windows
-from evop_deap.text.windows import cut_points, special_prefix
+from evop_deap.text.tokens import special_prefix
+from evop_deap.text.windows import cut_points
 
 WORDS = {"<unk>": 0, "<s>": 1, "</s>": 2} | {f"w{number}": number + 3 for number in range(500)}
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, one_line
 from evop_deap.calibration.embedding.batches import encode_batched
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _load(name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrain
             model = AutoModel.from_pretrained(place, dtype=torch.float32, **options)
             return model, AutoTokenizer.from_pretrained(place, **options)
     except Exception as error:  # every format and every library below has errors of its own
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         short = reason if len(reason) <= 200 else reason[:197] + "..."
         raise InputError(
             f"`embedding` {name} cannot be loaded ({short}): name a hub id or a folder, or use "
@@ -168,7 +168,7 @@ def encoder_fingerprint(
 
     from evop_deap.base.files import sha256_of_text
     from evop_deap.models.loading.fingerprint import fingerprint_model
-    from evop_deap.text.windows import tokenizer_fingerprint
+    from evop_deap.text.tokens import tokenizer_fingerprint
 
     parts = (
         fingerprint_model(model),

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from evop_deap.base.errors import UnsupportedModelError
-from evop_deap.evolution.operators import init_uniform
+from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.protocol import ModelEvaluator
@@ -58,7 +57,7 @@ def checked_evaluator(
         on_evaluated: called after each pattern that the evaluator judges.
         on_fallback: told why the reference evaluator is used.
     """
-    patterns = [space.dense, init_uniform(space, rng=rng).pattern]
+    patterns = [space.dense, space.random_pattern(rng)]
     few = tokens[:_CHECKED_WINDOWS]
     try:
         fast = PopulationEvaluator(
@@ -66,7 +65,7 @@ def checked_evaluator(
         )
         found = fast.evaluate(patterns).losses
     except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
-        problem = " ".join(str(error).split())
+        problem = one_line(error)
     else:
         slow = ReferenceEvaluator(model, anatomy, few, fitness=fitness)
         expected = slow.evaluate(patterns).losses

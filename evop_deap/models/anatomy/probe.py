@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.base.errors import UnsupportedModelError, one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,7 +44,7 @@ def run_forward(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
     except torch.OutOfMemoryError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
-        reason = " ".join(str(e).split())
+        reason = one_line(e)
         raise UnsupportedModelError(
             f"{type(model).__name__} cannot be run on token ids alone: {reason}"
         ) from e

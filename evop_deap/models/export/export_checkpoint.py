@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from evop_deap.base.errors import ExportError
+from evop_deap.base.errors import ExportError, one_line
 from evop_deap.base.files import new_folder
 from evop_deap.models.anatomy.find_anatomy import Anatomy
 from evop_deap.models.anatomy.probe import run_forward
-from evop_deap.models.export.cached_decoding import cache_fault
 from evop_deap.models.export.saving import (
     ExportReport,
     check_tokens,
@@ -23,6 +22,7 @@ from evop_deap.models.export.saving import (
 )
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.models.surgery.cached_decoding import cache_fault
 from evop_deap.models.surgery.packing import leftovers
 from evop_deap.models.surgery.repacking import repacked
 
@@ -110,7 +110,7 @@ def _reload(model: PreTrainedModel, folder: Path, trust_remote_code: bool) -> Pr
             output_loading_info=True,
         )
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ExportError(f"the pruned checkpoint does not load again: {reason}") from error
     for problem, keys in info.items():
         if keys:

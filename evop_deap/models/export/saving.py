@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from evop_deap.base.errors import EvopError, ExportError, OutputError
+from evop_deap.base.formatting import mebibytes, millions
 from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.surgery.bypass import logit_difference
 
@@ -47,10 +48,10 @@ class ExportReport:
     def summary(self) -> str:
         """What was written, in one line."""
         half = f" ({self.half_layers} of one half)" if self.half_layers else ""
-        zero = f", of which {self.zeroed / 1e6:.1f} M do nothing" if self.zeroed else ""
+        zero = f", of which {millions(self.zeroed)} do nothing" if self.zeroed else ""
         return (
-            f"{self.layers} layers{half}, {self.parameters / 1e6:.1f} M parameters{zero}, "
-            f"{self.bytes / 2**20:,.1f} MiB; logits differ by {self.max_logit_difference:.3g}"
+            f"{self.layers} layers{half}, {millions(self.parameters)} parameters{zero}, "
+            f"{mebibytes(self.bytes)}; logits differ by {self.max_logit_difference:.3g}"
         )
 
 

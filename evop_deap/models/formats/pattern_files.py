@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, one_line
 from evop_deap.models.formats.block_configs import parse_block_configs
 from evop_deap.models.formats.drops import Drops
 from evop_deap.models.formats.layer_drop import is_layer_drop_config, parse_layer_drop_config
 from evop_deap.models.formats.mergekit import parse_mergekit
 from evop_deap.models.formats.per_layer_config import parse_per_layer_config
-from evop_deap.models.formats.sleb import is_sleb, parse_sleb
+from evop_deap.models.formats.sleb_results import is_sleb, parse_sleb
 
 
 def read_pattern(given: str, n_blocks: int) -> Drops:
@@ -36,7 +36,7 @@ def read_pattern(given: str, n_blocks: int) -> Drops:
     try:
         drops = parse_pattern(path.read_text(encoding="utf-8"), n_blocks)
     except (OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise InputError(f"`pattern` {path} cannot be read: {reason}") from error
     except InputError as error:
         raise InputError(f"`pattern` {path} cannot be used: {error}") from error
@@ -89,7 +89,7 @@ def _yaml(text: str) -> dict[str, Any]:
     try:
         recipe = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InputError(f"it is no YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"it is no YAML: {one_line(error)}") from error
     if not isinstance(recipe, dict):
         raise InputError("it is no mergekit recipe")
     return recipe

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.errors import InputError, UnsupportedModelError
+from evop_deap.base.errors import InputError, UnsupportedModelError, one_line
 from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.loading.hardware import choose_device, choose_dtype
 from evop_deap.models.loading.quiet import quiet_transformers
@@ -167,7 +167,7 @@ def _explaining(name: str) -> Iterator[None]:
     except (InputError, UnsupportedModelError):
         raise
     except Exception as error:  # every format and every library below has errors of its own
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         if "trust_remote_code" in reason:
             raise InputError(
                 f"`model` {name} comes with code of its own, which only runs where "

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import torch
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
+from evop_deap.base.formatting import plural
 from evop_deap.models.anatomy.find_anatomy import Anatomy
 from evop_deap.models.anatomy.halves import silenced
 from evop_deap.models.anatomy.probe import probe_tokens, run_forward
 from evop_deap.models.anatomy.replaced_forward import pass_through, replaced_forward
-from evop_deap.models.export.cached_decoding import cache_fault
+from evop_deap.models.surgery.cached_decoding import cache_fault
 from evop_deap.models.surgery.repacking import drops_of, repacked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _REHEARSAL_TOKENS = 16
-_PLURAL = {"block": "blocks", "half": "halves"}
 
 
 @contextmanager
@@ -108,6 +108,6 @@ def _checked(anatomy: Anatomy, dropped: Collection[int]) -> frozenset[int]:
         )
     if len(gone) == n_units:
         raise InputError(
-            f"`dropped` must leave at least one of the {n_units} {_PLURAL[anatomy.granularity]}"
+            f"`dropped` must leave at least one of the {n_units} {plural(anatomy.granularity)}"
         )
     return gone

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING
+
+from evop_deap.base.numbers import exponential
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,7 +146,7 @@ class TerminalProgress(Progress):
             self._say_once("the surrogate foresees no better than chance yet: plain evolution")
         best = f"divergence {state.best.loss:.4f}"
         if self._fitness == "ce":
-            best = f"perplexity {math.exp(min(state.best.loss, 700.0)):.2f}"
+            best = f"perplexity {exponential(state.best.loss):.2f}"
         if self._display is not None:
             self._display.show(state.generation, state.evaluations, best, state.best.pattern)
         else:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.evolution.generation import Judged
-from evop_deap.evolution.genome import Genome, finite_or_worst
+from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.logbook import record_of
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.protocol import Evaluation, Evaluator, Work

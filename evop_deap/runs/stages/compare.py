@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.near_equals import NearEqual, paired_difference
 from evop_deap.runs.storage.text_losses import Beside, Rival
@@ -71,8 +71,7 @@ def beside(
         >>> beside(np.array([30.0, 40.0]), np.array([32.0, 44.0]), np.array([10, 10])).said
         '0.300 ± 0.100 nats a token better than'
     """
-    loss = float(other.sum() / tokens.sum())
-    loss = loss if math.isfinite(loss) else math.inf
+    loss = finite_or_worst(float(other.sum() / tokens.sum()))
     if not (np.isfinite(found).all() and np.isfinite(other).all()):
         return Beside(loss, None, None)
     difference, error = paired_difference(found, other, tokens)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.fitness.weighted import scaled
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
@@ -124,5 +124,4 @@ def _text_loss(
 
 
 def _mean(sums: NDArray[np.float64], tokens: NDArray[np.int64]) -> float:
-    loss = float(sums.sum() / tokens.sum())
-    return loss if math.isfinite(loss) else math.inf
+    return finite_or_worst(float(sums.sum() / tokens.sum()))

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.numbers import finite_or_none, finite_or_worst
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
@@ -161,14 +162,14 @@ def ranked_on_both(
     evaluated = []
     for one, sums, loss in zip(near, more.sums, more.losses.tolist(), strict=True):
         together = float(rows[one.pattern].sum() + sums.sum()) / float(whole)
-        told = dataclasses.replace(one, validation=_finite(loss))
-        evaluated.append((together if math.isfinite(together) else math.inf, told))
+        told = dataclasses.replace(one, validation=finite_or_none(loss))
+        evaluated.append((finite_or_worst(together), told))
     return [one for _, one in sorted(evaluated, key=lambda pair: pair[0])]
 
 
 def _ranked_in_float32(near: Sequence[NearEqual], again: Evaluation) -> tuple[NearEqual, ...]:
     evaluated = [
-        dataclasses.replace(one, float32=_finite(loss))
+        dataclasses.replace(one, float32=finite_or_none(loss))
         for one, loss in zip(near, again.losses.tolist(), strict=True)
     ]
     return tuple(sorted(evaluated, key=lambda n: math.inf if n.float32 is None else n.float32))
@@ -176,7 +177,3 @@ def _ranked_in_float32(near: Sequence[NearEqual], again: Evaluation) -> tuple[Ne
 
 def _patterns(near: Sequence[NearEqual]) -> list[Pattern]:
     return [one.pattern for one in near]
-
-
-def _finite(loss: float) -> float | None:
-    return loss if math.isfinite(loss) else None

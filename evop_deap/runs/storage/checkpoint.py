@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from evop_deap.base.errors import CheckpointError
 from evop_deap.base.files import sha256_of_text, write_json
-from evop_deap.evolution.genome import Genome, finite_or_worst
+from evop_deap.base.numbers import finite_or_none, finite_or_worst, infinite_if_none
+from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.runs.storage.heuristic_state import HeuristicState
 from evop_deap.space import Pattern
@@ -70,14 +71,15 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "identity": dict(checkpoint.identity),
         "rows": {
-            _bits(pattern): [_finite(value) for value in _known(sums).tolist()]
+            _bits(pattern): [finite_or_none(value) for value in _known(sums).tolist()]
             for pattern, sums in checkpoint.rows.items()
         },
         "tokens": checkpoint.tokens.tolist(),
         "dense_cost": checkpoint.dense_cost,
         "kept": _as_lists(tuple((group, tuple(names)) for group, names in checkpoint.kept)),
         "records": [
-            {name: _finite(value) for name, value in record.items()} for record in state.records
+            {name: finite_or_none(value) for name, value in record.items()}
+            for record in state.records
         ],
         "cost": state.cost,
         "cache_hits": state.cache_hits,
@@ -113,7 +115,7 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     rows = {_pattern(bits): _row(sums, len(tokens)) for bits, sums in payload["rows"].items()}
     common = {
         "records": tuple(
-            {name: _number(value) for name, value in record.items()}
+            {name: infinite_if_none(value) for name, value in record.items()}
             for record in payload["records"]
         ),
         "cost": payload["cost"],
@@ -180,13 +182,13 @@ def _evolution_from(
 def _heuristic(state: HeuristicState) -> dict[str, Any]:
     return {
         "best": _bits(state.best.pattern),
-        "loss": _finite(state.best.loss),
+        "loss": finite_or_none(state.best.loss),
         "evaluations": state.evaluations,
     }
 
 
 def _heuristic_from(payload: Mapping[str, Any], common: Mapping[str, Any]) -> HeuristicState:
-    best = Genome(_pattern(payload["best"]), loss=_number(payload["loss"]))
+    best = Genome(_pattern(payload["best"]), loss=infinite_if_none(payload["loss"]))
     return HeuristicState(best=best, evaluations=payload["evaluations"], **common)
 
 
@@ -221,22 +223,13 @@ def _pattern(bits: str) -> Pattern:
 def _row(sums: Sequence[float | None], windows: int) -> NDArray[np.float64]:
     """The sums of all windows; NaN stands for those not evaluated."""
     unknown = [math.nan] * (windows - len(sums))
-    return np.array([*map(_number, sums), *unknown], dtype=np.float64)
+    return np.array([*map(infinite_if_none, sums), *unknown], dtype=np.float64)
 
 
 def _known(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """The sums before the first that is not known: a race sees windows in their order."""
     unknown = np.flatnonzero(np.isnan(sums))
     return sums[: unknown[0]] if len(unknown) else sums
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: both are written as null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: Any) -> Any:
-    return math.inf if value is None else value
 
 
 def _as_lists(value: Any) -> Any:

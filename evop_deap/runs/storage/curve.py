@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evop_deap.base.formatting import figure, millions, plural
 from evop_deap.runs.storage.result import SearchResult
 
 
@@ -84,7 +85,7 @@ def curve_table(curve: Curve) -> str:
     """The curve for a terminal: a line a budget, below the dense model's."""
     plain = curve.as_dict()
     first = curve.results[0]
-    noun = "blocks" if first.granularity == "block" else "halves"
+    noun = plural(first.granularity)
     texts = [first.calibration, first.heldout]
     heads = [f"{text.windows} x {text.window}" for text in texts]
     rows: list[tuple[str, ...]] = [
@@ -120,12 +121,5 @@ def _text(result: Mapping[str, Any], which: str) -> dict[str, Any]:
 
 
 def _figures(row: Mapping[str, Any]) -> tuple[str, ...]:
-    parameters: float = row["parameters"]
-    size = f"{parameters / 1e6:.1f} M" if parameters < 1e9 else f"{parameters / 1e9:.2f} B"
-    return size, *(_figure(row[name]["perplexity"]) for name in ("calibration", "heldout"))
-
-
-def _figure(value: float | None) -> str:
-    if value is None:
-        return "∞"
-    return f"{value:.2f}" if value < 1e5 else f"{value:.2e}"
+    size = millions(row["parameters"])
+    return size, *(figure(row[name]["perplexity"]) for name in ("calibration", "heldout"))

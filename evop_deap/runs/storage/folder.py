@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evop_deap.base.errors import InputError, OutputError
+from evop_deap.base.errors import InputError
 from evop_deap.base.files import (
+    check_writable,
     is_leftover,
+    names_in_output,
     remove_leftovers,
     reporting_write_errors,
     sha256_of_text,
@@ -139,10 +140,7 @@ class RunFolder:
         """
         if resume and overwrite:
             raise InputError("`resume` and `overwrite` exclude each other: choose one")
-        with reporting_write_errors(self.path):
-            if self.path.exists() and not self.path.is_dir():
-                raise InputError(f"`output` must be a folder, but {self.path} is a file")
-            holds = sorted(p.name for p in self.path.iterdir()) if self.path.exists() else []
+        holds = names_in_output(self.path)
         if holds and not resume and not overwrite:
             raise InputError(
                 f"`output` {self.path} already holds {holds[0]}: "
@@ -255,14 +253,3 @@ def _share(name: str) -> float:
         return float(name.removeprefix(_BUDGET))
     except ValueError:
         return math.inf
-
-
-def check_writable(path: Path) -> None:
-    """Try to write in `path`, or in the nearest folder above it that exists."""
-    place = next(p for p in (path, *path.absolute().parents) if p.exists())
-    trial = place / f".{uuid.uuid4().hex[:8]}.part"
-    with reporting_write_errors(path):
-        if not place.is_dir():
-            raise OutputError(f"cannot write {path}: {place} is not a folder")
-        trial.touch()
-        trial.unlink()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, one_line
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.config_files import read_settings
@@ -85,7 +85,7 @@ def _json(path: Path) -> dict[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"`run`: {path} cannot be read: {' '.join(str(error).split())}") from error
+        raise InputError(f"`run`: {path} cannot be read: {one_line(error)}") from error
     if not isinstance(content, dict):
         raise InputError(f"`run`: {path} holds no JSON object")
     return content

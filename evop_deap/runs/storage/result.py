@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evop_deap.runs.storage.text_losses import Rival, TextLoss, finite, or_infinite
+from evop_deap.base.formatting import figure, millions, number, plural
+from evop_deap.base.numbers import finite_or_none, infinite_if_none
+from evop_deap.runs.storage.pattern_card import pattern_card
+from evop_deap.runs.storage.text_losses import Rival, TextLoss
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class SearchResult(Findings):
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; a perplexity or loss that is not finite becomes None."""
         plain = dataclasses.asdict(self)
-        plain["fitness"] = {name: finite(value) for name, value in plain["fitness"].items()}
+        plain["fitness"] = {name: finite_or_none(value) for name, value in plain["fitness"].items()}
         plain["calibration"] = self.calibration.as_dict()
         plain["heldout"] = self.heldout.as_dict()
         plain["runner_up"] = self.runner_up and self.runner_up.as_dict()
@@ -149,7 +152,7 @@ class SearchResult(Findings):
         """
         values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        values["fitness"] = Fitness(**{n: or_infinite(v) for n, v in plain["fitness"].items()})
+        values["fitness"] = Fitness(**{n: infinite_if_none(v) for n, v in plain["fitness"].items()})
         values["calibration"] = TextLoss.from_dict(plain["calibration"])
         values["heldout"] = TextLoss.from_dict(plain["heldout"])
         second = plain["runner_up"]
@@ -159,9 +162,23 @@ class SearchResult(Findings):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from evop_deap.reporting.result_card import result_card
-
-        return result_card(self)
+        rule = self.heuristics[0] if self.heuristics else None
+        table = [["", "dense", *([rule.name] if rule else []), "pruned"]]
+        for name, text, other in (
+            ("calibration perplexity", self.calibration, rule and rule.calibration),
+            ("held-out perplexity", self.heldout, rule and rule.heldout),
+        ):
+            figures = {kind: number(value) for kind, value in text.perplexity.items()}
+            ruled = [number(other.perplexity)] if other else []
+            table.append([name, figures["dense"], *ruled, figures["pruned"]])
+        dense, pruned = (millions(self.parameters[kind]) for kind in ("dense", "pruned"))
+        table.append(["parameters", dense, *([""] if rule else []), pruned])
+        spent = (
+            f"{self.evaluations} patterns judged, cost {number(self.cost)} dense forward passes, "
+            f"stopped {self.stopped}"
+        )
+        units = [unit["name"] for unit in self.units]
+        return pattern_card(self.model, units, self.dropped, table, [spent, *standing(self)])
 
 
 def result_table(result: SearchResult) -> str:
@@ -173,17 +190,17 @@ def result_table(result: SearchResult) -> str:
         ("calibration", result.calibration, rule and rule.calibration),
         ("held-out", result.heldout, rule and rule.heldout),
     ):
-        figures = {kind: _figure(value) for kind, value in text.perplexity.items()}
-        ruled = _figure(other.perplexity) if other else ""
+        figures = {kind: figure(value) for kind, value in text.perplexity.items()}
+        ruled = figure(other.perplexity) if other else ""
         of = f"{text.windows} x {text.window} tokens of {result.corpus}"
         rows.append((name, figures["dense"], ruled, figures["pruned"], of))
     saved = f"{(dense - pruned) / dense:.1%} fewer"
-    rows.append(("parameters", _millions(dense), "", _millions(pruned), saved))
-    units = "blocks" if result.granularity == "block" else "halves"
+    rows.append(("parameters", millions(dense), "", millions(pruned), saved))
+    units = plural(result.granularity)
     without = f"without {', '.join(result.dropped)}"
     total = len(result.kept) + len(result.dropped)
     rows.append((units, str(total), "", str(len(result.kept)), without))
-    if units == "halves":
+    if result.granularity == "half":
         layers, single = result.checkpoint["layers"], result.checkpoint["half_layers"]
         rest = f"{single} of them of one half" if single else ""
         rows.append(("layers", str(result.n_blocks), "", str(layers), rest))
@@ -220,11 +237,3 @@ def naming(result: Findings) -> list[str]:
     by = f"{windows} x {result.validation['window']} tokens of validation text and calibration text"
     alone = "calibration text alone, for there was no text to spare for validation"
     return [f"named among {contenders} near-equals by {by if windows else alone}"]
-
-
-def _figure(value: float) -> str:
-    return f"{value:.2f}" if value < 1e5 else f"{value:.2e}"
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.1f} M" if count < 1e9 else f"{count / 1e9:.2f} B"

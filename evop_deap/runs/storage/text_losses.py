@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from evop_deap.base.numbers import exponential, finite_or_none, infinite_if_none
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,25 @@ class TextLoss:
     @property
     def perplexity(self) -> dict[str, float]:
         """The exponential of the loss; infinite where that is too large for a float."""
-        return {name: _exp(loss) for name, loss in self.loss.items()}
+        return {name: exponential(loss) for name, loss in self.loss.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; what is not finite becomes None."""
         figures = {"loss": self.loss, "perplexity": self.perplexity}
         return {
             **asdict(self),
-            **{n: {k: finite(v) for k, v in values.items()} for n, values in figures.items()},
+            **{
+                figure: {name: finite_or_none(value) for name, value in values.items()}
+                for figure, values in figures.items()
+            },
         }
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TextLoss:
         """The losses of which `as_dict` gave these values."""
         values = {name: value for name, value in plain.items() if name != "perplexity"}
-        return cls(**{**values, "loss": {n: or_infinite(v) for n, v in values["loss"].items()}})
+        values["loss"] = {name: infinite_if_none(v) for name, v in values["loss"].items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Beside:
     @property
     def perplexity(self) -> float:
         """The exponential of the loss; infinite where that is too large for a float."""
-        return _exp(self.loss)
+        return exponential(self.loss)
 
     @property
     def said(self) -> str:
@@ -109,8 +114,8 @@ class Rival:
             "dropped": list(self.dropped),
             **{
                 name: {
-                    "loss": finite(beside.loss),
-                    "perplexity": finite(beside.perplexity),
+                    "loss": finite_or_none(beside.loss),
+                    "perplexity": finite_or_none(beside.perplexity),
                     "difference": beside.difference,
                     "error": beside.error,
                 }
@@ -126,24 +131,7 @@ class Rival:
             KeyError: one is missing.
         """
         calibration, heldout = (
-            Beside(or_infinite(text["loss"]), text["difference"], text["error"])
+            Beside(infinite_if_none(text["loss"]), text["difference"], text["error"])
             for text in (plain["calibration"], plain["heldout"])
         )
         return cls(tuple(plain["names"]), tuple(plain["dropped"]), calibration, heldout)
-
-
-def finite(value: Any) -> Any:
-    """The value, or None where it is a number that JSON has not."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def or_infinite(value: Any) -> Any:
-    """The value that `finite` gave this for: a loss that JSON has no number for is infinite."""
-    return math.inf if value is None else value
-
-
-def _exp(loss: float) -> float:
-    try:
-        return math.exp(loss)
-    except OverflowError:
-        return math.inf

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 from evop_deap.base.errors import InputError
@@ -32,3 +34,18 @@ def preset_settings(name: str) -> dict[str, Any]:
         raise InputError(f"`preset` must be {' or '.join(preset_names())}, but got '{name}'")
     with as_file(files(__name__) / f"{name}.yaml") as path:
         return read_settings(path)
+
+
+def layered_settings(
+    preset: str | None, file: str | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The settings of a preset, over them those of a YAML file, over them those given.
+
+    Raises:
+        InputError: there is no such preset, or the file cannot be used.
+    """
+    return {
+        **(preset_settings(preset) if preset else {}),
+        **(read_settings(Path(file)) if file else {}),
+        **given,
+    }

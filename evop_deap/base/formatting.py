@@ -1,4 +1,4 @@
-"""Numbers and lists as a reader wants them."""
+"""Numbers, lists and the nouns of units, as people read them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,23 @@ def number(value: float | None) -> str:
     return f"{value:.{2 if size >= 1 else 4}f}"
 
 
+def figure(value: float | None) -> str:
+    """A perplexity in a terminal's table: two decimals; None is one too large for a float."""
+    if value is None:
+        return "∞"
+    return f"{value:.2f}" if value < 1e5 else f"{value:.2e}"
+
+
 def millions(count: float) -> str:
-    """A count of parameters."""
+    """A count of parameters: as it is, in millions or in billions."""
     if count < 1e6:
         return f"{count:,.0f}"
     return f"{count / 1e6:.1f} M" if count < 1e9 else f"{count / 1e9:.2f} B"
+
+
+def mebibytes(size: float) -> str:
+    """A size in bytes; what is under a mebibyte in kibibytes."""
+    return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.0f} KiB"
 
 
 def duration(seconds: float) -> str:
@@ -47,6 +59,6 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def perplexity(loss: float | None) -> float | None:
-    """The exponential of a loss in nats; None where it is not finite, or too large."""
-    return math.exp(loss) if loss is not None and loss < 700 else None
+def plural(granularity: str) -> str:
+    """What units are called: "blocks" or "halves" for a granularity of "block" or "half"."""
+    return {"block": "blocks", "half": "halves"}[granularity]

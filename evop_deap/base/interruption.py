@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at a moment at which they do no harm.
+"""Ctrl-C and SIGTERM: at once, or at a moment at which they do no harm.
 
 Interrupted while it waits for a journal's lock, Optuna lets go of a lock that may be another
 process's. So a signal waits until the search that goes on has done its generation.
@@ -10,17 +10,36 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has arrived.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM interrupt the body as Ctrl-C does."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 class Interruption:
-    """A signal that has arrived, or not yet.
-
-    Attributes:
-        number: of the signal; None where there was none.
-    """
+    """A signal that has arrived, or not yet."""
 
     def __init__(self) -> None:
-        self.number: int | None = None
+        self._number: int | None = None
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
@@ -37,12 +56,16 @@ class Interruption:
         """Interrupt here, if a signal has arrived.
 
         Raises:
-            KeyboardInterrupt: one has.
+            Interrupted: one has.
         """
-        if self.number is not None:
-            raise KeyboardInterrupt
+        if self._number is not None:
+            raise Interrupted(self._number)
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
-        again, self.number = self.number is not None, number
+        again, self._number = self._number is not None, number
         if again:
-            raise KeyboardInterrupt
+            raise Interrupted(number)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted(number)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from evop_deap.base.errors import one_line
 from evop_deap.models.anatomy.probe import run_forward
 from evop_deap.models.loading.precision import computing_in_float32
 from evop_deap.models.loading.quiet import quiet_transformers
@@ -78,7 +79,7 @@ def _decoding_fault(model: PreTrainedModel, ids: torch.Tensor, decode: _Decoder)
         except torch.OutOfMemoryError:
             raise
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            return f"cannot generate with a cache: {' '.join(str(error).split())}"
+            return f"cannot generate with a cache: {one_line(error)}"
         at_once = run_forward(model, text)[:, prompt.shape[1] - 1 : -1].float()
     difference = float((step_by_step.float() - at_once).abs().max())
     # Wide, because a cache adds up in another order; what this is after is off by the scale.

@@ -1,0 +1,48 @@
+"""Losses that are not finite, and the exponential of a loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def finite_or_none(value: Any) -> Any:
+    """The value, or None for infinity and NaN, which JSON has no number for.
+
+    Example:
+        >>> [finite_or_none(value) for value in (1.5, float("nan"), None, "text")]
+        [1.5, None, None, 'text']
+    """
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def infinite_if_none(value: Any) -> Any:
+    """The loss that `finite_or_none` wrote: None was infinite."""
+    return math.inf if value is None else value
+
+
+def finite_or_worst(loss: float) -> float:
+    """The loss, or infinity for what is not a number.
+
+    DEAP's fitness comparison lets NaN win every tournament and stay in a hall of fame for
+    good; infinity sorts last.
+    """
+    return loss if math.isfinite(loss) else math.inf
+
+
+def exponential(loss: float) -> float:
+    """The perplexity of a loss in nats; infinite where it is too large for a float.
+
+    Example:
+        >>> exponential(0.0), exponential(1000.0)
+        (1.0, inf)
+    """
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
+
+
+def perplexity(loss: float | None) -> float | None:
+    """The exponential of a loss read from JSON; None where there is none, or it is too large."""
+    return None if loss is None else finite_or_none(exponential(loss))

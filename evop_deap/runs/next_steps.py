@@ -1,0 +1,53 @@
+"""What a search says at its end, or when it was interrupted: what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from evop_deap.settings.search_config import SearchConfig
+
+
+def next_steps(output: Path, config: SearchConfig) -> str:
+    """Where the result of a search lies, and how to search on.
+
+    Args:
+        output: the run's folder.
+        config: its settings.
+    """
+    figures, model = "result.json", output / "model"
+    if config.several:
+        from evop_deap.runs.storage.folder import RunFolder
+
+        figures, model = "curve.json", RunFolder(output).budget(config.sparsity[-1]).model
+    return "\n".join(
+        [
+            f"load it    AutoModelForCausalLM.from_pretrained({str(model)!r})",
+            f"look at it {output / 'report.html'}; all figures are in {figures} beside it",
+            f"search on  {_resume(output)} --generations N",
+        ]
+    )
+
+
+def how_to_go_on(output: Path, written_before: int | None) -> str:
+    """How to go on with an interrupted search, if it has written anything.
+
+    Args:
+        output: the run's folder.
+        written_before: what `settings_written` said before the search; what is older is not its.
+    """
+    if settings_written(output) in (None, written_before):
+        return "nothing was written yet"
+    return f"go on with: {_resume(output)}"
+
+
+def settings_written(output: Path) -> int | None:
+    """When the settings in a run's folder were written, in ns; None where there are none."""
+    try:
+        return (output / "config.yaml").stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _resume(output: Path) -> str:
+    return f"python -m evop_deap.search --resume --output {shlex.quote(str(output))}"
