@@ -16,10 +16,11 @@ from evop_deap.calibration import CalibrationSet
 from evop_deap.evaluation.estimates import finite
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.fitness.model.reference import ReferenceEvaluator
-from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.model_units import model_units
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.loading.quiet import quiet_transformers
-from evop_deap.models.surgery.bypass import without_blocks
+from evop_deap.models.surgery.repacking import without_blocks
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.search_evaluator import open_judge
 from evop_deap.runs.stages.find_pattern import find_pattern

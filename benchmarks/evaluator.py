@@ -40,7 +40,7 @@ from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.tiles import tile_for
 from evop_deap.fitness.protocol import Evaluator
-from evop_deap.models.anatomy.staged import find_exit
+from evop_deap.models.anatomy.exit import find_exit
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.stages.prepare import Subject, prepare

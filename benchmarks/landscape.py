@@ -30,7 +30,7 @@ from evop_deap.fitness.model.shared_losses import HeldBackStore, sharing_evaluat
 from evop_deap.fitness.protocol import Evaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.heuristics.scores import looks_of
+from evop_deap.heuristics.scores import scores_of
 from evop_deap.heuristics.task import ModelParts, Task
 from evop_deap.runs.listeners.progress import TerminalProgress
 from evop_deap.runs.stages.prepare import Subject, prepare
@@ -82,7 +82,7 @@ def looks_into(subject: Subject) -> dict[str, dict[str, Any]]:
     parts = ModelParts(subject.loaded.model, subject.anatomy, subject.text.calibration.tokens)
     # None of them judges a pattern, or draws anything.
     task = Task(subject.space, TabularEvaluator({}), random.Random(0), parts=parts)
-    return {name: dataclasses.asdict(look) for name, look in looks_of(task).items()}
+    return {name: dataclasses.asdict(look) for name, look in scores_of(task).items()}
 
 
 def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:

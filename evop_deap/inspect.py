@@ -17,7 +17,7 @@ from evop_deap.settings.model_options import MODEL
 from evop_deap.settings.parser import Parser, add_flags, answer
 
 if TYPE_CHECKING:
-    from evop_deap.models.anatomy.inspection import BlockFacts, ModelFacts
+    from evop_deap.models.surgery.inspection import BlockFacts, ModelFacts
 
 _EXAMPLES = """examples:
   python -m evop_deap.inspect demo
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _inspect(given: dict[str, Any], *, as_json: bool, quiet: bool) -> str:
     config = CalibrationConfig(**given)
 
-    from evop_deap.models.anatomy.inspection import inspect_model
+    from evop_deap.models.surgery.inspection import inspect_model
     from evop_deap.runs.listeners.progress import Progress, TerminalProgress
     from evop_deap.runs.open_model import open_model
 

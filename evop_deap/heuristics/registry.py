@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError
-from evop_deap.heuristics.unit_kinds import granularity_of
+from evop_deap.space.unit_names import GRANULARITIES, granularity_of
 
 if TYPE_CHECKING:
     from evop_deap.heuristics.task import Pick, Task
@@ -35,7 +35,7 @@ class Method:
     module: str
     title: str
     needs_model: bool = False
-    granularities: tuple[str, ...] = (BLOCK, HALF)
+    granularities: tuple[str, ...] = tuple(GRANULARITIES)
     cheap: bool = False
     searches: bool = False
     merges: bool = False
@@ -47,7 +47,7 @@ class Method:
             InputError: the rule is not defined for units of this kind, or for this budget, or
                 there is no model to look into.
         """
-        found = granularity_of(task.space.units)
+        found = granularity_of(unit.name for unit in task.space.units)
         if found not in self.granularities:
             raise InputError(
                 f"`method` {self.name} is defined for `granularity` "
@@ -116,8 +116,8 @@ _ALL = (
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 """Every heuristic by its name."""
 
-LOOKS = ("block-influence", "relative-magnitude")
-"""Rules whose looks into a model are kept for searches without it."""
+SCORERS = ("block-influence", "relative-magnitude")
+"""Heuristics whose scores of a model are kept for searches without it."""
 
 
 def method_named(name: str) -> Method:

@@ -9,14 +9,11 @@ import torch
 
 from evop_deap.heuristics.observing import mean_of_units, watching_cost
 from evop_deap.heuristics.task import Pick, Task, lowest, passes
-from evop_deap.heuristics.unit_kinds import granularity_of
 
 
 def pick(task: Task) -> Pick:
     """Drop the units of least mean |f(x)| / |x + f(x)| over all tokens; these are the `scores`."""
-    scores = mean_of_units(
-        task.model_parts, share, halves=granularity_of(task.space.units) == "half"
-    )
+    scores = mean_of_units(task.model_parts, share)
     return lowest(task, scores, cost=watching_cost(task), work=passes(task.model_parts))
 
 

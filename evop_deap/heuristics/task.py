@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evop_deap.fitness.protocol import Evaluator
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,36 +38,36 @@ class ModelParts:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a rule has said of each unit after it has looked into the model.
+class UnitScores:
+    """The scores that a heuristic gave the units of a model.
 
     Attributes:
-        scores: by the unit's name, the lower, the sooner it goes; of halves, those of the whole
-            blocks beside theirs.
-        cost: dense-forward equivalents that it took, for all rules that looked at once.
+        scores: by the unit's name, the lower, the sooner it goes; where units are less than
+            blocks, those of the blocks beside theirs.
+        cost: dense-forward equivalents that it took, for all heuristics that ran together.
     """
 
     scores: Mapping[str, float]
     cost: float
 
     def knows(self, units: Sequence[Unit]) -> bool:
-        """Whether all of these were seen."""
+        """Whether all of these have a score."""
         return all(unit.name in self.scores for unit in units)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A pattern is wanted: from which space, judged by what, for how much.
+    """A pattern is wanted: from which space, evaluated by what, for how much.
 
     Attributes:
         space: which patterns there are.
-        evaluator: judges them.
+        evaluator: finds their losses.
         rng: all randomness is drawn from it.
         stopping: `evaluations`, `cost` and `seconds` bind the rules that search; the others take
             what they take.
         parts: the model, for rules that look into it; None where only losses are known.
-        looks: by the rule's name, what was seen in the model: the rule goes by it, and does not
-            look again.
+        scores: by the heuristic's name, the scores that are known already: it goes by them and
+            does not run the model again.
 
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator
@@ -84,7 +84,7 @@ class Task:
     rng: random.Random
     stopping: Stopping = field(default_factory=Stopping)
     parts: ModelParts | None = None
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    scores: Mapping[str, UnitScores] = field(default_factory=dict)
 
     @property
     def model_parts(self) -> ModelParts:
@@ -98,11 +98,11 @@ class Task:
         return self.parts
 
     def recalled(self, name: str) -> Pick | None:
-        """What the rule of this name picks by what it has seen before; None if nothing."""
-        look, units = self.looks.get(name), self.space.units
-        if look is None or not look.knows(units):
+        """What the heuristic of this name picks by scores that are known; None without them."""
+        known, units = self.scores.get(name), self.space.units
+        if known is None or not known.knows(units):
             return None
-        return lowest(self, [look.scores[unit.name] for unit in units], cost=look.cost)
+        return lowest(self, [known.scores[unit.name] for unit in units], cost=known.cost)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from evop_deap.runs.listeners.progress import Progress
 
 if TYPE_CHECKING:
     from evop_deap.models.loading.load_model import LoadedModel
-    from evop_deap.models.export.saving import ExportReport
+    from evop_deap.models.export.export_report import ExportReport
 
 CHECKPOINTS = ("transformers", "block-configs")
 """Formats that are checkpoints; all others are texts."""
@@ -75,9 +75,8 @@ def write_checkpoint(
     from evop_deap.models.export.export_checkpoint import export_checkpoint
     from evop_deap.models.export.export_block_configs import export_block_configs
 
-    granularity = "half" if drops.halves else "block"
-    anatomy = find_anatomy(loaded.model, granularity)
-    dropped = drops.units(granularity)
+    anatomy = find_anatomy(loaded.model, drops.granularity)
+    dropped = drops.positions([part.name for part in anatomy.parts])
     progress.stage(f"writing and checking {folder}")
     parts = (loaded.model, anatomy, dropped, loaded.tokenizer, folder)
     if format == "block-configs":

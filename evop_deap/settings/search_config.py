@@ -14,6 +14,7 @@ from evop_deap.heuristics.registry import METHODS
 from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import read_shares
+from evop_deap.space.unit_names import GRANULARITIES
 
 BUDGET = "what to drop"
 FITNESS = "how patterns are judged"
@@ -58,7 +59,7 @@ class SearchConfig(CalibrationConfig):
         "block",
         BUDGET,
         "what may go: whole blocks, or the attention and the MLP half of a block apart",
-        choices=("block", "half"),
+        choices=tuple(GRANULARITIES),
     )
     repackable: bool = option(
         False,

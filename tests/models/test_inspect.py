@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 
 from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.inspect import facts_table, main
-from evop_deap.models.anatomy import inspection
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.models.anatomy.inspection import ModelFacts, inspect_model
+from evop_deap.models.surgery import inspection
+from evop_deap.models.surgery.inspection import ModelFacts, inspect_model
 
 
 def facts_of(name: str) -> ModelFacts:

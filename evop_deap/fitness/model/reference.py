@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
 
 _LOGITS_BYTES = 256 * 2**20
 

@@ -16,6 +16,7 @@ import numpy as np
 from evop_deap.settings.search_config import SEARCH, SearchConfig
 from evop_deap.settings.config_files import settings_as_yaml
 from evop_deap.evolution.state import EvolutionState
+from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json, write_text
 from evop_deap.fitness.protocol import Evaluator
 from evop_deap.fitness.weighted import WeightedEvaluator
@@ -268,9 +269,12 @@ def _write_patterns(folder: RunFolder, subject: Subject, best: Pattern) -> None:
     dtype = str(subject.loaded.stored_dtype).removeprefix("torch.")
     dropped = (subject.space.units[i].name for i in dropped_units(best))
     drops = Drops.named(len(subject.anatomy.blocks), dropped)
-    write_text(folder.drop_config, layer_drop_config(drops))
-    if drops.halves:
-        # That of an earlier, shorter run would be about another pattern.
-        folder.mergekit.unlink(missing_ok=True)
-    else:
-        write_text(folder.mergekit, mergekit_passthrough(source, drops, dtype))
+    for path, text_of in (
+        (folder.drop_config, layer_drop_config),
+        (folder.mergekit, lambda drops: mergekit_passthrough(source, drops, dtype)),
+    ):
+        try:
+            write_text(path, text_of(drops))
+        except InputError:  # a format that cannot say what goes
+            # The file of an earlier, shorter run would be about another pattern.
+            path.unlink(missing_ok=True)

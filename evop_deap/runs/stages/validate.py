@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evop_deap.calibration import CalibrationSet, WindowSet
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
 
 Rows = Mapping[Pattern, NDArray[np.float64]]
 """(windows,) sums of patterns, in nats."""
