@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ModelParts:
-    """The model that a rule looks into.
+    """The model that a heuristic runs or reads.
 
     Attributes:
         model: the dense model, left as it was.
         anatomy: its units, the genes of the task's space.
-        windows: (windows, length) token ids to look at it with.
+        windows: (windows, length) token ids to run it on.
     """
 
     model: PreTrainedModel
@@ -63,9 +63,9 @@ class Task:
         space: which patterns there are.
         evaluator: finds their losses.
         rng: all randomness is drawn from it.
-        stopping: `evaluations`, `cost` and `seconds` bind the rules that search; the others take
-            what they take.
-        parts: the model, for rules that look into it; None where only losses are known.
+        stopping: `evaluations`, `cost` and `seconds` bind the heuristics that search; the others
+            take what they take.
+        parts: the model, for heuristics that need it; None where only losses are known.
         scores: by the heuristic's name, the scores that are known already: it goes by them and
             does not run the model again.
 
@@ -112,14 +112,14 @@ class Pick:
     Attributes:
         pattern: 1 = keep.
         cost: dense-forward equivalents spent.
-        evaluations: different patterns that were judged, on all windows or some.
+        evaluations: different patterns that were evaluated, on all windows or some.
         work: the same work as `cost`, by what it was; of a backward pass as of two forward ones.
-        scores: what the rule says of each unit, where it does: the lower, the sooner it goes.
-        order: the droppable units in the order in which the rule would drop them, where it
-            has one.
-        path: patterns on the way to `pattern`, each with one more unit gone, where a rule goes
-            step by step.
-        losses: of patterns of the space judged on all windows, where `pattern` was picked
+        scores: (units,) where the heuristic has any: the lower, the sooner the unit goes.
+        order: the droppable units in the order in which the heuristic would drop them, where
+            it has one.
+        path: patterns on the way to `pattern`, each with one more unit gone, where the
+            heuristic goes step by step.
+        losses: of patterns of the space evaluated on all windows, where `pattern` was picked
             because it has the lowest of them.
         merges: of blocks that stay and take up others, how much of each block's matrices theirs
             become.

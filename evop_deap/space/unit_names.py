@@ -6,7 +6,6 @@ attention and the MLP. A further kind of unit has its line in `GRANULARITIES`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 BLOCK, ATTENTION, MLP = "block", "attn", "mlp"
@@ -21,9 +20,6 @@ SMALLER_KINDS = tuple(kind for kinds in GRANULARITIES.values() for kind in kinds
 """The kinds of unit that are less than a block."""
 
 
-_NAME = re.compile(rf"[0-9]+(\.({'|'.join(SMALLER_KINDS)}))?")
-
-
 def is_unit_name(name: str) -> bool:
     """Whether a unit may be called so.
 
@@ -31,7 +27,9 @@ def is_unit_name(name: str) -> bool:
         >>> is_unit_name("12.attn"), is_unit_name("12.attention"), is_unit_name("-1")
         (True, False, False)
     """
-    return _NAME.fullmatch(name) is not None
+    block, dot, kind = name.partition(".")
+    known = any(kind in kinds for kinds in GRANULARITIES.values()) and kind != BLOCK
+    return block.isascii() and block.isdecimal() and (known or not dot)
 
 
 def unit_name(block: int, kind: str = BLOCK) -> str:

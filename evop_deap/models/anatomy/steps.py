@@ -45,7 +45,8 @@ class Step:
 class Turn:
     """Parts of a block that stand side by side: one run of the block does all that are kept.
 
-    Its steps are its sets of kept parts, numbered in binary: bit i is the i-th part.
+    It has one step for each set of its parts that may be kept. A set is a number whose bit i is
+    the i-th part; no part kept is a step only where the rest of the block runs without them.
 
     Attributes:
         first: place of its first step among all steps of the model.
@@ -59,7 +60,7 @@ class Turn:
 
     @property
     def least(self) -> int:
-        """The first set that is a step: with no part kept there is one only if the rest runs."""
+        """The first set that is a step."""
         return int(all(part.is_whole for part in self.parts.values()))
 
     @property

@@ -12,7 +12,7 @@ from evop_deap.models.formats.drops import Drops
 from evop_deap.models.formats.layer_drop import is_layer_drop_config, parse_layer_drop_config
 from evop_deap.models.formats.mergekit import parse_mergekit
 from evop_deap.models.formats.per_layer_config import parse_per_layer_config
-from evop_deap.models.formats.sleb import is_sleb, parse_sleb
+from evop_deap.models.formats.sleb_results import is_sleb, parse_sleb
 
 
 def read_pattern(given: str, n_blocks: int) -> Drops:

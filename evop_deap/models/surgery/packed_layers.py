@@ -8,9 +8,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from evop_deap.models.anatomy.parts import Anatomy, Block, Part
-from evop_deap.models.surgery.config_fields import halves_combine
 from evop_deap.models.surgery.dropped_parts import drops_of
 from evop_deap.models.surgery.packing import Fits, Layer, pack
+from evop_deap.models.surgery.remap_config import halves_combine
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -17,10 +17,10 @@ import torch
 
 from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.models.anatomy.parts import Anatomy
-from evop_deap.models.surgery.config_fields import remap_config
 from evop_deap.models.surgery.layer_tensors import silent_halves, sources_of, tensors_of
 from evop_deap.models.surgery.packed_layers import packed_layers
 from evop_deap.models.surgery.packing import Layer
+from evop_deap.models.surgery.remap_config import remap_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
