@@ -31,8 +31,9 @@ from evop_deap.space.budget import parse_budget
 from evop_deap.space.unit_names import GRANULARITIES
 from evop_deap.surrogate.kernel import Layout
 
+MODEL = toy_model("llama")
 HEADS = ("head1", "head2", "head3", "head4")
-WIDTH = 8
+WIDTH = 8  # of a head
 WINDOWS = toy_tokens(rows=2, length=10).numpy()
 
 
@@ -74,9 +75,6 @@ def anatomy(monkeypatch: pytest.MonkeyPatch) -> Anatomy:
     monkeypatch.setitem(GRANULARITIES, "head", HEADS)
     blocks = find_anatomy(MODEL)
     return replace(blocks, parts=tuple(part for block in blocks.blocks for part in heads_of(block)))
-
-
-MODEL = toy_model("llama")
 
 
 def test_dropped_heads_say_nothing_and_the_rest_of_their_block_runs(anatomy: Anatomy) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,7 +46,8 @@ def tensors_of(model: PreTrainedModel, anatomy: Anatomy, layers: Sequence[Layer]
         if attention != mlp:
             # The attention's block is made of its two halves, so what is no MLP is attention.
             own, new = (anatomy.part(unit_name(index, MLP)) for index in (attention, mlp))
-            state = _without(state, own.children) | _only(blocks[mlp], new.children)
+            state = {key: t for key, t in state.items() if _child(key) not in own.children}
+            state |= {key: t for key, t in blocks[mlp].items() if _child(key) in new.children}
         if not layer.is_whole:
             block = anatomy.blocks[attention].module
             silent = {n for n, p in block.named_parameters() if p in zeroed}
@@ -55,12 +56,9 @@ def tensors_of(model: PreTrainedModel, anatomy: Anatomy, layers: Sequence[Layer]
     return tensors
 
 
-def _only(state: Tensors, children: Collection[str]) -> Tensors:
-    return {key: tensor for key, tensor in state.items() if key.partition(".")[0] in children}
-
-
-def _without(state: Tensors, children: Collection[str]) -> Tensors:
-    return {key: tensor for key, tensor in state.items() if key.partition(".")[0] not in children}
+def _child(key: str) -> str:
+    """The direct child of its block that a tensor is in."""
+    return key.partition(".")[0]
 
 
 def _by_block(
