@@ -80,7 +80,7 @@ _HOMES = {
     "SettingsSpace": "tuning.settings_space",
     "Stopping": "evolution.stopping",
     "TabularEvaluator": "fitness.tabular",
-    "Unit": "space.search_space",
+    "Unit": "space.unit",
     "Work": "fitness.protocol",
     "apply_pattern": "runs.apply_pattern",
     "bypassed": "models.surgery.bypass",

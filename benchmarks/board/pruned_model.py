@@ -16,10 +16,11 @@ from benchmarks.board.cells import DENSE, Cell
 from evop_deap.base.numbers import finite_or_none
 from evop_deap.calibration import CalibrationSet
 from evop_deap.fitness.model.reference import ReferenceEvaluator
-from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.model_units import model_units
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.loading.quiet import quiet_transformers
-from evop_deap.models.surgery.bypass import without_blocks
+from evop_deap.models.surgery.repacking import without_blocks
 from evop_deap.runs.context import Context
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.outputs import Outputs

@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from evop_deap.runs.prepared import Prepared
 
 from benchmarks.common.peak_memory import forget_peak_memory, peak_memory
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
@@ -41,9 +40,10 @@ from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.tiles import tile_for
 from evop_deap.fitness.protocol import Evaluator
-from evop_deap.models.anatomy.staged import find_exit
+from evop_deap.models.anatomy.exit import find_exit
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.stages.prepare import prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace, dropped_units

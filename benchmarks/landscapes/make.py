@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evop_deap.runs.prepared import Prepared
 from tqdm import tqdm
 
 from benchmarks.common.record import circumstances
@@ -31,9 +30,10 @@ from evop_deap.fitness.model.shared_losses import HeldBackStore, sharing_evaluat
 from evop_deap.fitness.protocol import Evaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.heuristics.scores import looks_of
+from evop_deap.heuristics.scores import scores_of
 from evop_deap.heuristics.task import ModelParts, Task
 from evop_deap.runs.listeners.progress import TerminalProgress
+from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.stages.prepare import prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace
@@ -78,12 +78,12 @@ def stored_evaluator(
         yield evaluator, held_back.release
 
 
-def looks_into(prepared: Prepared) -> dict[str, dict[str, Any]]:
+def scores_into(prepared: Prepared) -> dict[str, dict[str, Any]]:
     """The scores of the heuristics that a search begins with, as plain JSON."""
     parts = ModelParts(prepared.loaded.model, prepared.anatomy, prepared.text.calibration.tokens)
     # None of them evaluates a pattern, or draws anything.
     task = Task(prepared.space, TabularEvaluator({}), random.Random(0), parts=parts)
-    return {name: dataclasses.asdict(look) for name, look in looks_of(task).items()}
+    return {name: dataclasses.asdict(scores) for name, scores in scores_of(task).items()}
 
 
 def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
@@ -121,7 +121,7 @@ def landscape_of(config: SearchConfig, drops: Sequence[int]) -> Landscape:
             "granularity": config.granularity,
             "drops": sorted(set(drops)),
             "protected": sorted(prepared.space.protected),
-            "looks": looks_into(prepared),
+            "looks": scores_into(prepared),
             **circumstances(),
         },
     )

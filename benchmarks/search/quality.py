@@ -93,7 +93,7 @@ def best_so_far(job: tuple[Path, str, int, int]) -> tuple[list[float], float]:
     began = time.perf_counter()
     with suppress(FoundError):
         limit = Stopping(evaluations=evaluations)
-        TABULAR[method](Task(space, evaluator, random.Random(seed), limit, looks=problem.looks))
+        TABULAR[method](Task(space, evaluator, random.Random(seed), limit, scores=problem.scores))
     seconds = time.perf_counter() - began
     losses = np.minimum.accumulate(trace(evaluator, space))
     # Who has seen no pattern of the space has no better answer than any.

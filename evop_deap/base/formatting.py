@@ -61,4 +61,4 @@ def listed(names: Sequence[str]) -> str:
 
 def plural(granularity: str) -> str:
     """What units are called: "blocks" or "halves" for a granularity of "block" or "half"."""
-    return {"block": "blocks", "half": "halves"}[granularity]
+    return {"half": "halves"}.get(granularity, f"{granularity}s")

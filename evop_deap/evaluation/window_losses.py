@@ -15,8 +15,8 @@ from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.fitness.model.blocked_loss import blocked_losses
 from evop_deap.fitness.model.logit_losses import window_sums
 from evop_deap.fitness.model.tiles import tile_for
+from evop_deap.models.anatomy.exit import find_exit
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.models.anatomy.staged import find_exit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

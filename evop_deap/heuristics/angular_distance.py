@@ -73,16 +73,17 @@ def _last_states(task: Task) -> torch.Tensor:
 
     from evop_deap.heuristics.observing import watch_units
 
-    blocks = len(task.space.units)
-    states: list[list[torch.Tensor]] = [[] for _ in range(blocks + 1)]
+    names = [unit.name for unit in task.space.units]
+    states: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+    last: list[torch.Tensor] = []
 
     def see(block: str, before: torch.Tensor, behind: torch.Tensor) -> None:
-        states[int(block)].append(before[0, -1].double().cpu())
-        if int(block) == blocks - 1:
-            states[blocks].append(behind[0, -1].double().cpu())
+        states[block].append(before[0, -1].double().cpu())
+        if block == names[-1]:
+            last.append(behind[0, -1].double().cpu())
 
-    watch_units(task.model_parts, see, halves=False)
-    return torch.stack([torch.stack(each) for each in states])
+    watch_units(task.model_parts, see)
+    return torch.stack([torch.stack(each) for each in (*states.values(), last)])
 
 
 def _distance(states: torch.Tensor, first: int, behind: int) -> float:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import ModelParts, Pick, Task, lowest, passes, ranked
-from evop_deap.heuristics.unit_kinds import granularity_of
 from evop_deap.space import Pattern, SearchSpace
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
 
 
 def pick(task: Task) -> Pick:
@@ -33,21 +32,19 @@ HEURISTIC = Heuristic(
 
 def influences_of(task: Task) -> NDArray[np.float64]:
     """(units,) influences on the task's windows."""
-    parts, halves = task.model_parts, granularity_of(task.space.units) == "half"
-    return block_influence(parts.model, parts.anatomy, parts.windows, halves=halves)
+    parts = task.model_parts
+    return block_influence(parts.model, parts.anatomy, parts.windows)
 
 
 def block_influence(
-    model: PreTrainedModel, anatomy: Anatomy, tokens: NDArray[np.int64], *, halves: bool = False
+    model: PreTrainedModel, anatomy: Anatomy, tokens: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """How much each unit turns its hidden state: 1 - E[cos(x_in, x_out)] (eq. 1).
 
     Args:
         model: the dense model.
-        anatomy: its blocks.
+        anatomy: its units; the authors' are blocks.
         tokens: (windows, length) token ids.
-        halves: whether the halves of a block are measured for themselves; the authors' units
-            are blocks.
 
     Returns:
         (units,) influences; the mean is over all tokens of all windows.
@@ -56,8 +53,7 @@ def block_influence(
 
     from evop_deap.heuristics.observing import mean_of_units
 
-    parts = ModelParts(model, anatomy, tokens)
-    return np.array(mean_of_units(parts, turn, halves=halves))
+    return np.array(mean_of_units(ModelParts(model, anatomy, tokens), turn))
 
 
 def least_influential(influences: NDArray[np.float64], space: SearchSpace) -> Pattern:

@@ -10,34 +10,34 @@ from evop_deap.evolution.state import Seeds
 from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.meter import Meter
-from evop_deap.heuristics.registry import ALL_CHEAP, LOOKS, METHODS
-from evop_deap.heuristics.sublayer_picks import picks_of_halves, whole_units
-from evop_deap.heuristics.task import Look, Pick, Task, passes
-from evop_deap.heuristics.unit_kinds import granularity_of
+from evop_deap.heuristics.registry import ALL_CHEAP, METHODS, SCORERS
+from evop_deap.heuristics.sublayer_picks import sublayer_picks, whole_units
+from evop_deap.heuristics.task import Pick, Task, UnitScores, passes
 from evop_deap.space import Pattern, SearchSpace
+from evop_deap.space.unit_names import granularity_of
 
 
 def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Heuristic]:
     """The heuristics of these names; of "heuristics", all cheap ones for units of this kind."""
     if names != (ALL_CHEAP,):
         return [METHODS[name] for name in names]
-    found = granularity_of(space.units)
+    found = granularity_of(unit.name for unit in space.units)
     return [method for method in METHODS.values() if method.cheap and found in method.granularities]
 
 
 def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
     """The patterns that these methods pick, and what all of them cost together.
 
-    Rules of `LOOKS` look into the model at once, and of halves they pick several times.
+    Those of `SCORERS` share one pass of the model, and pick several times among halves.
 
     Raises:
-        InputError: they judge as many patterns as the whole search may, or more.
+        InputError: they evaluate as many patterns as the whole search may, or more.
     """
     meter = _Purse(task)
-    looks, work = _looks(methods, task)
-    cost = max((look.cost for look in looks.values()), default=0.0)
-    paid = {name: replace(look, cost=0.0) for name, look in looks.items()}
-    task = replace(task, evaluator=meter, looks=paid)
+    scores, work = _scores(methods, task)
+    cost = max((known.cost for known in scores.values()), default=0.0)
+    paid = {name: replace(known, cost=0.0) for name, known in scores.items()}
+    task = replace(task, evaluator=meter, scores=paid)
     picks: dict[str, Pattern] = {}
     for method in methods:
         for name, picked in _picked(method, task).items():
@@ -52,22 +52,22 @@ def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
     )
 
 
-def _looks(methods: Sequence[Heuristic], task: Task) -> tuple[Mapping[str, Look], Work]:
-    """What those of the rules that look have seen or see now, and the work of seeing it."""
-    names = [method.name for method in methods if method.name in LOOKS]
-    known = {name: task.looks[name] for name in names if name in task.looks}
+def _scores(methods: Sequence[Heuristic], task: Task) -> tuple[Mapping[str, UnitScores], Work]:
+    """The scores of those in `SCORERS`, known or found now, and the work of finding them."""
+    names = [method.name for method in methods if method.name in SCORERS]
+    known = {name: task.scores[name] for name in names if name in task.scores}
     if known or not names:
         return known, Work()
-    from evop_deap.heuristics.scores import looks_of
+    from evop_deap.heuristics.scores import scores_of
 
-    return looks_of(task, names), passes(task.model_parts)
+    return scores_of(task, names), passes(task.model_parts)
 
 
 def _picked(method: Heuristic, task: Task) -> dict[str, Pick]:
-    """What the rule picks, by the name of its kind of pick."""
-    look = task.looks.get(method.name)
-    if look is not None and task.space.blocks and look.knows(whole_units(task.space)):
-        return picks_of_halves(method, task)
+    """What the heuristic picks, by the name of its kind of pick."""
+    known = task.scores.get(method.name)
+    if known is not None and task.space.blocks and known.knows(whole_units(task.space)):
+        return sublayer_picks(method, task)
     return {method.name: method(task)}
 
 

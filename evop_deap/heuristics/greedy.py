@@ -1,10 +1,9 @@
-"""Removal one at a time, all that are left judged anew: what SLEB and BlockPruner share."""
+"""Removal of one unit at a time, all others evaluated anew: what SLEB and BlockPruner share."""
 
 from __future__ import annotations
 
 from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.task import Pick, Task
-from evop_deap.heuristics.unit_kinds import fits
 
 
 def remove_greedily(task: Task) -> Pick:
@@ -13,7 +12,7 @@ def remove_greedily(task: Task) -> Pick:
     dropped: list[int] = []
     path = [space.pattern(dropped)]
     while path[-1] not in space:
-        left = [u for u in space.droppable if u not in dropped and fits(space, dropped, u)]
+        left = [u for u in space.droppable if u not in dropped and space.fits(dropped, u)]
         losses = meter.evaluate([space.pattern([*dropped, unit]) for unit in left]).losses
         dropped.append(left[int(losses.argmin())])
         path.append(space.pattern(dropped))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError
-from evop_deap.heuristics.unit_kinds import granularity_of
+from evop_deap.space.unit_names import GRANULARITIES, granularity_of
 
 if TYPE_CHECKING:
     from evop_deap.heuristics.task import Pick, Task
@@ -34,7 +34,7 @@ class Heuristic:
     title: str
     pick: Callable[[Task], Pick]
     needs_model: bool = False
-    granularities: tuple[str, ...] = (BLOCK, HALF)
+    granularities: tuple[str, ...] = tuple(GRANULARITIES)
     cheap: bool = False
     searches: bool = False
     merges: bool = False
@@ -46,7 +46,7 @@ class Heuristic:
             InputError: the heuristic is not defined for units of this kind, or for this budget,
                 or there is no model to look into.
         """
-        found = granularity_of(task.space.units)
+        found = granularity_of(unit.name for unit in task.space.units)
         if found not in self.granularities:
             raise InputError(
                 f"`method` {self.name} is defined for `granularity` "

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 from evop_deap.base.errors import InputError
 from evop_deap.heuristics.heuristic import BLOCK, Heuristic
 from evop_deap.heuristics.task import ModelParts, Pick, Task, passes
-from evop_deap.heuristics.unit_kinds import fits
 from evop_deap.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def _that_fit(space: SearchSpace, plan: Plan, place: int) -> int:
         return 0
     gone, count = list(_gone(plan)), 0
     for head in heads[place + 1 : place + COMBINED]:
-        if head in space.protected or not fits(space, gone, head):
+        if head in space.protected or not space.fits(gone, head):
             break
         gone.append(head)
         count += 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 from evop_deap.heuristics.block_influence import influences_of
 from evop_deap.heuristics.heuristic import HALF, Heuristic
 from evop_deap.heuristics.task import Pick, Task, passes, ranked
-from evop_deap.heuristics.unit_kinds import ATTENTION
+from evop_deap.space.unit_names import ATTENTION
 
 
 def pick(task: Task) -> Pick:

@@ -50,7 +50,7 @@ METHODS: dict[str, Heuristic] = {file.HEURISTIC.name: file.HEURISTIC for file in
 ALL_CHEAP = "heuristics"
 """In the place of names: all heuristics that cost few enough passes to seed a search."""
 
-LOOKS = ("block-influence", "relative-magnitude")
+SCORERS = ("block-influence", "relative-magnitude")
 """Heuristics whose scores of a model are kept for searches without it."""
 
 

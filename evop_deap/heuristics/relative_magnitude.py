@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import Pick, Task, lowest, passes
-from evop_deap.heuristics.unit_kinds import granularity_of
 
 if TYPE_CHECKING:
     import torch
@@ -19,9 +18,7 @@ def pick(task: Task) -> Pick:
     """Drop the units of least mean |f(x)| / |x + f(x)| over all tokens; these are the `scores`."""
     from evop_deap.heuristics.observing import mean_of_units, watching_cost
 
-    scores = mean_of_units(
-        task.model_parts, share, halves=granularity_of(task.space.units) == "half"
-    )
+    scores = mean_of_units(task.model_parts, share)
     return lowest(task, scores, cost=watching_cost(task), work=passes(task.model_parts))
 
 

@@ -1,4 +1,4 @@
-"""What rules see in the model, all of them in one pass: a figure for every unit."""
+"""The scores that heuristics give the units of a model, all of them in one pass."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from collections.abc import Iterable
 
 from evop_deap.heuristics.block_influence import turn
 from evop_deap.heuristics.observing import mean_by_unit, watching_cost
-from evop_deap.heuristics.registry import LOOKS
+from evop_deap.heuristics.registry import SCORERS
 from evop_deap.heuristics.relative_magnitude import share
-from evop_deap.heuristics.task import Look, Task
-from evop_deap.heuristics.unit_kinds import granularity_of
+from evop_deap.heuristics.task import Task, UnitScores
 
 _MEASURES = {"block-influence": turn, "relative-magnitude": share}
 
 
-def looks_of(task: Task, names: Iterable[str] = LOOKS) -> dict[str, Look]:
-    """What these rules of `LOOKS` say of the task's model: one pass over its windows for all."""
-    halves = granularity_of(task.space.units) == "half"
+def scores_of(task: Task, names: Iterable[str] = SCORERS) -> dict[str, UnitScores]:
+    """What these heuristics of `SCORERS` say of the task's model: one pass for all of them."""
     measures = {name: _MEASURES[name] for name in names}
-    seen = mean_by_unit(task.model_parts, measures, halves=halves)
     cost = watching_cost(task)
-    return {name: Look(by_unit, cost) for name, by_unit in seen.items()}
+    means = mean_by_unit(task.model_parts, measures)
+    return {name: UnitScores(by_unit, cost) for name, by_unit in means.items()}

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evop_deap.fitness.protocol import Evaluator
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
 
 
 @dataclass(frozen=True, eq=False)
 class ModelParts:
-    """The model that a rule looks into.
+    """The model that a heuristic runs or reads.
 
     Attributes:
         model: the dense model, left as it was.
         anatomy: its units, the genes of the task's space.
-        windows: (windows, length) token ids to look at it with.
+        windows: (windows, length) token ids to run it on.
     """
 
     model: PreTrainedModel
@@ -38,36 +38,36 @@ class ModelParts:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a rule has said of each unit after it has looked into the model.
+class UnitScores:
+    """The scores that a heuristic gave the units of a model.
 
     Attributes:
-        scores: by the unit's name, the lower, the sooner it goes; of halves, those of the whole
-            blocks beside theirs.
-        cost: dense-forward equivalents that it took, for all rules that looked at once.
+        scores: by the unit's name, the lower, the sooner it goes; where units are less than
+            blocks, those of the blocks beside theirs.
+        cost: dense-forward equivalents that it took, for all heuristics that ran together.
     """
 
     scores: Mapping[str, float]
     cost: float
 
     def knows(self, units: Sequence[Unit]) -> bool:
-        """Whether all of these were seen."""
+        """Whether all of these have a score."""
         return all(unit.name in self.scores for unit in units)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A pattern is wanted: from which space, judged by what, for how much.
+    """A pattern is wanted: from which space, evaluated by what, for how much.
 
     Attributes:
         space: which patterns there are.
-        evaluator: judges them.
+        evaluator: finds their losses.
         rng: all randomness is drawn from it.
-        stopping: `evaluations`, `cost` and `seconds` bind the rules that search; the others take
-            what they take.
-        parts: the model, for rules that look into it; None where only losses are known.
-        looks: by the rule's name, what was seen in the model: the rule goes by it, and does not
-            look again.
+        stopping: `evaluations`, `cost` and `seconds` bind the heuristics that search; the others
+            take what they take.
+        parts: the model, for heuristics that need it; None where only losses are known.
+        scores: by the heuristic's name, the scores that are known already: it goes by them and
+            does not run the model again.
 
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator
@@ -84,7 +84,7 @@ class Task:
     rng: random.Random
     stopping: Stopping = field(default_factory=Stopping)
     parts: ModelParts | None = None
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    scores: Mapping[str, UnitScores] = field(default_factory=dict)
 
     @property
     def model_parts(self) -> ModelParts:
@@ -98,11 +98,11 @@ class Task:
         return self.parts
 
     def recalled(self, name: str) -> Pick | None:
-        """What the rule of this name picks by what it has seen before; None if nothing."""
-        look, units = self.looks.get(name), self.space.units
-        if look is None or not look.knows(units):
+        """What the heuristic of this name picks by scores that are known; None without them."""
+        known, units = self.scores.get(name), self.space.units
+        if known is None or not known.knows(units):
             return None
-        return lowest(self, [look.scores[unit.name] for unit in units], cost=look.cost)
+        return lowest(self, [known.scores[unit.name] for unit in units], cost=known.cost)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +112,14 @@ class Pick:
     Attributes:
         pattern: 1 = keep.
         cost: dense-forward equivalents spent.
-        evaluations: different patterns that were judged, on all windows or some.
+        evaluations: different patterns that were evaluated, on all windows or some.
         work: the same work as `cost`, by what it was; of a backward pass as of two forward ones.
-        scores: what the rule says of each unit, where it does: the lower, the sooner it goes.
-        order: the droppable units in the order in which the rule would drop them, where it
-            has one.
-        path: patterns on the way to `pattern`, each with one more unit gone, where a rule goes
-            step by step.
-        losses: of patterns of the space judged on all windows, where `pattern` was picked
+        scores: (units,) where the heuristic has any: the lower, the sooner the unit goes.
+        order: the droppable units in the order in which the heuristic would drop them, where
+            it has one.
+        path: patterns on the way to `pattern`, each with one more unit gone, where the
+            heuristic goes step by step.
+        losses: of patterns of the space evaluated on all windows, where `pattern` was picked
             because it has the lowest of them.
         merges: of blocks that stay and take up others, how much of each block's matrices theirs
             become.

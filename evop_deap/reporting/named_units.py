@@ -1,4 +1,4 @@
-"""The units of a run by block and half, in their order, and how they are called."""
+"""The units of a run by their kinds, in their order, and how they are called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from evop_deap.base.formatting import plural
 from evop_deap.runs.storage.loaded_run import Run
+from evop_deap.space.unit_names import granularity_of, kind_of
 
 
 def unit_names(run: Run) -> tuple[str, ...]:
@@ -26,7 +27,7 @@ def dropped_names(run: Run) -> tuple[str, ...]:
 
 
 def rows_of_units(names: Sequence[str]) -> dict[str, list[str]]:
-    """Units by the half that they are: one row of blocks, or one of each half.
+    """Units by their kind: one row of blocks, or one of each kind of sublayer.
 
     Example:
         >>> rows_of_units(["0.attn", "0.mlp", "1.attn", "1.mlp"])
@@ -34,13 +35,13 @@ def rows_of_units(names: Sequence[str]) -> dict[str, list[str]]:
     """
     rows: dict[str, list[str]] = {}
     for name in names:
-        rows.setdefault(name.partition(".")[2], []).append(name)
+        rows.setdefault(kind_of(name), []).append(name)
     return rows
 
 
 def noun(names: Sequence[str]) -> str:
     """What the units are: blocks or halves."""
-    return plural("half" if any("." in name for name in names) else "block")
+    return plural(granularity_of(names))
 
 
 def label_of(runs: Sequence[Run], place: int) -> str:

@@ -9,9 +9,10 @@ from evop_deap.reporting.named_units import dropped_names, label_of, noun, rows_
 from evop_deap.reporting.page_parts import Table, escaped, figure
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import naming
+from evop_deap.space.unit_names import ATTENTION, BLOCK, MLP, block_of, kind_of
 
 _NUMBERED = 40  # with more cells there is no room for a number in each
-_HALVES = {"attn": "attention", "mlp": "MLP"}
+_TITLES = {ATTENTION: "attention", MLP: "MLP"}
 
 
 def pattern_figure(runs: Sequence[Run]) -> str:
@@ -68,21 +69,21 @@ def strip(
     """One pattern; `near` is thin and has no numbers, `ruled` has a name that may be long."""
     gone = set(dropped)
     rows = []
-    for half, units in rows_of_units(names).items():
+    for kind, units in rows_of_units(names).items():
         cells = "".join(_cell(unit, unit in gone) for unit in units)
         many = " many" if len(units) > _NUMBERED else ""
-        kind = f'<span class="half">{escaped(_HALVES.get(half, half))}</span>' if half else ""
-        rows.append(f'<div class="cells{many}">{kind}{cells}</div>')
-    kind = f"strip{' near' if near else ''}{' ruled' if ruled else ''}"
+        said = f'<span class="half">{escaped(_TITLES.get(kind, kind))}</span>'
+        rows.append(f'<div class="cells{many}">{"" if kind == BLOCK else said}{cells}</div>')
+    classes = f"strip{' near' if near else ''}{' ruled' if ruled else ''}"
     return (
-        f'<div class="{kind}"><span class="strip-name">{escaped(title)}</span>'
+        f'<div class="{classes}"><span class="strip-name">{escaped(title)}</span>'
         f'<div class="strip-rows">{"".join(rows)}</div></div>'
     )
 
 
 def _cell(unit: str, gone: bool) -> str:
-    block, _, half = unit.partition(".")
-    name = f"{_HALVES[half]} of block {block}" if half in _HALVES else f"block {unit}"
+    block, kind = block_of(unit), kind_of(unit)
+    name = f"{_TITLES[kind]} of block {block}" if kind in _TITLES else f"block {unit}"
     said = f"{name}: {'dropped' if gone else 'kept'}"
     state = "gone" if gone else "kept"
     titled = f'data-says="{escaped(said)}" title="{escaped(said)}"'

@@ -13,7 +13,7 @@ from evop_deap.runs.open_model import load_named
 from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:
-    from evop_deap.models.export.saving import ExportReport
+    from evop_deap.models.export.export_report import ExportReport
     from evop_deap.models.loading.load_model import LoadedModel
 
 CHECKPOINTS = ("transformers", "block-configs")
@@ -75,9 +75,8 @@ def write_checkpoint(
     from evop_deap.models.export.export_block_configs import export_block_configs
     from evop_deap.models.export.export_checkpoint import export_checkpoint
 
-    granularity = "half" if drops.halves else "block"
-    anatomy = find_anatomy(loaded.model, granularity)
-    dropped = drops.units(granularity)
+    anatomy = find_anatomy(loaded.model, drops.granularity)
+    dropped = drops.positions([part.name for part in anatomy.parts])
     progress.stage(f"writing and checking {folder}")
     parts = (loaded.model, anatomy, dropped, loaded.tokenizer, folder)
     if format == "block-configs":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evop_deap.calibration.ccds import Stratification
     from evop_deap.calibration.herding import Respond
     from evop_deap.calibration.strata import StratifiedWindows
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
 
 _Config = TypeVar("_Config", bound=CalibrationConfig)

@@ -8,7 +8,7 @@ from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
 
 

@@ -12,7 +12,7 @@ from evop_deap.space import SearchSpace
 if TYPE_CHECKING:
     from evop_deap.calibration import CalibrationSet
     from evop_deap.fitness.model.evaluators import Evaluators
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
 
 

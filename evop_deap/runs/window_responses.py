@@ -16,7 +16,7 @@ from evop_deap.space import Pattern, SearchSpace
 
 if TYPE_CHECKING:
     from evop_deap.calibration.herding import Respond
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
 
 PROBES = 8
@@ -64,13 +64,11 @@ def responder(
     def respond(tokens: NDArray[np.int64]) -> NDArray[np.float64]:
         from evop_deap.fitness.model.self_check import checked_evaluator
         from evop_deap.heuristics.block_influence import block_influence, least_influential
-        from evop_deap.heuristics.unit_kinds import granularity_of
 
         progress.stage(f"judging {len(tokens)} windows by {PROBES} probe patterns")
         rng = random.Random(seed)
-        halves = granularity_of(space.units) == "half"
         some = tokens[:_WINDOWS_FOR_INFLUENCE]
-        influences = block_influence(loaded.model, anatomy, some, halves=halves)
+        influences = block_influence(loaded.model, anatomy, some)
         patterns = probe_patterns(space, least_influential(influences, space), rng)
         evaluator = checked_evaluator(
             loaded.model, anatomy, tokens, space, rng=rng, fitness=fitness

@@ -15,6 +15,7 @@ from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
 from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
+from evop_deap.space.unit_names import GRANULARITIES
 
 BUDGET = "what to drop"
 FITNESS = "how patterns are evaluated"
@@ -59,7 +60,7 @@ class SearchConfig(CalibrationConfig):
         "block",
         BUDGET,
         "unit that is dropped: a whole block, or a half of one (its attention or its MLP sublayer)",
-        choices=("block", "half"),
+        choices=tuple(GRANULARITIES),
     )
     repackable: bool = option(
         False,

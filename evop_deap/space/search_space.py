@@ -1,4 +1,4 @@
-"""What a search may switch off: units, the pattern that keeps or drops each, and the budget.
+"""The patterns that a search may try: what is dropped meets a budget and is not protected.
 
 EvoP (arXiv 2502.14910) searches binary patterns over the decoder layers of a model; here a
 pattern is one 0/1 per unit with 1 = keep, and the budget says how many units must go.
@@ -6,49 +6,18 @@ pattern is one 0/1 per unit with 1 = keep, and the budget says how many units mu
 
 from __future__ import annotations
 
-import itertools
 import math
-import operator
 import random
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from evop_deap.base.errors import InputError
 from evop_deap.space.allowances import Allowance
 from evop_deap.space.pairs import count_pairs, in_pairs, preferred_pairs
-
-Pattern = tuple[int, ...]
-"""One 0/1 per unit, 1 = keep: hashable, the key of every cache."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What one gene switches.
-
-    Attributes:
-        name: the block's position in the dense model, such as "12", or "12.attn" and "12.mlp" of
-            its halves.
-        parameters: elements of its weights.
-        work: multiply-adds it spends on one token.
-        kv_bytes: of the key-value cache that it holds over a full context.
-    """
-
-    name: str
-    parameters: int
-    work: int
-    kv_bytes: int = 0
-
-    @property
-    def block(self) -> str:
-        """The block that it is, or is a half of."""
-        return self.name.partition(".")[0]
-
-    @property
-    def kind(self) -> str:
-        """ "attn" or "mlp" for a half, nothing for a block."""
-        return self.name.partition(".")[2]
+from evop_deap.space.pattern import Pattern, dropped_units
+from evop_deap.space.unit import Unit, units_by_block
 
 
 @dataclass(frozen=True)
@@ -137,11 +106,9 @@ class SearchSpace:
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
-        """Of halves that may go, those that make a block: "12.attn" and "12.mlp"."""
-        blocks: dict[str, list[int]] = {}
-        for unit in self.droppable:
-            blocks.setdefault(self.units[unit].block, []).append(unit)
-        return tuple(tuple(halves) for halves in blocks.values() if len(halves) > 1)
+        """Of units that are less than a block, those that may go and make a block together."""
+        blocks = units_by_block(self.units, self.droppable).values()
+        return tuple(units for units in blocks if len(units) > 1)
 
     @property
     def is_count(self) -> bool:
@@ -199,6 +166,13 @@ class SearchSpace:
             return self.greedy(rng.sample(self.droppable, len(self.droppable)))
         return self.pattern(rng.sample(self.droppable, self.n_drop))
 
+    def fits(self, dropped: Sequence[int], unit: int) -> bool:
+        """Whether the budget lets `unit` go once these are gone."""
+        wanted = {*dropped, unit}
+        rest = [other for other in self.droppable if other not in wanted]
+        pattern = self.greedy([*dropped, unit, *rest])
+        return not any(pattern[one] for one in wanted)
+
     def __contains__(self, pattern: Sequence[int]) -> bool:
         if len(pattern) != len(self.units) or not set(pattern) <= {0, 1}:
             return False
@@ -208,58 +182,3 @@ class SearchSpace:
         if not self.allowances:
             return len(gone) == self.n_drop and (not self.pairs or in_pairs(gone, self.pairs))
         return all(a.met(gone, self.protected) for a in self.allowances)
-
-
-def dropped_units(pattern: Sequence[int]) -> tuple[int, ...]:
-    """Positions of the units that a pattern drops, in order."""
-    return tuple(itertools.compress(range(len(pattern)), map(operator.not_, pattern)))
-
-
-def kept_units(pattern: Sequence[int]) -> tuple[int, ...]:
-    """Positions of the units that a pattern keeps, in order."""
-    return tuple(i for i, keep in enumerate(pattern) if keep)
-
-
-def units_to_drop(n_units: int, sparsity: float) -> int:
-    """How many of `n_units` a share of them comes to, rounded to the nearest, halves up.
-
-    Raises:
-        InputError: the share is not between 0 and 1, or rounds to nothing or to everything.
-    """
-    if not 0.0 < sparsity < 1.0:
-        raise InputError(f"`sparsity` must lie between 0 and 1, both excluded, but got {sparsity}")
-    n_drop = math.floor(sparsity * n_units + 0.5)
-    if not 0 < n_drop < n_units:
-        what = "none" if n_drop == 0 else "all"
-        raise InputError(
-            f"`sparsity` {sparsity} rounds to {what} of {n_units} units: "
-            f"choose between {0.5 / n_units:.3f} and {(n_units - 0.5) / n_units:.3f}"
-        )
-    return n_drop
-
-
-def units_named(units: Sequence[Unit], names: Collection[str]) -> frozenset[int]:
-    """Positions of the units with these names; "-1" counts from the end, "3-5" is a range.
-
-    Raises:
-        InputError: a name that no unit has.
-    """
-    positions: set[int] = set()
-    for name in names:
-        positions.update(_positions(units, name.strip()))
-    return frozenset(positions)
-
-
-def _positions(units: Sequence[Unit], name: str) -> range:
-    by_name = {unit.name: i for i, unit in enumerate(units)}
-    first, dash, last = name.partition("-")
-    if name in by_name:
-        return range(by_name[name], by_name[name] + 1)
-    if dash and first in by_name and last in by_name and by_name[first] <= by_name[last]:
-        return range(by_name[first], by_name[last] + 1)
-    if dash and not first and last.isdecimal() and 1 <= int(last) <= len(units):
-        return range(len(units) - int(last), len(units) - int(last) + 1)
-    raise InputError(
-        f"`protect` names the unit '{name}', but the units are "
-        f"'{units[0].name}' to '{units[-1].name}'"
-    )

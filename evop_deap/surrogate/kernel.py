@@ -40,7 +40,7 @@ class Layout:
 
     @classmethod
     def of(cls, units: Sequence[Unit]) -> Layout:
-        """From the units' names: "12" is a block, "12.attn" and "12.mlp" are its halves."""
+        """From the blocks that the units are in, and their kinds."""
         numbered = all(unit.block.isdecimal() for unit in units)
         depths = [int(unit.block) for unit in units] if numbered else range(len(units))
         depth, kind = np.array(depths, dtype=np.float64), np.array([unit.kind for unit in units])

@@ -151,7 +151,7 @@ def tuned_toolbox(
             evaluator.evaluate([problem.space.dense])
         register_surrogate(toolbox, surrogate, evaluator, problem.space, rng)
     if methods := _beginning(problem, settings["init"]):
-        task = Task(problem.space, evaluator, rng, looks=problem.looks)
+        task = Task(problem.space, evaluator, rng, scores=problem.scores)
         toolbox.register("seed", seeds_of, methods, task)
     if settings["racing"] == "on":
         racing = Racing.over(
@@ -170,7 +170,7 @@ def _beginning(problem: Problem, init: Sequence[str]) -> list[Heuristic]:
     if tuple(init) == (BALANCED,):
         return []
     named = seeding_methods(tuple(init), problem.space)
-    return [method for method in named if not method.needs_model or method.name in problem.looks]
+    return [method for method in named if not method.needs_model or method.name in problem.scores]
 
 
 def area_under(points: Sequence[Point], cost: float) -> float:

@@ -99,8 +99,8 @@ class Objective:
         self.seeds = tuple(seeds)
         self.measure = measure
         self.epsilon = epsilon
-        looks = set.intersection(*(set(problem.looks) for problem in problems))
-        self.space = (space or SettingsSpace()).offered(looks)
+        scored = set.intersection(*(set(problem.scores) for problem in problems))
+        self.space = (space or SettingsSpace()).offered(scored)
         self.reports = reports if measure != "regret-cost" else "none"
         self.steps = steps
         self._check = check

@@ -18,7 +18,7 @@ from evop_deap.evolution.racing import windows_together
 from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.protocol import Evaluator
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.heuristics.task import Look
+from evop_deap.heuristics.task import UnitScores
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
@@ -41,7 +41,7 @@ class Problem:
         optimum_known: whether `best` is a pattern's loss, and not only a bound.
         together: windows that are computed together, and so race together.
         knows_dense: whether `evaluator` can judge the pattern that drops nothing.
-        looks: by the rule's name, what rules that a search may begin with say of the model.
+        scores: of the model's units, by the name of a heuristic that a search may begin with.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Problem:
     optimum_known: bool
     together: int = 1
     knows_dense: bool = False
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    scores: Mapping[str, UnitScores] = field(default_factory=dict)
 
     def regret(self, loss: float) -> float:
         """How far `loss` is from the best, in distances of a random pattern from it."""
@@ -88,12 +88,12 @@ def landscape_problem(path: Path, n_drop: int | None = None) -> Problem:
         typical=float(np.median(finite)),
         optimum_known=True,
         knows_dense=space.dense in landscape.rows,
-        looks=looks_in(landscape),
+        scores=scores_in(landscape),
     )
 
 
-def looks_in(landscape: Landscape) -> dict[str, Look]:
-    """What the file keeps of rules that have looked into its model.
+def scores_in(landscape: Landscape) -> dict[str, UnitScores]:
+    """The scores that the file keeps, by the heuristic's name.
 
     Raises:
         InputError: it is not as the format says.
@@ -101,13 +101,16 @@ def looks_in(landscape: Landscape) -> dict[str, Look]:
     count = len(landscape.units)
     try:
         given = dict(landscape.about.get("looks", {})).items()
-        looks = {n: Look(_by_name(v["scores"], landscape), float(v["cost"])) for n, v in given}
+        scores = {
+            name: UnitScores(_by_name(said["scores"], landscape), float(said["cost"]))
+            for name, said in given
+        }
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"`looks` of a landscape cannot be read: {error!r}") from error
-    short = [name for name, look in looks.items() if not look.knows(landscape.units)]
+    short = [name for name, known in scores.items() if not known.knows(landscape.units)]
     if short:
         raise InputError(f"`looks` of a landscape must score all {count} units, not as {short[0]}")
-    return looks
+    return scores
 
 
 def _by_name(scores: Any, landscape: Landscape) -> dict[str, float]:
@@ -143,7 +146,7 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
     Raises:
         EvopError: the model, the corpus or the budget cannot be used.
     """
-    from evop_deap.heuristics.scores import looks_of
+    from evop_deap.heuristics.scores import scores_of
     from evop_deap.heuristics.task import ModelParts, Task
     from evop_deap.runs.search_evaluator import open_evaluator
     from evop_deap.runs.stages.prepare import prepare
@@ -174,6 +177,6 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
             optimum_known=False,
             together=windows_together(config.window),
             knows_dense=True,
-            # Looked at once, and charged to every search.
-            looks=looks_of(Task(space, opened.cached, rng, parts=parts)),
+            # Found once, and charged to every search.
+            scores=scores_of(Task(space, opened.cached, rng, parts=parts)),
         )

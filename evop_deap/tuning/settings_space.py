@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.heuristics.registry import LOOKS, METHODS
+from evop_deap.heuristics.registry import METHODS, SCORERS
 from evop_deap.settings.config_files import read_mapping
 from evop_deap.settings.search_config import BALANCED, SearchConfig
 
@@ -125,7 +125,7 @@ RANGES: Mapping[str, Range | Choices] = {
     "more_swaps": Range(0.0, 0.8),
     "surrogate": Choices(("none", "linear", "gp")),
     "restart": Choices((0, 4, 8, 16)),
-    "init": Choices((BALANCED, *LOOKS, " ".join(LOOKS))),
+    "init": Choices((BALANCED, *SCORERS, " ".join(SCORERS))),
     "racing": Choices(("on", "off")),
     "racing_rungs": Range(2, 16, log=True),
     "racing_confidence": Range(0.6, 0.99),
@@ -185,25 +185,25 @@ class SettingsSpace:
         """
         return cls.from_mapping(read_mapping(path, argument="space", line="setting: range"))
 
-    def offered(self, looks: Collection[str]) -> SettingsSpace:
-        """This space without beginnings for which somebody would have to look into a model.
+    def offered(self, scored: Collection[str]) -> SettingsSpace:
+        """This space without beginnings that need a model that is not there.
 
         Args:
-            looks: the rules that have been asked what they see in it.
+            scored: the heuristics whose scores of the model are known.
 
         Raises:
             InputError: no beginning is left.
         """
         drawn = self.ranges.get("init")
         options = drawn.options if isinstance(drawn, Choices) else (self.fixed["init"],)
-        left = tuple(option for option in options if not _unknown(option, looks))
+        left = tuple(option for option in options if not _unknown(option, scored))
         if left == options:
             return self
         if not left:
             raise InputError(
-                f"`space` init asks {_unknown(options[0], looks)[0]}, which looks into a model, "
+                f"`space` init asks {_unknown(options[0], scored)[0]}, which looks into a model, "
                 "but a landscape keeps no look of it: "
-                f"known are {', '.join([BALANCED, *looks])}"
+                f"known are {', '.join([BALANCED, *scored])}"
             )
         if len(left) > 1:
             return dataclasses.replace(self, ranges={**self.ranges, "init": Choices(left)})
@@ -234,10 +234,10 @@ class SettingsSpace:
         return {**drawn, **self.fixed}
 
 
-def _unknown(init: Setting, looks: Collection[str]) -> list[str]:
-    """The rules of a beginning that look into a model and have not."""
+def _unknown(init: Setting, scored: Collection[str]) -> list[str]:
+    """The heuristics of a beginning that need a model, and whose scores are not known."""
     named = [METHODS[name] for name in str(init).split() if name in METHODS]
-    return [method.name for method in named if method.needs_model and method.name not in looks]
+    return [method.name for method in named if method.needs_model and method.name not in scored]
 
 
 def _with_ends(name: str, given: Mapping[str, Any]) -> Range:

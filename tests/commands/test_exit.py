@@ -7,8 +7,8 @@ import torch
 from toy_models import toy_model
 from transformers import PreTrainedModel
 
+from evop_deap.models.anatomy.exit import find_exit
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.models.anatomy.staged import find_exit
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -22,7 +22,8 @@ from evop_deap.base.errors import InputError, OutputError
 from evop_deap.fitness.landscape import Landscape, load_landscape, save_landscape
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.space import Pattern, SearchSpace, Unit, dropped_units
 
 AllPatterns = Callable[[SearchSpace, Sequence[int]], list[Pattern]]

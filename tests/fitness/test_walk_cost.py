@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.walk_cost import walk_costs
-from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.space import Pattern
 
 TOKENS = np.random.default_rng(0).integers(3, 80, (2, 8))

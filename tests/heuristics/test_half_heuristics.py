@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.heuristics import METHODS, ModelParts, Pick, Task
 from evop_deap.heuristics.first_patterns import seeds_of
-from evop_deap.heuristics.registry import LOOKS
-from evop_deap.heuristics.scores import looks_of
+from evop_deap.heuristics.registry import SCORERS
+from evop_deap.heuristics.scores import scores_of
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.space import SearchSpace, dropped_units
 
@@ -101,7 +101,7 @@ def test_blockpruner_goes_on_from_what_is_gone(llama: PreTrainedModel) -> None:
     assert pick.order == tuple(gone)
 
 
-@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize("name", SCORERS)
 def test_a_search_of_halves_begins_with_a_rules_blocks_with_its_halves_and_with_some_of_both(
     name: str, llama: PreTrainedModel
 ) -> None:
@@ -129,7 +129,7 @@ def test_a_search_of_halves_begins_with_a_rules_blocks_with_its_halves_and_with_
 
 
 @pytest.mark.parametrize("granularity", ["block", "half"])
-def test_rules_look_into_the_model_in_one_pass_and_see_what_each_sees_alone(
+def test_heuristics_score_a_model_in_one_pass_as_each_scores_it_alone(
     granularity: str, llama: PreTrainedModel
 ) -> None:
     anatomy, windows = find_anatomy(llama, granularity), WINDOWS.numpy()
@@ -140,14 +140,14 @@ def test_rules_look_into_the_model_in_one_pass_and_see_what_each_sees_alone(
         random.Random(0),
         parts=ModelParts(llama, anatomy, windows),
     )
-    alone = {name: METHODS[name](task) for name in LOOKS}
+    alone = {name: METHODS[name](task) for name in SCORERS}
     ran: list[object] = []
     hook = llama.model.embed_tokens.register_forward_hook(lambda *args: ran.append(args))
-    looks, seeds = looks_of(task), seeds_of([METHODS[name] for name in LOOKS], task)
+    scores, seeds = scores_of(task), seeds_of([METHODS[name] for name in SCORERS], task)
     hook.remove()
     assert len(ran) == 2 * len(windows)
     for name, pick in alone.items():
-        assert tuple(looks[name].scores[unit.name] for unit in space.units) == pick.scores
-        assert looks[name].cost == pick.cost == seeds.cost
+        assert tuple(scores[name].scores[unit.name] for unit in space.units) == pick.scores
+        assert scores[name].cost == pick.cost == seeds.cost
         assert pick.pattern in seeds.picks.values()
     assert seeds.work.head_tokens == windows.size

@@ -21,9 +21,9 @@ from evop_deap.heuristics import METHODS, Task, method_named
 from evop_deap.heuristics.angular_distance import contiguous
 from evop_deap.heuristics.evopress import level_switch
 from evop_deap.heuristics.task import ranked
-from evop_deap.heuristics.unit_kinds import fits, granularity_of
 from evop_deap.space import Pattern, SearchSpace, Unit, dropped_units
 from evop_deap.space.allowances import Allowance
+from evop_deap.space.unit_names import granularity_of
 
 KNOWN = toy_landscape(drops=(1, 2, 3))
 SPACE = SearchSpace(KNOWN.units, 3, frozenset({4}))
@@ -190,8 +190,8 @@ def test_greedy_drops_in_the_order_given_and_meets_the_budget(order: list[int]) 
 
 
 def test_a_unit_fits_while_the_budget_is_not_used_up() -> None:
-    assert fits(SPACE, [0, 1], 2)
-    assert not fits(SPACE, [0, 1, 2], 3)
+    assert SPACE.fits([0, 1], 2)
+    assert not SPACE.fits([0, 1, 2], 3)
 
 
 @pytest.mark.parametrize("name", ["leave-one-out", "sleb", "last", "evopress", "nsga2"])
@@ -206,8 +206,8 @@ def test_a_rule_meets_a_budget_of_parameters(name: str) -> None:
 
 
 def test_names_tell_blocks_from_halves() -> None:
-    assert granularity_of(KNOWN.units) == "block"
-    assert granularity_of(halves(2)) == "half"
+    assert granularity_of(unit.name for unit in KNOWN.units) == "block"
+    assert granularity_of(unit.name for unit in halves(2)) == "half"
 
 
 def test_rules_on_tables_need_no_torch() -> None:

@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics import METHODS, ModelParts, Pick, Task
-from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.space import SearchSpace, Unit, dropped_units
 
 WINDOWS = toy_tokens(rows=3, length=12)

@@ -13,7 +13,7 @@ from toy_models import ARCHITECTURES, RARE_ARCHITECTURES, toy_model
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from evop_deap.base.errors import UnsupportedModelError
-from evop_deap.models.surgery.config_fields import halves_combine, remap_config
+from evop_deap.models.surgery.remap_config import halves_combine, remap_config
 
 _SMALL = {"hidden_size": 32, "num_attention_heads": 4, "vocab_size": 96}
 

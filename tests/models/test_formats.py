@@ -30,7 +30,12 @@ block_drops = st.integers(2, 40).flatmap(
 )
 # The last block stays.
 half_drops = st.integers(2, 12).flatmap(
-    lambda n: st.builds(Drops.of_halves, st.just(n), st.sets(st.integers(0, 2 * n - 3)))
+    lambda n: st.builds(
+        Drops.of_sublayers,
+        st.just(n),
+        attention=st.sets(st.integers(0, n - 2)),
+        mlp=st.sets(st.integers(0, n - 2)),
+    )
 )
 LLAMA = LlamaConfig(
     hidden_size=512, intermediate_size=1536, num_hidden_layers=3, num_attention_heads=8,
@@ -38,9 +43,14 @@ LLAMA = LlamaConfig(
 ).to_dict()  # fmt: skip
 
 
+def halves(n_blocks: int) -> list[str]:
+    return [f"{block}.{kind}" for block in range(n_blocks) for kind in ("attn", "mlp")]
+
+
 @given(half_drops)
 def test_units_and_names_say_the_same(drops: Drops) -> None:
-    assert Drops.of_halves(drops.n_blocks, drops.units("half")) == drops
+    names = halves(drops.n_blocks)
+    assert Drops.named(drops.n_blocks, [names[i] for i in drops.positions(names)]) == drops
     assert Drops.named(drops.n_blocks, drops.names) == drops
     assert drops.blocks | drops.halves == drops.attention | drops.mlp
     assert [live == (False, False) for live in drops.live] == [
@@ -50,15 +60,16 @@ def test_units_and_names_say_the_same(drops: Drops) -> None:
 
 @given(block_drops)
 def test_whole_blocks_are_two_halves(drops: Drops) -> None:
-    units = drops.units("block")
-    assert drops.units("half") == tuple(half for i in units for half in (2 * i, 2 * i + 1))
+    units = drops.positions([str(i) for i in range(drops.n_blocks)])
+    both = tuple(half for i in units for half in (2 * i, 2 * i + 1))
+    assert drops.positions(halves(drops.n_blocks)) == both
     assert drops.names == tuple(str(i) for i in units)
 
 
 def test_a_half_is_no_block() -> None:
     drops = Drops.named(4, ["1", "2.mlp", "3.attn"])
     with pytest.raises(InputError, match=r"half of a block goes: 2\.mlp, 3\.attn"):
-        drops.units("block")
+        drops.positions(list("0123"))
 
 
 @pytest.mark.parametrize("name", ["", "a", "-1", "1.5", "1.attention", "1.", "²", "1 2"])

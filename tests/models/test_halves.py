@@ -8,8 +8,9 @@ from toy_models import toy_logits, toy_model
 from transformers import PreTrainedModel
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
-from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.model_units import model_units
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.steps import steps_of
 from evop_deap.models.surgery.bypass import bypassed
 
@@ -26,14 +27,16 @@ def test_halves_of_every_architecture_make_up_their_block(any_model: PreTrainedM
     anatomy = halved(any_model)
     units = model_units(anatomy)
     assert [u.name for u in units[:3]] == ["0.attn", "0.mlp", "1.attn"]
-    for block, halves in zip(anatomy.blocks, anatomy.halves, strict=True):
-        assert halves.attention.modules == block.attention
-        assert halves.mlp.modules == block.mlp
-        assert halves.attention.work + halves.mlp.work == pytest.approx(block.work, abs=1)
-        known = {*block.attention, *block.mlp, *halves.attention.norms, *halves.mlp.norms}
+    for block in anatomy.blocks:
+        attention, mlp = anatomy.parts_of(block)
+        assert attention.modules == block.attention
+        assert mlp.modules == block.mlp
+        assert attention.unit.work + mlp.unit.work == pytest.approx(block.work, abs=1)
+        known = {*block.attention, *block.mlp, *attention.norms, *mlp.norms}
         shared = [c for c in block.module.children() if c not in known]
         numbers = sum(p.numel() for child in shared for p in child.parameters())
-        assert halves.attention.parameters + halves.mlp.parameters + numbers == block.parameters
+        halves = attention.unit.parameters + mlp.unit.parameters
+        assert halves + numbers == block.parameters
 
 
 def test_norms_go_with_the_half_that_they_act_on() -> None:
@@ -43,21 +46,19 @@ def test_norms_go_with_the_half_that_they_act_on() -> None:
          ["pre_feedforward_layernorm", "post_feedforward_layernorm"]),
         ("olmo2", ["post_attention_layernorm"], ["post_feedforward_layernorm"]),
     ):  # fmt: skip
-        for block, halves in zip(*_blocks_and_halves(toy_model(name)), strict=True):
-            assert {*halves.attention.norms} == {getattr(block, norm) for norm in ours}
-            assert {*halves.mlp.norms} == {getattr(block, norm) for norm in theirs}
-
-
-def _blocks_and_halves(model: PreTrainedModel):
-    anatomy = find_anatomy(model, "half")
-    return [block.module for block in anatomy.blocks], anatomy.halves
+        anatomy = find_anatomy(toy_model(name), "half")
+        for block in anatomy.blocks:
+            attention, mlp = anatomy.parts_of(block)
+            assert {*attention.norms} == {getattr(block.module, norm) for norm in ours}
+            assert {*mlp.norms} == {getattr(block.module, norm) for norm in theirs}
 
 
 def test_blocks_that_add_both_halves_to_their_input_are_told_from_those_in_a_row() -> None:
     for name, sequential in (("llama", True), ("gemma2", True), ("gpt-neox-parallel", False),
                              ("cohere2", False)):  # fmt: skip
-        halves = find_anatomy(toy_model(name), "half").halves
-        assert {h.sequential for h in halves} == {sequential}
+        anatomy = find_anatomy(toy_model(name), "half")
+        turns = {tuple(part.turn for part in anatomy.parts_of(b)) for b in anatomy.blocks}
+        assert turns == {(0, 1) if sequential else (0, 0)}
 
 
 def test_dropping_a_half_adds_nothing_for_it(llama: PreTrainedModel) -> None:
@@ -84,7 +85,7 @@ def test_both_halves_of_a_parallel_block_are_one_step(pattern: tuple[int, ...]) 
         pattern = pattern[: 2 * len(anatomy.blocks)]
         pattern += (1,) * (2 * len(anatomy.blocks) - len(pattern))
         steps = steps_of(anatomy)
-        taken = [steps.all[place] for place in steps.taken(pattern)]
+        taken = [steps[place] for place in steps.taken(pattern)]
         both = sum(a and m for a, m in zip(pattern[::2], pattern[1::2], strict=True))
         assert len(taken) == sum(pattern) - (both if name == "gpt-neox-parallel" else 0)
         units = model_units(anatomy)

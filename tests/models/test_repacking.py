@@ -16,12 +16,16 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from evop_deap.base.errors import ExportError, InputError, UnsupportedModelError
-from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.export.export_block_configs import export_block_configs
 from evop_deap.models.export.export_checkpoint import export_checkpoint
-from evop_deap.models.surgery.bypass import bypassed, check_removable
+from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.models.surgery.dropped_parts import drops_of
+from evop_deap.models.surgery.packed_layers import packed_layers
 from evop_deap.models.surgery.packing import Layer, leftovers
-from evop_deap.models.surgery.repacking import drops_of, packed_layers, repacked
+from evop_deap.models.surgery.rehearsal import check_removable
+from evop_deap.models.surgery.repacking import repacked
 from evop_deap.models.surgery.zeroing import output_parameters
 
 LLAMA = toy_model("llama")
@@ -46,14 +50,13 @@ def test_halves_that_follow_each_other_are_one_layer_where_blocks_come_apart(
         expected = toy_logits(model)
     made = repacked(model, anatomy, ONE_PAIR)
     assert torch.equal(toy_logits(made.model), expected)
-    if anatomy.halves[0].sequential:
+    if anatomy.parts[1].turn == 1:
         # Gemma-4 says of whole layers how wide their heads are.
         whole = "gemma4" not in model.config.model_type
         assert (made.layers[0] == Layer(0, 1)) == whole
     else:
         assert made.layers[:2] == (Layer(0, None), Layer(None, 1))
-        halves = (anatomy.halves[0].mlp, anatomy.halves[1].attention)
-        assert made.zeroed == sum(half.parameters for half in halves)
+        assert made.zeroed == sum(part.unit.parameters for part in anatomy.parts[1:3])
 
 
 def test_an_exported_model_of_halves_predicts_and_generates_as_it_should(
@@ -71,9 +74,8 @@ def test_an_exported_model_of_halves_predicts_and_generates_as_it_should(
     assert report.parameters == sum(p.numel() for p in reloaded.parameters())
     layers = packed_layers(any_model, anatomy, dropped)
     assert (report.layers, report.half_layers) == (len(layers), len(leftovers(layers)))
-    if anatomy.halves[0].sequential:
-        halves = [half for pair in anatomy.halves for half in (pair.attention, pair.mlp)]
-        gone = sum(halves[unit].parameters for unit in dropped)
+    if anatomy.parts[1].turn == 1:
+        gone = sum(anatomy.parts[unit].unit.parameters for unit in dropped)
         dense = sum(p.numel() for p in any_model.parameters())
         assert report.parameters - report.zeroed == dense - gone
 
@@ -127,7 +129,7 @@ def test_only_the_output_of_a_silent_half_is_zero() -> None:
     silent = made.model.model.layers[3].mlp
     assert not silent.down_proj.weight.any()
     assert torch.equal(silent.up_proj.weight, LLAMA.model.layers[3].mlp.up_proj.weight)
-    assert made.zeroed == LLAMA_HALVES.halves[3].mlp.parameters
+    assert made.zeroed == LLAMA_HALVES.part("3.mlp").unit.parameters
     # The live model is as it was.
     assert LLAMA.model.layers[3].mlp.down_proj.weight.any()
 
@@ -135,7 +137,7 @@ def test_only_the_output_of_a_silent_half_is_zero() -> None:
 @pytest.mark.parametrize("name", ["qwen2-moe", "llama4", "mixtral"])
 def test_experts_are_silenced_together(name: str) -> None:
     model = toy_model(name)
-    (sparse,) = [h.mlp for h in find_anatomy(model, "half").halves][1:2]
+    sparse = find_anatomy(model, "half").part("1.mlp")
     zero = output_parameters(model, [sparse])
     (module,) = sparse.modules
     experts = {p for n, p in module.named_parameters() if "experts." in n}
@@ -188,9 +190,9 @@ def test_block_configs_hold_what_is_left_and_nothing_else(
     assert report.max_logit_difference == 0.0
     with bypassed(LLAMA_HALVES, dropped):
         assert torch.equal(run_as_decilm(folder), toy_logits(LLAMA))
-    halves = [half for pair in LLAMA_HALVES.halves for half in (pair.attention, pair.mlp)]
     dense = sum(p.numel() for p in LLAMA.parameters())
-    assert report.parameters == dense - sum(halves[unit].parameters for unit in dropped)
+    gone = sum(LLAMA_HALVES.parts[unit].unit.parameters for unit in dropped)
+    assert report.parameters == dense - gone
     assert report.bytes == sum(path.stat().st_size for path in folder.iterdir())
 
 

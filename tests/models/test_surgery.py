@@ -13,13 +13,12 @@ from toy_models import IRREMOVABLE, toy_logits, toy_model, toy_tokens
 from transformers import PreTrainedModel
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
-from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
-from evop_deap.models.surgery.bypass import (
-    bypassed,
-    check_removable,
-    logit_difference,
-    without_blocks,
-)
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.models.surgery.logit_difference import logit_difference
+from evop_deap.models.surgery.rehearsal import check_removable
+from evop_deap.models.surgery.repacking import without_blocks
 
 
 def some_subsets(n_blocks: int, last: bool = True) -> list[list[int]]:

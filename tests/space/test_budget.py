@@ -13,17 +13,15 @@ from evop_deap.evolution.operators import init_uniform
 from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.space import SearchSpace, Unit, dropped_units
-from evop_deap.space.allowances import Allowance, parse_budget
+from evop_deap.space.allowances import Allowance
+from evop_deap.space.budget import parse_budget
 from evop_deap.surrogate.first_population import init_balanced
 
 NAMES = ["0.attn", "0.mlp", "1.attn", "1.mlp", "2.attn", "2.mlp"]
-WEIGHTS = {
-    "units": (1,) * 6,
-    "attn": (1, 0) * 3,
-    "mlp": (0, 1) * 3,
-    "parameters": (10, 30) * 3,
-    "kv": (8, 0) * 3,
-}
+UNITS = tuple(
+    Unit(name, parameters=size, work=size, kv_bytes=held)
+    for name, size, held in zip(NAMES, (10, 30) * 3, (8, 0) * 3, strict=True)
+)
 
 
 @st.composite
@@ -85,7 +83,7 @@ def test_a_first_generation_is_of_different_patterns_of_the_space(space, n, seed
 
 def test_counts_and_shares_of_each_kind() -> None:
     def limits(text: str) -> list[tuple[str, int]]:
-        return [(a.name, a.limit) for a in parse_budget(text, NAMES, WEIGHTS)]
+        return [(a.name, a.limit) for a in parse_budget(text, UNITS)]
 
     assert limits("units=2") == [("units", 2)]
     assert limits("attn=1, mlp=2") == [("attn", 1), ("mlp", 2)]
@@ -95,16 +93,14 @@ def test_counts_and_shares_of_each_kind() -> None:
 
 
 def test_a_share_of_the_parameters_is_met_as_closely_below_as_what_went_allows() -> None:
-    units = tuple(Unit(n, w, w) for n, w in zip(NAMES, WEIGHTS["parameters"], strict=True))
-    space = SearchSpace.within(units, parse_budget("parameters=0.36", NAMES, WEIGHTS))
+    space = SearchSpace.within(UNITS, parse_budget("parameters=0.36", UNITS))
     used = {space.allowances[0].used(dropped_units(pattern)) for pattern in all_patterns(space)}
     assert space.allowances[0].limit == 43
     assert used == {30, 40}  # three attention halves, or one of either
 
 
 def test_what_holds_no_cache_stays() -> None:
-    units = tuple(Unit(n, 1, 1) for n in NAMES)
-    space = SearchSpace.within(units, parse_budget("kv=0.5", NAMES, WEIGHTS))
+    space = SearchSpace.within(UNITS, parse_budget("kv=0.5", UNITS))
     assert space.droppable == (0, 2, 4)
     assert space.size == 3
 
@@ -129,10 +125,10 @@ def test_a_space_with_too_many_different_weights_is_not_counted() -> None:
 )
 def test_a_budget_that_cannot_be_is_refused(text: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
-        parse_budget(text, NAMES, WEIGHTS)
+        parse_budget(text, UNITS)
     assert words in str(caught.value)
 
 
 def test_halves_have_no_budget_where_units_are_blocks() -> None:
     with pytest.raises(InputError, match="`budget` attn needs --granularity half"):
-        parse_budget("attn=1", ["0", "1"], {**WEIGHTS, "attn": (0, 0)})
+        parse_budget("attn=1", (Unit("0", 10, 10), Unit("1", 10, 10)))

@@ -13,8 +13,8 @@ from evop_deap.evolution.operators import init_uniform
 from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.surgery.packed_layers import packed_layers, pairs_that_repack
 from evop_deap.models.surgery.packing import leftovers
-from evop_deap.models.surgery.repacking import packed_layers, pairs_that_repack
 from evop_deap.space import SearchSpace, Unit, dropped_units
 from evop_deap.space.pairs import count_pairs, in_pairs, preferred_pairs
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evop_deap.base.errors import InputError
-from evop_deap.heuristics.registry import LOOKS
+from evop_deap.heuristics.registry import SCORERS
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.tuning.settings_space import DEFAULTS, RANGES, Choices, Range, SettingsSpace
 
@@ -35,7 +35,7 @@ def test_the_defaults_are_those_of_the_search_and_lie_in_their_ranges() -> None:
 
 def test_first_patterns_are_by_rules_that_need_no_model_or_have_looked_at_it() -> None:
     space = SettingsSpace()
-    assert space.offered(LOOKS) is space
+    assert space.offered(SCORERS) is space
     fewer = space.offered(["block-influence"])
     assert fewer.ranges["init"] == Choices(("balanced", "block-influence"))
     assert fewer.defaults["init"] == "balanced"

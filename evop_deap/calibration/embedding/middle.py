@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from evop_deap.calibration.embedding.encoder import Vectors
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
 
 
 class MiddleStates:
@@ -64,7 +64,7 @@ class MiddleStates:
     def _forward(self, tokens: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
         import torch
 
-        from evop_deap.models.anatomy.staged import enter
+        from evop_deap.models.anatomy.entrance import enter
 
         device = self._model.device
         with torch.inference_mode():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from evop_deap.fitness.model.tiles import LogTotal, Tile, exp_, logit_tiles
-from evop_deap.models.anatomy.staged import Exit
+from evop_deap.models.anatomy.exit import Exit
 
 
 def blocked_log_totals(features: torch.Tensor, leaving: Exit, tile: Tile) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from evop_deap.fitness.model.tiles import LogTotal, Tile, logit_tiles
-from evop_deap.models.anatomy.staged import Exit
+from evop_deap.models.anatomy.exit import Exit
 
 
 def blocked_losses(

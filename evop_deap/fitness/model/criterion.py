@@ -16,7 +16,7 @@ from evop_deap.fitness.model.blocked_divergence import blocked_divergences, bloc
 from evop_deap.fitness.model.blocked_loss import blocked_losses
 from evop_deap.fitness.model.memory_plan import JUDGED_TOGETHER
 from evop_deap.fitness.model.tiles import Tile
-from evop_deap.models.anatomy.staged import Exit
+from evop_deap.models.anatomy.exit import Exit
 
 
 class Criterion(Protocol):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
 
 
 @dataclass(frozen=True, eq=False)

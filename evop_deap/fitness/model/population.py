@@ -20,7 +20,8 @@ from evop_deap.fitness.model.memory_plan import Room
 from evop_deap.fitness.model.tiles import Tile, tile_for
 from evop_deap.fitness.model.walk import Tally, Walk
 from evop_deap.fitness.protocol import Evaluation, Work
-from evop_deap.models.anatomy.staged import BlockCall, enter, find_exit
+from evop_deap.models.anatomy.entrance import BlockCall, enter
+from evop_deap.models.anatomy.exit import find_exit
 from evop_deap.models.anatomy.steps import Step, steps_of
 from evop_deap.space import Pattern
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
 
 
 DEFAULT_MEMORY_BUDGET = 512 * 2**20
@@ -220,7 +221,7 @@ class PopulationEvaluator:
         tokens = self._tokens[self._windows(group)]
         entrance = enter(self._model, self._anatomy, tokens)
         routes = [self._steps.taken(pattern) for pattern in patterns]
-        walk = Walk(self._steps.all, routes, group, entrance, self.kept, tally)
+        walk = Walk(self._steps, routes, group, entrance, self.kept, tally)
         if not self._stacked:
             yield from walk.depth_first(range(len(patterns)))
             return

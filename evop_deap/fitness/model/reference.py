@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
 
 _LOGITS_BYTES = 256 * 2**20
 
@@ -122,10 +122,10 @@ class ReferenceEvaluator:
         return divergence_sums(logits, self._model(input_ids=batch, use_cache=False).logits)
 
     def _cost(self, pattern: Pattern) -> float:
-        """Work of the kept units and the head, as a share of the dense model's."""
-        kept = sum(unit.work for unit, keep in zip(self._units, pattern, strict=True) if keep)
-        dense = sum(block.work for block in self._anatomy.blocks)
-        return (kept + self._anatomy.head_work) / (dense + self._anatomy.head_work)
+        """Work without the dropped units, as a share of the dense model's, head included."""
+        dropped = sum(self._units[unit].work for unit in dropped_units(pattern))
+        dense = sum(block.work for block in self._anatomy.blocks) + self._anatomy.head_work
+        return (dense - dropped) / dense
 
     def _windows_at_once(self) -> int:
         """As many windows as have float32 logits of a bounded size; the same on any machine."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from evop_deap.models.anatomy.staged import Exit
+from evop_deap.models.anatomy.exit import Exit
 
 _TOKENS, _WORDS = 512, 4096  # of a tile on a processor whose cache is not known
 _CACHE_SHARE = 4  # a tile of logits fills this part of the last cache level, beside its inputs

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from evop_deap.fitness.model.kept_states import KeptStates, Prefix
-from evop_deap.models.anatomy.staged import Entrance
-from evop_deap.models.anatomy.steps import Step
+from evop_deap.models.anatomy.entrance import Entrance
+from evop_deap.models.anatomy.steps import Step, Steps
 
 Run = Callable[[Step, Sequence[torch.Tensor]], list[torch.Tensor]]
 """(step, hidden states) -> the hidden state after it for each."""
@@ -39,7 +39,7 @@ class Tally:
 
     Attributes:
         spent: (patterns,) multiply-adds a token, times rows of tokens, by who is charged.
-        block_rows: rows of tokens that went through a block, or through a half of one.
+        block_rows: rows of tokens that went through a block, or through a part of one.
         head_rows: rows of tokens that went through the head.
         states: the most hidden states that were held at a time, the kept ones included.
     """
@@ -78,7 +78,7 @@ class Walk:
         tally: counts the work.
     """
 
-    steps: Sequence[Step]
+    steps: Steps
     routes: Sequence[Prefix]
     group: int
     entrance: Entrance
@@ -107,11 +107,12 @@ class Walk:
         """Each row and its last hidden state; `run` takes a step from several states."""
         branches = self._starts(rows)
         self._hold(branches)
-        for place, step in enumerate(self.steps):
+        for place in sorted({place for row in rows for place in self.routes[row]}):
             parted = [(branch, *self._parted(branch, place)) for branch in branches]
             stepping = [(branch, taking) for branch, taking, _ in parted if taking]
             if not stepping:
                 continue
+            step = self.steps[place]
             outputs = run(step, [branch.hidden for branch, _ in stepping])
             branches = [
                 Branch(passing, branch.prefix, branch.hidden)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import probe_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
 
 
 @dataclass(frozen=True)

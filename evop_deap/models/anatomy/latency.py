@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from evop_deap.models.anatomy.parts import Anatomy, Part, silenced
 from evop_deap.models.anatomy.probe import removable_hooks
-from evop_deap.models.surgery.bypass import bypassed
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
-
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
 
 _PASSES = 5  # of which the median counts, after one that warms up
 
@@ -27,8 +25,8 @@ def unit_milliseconds(
 ) -> tuple[tuple[float, ...], float]:
     """Milliseconds that each unit takes in a pass over one window, and what is left of the pass.
 
-    Every block is timed by itself. An MLP half takes what its block takes less when it is
-    bypassed, and the attention half the rest.
+    Every block is timed by itself. The last of its parts takes what the block takes less when
+    this part is bypassed, the one before it what it takes less without both, and so on.
 
     Args:
         model: the dense model.
@@ -38,20 +36,24 @@ def unit_milliseconds(
     Returns:
         (units,) milliseconds, and those of embedding, final norm and head.
     """
-    blocks, whole = _timed(model, anatomy, window, ())
-    rest = max(0.0, whole - sum(blocks))
-    if anatomy.granularity == "block":
-        return tuple(blocks), rest
-    mlps = [2 * index + 1 for index in range(len(blocks))]
-    without, _ = _timed(model, anatomy, window, mlps)
-    pairs = ((min(a, both), both) for a, both in zip(without, blocks, strict=True))
-    return tuple(part for a, both in pairs for part in (a, both - a)), rest
+    left, whole = _timed(model, anatomy, window, ())
+    rest = max(0.0, whole - sum(left))
+    parts = [anatomy.parts_of(block) for block in anatomy.blocks]
+    times: dict[str, float] = {}
+    for place in range(max(map(len, parts)) - 1, 0, -1):
+        without, _ = _timed(model, anatomy, window, [p for some in parts for p in some[place:]])
+        for index, some in enumerate(parts):
+            if place < len(some):
+                less = min(without[index], left[index])
+                times[some[place].name], left[index] = left[index] - less, less
+    times |= {some[0].name: took for some, took in zip(parts, left, strict=True)}
+    return tuple(times[part.name] for part in anatomy.parts), rest
 
 
 def _timed(
-    model: PreTrainedModel, anatomy: Anatomy, window: NDArray[np.int64], dropped: Collection[int]
+    model: PreTrainedModel, anatomy: Anatomy, window: NDArray[np.int64], gone: Sequence[Part]
 ) -> tuple[list[float], float]:
-    """Median milliseconds of each block, and of the whole pass."""
+    """Median milliseconds of each block without these parts, and of the whole pass."""
     tokens = torch.as_tensor(window, device=model.device)[None]
     began = [0.0] * len(anatomy.blocks)
     took: list[list[float]] = [[] for _ in anatomy.blocks]
@@ -69,7 +71,7 @@ def _timed(
 
         return hook
 
-    with removable_hooks() as handles, bypassed(anatomy, dropped), torch.inference_mode():
+    with removable_hooks() as handles, silenced(gone), torch.inference_mode():
         for place, block in enumerate(anatomy.blocks):
             handles.append(block.module.register_forward_pre_hook(begin(place)))
             handles.append(block.module.register_forward_hook(end(place)))

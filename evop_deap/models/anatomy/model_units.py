@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.space import Unit
-
-if TYPE_CHECKING:
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
 
 
 def model_units(anatomy: Anatomy, kv_bytes: Sequence[int] = ()) -> tuple[Unit, ...]:
@@ -19,13 +17,7 @@ def model_units(anatomy: Anatomy, kv_bytes: Sequence[int] = ()) -> tuple[Unit, .
         kv_bytes: (blocks,) of the key-value cache, where that is what a budget speaks of.
     """
     held = tuple(kv_bytes) or (0,) * len(anatomy.blocks)
-    if not anatomy.halves:
-        return tuple(
-            Unit(str(b.index), b.parameters, b.work, size)
-            for b, size in zip(anatomy.blocks, held, strict=True)
-        )
     return tuple(
-        Unit(f"{block.index}.{half.kind}", half.parameters, half.work, size)
-        for block, halves, size in zip(anatomy.blocks, anatomy.halves, held, strict=True)
-        for half, size in ((halves.attention, size), (halves.mlp, 0))
+        replace(part.unit, kv_bytes=held[part.block.index] * part.cache_share)
+        for part in anatomy.parts
     )

@@ -1,8 +1,8 @@
-"""Standing in for blocks: another `forward` for the length of a `with`."""
+"""Standing in for modules: another `forward` for the length of a `with`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,26 +11,29 @@ from torch import nn
 
 from evop_deap.models.anatomy.probe import hidden_input
 
+Forward = Callable[..., Any]
+"""What a module does when it is called."""
+
 
 @contextmanager
-def replaced_forward(blocks: Sequence[nn.Module], forward: Callable[..., Any]) -> Iterator[None]:
-    """Let `forward` answer for every one of `blocks`. May be nested."""
+def replaced_forward(forwards: Mapping[nn.Module, Forward]) -> Iterator[None]:
+    """Let each of these modules answer with another `forward`. May be nested."""
     # Only `forward` is replaced: a model's own loop reads other attributes of its blocks.
     # accelerate puts a `forward` of its own on the instance, which has to come back.
-    replaced = [block.__dict__.get("forward") for block in blocks]
+    before = {module: module.__dict__.get("forward") for module in forwards}
     try:
-        for block in blocks:
-            block.__dict__["forward"] = forward
+        for module, forward in forwards.items():
+            module.__dict__["forward"] = forward
         yield
     finally:
-        for block, own in zip(blocks, replaced, strict=True):
+        for module, own in before.items():
             if own is None:
-                del block.__dict__["forward"]
+                del module.__dict__["forward"]
             else:
-                block.__dict__["forward"] = own
+                module.__dict__["forward"] = own
 
 
-def pass_through(output_items: int) -> Callable[..., Any]:
+def pass_through(output_items: int) -> Forward:
     """A block's `forward` that returns its input, as a block of this model returns its output."""
 
     def forward(*args: Any, **kwargs: Any) -> Any:

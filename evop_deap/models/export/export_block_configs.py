@@ -15,16 +15,16 @@ from torch.func import functional_call
 
 from evop_deap.base.errors import ExportError
 from evop_deap.base.files import new_folder
-from evop_deap.models.anatomy.find_anatomy import Anatomy
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import run_forward
-from evop_deap.models.export.saving import (
-    ExportReport,
+from evop_deap.models.export.checkpoint_checks import (
     check_tokens,
     compare,
     folder_size,
     narrow,
     reporting_native_errors,
 )
+from evop_deap.models.export.export_report import ExportReport
 from evop_deap.models.formats.block_configs import (
     CONFIG_CODE,
     CONFIG_MODULE,
@@ -32,7 +32,8 @@ from evop_deap.models.formats.block_configs import (
 )
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import bypassed
-from evop_deap.models.surgery.repacking import drops_of, repacked
+from evop_deap.models.surgery.dropped_parts import dropped_parts, drops_of
+from evop_deap.models.surgery.repacking import repacked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -110,12 +111,7 @@ def _fields(model: PreTrainedModel) -> dict[str, Any]:
 
 def _missing(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]) -> set[str]:
     """Names of the tensors that only the dropped units have."""
-    drops = drops_of(anatomy, dropped)
-    gone = {p for index in drops.blocks for p in anatomy.blocks[index].module.parameters()}
-    for index in drops.halves:
-        pair = anatomy.halves[index]
-        half = pair.attention if index in drops.attention else pair.mlp
-        gone |= {p for module in (*half.modules, *half.norms) for p in module.parameters()}
+    gone = {weight for part in dropped_parts(anatomy, dropped) for weight in part.weights}
     return {name for name, parameter in model.named_parameters() if parameter in gone}
 
 

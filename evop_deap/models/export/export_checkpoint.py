@@ -10,16 +10,16 @@ import torch
 
 from evop_deap.base.errors import ExportError, one_line
 from evop_deap.base.files import new_folder
-from evop_deap.models.anatomy.find_anatomy import Anatomy
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import run_forward
-from evop_deap.models.export.saving import (
-    ExportReport,
+from evop_deap.models.export.checkpoint_checks import (
     check_tokens,
     compare,
     folder_size,
     narrow,
     reporting_native_errors,
 )
+from evop_deap.models.export.export_report import ExportReport
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault

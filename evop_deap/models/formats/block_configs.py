@@ -96,7 +96,7 @@ def parse_block_configs(blocks: Sequence[Any]) -> Drops:
                 raise InputError(
                     f"`block_configs` {index} must say `no_op` of its attention and its ffn"
                 ) from error
-    return Drops(len(blocks), frozenset(gone["attention"]), frozenset(gone["ffn"]))
+    return Drops.of_sublayers(len(blocks), gone["attention"], gone["ffn"])
 
 
 def _check_llama_like(config: Mapping[str, Any]) -> None:

@@ -43,8 +43,8 @@ def parse_layer_drop_config(text: str) -> Drops:
                 f"line {number} of a layer drop configuration must be none, attn, mlp or "
                 f"attn+mlp, but got {line!r}"
             )
-    return Drops(
-        n_blocks=len(lines),
-        attention=frozenset(i for i, line in enumerate(lines) if line.startswith("attn")),
-        mlp=frozenset(i for i, line in enumerate(lines) if line.endswith("mlp")),
+    return Drops.of_sublayers(
+        len(lines),
+        attention=(i for i, line in enumerate(lines) if line.startswith("attn")),
+        mlp=(i for i, line in enumerate(lines) if line.endswith("mlp")),
     )

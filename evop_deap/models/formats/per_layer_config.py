@@ -49,8 +49,8 @@ def parse_per_layer_config(layers: Mapping[str, Any], n_blocks: int) -> Drops:
                 f"{overrides}"
             )
         skipped[index] = names
-    return Drops(
+    return Drops.of_sublayers(
         n_blocks,
-        frozenset(i for i, names in skipped.items() if _ATTENTION in names),
-        frozenset(i for i, names in skipped.items() if _MLP in names),
+        attention=(i for i, names in skipped.items() if _ATTENTION in names),
+        mlp=(i for i, names in skipped.items() if _MLP in names),
     )

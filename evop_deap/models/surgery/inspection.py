@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from evop_deap.base.errors import UnsupportedModelError
-from evop_deap.models.anatomy.find_anatomy import Anatomy, Block
 from evop_deap.models.anatomy.kv_cache import cache_growth
 from evop_deap.models.anatomy.matrix_work import expert_share, matrix_work
-from evop_deap.models.surgery.bypass import check_removable
+from evop_deap.models.anatomy.parts import Anatomy, Block
+from evop_deap.models.surgery.rehearsal import check_removable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

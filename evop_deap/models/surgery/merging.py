@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from evop_deap.base.errors import UnsupportedModelError
-from evop_deap.models.surgery.bypass import without_blocks
+from evop_deap.models.anatomy.parts import Anatomy, Block
+from evop_deap.models.surgery.repacking import without_blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from evop_deap.models.anatomy.find_anatomy import Anatomy, Block
 
 Merges = Mapping[int, Mapping[int, float]]
 """Of a block, by index: how much of each block's matrices its own become."""

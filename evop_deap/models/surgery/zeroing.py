@@ -1,4 +1,4 @@
-"""Which weights of a half must be zero so that it says nothing, found by running it."""
+"""Which weights of a part must be zero so that it says nothing, found by running it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from evop_deap.models.anatomy.halves import Half
+from evop_deap.models.anatomy.parts import Part
 from evop_deap.models.anatomy.probe import first_tensor, probe_tokens, removable_hooks, run_forward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def output_parameters(model: PreTrainedModel, halves: Sequence[Half]) -> set[nn.Parameter]:
-    """The weights that make what these halves add to the hidden state.
+def output_parameters(model: PreTrainedModel, parts: Sequence[Part]) -> set[nn.Parameter]:
+    """The weights that make what these parts add to the hidden state.
 
-    Of each module of a half those of the projection whose output is the module's own; where no
+    Of each module of a part those of the projection whose output is the module's own; where no
     single one is, as in a mixture of experts, all weights of the module.
     """
-    modules = [module for half in halves for module in half.modules]
+    modules = [module for part in parts for module in part.modules]
     if not modules:
         return set()
     said = _what_is_said(model, modules)

@@ -37,7 +37,7 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
         before: what all stages have come to.
         seconds: time spent on the run, over all processes.
     """
-    from evop_deap.models.export.saving import folder_size
+    from evop_deap.models.export.checkpoint_checks import folder_size
     from evop_deap.reporting.model_card import model_card
 
     folder, exported = context.folder, before[Exported]

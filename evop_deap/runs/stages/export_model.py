@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_text
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
@@ -89,9 +90,12 @@ def _write_patterns(context: Context, pattern: Pattern) -> None:
     dtype = str(loaded.stored_dtype).removeprefix("torch.")
     dropped = (context.space.units[i].name for i in dropped_units(pattern))
     drops = Drops.named(len(context.anatomy.blocks), dropped)
-    write_text(folder.drop_config, layer_drop_config(drops))
-    if drops.halves:
-        # That of an earlier, shorter run would be about another pattern.
-        folder.mergekit.unlink(missing_ok=True)
-    else:
-        write_text(folder.mergekit, mergekit_passthrough(source, drops, dtype))
+    for path, text_of in (
+        (folder.drop_config, layer_drop_config),
+        (folder.mergekit, lambda drops: mergekit_passthrough(source, drops, dtype)),
+    ):
+        try:
+            write_text(path, text_of(drops))
+        except InputError:  # a format that cannot say what goes
+            # The file of an earlier, shorter run would be about another pattern.
+            path.unlink(missing_ok=True)

@@ -15,10 +15,10 @@ from evop_deap.runs.open_model import open_model
 from evop_deap.runs.prepared import Prepared
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace, Unit, dropped_units, units_named, units_to_drop
-from evop_deap.space.allowances import parse_budget
+from evop_deap.space.budget import parse_budget
 
 if TYPE_CHECKING:
-    from evop_deap.models.anatomy.find_anatomy import Anatomy
+    from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
 
 
@@ -43,7 +43,7 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     from evop_deap.models.anatomy.kv_cache import kv_cache_bytes
     from evop_deap.models.anatomy.model_units import model_units
     from evop_deap.models.loading.fingerprint import fingerprint_model
-    from evop_deap.models.surgery.repacking import pairs_that_repack
+    from evop_deap.models.surgery.packed_layers import pairs_that_repack
     from evop_deap.runs.window_responses import responder
 
     config = configs[-1]
@@ -111,15 +111,7 @@ def space_of(
             )
         # As closely below as pairs allow.
         return SearchSpace(units, count - count % 2, protected, pairs=frozenset(free))
-    weights = {
-        "units": (1,) * len(units),
-        "attn": tuple(int(unit.name.endswith(".attn")) for unit in units),
-        "mlp": tuple(int(unit.name.endswith(".mlp")) for unit in units),
-        "parameters": tuple(unit.parameters for unit in units),
-        "kv": tuple(unit.kv_bytes for unit in units),
-    }
-    allowances = parse_budget(config.budget, [unit.name for unit in units], weights)
-    return SearchSpace.within(units, allowances, protected)
+    return SearchSpace.within(units, parse_budget(config.budget, units), protected)
 
 
 def _check_different(configs: Sequence[SearchConfig], spaces: Sequence[SearchSpace]) -> None:
@@ -139,7 +131,7 @@ def _rehearse(
     One pattern stands for all, and the first and last block are tried alone: what is special
     in a model is special there.
     """
-    from evop_deap.models.surgery.bypass import check_removable
+    from evop_deap.models.surgery.rehearsal import check_removable
 
     check_removable(loaded.model, anatomy, dropped_units(init_uniform(space, rng=rng).pattern))
     for edge in {space.droppable[0], space.droppable[-1]} & {0, len(space.units) - 1}:

@@ -26,8 +26,8 @@ from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.fitness.walk_cost import walk_costs
-from evop_deap.heuristics.registry import LOOKS
-from evop_deap.heuristics.task import Look, Task
+from evop_deap.heuristics.registry import SCORERS
+from evop_deap.heuristics.task import Task, UnitScores
 from evop_deap.space import SearchSpace
 from evop_deap.tuning.problems import landscape_problem
 
@@ -37,9 +37,9 @@ OPTIMUM = min(KNOWN.losses[row] for pattern, row in KNOWN.rows.items() if patter
 
 
 def task(evaluator: CachedEvaluator, evaluations: int) -> Task:
-    looks = dict.fromkeys(LOOKS, Look({str(i): float(i) for i in range(9)}, 1.0))
+    scores = dict.fromkeys(SCORERS, UnitScores({str(i): float(i) for i in range(9)}, 1.0))
     limit = Stopping(evaluations=evaluations)
-    return Task(SPACE, evaluator, random.Random(0), limit, looks=looks)
+    return Task(SPACE, evaluator, random.Random(0), limit, scores=scores)
 
 
 @pytest.mark.parametrize("name", sorted(set(TABULAR) - {"gp-sampler"}))

@@ -10,7 +10,7 @@ from evop_deap.fitness.model.blocked_divergence import blocked_divergences, bloc
 from evop_deap.fitness.model.blocked_loss import blocked_losses
 from evop_deap.fitness.model.logit_losses import divergence_sums, window_sums
 from evop_deap.fitness.model.tiles import Tile, tile_for
-from evop_deap.models.anatomy.staged import Exit
+from evop_deap.models.anatomy.exit import Exit
 
 
 @settings(max_examples=40)

@@ -23,7 +23,8 @@ from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.model.kept_states import KeptStates, Prefix
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.protocol import Evaluation
-from evop_deap.models.anatomy.find_anatomy import Anatomy, find_anatomy
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.space import Pattern
 
 LENGTH = 8

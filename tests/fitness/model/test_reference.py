@@ -11,7 +11,7 @@ from evop_deap.fitness.model import reference
 from evop_deap.fitness.model.logit_losses import window_sums
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.models.surgery.bypass import without_blocks
+from evop_deap.models.surgery.repacking import without_blocks
 from evop_deap.space import dropped_units
 
 

@@ -1,9 +1,8 @@
-"""Running a model in parts: what comes before the blocks, one block, and what comes after."""
+"""What comes after a model's last block, up to the logits, as something to be run by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,54 +11,17 @@ import torch
 from torch import nn
 
 from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import (
     first_tensor,
     hidden_input,
-    hidden_key,
     nearly_equal,
     probe_tokens,
     removable_hooks,
 )
-from evop_deap.models.anatomy.replaced_forward import block_output, replaced_forward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from evop_deap.models.anatomy.find_anatomy import Anatomy, Block
-
-
-@dataclass(frozen=True, eq=False)
-class BlockCall:
-    """How the model calls a block: all arguments but the hidden state, whose place is `key`."""
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    key: int | str
-
-    def __call__(self, block: Block, hidden: torch.Tensor) -> torch.Tensor:
-        """The block's output hidden state: (rows, length, width)."""
-        args, kwargs = list(self.args), self.kwargs
-        if isinstance(self.key, int):
-            args[self.key] = hidden
-        else:
-            kwargs = {**kwargs, self.key: hidden}
-        output = first_tensor(block.module(*args, **kwargs))
-        assert output is not None
-        return output
-
-
-@dataclass(frozen=True, eq=False)
-class Entrance:
-    """What the model does with token ids before its first block.
-
-    Attributes:
-        hidden: (rows, length, width) hidden state that the first block is given.
-        calls: how each block is called for token ids of this shape: masks, rotary embeddings
-            and whatever else the model makes, taken from the model itself.
-    """
-
-    hidden: torch.Tensor
-    calls: tuple[BlockCall, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,37 +48,6 @@ class Exit:
             assert output is not None
             hidden = output
         return hidden
-
-
-def enter(model: PreTrainedModel, anatomy: Anatomy, tokens: torch.Tensor) -> Entrance:
-    """Run the model up to its first block and note how it would call each one.
-
-    Args:
-        model: the dense model.
-        anatomy: its blocks.
-        tokens: (rows, length) token ids.
-    """
-    calls: list[BlockCall] = []
-    entered: list[torch.Tensor] = []
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        key, hidden = hidden_key(args, kwargs), hidden_input(args, kwargs)
-        assert key is not None
-        assert hidden is not None
-        entered.append(hidden)
-        if isinstance(key, int):
-            args = (*args[:key], None, *args[key + 1 :])
-        else:
-            kwargs = {name: value for name, value in kwargs.items() if name != key}
-        calls.append(BlockCall(args, kwargs, key))
-        if len(calls) == len(anatomy.blocks):
-            raise _AllCalled
-        return block_output(hidden, anatomy.output_items)
-
-    blocks = [block.module for block in anatomy.blocks]
-    with replaced_forward(blocks, forward), suppress(_AllCalled):
-        model(input_ids=tokens, use_cache=False)
-    return Entrance(entered[0], tuple(calls))
 
 
 def find_exit(model: PreTrainedModel, anatomy: Anatomy) -> Exit:
@@ -196,7 +127,3 @@ def _soft_capped(logits: torch.Tensor, *, cap: float) -> torch.Tensor:
 def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
     """Equal values: models hand on slices and views, which are other objects."""
     return left.shape == right.shape and torch.equal(left, right)
-
-
-class _AllCalled(Exception):
-    """Every block has been called: the rest of the forward pass is of no use."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import UnsupportedModelError
-from evop_deap.models.surgery.config_rules import RULES, Fields, Sources, cannot_say, described
+from evop_deap.models.surgery.config_rules import RULES
+from evop_deap.models.surgery.layer_fields import Fields, Sources, cannot_say, described
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

@@ -1,0 +1,153 @@
+"""What a model is made of: its blocks, and the parts that genes switch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from torch import nn
+
+from evop_deap.models.anatomy.replaced_forward import pass_through, replaced_forward
+from evop_deap.space import Unit
+from evop_deap.space.unit_names import BLOCK, SUBLAYERS, granularity_of, unit_name
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One decoder layer.
+
+    Args:
+        index: Position in the dense model.
+        name: Module path, such as "model.layers.12".
+        module: The layer itself.
+        attention: Direct children holding matrices that let a token see its neighbours.
+        mlp: The other direct children holding matrices; both are empty when the sublayers
+            cannot be told apart.
+        parameters: Number of elements of all its parameters.
+        work: Multiply-adds per token: the elements of its matrices, of which a mixture of
+            experts uses the share that one token is sent to.
+    """
+
+    index: int
+    name: str
+    module: nn.Module
+    attention: tuple[nn.Module, ...]
+    mlp: tuple[nn.Module, ...]
+    parameters: int
+    work: int
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one gene switches: a block, or a part of one.
+
+    Args:
+        unit: Its name and kind, and what it weighs.
+        block: The block that it is, or is in.
+        turn: When it runs in its block: 0, 1 and so on. Parts of one turn stand side by side:
+            they read the same hidden state.
+        modules: Modules that hold its matrices.
+        norms: Direct children of the block that act on it alone.
+        bypass: Makes the hidden state pass it unchanged, for the length of a `with`.
+        cache_share: Share of the block's key-value cache that it holds, 0 or 1.
+    """
+
+    unit: Unit
+    block: Block
+    turn: int
+    modules: tuple[nn.Module, ...]
+    norms: tuple[nn.Module, ...]
+    bypass: Callable[[], AbstractContextManager[None]]
+    cache_share: int
+
+    @property
+    def name(self) -> str:
+        """The name of its unit."""
+        return self.unit.name
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a block or a sublayer, so that nothing runs where it has gone."""
+        return self.unit.kind in (BLOCK, *SUBLAYERS)
+
+    @property
+    def children(self) -> set[str]:
+        """Names of the direct children of the block that belong to it."""
+        own = {*self.modules, *self.norms}
+        return {name for name, child in self.block.module.named_children() if child in own}
+
+    @property
+    def weights(self) -> set[nn.Parameter]:
+        """The weights that no one needs without it."""
+        return {p for module in (*self.modules, *self.norms) for p in module.parameters()}
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """Where the parts of a model are.
+
+    Args:
+        path: Module path of the list of blocks, such as "model.layers".
+        blocks: The decoder layers in the order they run.
+        norm: The module that takes the last block's output; None when the head does.
+        head: The output embeddings.
+        head_work: Multiply-adds per token of the head.
+        output_items: Number of items in the tuple a block returns, hidden state first; 0 when
+            it returns the hidden state itself.
+        parts: What each gene switches, in the order of genes, those of a block together.
+    """
+
+    path: str
+    blocks: tuple[Block, ...]
+    norm: nn.Module | None
+    head: nn.Module
+    head_work: int
+    output_items: int
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def granularity(self) -> str:
+        """What one gene switches: "block" or "half"."""
+        return granularity_of(part.name for part in self.parts)
+
+    @property
+    def returns_tuple(self) -> bool:
+        """Whether a block returns a tuple with the hidden state first, or a bare tensor."""
+        return self.output_items > 0
+
+    @property
+    def of_blocks(self) -> Anatomy:
+        """The same model where each gene switches a block."""
+        parts = tuple(_whole(block, self.output_items) for block in self.blocks)
+        return replace(self, parts=parts)
+
+    def parts_of(self, block: Block) -> tuple[Part, ...]:
+        """The parts of one block, in the order of genes."""
+        return tuple(part for part in self.parts if part.block is block)
+
+    def part(self, name: str) -> Part:
+        """The part with this name."""
+        return next(part for part in self.parts if part.name == name)
+
+
+def _whole(block: Block, output_items: int) -> Part:
+    return Part(
+        unit=Unit(unit_name(block.index), block.parameters, block.work),
+        block=block,
+        turn=0,
+        modules=(block.module,),
+        norms=(),
+        bypass=partial(replaced_forward, {block.module: pass_through(output_items)}),
+        cache_share=1,
+    )
+
+
+@contextmanager
+def silenced(parts: Iterable[Part]) -> Iterator[None]:
+    """Let the hidden state pass each of these parts unchanged. May be nested."""
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(part.bypass())
+        yield

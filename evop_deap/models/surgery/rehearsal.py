@@ -1,0 +1,46 @@
+"""Rehearsing a removal on a few tokens, before a search is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.anatomy.probe import probe_tokens, run_forward
+from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.models.surgery.cached_decoding import cache_fault
+from evop_deap.models.surgery.dropped_parts import drops_of
+from evop_deap.models.surgery.logit_difference import logit_difference
+from evop_deap.models.surgery.repacking import without_blocks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_TOKENS = 16
+
+
+def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]) -> None:
+    """Rehearse the removal of the `dropped` units.
+
+    Dropping the first block is the hardest rehearsal: it renumbers all the others, and some
+    models read the state of their cache from it.
+
+    Raises:
+        UnsupportedModelError: the removed model is not the bypassed one, or does not predict
+            the same with a cache as without; the message has the number.
+    """
+    ids = probe_tokens(model, _TOKENS)
+    pruned = without_blocks(model, anatomy, dropped)
+    with bypassed(anatomy, dropped):
+        expected = run_forward(model, ids)
+    difference, allowed = logit_difference(expected, run_forward(pruned, ids))
+    removed = ", ".join(drops_of(anatomy, dropped).names)
+    if not difference <= allowed:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} without blocks {removed} is not the model with these"
+            f" bypassed: logits differ by {difference:.3g}, allowed is {allowed:.3g}"
+        )
+    fault = cache_fault(model, pruned, ids)
+    if fault is not None:
+        raise UnsupportedModelError(f"{type(model).__name__} without blocks {removed} {fault}")

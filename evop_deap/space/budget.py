@@ -1,0 +1,105 @@
+"""The words in which users say what must go: a share of the units, or allowances by kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from evop_deap.base.errors import InputError
+from evop_deap.space.allowances import Allowance
+from evop_deap.space.unit import Unit
+from evop_deap.space.unit_names import GRANULARITIES, SMALLER_KINDS
+
+KINDS = ("units", *SMALLER_KINDS, "parameters", "kv")
+"""What a budget may speak of."""
+
+
+def units_to_drop(n_units: int, sparsity: float) -> int:
+    """How many of `n_units` a share of them comes to, rounded to the nearest, halves up.
+
+    Raises:
+        InputError: the share is not between 0 and 1, or rounds to nothing or to everything.
+    """
+    if not 0.0 < sparsity < 1.0:
+        raise InputError(f"`sparsity` must lie between 0 and 1, both excluded, but got {sparsity}")
+    n_drop = math.floor(sparsity * n_units + 0.5)
+    if not 0 < n_drop < n_units:
+        what = "none" if n_drop == 0 else "all"
+        raise InputError(
+            f"`sparsity` {sparsity} rounds to {what} of {n_units} units: "
+            f"choose between {0.5 / n_units:.3f} and {(n_units - 0.5) / n_units:.3f}"
+        )
+    return n_drop
+
+
+def parse_budget(text: str, units: Sequence[Unit]) -> tuple[Allowance, ...]:
+    """The allowances that a user asks for: "attn=6,mlp=0.2", "parameters=0.25", "kv=0.5".
+
+    Args:
+        text: KIND=AMOUNT, several with commas between them; a whole number counts units, a
+            number between 0 and 1 is a share.
+        units: all of a model.
+
+    Raises:
+        InputError: no such kind or amount, a kind that weighs nothing here, or two kinds that
+            speak of the same units.
+    """
+    weights, found = _weights(units), list[Allowance]()
+    for part in text.split(","):
+        kind, equals, amount = (piece.strip() for piece in part.partition("="))
+        if not equals or kind not in KINDS:
+            raise InputError(
+                f"`budget` must be KIND=AMOUNT with a kind among {', '.join(KINDS)}, "
+                f"but got '{part.strip()}'"
+            )
+        found.append(Allowance(kind, weights[kind], _limit(kind, amount, weights[kind])))
+    taken: set[int] = set()
+    for allowance in found:
+        weighed = {unit for unit, weight in enumerate(allowance.weights) if weight}
+        if weighed & taken:
+            raise InputError(
+                f"`budget` {text} speaks of unit '{units[min(weighed & taken)].name}' twice: "
+                "name kinds that have no unit in common, such as attn and mlp"
+            )
+        taken |= weighed
+    return tuple(found)
+
+
+def _weights(units: Sequence[Unit]) -> dict[str, tuple[int, ...]]:
+    """(units,) what each unit weighs, by the kind of budget."""
+    of_kind = {kind: tuple(int(unit.kind == kind) for unit in units) for kind in SMALLER_KINDS}
+    return {
+        "units": (1,) * len(units),
+        **of_kind,
+        "parameters": tuple(unit.parameters for unit in units),
+        "kv": tuple(unit.kv_bytes for unit in units),
+    }
+
+
+def _limit(kind: str, amount: str, weights: Sequence[int]) -> int:
+    total, units = sum(weights), sum(weight > 0 for weight in weights)
+    if not units:
+        finer = [name for name, kinds in GRANULARITIES.items() if kind in kinds]
+        needs = f"needs --granularity {finer[0]}" if finer else "weighs nothing here"
+        raise InputError(f"`budget` {kind} {needs}")
+    counts = kind in ("units", *SMALLER_KINDS)
+    if counts and amount.isdecimal() and 0 < int(amount) <= units:
+        return int(amount)
+    try:
+        share = float(amount)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        whole = f"a whole number from 1 to {units} or " if counts else ""
+        raise InputError(
+            f"`budget` {kind} must be {whole}a share between 0 and 1, both excluded, "
+            f"but got '{amount}'"
+        )
+    limit = math.floor(share * total + 0.5) if counts else math.floor(share * total)
+    lightest = min(weight for weight in weights if weight)
+    if limit < lightest:
+        raise InputError(
+            f"`budget` {kind}={amount} is less than the lightest unit: "
+            f"at least {math.ceil(1e4 * lightest / total) / 1e4}"
+        )
+    return limit

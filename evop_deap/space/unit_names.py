@@ -1,0 +1,73 @@
+"""The names of units, formed and read here alone.
+
+"12" is a block, by its position in the dense model; "12.attn" and "12.mlp" are its sublayers, the
+attention and the MLP. A further kind of unit has its line in `GRANULARITIES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+BLOCK, ATTENTION, MLP = "block", "attn", "mlp"
+
+SUBLAYERS = (ATTENTION, MLP)
+"""The kinds of unit that make a block together, in the order in which they run."""
+
+GRANULARITIES = {"block": (BLOCK,), "half": SUBLAYERS}
+"""Kinds of unit by what one gene is to switch."""
+
+SMALLER_KINDS = tuple(kind for kinds in GRANULARITIES.values() for kind in kinds if kind != BLOCK)
+"""The kinds of unit that are less than a block."""
+
+
+def is_unit_name(name: str) -> bool:
+    """Whether a unit may be called so.
+
+    Example:
+        >>> is_unit_name("12.attn"), is_unit_name("12.attention"), is_unit_name("-1")
+        (True, False, False)
+    """
+    block, dot, kind = name.partition(".")
+    known = any(kind in kinds for kinds in GRANULARITIES.values()) and kind != BLOCK
+    return block.isascii() and block.isdecimal() and (known or not dot)
+
+
+def unit_name(block: int, kind: str = BLOCK) -> str:
+    """The name of a block, or of what is of this kind in it."""
+    return f"{block}" if kind == BLOCK else f"{block}.{kind}"
+
+
+def block_of(name: str) -> str:
+    """The block that a unit is, or is a part of."""
+    return name.partition(".")[0]
+
+
+def kind_of(name: str) -> str:
+    """The kind of a unit: "block", "attn", "mlp".
+
+    Example:
+        >>> kind_of("12"), kind_of("12.attn")
+        ('block', 'attn')
+    """
+    return name.partition(".")[2] or BLOCK
+
+
+def sublayers_in(name: str) -> tuple[str, ...]:
+    """The names of the two sublayers of a block; of anything smaller, its own name.
+
+    Example:
+        >>> sublayers_in("12"), sublayers_in("12.mlp")
+        (('12.attn', '12.mlp'), ('12.mlp',))
+    """
+    return tuple(f"{name}.{kind}" for kind in SUBLAYERS) if kind_of(name) == BLOCK else (name,)
+
+
+def granularity_of(names: Iterable[str]) -> str:
+    """What one gene switches where the units have these names: "block" or "half".
+
+    Example:
+        >>> granularity_of(["0", "1"]), granularity_of(["0.attn", "0.mlp"])
+        ('block', 'half')
+    """
+    found = {kind_of(name) for name in names} - {BLOCK}
+    return next((name for name, kinds in GRANULARITIES.items() if found & {*kinds}), "block")
