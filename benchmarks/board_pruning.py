@@ -126,7 +126,7 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
         spent = {
             "cost": round(state.cost + look.cost, 4),
             "evaluations": state.evaluations,
-            "cut_short": len(state.lost),
+            "cut_short": len(state.eliminated),
             "seconds": round(time.monotonic() - began, 2),
             "cpu_seconds": round(time.process_time() - cpu, 2),
             "stopped": state.stopped,

@@ -29,11 +29,10 @@ from evop_deap.calibration import Document, load_corpus
 from evop_deap.calibration.clustering import cluster
 from evop_deap.calibration.embedding import embed
 from evop_deap.calibration.strata import Stratum, draw_windows
-from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.operators import init_uniform
-from evop_deap.evolution.state import EvolutionSettings
+from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.heuristics.block_influence import block_influence, least_influential
@@ -94,6 +93,9 @@ def patterns_of(subject: Subject, tokens: NDArray[np.int64], given: argparse.Nam
     model, anatomy = subject.loaded.model, subject.anatomy
     influences = block_influence(model, anatomy, tokens[:INFLUENCE_WINDOWS])
     few = PopulationEvaluator(model, anatomy, tokens[:SEARCHED_WINDOWS])
+    settings = EvolutionSettings(
+        population=given.near, offspring=2 * given.near, surrogate="none", racing="off"
+    )
     patterns: dict[Pattern, tuple[int, bool]] = {}
     for sparsity in given.sparsities:
         space = SearchSpace(units, units_to_drop(len(units), sparsity))
@@ -101,12 +103,8 @@ def patterns_of(subject: Subject, tokens: NDArray[np.int64], given: argparse.Nam
         own = [init_uniform(space, rng=rng).pattern for _ in range(given.random)]
         for number, pattern in enumerate(own):
             patterns.setdefault(pattern, (space.n_drop, number < given.probes - 1))
-        toolbox = make_toolbox(space, CachedEvaluator(few), rng)
-        state = evolve(
-            toolbox,
-            rng,
-            settings=EvolutionSettings(population=given.near, offspring=2 * given.near),
-            stopping=Stopping(generations=given.generations),
+        state = assemble(space, CachedEvaluator(few), rng, settings).run(
+            Stopping(generations=given.generations)
         )
         for genome in state.population:
             patterns.setdefault(genome.pattern, (space.n_drop, False))

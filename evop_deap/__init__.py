@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from evop_deap.base.errors import EvopError as EvopError
     from evop_deap.evolution.genome import Genome as Genome
     from evop_deap.evolution.loop import evolve as evolve
+    from evop_deap.evolution.parameters import EvolutionSettings as EvolutionSettings
     from evop_deap.evolution.racing import Racing as Racing
     from evop_deap.evolution.racing import race as race
-    from evop_deap.evolution.state import Choice as Choice
-    from evop_deap.evolution.state import EvolutionSettings as EvolutionSettings
     from evop_deap.evolution.state import EvolutionState as EvolutionState
     from evop_deap.evolution.stopping import Stopping as Stopping
+    from evop_deap.evolution.strategies import Choice as Choice
     from evop_deap.evolution.toolbox import make_toolbox as make_toolbox
     from evop_deap.fitness.cached import CachedEvaluator as CachedEvaluator
     from evop_deap.fitness.landscape import Landscape as Landscape
@@ -59,10 +59,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "CalibrationConfig": "settings.calibration_config",
     "CachedEvaluator": "fitness.cached",
-    "Choice": "evolution.state",
+    "Choice": "evolution.strategies",
     "Curve": "runs.storage.curve",
     "Evaluation": "fitness.protocol",
-    "EvolutionSettings": "evolution.state",
+    "EvolutionSettings": "evolution.parameters",
     "EvolutionState": "evolution.state",
     "EvopError": "base.errors",
     "Genome": "evolution.genome",

@@ -9,15 +9,15 @@ from evop_deap.base.lazy_names import lazy_names
 if TYPE_CHECKING:
     from evop_deap.evolution.genome import Genome as Genome
     from evop_deap.evolution.loop import evolve as evolve
+    from evop_deap.evolution.parameters import EvolutionSettings as EvolutionSettings
     from evop_deap.evolution.racing import Racing as Racing
     from evop_deap.evolution.racing import race as race
-    from evop_deap.evolution.state import EvolutionSettings as EvolutionSettings
     from evop_deap.evolution.state import EvolutionState as EvolutionState
     from evop_deap.evolution.stopping import Stopping as Stopping
     from evop_deap.evolution.toolbox import make_toolbox as make_toolbox
 
 _HOMES = {
-    "EvolutionSettings": "evolution.state",
+    "EvolutionSettings": "evolution.parameters",
     "EvolutionState": "evolution.state",
     "Genome": "evolution.genome",
     "Racing": "evolution.racing",

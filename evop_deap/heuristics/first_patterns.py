@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from evop_deap.base.errors import InputError
-from evop_deap.evolution.state import Seeds
-from evop_deap.fitness.protocol import Evaluation, Work
-from evop_deap.heuristics.meter import Meter
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.strategies import Seeds
+from evop_deap.fitness.meter import Meter
+from evop_deap.fitness.protocol import Work
 from evop_deap.heuristics.registry import LOOKS, METHODS, Method
 from evop_deap.heuristics.sublayer_picks import picks_of_halves, whole_units
 from evop_deap.heuristics.task import Look, Pick, Task, passes
@@ -31,9 +32,9 @@ def seeds_of(methods: list[Method], task: Task) -> Seeds:
     Rules of `LOOKS` look into the model at once, and of halves they pick several times.
 
     Raises:
-        InputError: they judge as many patterns as the whole search may, or more.
+        InputError: they evaluate as many patterns as the whole search may, or more.
     """
-    meter = _Purse(task)
+    meter = Meter(task.evaluator, space=task.space, admit=_admission(task.stopping))
     looks, work = _looks(methods, task)
     cost = max((look.cost for look in looks.values()), default=0.0)
     paid = {name: replace(look, cost=0.0) for name, look in looks.items()}
@@ -71,20 +72,15 @@ def _picked(method: Method, task: Task) -> dict[str, Pick]:
     return {method.name: method(task)}
 
 
-class _Purse(Meter):
-    """Refuses, before it is paid for, what leaves nothing for the search."""
+def _admission(stopping: Stopping) -> Callable[[int], object]:
+    """What refuses, before it is paid for, a number of patterns that leaves none to the search."""
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self._most = task.stopping.evaluations
-
-    def evaluate(
-        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
-    ) -> Evaluation:
-        wanted = len({*self.asked, *patterns})
-        if self._most is not None and wanted >= self._most:
+    def admit(wanted: int) -> None:
+        most = stopping.evaluations
+        if most is not None and wanted >= most:
             raise InputError(
-                f"`init` judges {wanted} patterns, but `max_evaluations` is {self._most}: "
+                f"`init` evaluates {wanted} patterns, but `max_evaluations` is {most}: "
                 "raise it, or begin with --init balanced"
             )
-        return super().evaluate(patterns, windows)
+
+    return admit

@@ -26,7 +26,6 @@ from evop_deap.runs.single import draw_report, effective, run_budget, stored_in
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.runs.storage.result import SearchResult
-from evop_deap.runs.stages.find_pattern import stopping_of
 from evop_deap.runs.stages.prepare import Subject, prepare_all
 from evop_deap.settings.shares import in_order
 
@@ -162,7 +161,7 @@ def _finished(
     if stored is None or not place.result.exists():
         return None
     result, state = load_run(place.path).result, stored.state
-    reason = stopping_of(config).reason(
+    reason = config.stopping.reason(
         state.generation,
         evaluations=state.evaluations,
         cost=state.cost,

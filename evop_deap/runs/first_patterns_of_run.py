@@ -6,7 +6,8 @@ import random
 from dataclasses import replace
 
 from evop_deap.settings.search_config import BALANCED, SearchConfig
-from evop_deap.evolution.state import EvolutionState, Seeds
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.evolution.strategies import Seeds
 from evop_deap.evolution.grown_patterns import grow
 from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
 from evop_deap.heuristics.task import ModelParts, Task

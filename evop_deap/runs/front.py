@@ -17,10 +17,11 @@ from typing import Any
 
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.base.errors import InputError
-from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.assemble import assemble_front
+from evop_deap.evolution.state import EvolutionState
 from evop_deap.base.files import write_json
 from evop_deap.evolution.genome import Genome
-from evop_deap.evolution.nsga2 import Trade, best_within, evolve_front, front_of
+from evop_deap.evolution.trade import Trade, best_within, front_of
 from evop_deap.runs.budgets import write_settings
 from evop_deap.runs.storage.curve import Curve
 from evop_deap.runs.storage.folder import RunFolder
@@ -31,7 +32,6 @@ from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.runs.storage.history import recording
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.runs.storage.identity import identity
-from evop_deap.runs.stages.find_pattern import stopping_of
 from evop_deap.runs.stages.prepare import Subject, prepare_all
 from evop_deap.settings.shares import in_order
 from evop_deap.space import dropped_units
@@ -100,17 +100,9 @@ def _run(
         folder.curve.unlink(missing_ok=True)
         loading = time.monotonic() - began
         progress.searching(stored.state.evaluations if stored else 0, None)
-        state = evolve_front(
-            trade,
-            judge.evaluator,
-            random.Random(config.seed),
-            settings=EvolutionSettings(
-                population=config.population,
-                offspring=config.offspring,
-                crossover=config.crossover,
-                mutation=config.mutation,
-            ),
-            stopping=stopping_of(config),
+        rng = random.Random(config.seed)
+        state = assemble_front(trade, judge.evaluator, rng, config.evolution).run(
+            config.stopping,
             state=stored.state if stored else None,
             callbacks=(
                 recording(folder, identity(config, subject), judge, subject.space),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evop_deap.base.errors import InputError
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.settings.calibration_config import CalibrationConfig
@@ -85,17 +87,21 @@ class SearchConfig(CalibrationConfig):
         choices=FITNESSES,
     )
     racing: str = option(
-        "on",
+        EvolutionSettings.racing,
         FITNESS,
         "judge children on a part of the windows first, and in full only those that may survive; "
         "off is the exact search",
         choices=("on", "off"),
     )
     racing_rungs: int = option(
-        8, FITNESS, "parts that a race sees the windows in, about", metavar="N", least=1
+        EvolutionSettings.racing_rungs,
+        FITNESS,
+        "parts that a race sees the windows in, about",
+        metavar="N",
+        least=1,
     )
     racing_confidence: float = option(
-        0.99,
+        EvolutionSettings.racing_confidence,
         FITNESS,
         "how sure a race must be that a child does not survive",
         metavar="P",
@@ -126,26 +132,43 @@ class SearchConfig(CalibrationConfig):
         metavar="NAME",
     )
     surrogate: str = option(
-        "gp",
+        EvolutionSettings.surrogate,
         EVOLUTION,
         "what chooses among many proposals those worth an evaluation: gp, a Gaussian process that "
         "knows interactions, linear, one that does not, or none, plain evolution",
         choices=("gp", "linear", "none"),
     )
     population: int = option(
-        4, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
+        EvolutionSettings.population,
+        EVOLUTION,
+        "patterns that survive a generation (μ)",
+        metavar="N",
+        least=1,
     )
     offspring: int = option(
-        4, EVOLUTION, "new patterns evaluated a generation (λ)", metavar="N", least=1
+        EvolutionSettings.offspring,
+        EVOLUTION,
+        "new patterns evaluated a generation (λ)",
+        metavar="N",
+        least=1,
     )
     tournament: int = option(
-        3, EVOLUTION, "patterns that compete to be a parent", metavar="N", least=1
+        EvolutionSettings.tournament,
+        EVOLUTION,
+        "patterns that compete to be a parent",
+        metavar="N",
+        least=1,
     )
     crossover: float = option(
-        0.5, EVOLUTION, "probability that a child has two parents", metavar="P", least=0, most=1
+        EvolutionSettings.crossover,
+        EVOLUTION,
+        "probability that a child has two parents",
+        metavar="P",
+        least=0,
+        most=1,
     )
     mutation: float = option(
-        0.65,
+        EvolutionSettings.mutation,
         EVOLUTION,
         "probability that a child of two is mutated too",
         metavar="P",
@@ -153,7 +176,7 @@ class SearchConfig(CalibrationConfig):
         most=1,
     )
     neighbour: float = option(
-        0.35,
+        EvolutionSettings.neighbour,
         EVOLUTION,
         "share of mutations that move a dropped block to a neighbour",
         metavar="P",
@@ -161,7 +184,7 @@ class SearchConfig(CalibrationConfig):
         most=1,
     )
     more_swaps: float = option(
-        0.5,
+        EvolutionSettings.more_swaps,
         EVOLUTION,
         "probability of each further swap of a mutation",
         metavar="P",
@@ -170,7 +193,7 @@ class SearchConfig(CalibrationConfig):
     )
 
     restart: int = option(
-        0,
+        EvolutionSettings.restart,
         EVOLUTION,
         "generations in a row without a better pattern after which all survivors but the best "
         "give way to new ones; 0 is never",
@@ -228,3 +251,19 @@ class SearchConfig(CalibrationConfig):
                 f"`tournament` must be at most `population` ({self.population}), "
                 f"but got {self.tournament}"
             )
+
+    @property
+    def evolution(self) -> EvolutionSettings:
+        """The settings of the evolution alone."""
+        return EvolutionSettings.of(vars(self))
+
+    @property
+    def stopping(self) -> Stopping:
+        """When the search ends."""
+        return Stopping(
+            generations=self.generations,
+            evaluations=self.max_evaluations,
+            cost=self.max_cost,
+            seconds=self.max_seconds,
+            patience=self.patience,
+        )

@@ -22,7 +22,7 @@ from evop_deap.heuristics.task import Look
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
-from evop_deap.tuning.even_charge import EvenlyCharged
+from evop_deap.tuning.even_charge import evenly_charged
 
 _SAMPLE = 16  # random patterns that tell what a typical loss is, where not all are known
 
@@ -153,7 +153,7 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
         space = subject.space
         rng = random.Random(config.seed)
         sample = init_distinct(lambda: init_uniform(space, rng=rng), _SAMPLE)
-        evaluator = EvenlyCharged(
+        evaluator = evenly_charged(
             judge.evaluator,
             work=[unit.work for unit in space.units],
             head_work=subject.anatomy.head_work,

@@ -21,7 +21,7 @@ from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
 from evop_deap.evolution.genome import Genome, finite_or_worst
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.heuristics.task import ModelParts, Pick, Task
-from evop_deap.evolution.generation import Judged
+from evop_deap.evolution.generation import Generation
 from evop_deap.evolution.logbook import record_of
 from evop_deap.runs.storage.checkpoint import Checkpoint
 from evop_deap.runs.search_evaluator import Judge
@@ -157,7 +157,7 @@ class Ledger:
         row = record_of(
             number,
             [Genome(pattern, loss=loss) for pattern, loss in losses.items()],
-            Judged(new, (), found.cost, found.hits, found.work),
+            Generation(new, (), found.cost, found.hits, found.work),
             evaluations=len(self._asked),
             cost=self._cost,
         )

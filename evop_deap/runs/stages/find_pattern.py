@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evop_deap.evolution.callbacks import Callback
 from evop_deap.settings.search_config import BALANCED, SEARCH, SearchConfig
-from evop_deap.evolution.loop import evolve
-from evop_deap.evolution.state import EvolutionSettings, EvolutionState
-from evop_deap.evolution.racing import race
+from evop_deap.evolution.assemble import assemble
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.racing import windows_together
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.evolution.strategies import Seeds
 from evop_deap.runs.stages.ask_heuristic import pick_pattern
 from evop_deap.runs.storage.checkpoint import Checkpoint
 from evop_deap.runs.search_evaluator import Judge
@@ -19,8 +23,6 @@ from evop_deap.runs.first_patterns_of_run import find_seeds
 from evop_deap.runs.stages.prepare import Subject
 from evop_deap.space import SearchSpace
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.surrogate.preference import register_surrogate, surrogate_of
-from evop_deap.evolution.toolbox import make_toolbox
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,67 +50,32 @@ def find_pattern(
         record: called with the state after each generation.
         smaller: the end of the search at the next smaller budget, whose patterns this one grows.
     """
-    stopping = stopping_of(config)
-    settings = EvolutionSettings(
-        population=config.population,
-        offspring=config.offspring,
-        crossover=config.crossover,
-        mutation=config.mutation,
-        restart=config.restart,
-    )
+    stopping, settings = config.stopping, config.evolution
     if config.method != SEARCH:
         if stopping.evaluations is stopping.cost is stopping.seconds is None:
             # As many patterns as the search would judge.
             most = expected_evaluations(settings, stopping, subject.space)
             stopping = dataclasses.replace(stopping, evaluations=most)
         return pick_pattern(config, subject, judge, stopping, stored, progress, record)
-    rng = random.Random(config.seed)
-    toolbox = make_toolbox(
+    begin: Callable[[], Seeds] = Seeds
+    if config.init != (BALANCED,) or smaller is not None:
+        begin = partial(find_seeds, config, subject, judge, stopping, progress, smaller)
+    search = assemble(
         subject.space,
         judge.evaluator,
-        rng,
-        tournament=config.tournament,
-        neighbour=config.neighbour,
-        more_swaps=config.more_swaps,
+        random.Random(config.seed),
+        settings,
+        together=windows_together(config.window),
+        begin=begin,
     )
-    if judge.racing is not None:
-        toolbox.register(
-            "choose",
-            race,
-            evaluator=judge.evaluator,
-            racing=judge.racing,
-            size=config.population,
-        )
-    if (surrogate := surrogate_of(config.surrogate)) is not None:
-        register_surrogate(toolbox, surrogate, judge.evaluator, subject.space, rng)
-    if config.init != (BALANCED,) or smaller is not None:
-        toolbox.register("seed", find_seeds, config, subject, judge, stopping, progress, smaller)
     state = stored.state if stored else None
     progress.searching(
         state.evaluations if state else 0,
         expected_evaluations(settings, stopping, subject.space),
     )
-    state = evolve(
-        toolbox,
-        rng,
-        settings=settings,
-        stopping=stopping,
-        state=state,
-        callbacks=(record, progress.generation),
-    )
+    state = search.run(stopping, state, callbacks=(record, progress.generation))
     progress.close()
     return state, None
-
-
-def stopping_of(config: SearchConfig) -> Stopping:
-    """When a search with these settings ends."""
-    return Stopping(
-        generations=config.generations,
-        evaluations=config.max_evaluations,
-        cost=config.max_cost,
-        seconds=config.max_seconds,
-        patience=config.patience,
-    )
 
 
 def expected_evaluations(

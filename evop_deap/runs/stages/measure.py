@@ -155,7 +155,7 @@ def _measure(
             "pruned": parameters - sum(space.units[i].parameters for i in dropped),
         },
         evaluations=state.evaluations,
-        cut_short=len(state.lost),
+        cut_short=len(state.eliminated),
         cache_hits=state.cache_hits,
         cost=state.cost + judge.dense_cost + look.cost,
         work=dataclasses.asdict(state.work),
