@@ -12,6 +12,7 @@ from evop_deap.base.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from evop_deap.base.errors import EvopError as EvopError
+    from evop_deap.evolution.assemble import assemble as assemble
     from evop_deap.evolution.genome import Genome as Genome
     from evop_deap.evolution.loop import evolve as evolve
     from evop_deap.evolution.parameters import EvolutionSettings as EvolutionSettings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from evop_deap.evolution.state import EvolutionState as EvolutionState
     from evop_deap.evolution.stopping import Stopping as Stopping
     from evop_deap.evolution.strategies import Choice as Choice
+    from evop_deap.evolution.strategies import Strategies as Strategies
     from evop_deap.evolution.toolbox import make_toolbox as make_toolbox
     from evop_deap.fitness.cached import CachedEvaluator as CachedEvaluator
     from evop_deap.fitness.landscape import Landscape as Landscape
@@ -79,10 +81,12 @@ _HOMES = {
     "SearchSpace": "space.search_space",
     "SettingsSpace": "tuning.settings_space",
     "Stopping": "evolution.stopping",
+    "Strategies": "evolution.strategies",
     "TabularEvaluator": "fitness.tabular",
     "Unit": "space.search_space",
     "Work": "fitness.protocol",
     "apply_pattern": "runs.apply_pattern",
+    "assemble": "evolution.assemble",
     "bypassed": "models.surgery.bypass",
     "evolve": "evolution.loop",
     "export_checkpoint": "models.export.export_checkpoint",

@@ -30,7 +30,7 @@ def checkpoint() -> Checkpoint:
         seconds=1.25,
         best_since=1,
         rng_state=random.Random(5).getstate(),
-        lost=((0, 0, 1),),
+        eliminated=((0, 0, 1),),
     )
     rows = {pattern: np.array([1 / 3, np.inf]) for pattern in [*patterns, (1, 1, 1)]}
     rows[0, 0, 1] = np.array([2.5, np.nan])
