@@ -29,7 +29,7 @@ def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Method]:
 def seeds_of(methods: list[Method], task: Task) -> Seeds:
     """The patterns that these methods pick, and what all of them cost together.
 
-    Rules of `LOOKS` look into the model at once, and of halves they pick several times.
+    Heuristics of `LOOKS` look into the model at once, and of sublayers they pick several times.
 
     Raises:
         InputError: they evaluate as many patterns as the whole search may, or more.
@@ -54,7 +54,7 @@ def seeds_of(methods: list[Method], task: Task) -> Seeds:
 
 
 def _looks(methods: Sequence[Method], task: Task) -> tuple[Mapping[str, Look], Work]:
-    """What those of the rules that look have seen or see now, and the work of seeing it."""
+    """What those of the heuristics that look have seen or see now, and the work of seeing it."""
     names = [method.name for method in methods if method.name in LOOKS]
     known = {name: task.looks[name] for name in names if name in task.looks}
     if known or not names:
@@ -65,7 +65,7 @@ def _looks(methods: Sequence[Method], task: Task) -> tuple[Mapping[str, Look], W
 
 
 def _picked(method: Method, task: Task) -> dict[str, Pick]:
-    """What the rule picks, by the name of its kind of pick."""
+    """What the heuristic picks, by the name of its kind of pick."""
     look = task.looks.get(method.name)
     if look is not None and task.space.blocks and look.knows(whole_units(task.space)):
         return picks_of_halves(method, task)

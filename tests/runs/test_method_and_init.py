@@ -168,7 +168,7 @@ def test_seeding_by_all_cheap_rules_ends_in_a_model(command: list[str], tmp_path
         (["--method", "slab"], "`method` must be search or one of"),
         (["--init", "evopress"], "`init` must be balanced, heuristics or some of"),
         (["--init", "balanced", "last"], "`init` must be"),
-        (["--init", "sleb", "--max-evaluations", "6"], "`init` judges 9 patterns"),
+        (["--init", "sleb", "--max-evaluations", "6"], "`init` evaluates 9 patterns"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(
