@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,6 +25,7 @@ from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.evolution.strategies import PLAIN, Breed, Choice, Preference, Seeds, Strategies
 from evop_deap.evolution.survival import Survival
+from evop_deap.space import Pattern
 
 
 def evolve(
@@ -55,6 +56,9 @@ def evolve(
     began = time.monotonic() - (state.seconds if state else 0.0)
     evaluate = strategies.evaluate or partial(evaluate_by_map, toolbox)
 
+    def propose(parents: Sequence[Genome], known: Collection[Pattern], count: int) -> list[Genome]:
+        return strategies.propose(parents, known, count, toolbox, rng, settings)
+
     def step(state: EvolutionState, preference: Preference, choice: Choice) -> EvolutionState:
         generation = evaluate_generation(evaluate, preference.chosen, choice)
         state = _advanced(state, preference, generation, strategies.survival, settings.population)
@@ -72,8 +76,7 @@ def evolve(
         count = stopping.evaluations_left(state.evaluations, settings.offspring)
         wanted = count * settings.proposals if strategies.prefer else count
         seen = {*state.losses, *state.eliminated}
-        make = partial(strategies.propose, toolbox=toolbox, rng=rng, settings=settings)
-        breed = Breed(seen, make)
+        breed = Breed(seen, propose)
         anew = state.stagnates(settings.restart)
         proposals = draw_unseen(seen, wanted, toolbox) if anew else []
         proposals = proposals or breed.children(state.population, wanted)

@@ -27,6 +27,7 @@ from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.proposals import distinct
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.strategies import Strategies
+from evop_deap.evolution.survival import Survival
 from evop_deap.evolution.trade import Trade
 from evop_deap.fitness.protocol import Evaluator
 from evop_deap.space import Pattern, SearchSpace
@@ -126,7 +127,7 @@ def propose_ranked(
 
 
 @dataclass(frozen=True)
-class FrontSurvival:
+class FrontSurvival(Survival):
     """The best ranks survive, and the least crowded of the last of them.
 
     The logbook tells the "hypervolume" that the patterns dominate, in nats a token times units of

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from deap import base
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.proposals import propose
-from evop_deap.evolution.survival import Elitism, Survival
+from evop_deap.evolution.survival import Survival
 from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.space import Pattern
 
@@ -118,20 +117,18 @@ class Choice:
         return cls(tuple(children), np.zeros(len(children)), work or Work())
 
 
-class Propose(Protocol):
-    """New children of a population, such as `propose` makes them."""
-
-    def __call__(
-        self,
-        population: Sequence[Genome],
-        seen: Collection[Pattern],
-        count: int,
-        toolbox: base.Toolbox,
-        rng: random.Random,
-        settings: EvolutionSettings,
-    ) -> list[Genome]:
-        """Up to `count` children, no two alike and none in `seen`."""
-        ...
+Propose = Callable[
+    [
+        Sequence[Genome],
+        Collection[Pattern],
+        int,
+        base.Toolbox,
+        random.Random,
+        EvolutionSettings,
+    ],
+    list[Genome],
+]
+"""(population, seen, count, toolbox, rng, settings): up to `count` children, none of them seen."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +154,7 @@ class Strategies:
     propose: Propose = propose
     prefer: Callable[[Sequence[Genome], int, Breed], Preference] | None = None
     choose: Callable[[Sequence[Genome], Sequence[Genome]], Choice] | None = None
-    survival: Survival = field(default_factory=Elitism)
+    survival: Survival = field(default_factory=Survival)
 
 
 PLAIN = Strategies()

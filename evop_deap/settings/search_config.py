@@ -23,6 +23,7 @@ METHOD = "how a pattern is found"
 EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
 
+DEFAULT = EvolutionSettings()
 SEARCH, BALANCED, HEURISTICS = "search", "balanced", "heuristics"
 
 
@@ -87,21 +88,21 @@ class SearchConfig(CalibrationConfig):
         choices=FITNESSES,
     )
     racing: str = option(
-        EvolutionSettings.racing,
+        DEFAULT.racing,
         FITNESS,
         "judge children on a part of the windows first, and in full only those that may survive; "
         "off is the exact search",
         choices=("on", "off"),
     )
     racing_rungs: int = option(
-        EvolutionSettings.racing_rungs,
+        DEFAULT.racing_rungs,
         FITNESS,
         "parts that a race sees the windows in, about",
         metavar="N",
         least=1,
     )
     racing_confidence: float = option(
-        EvolutionSettings.racing_confidence,
+        DEFAULT.racing_confidence,
         FITNESS,
         "how sure a race must be that a child does not survive",
         metavar="P",
@@ -132,35 +133,31 @@ class SearchConfig(CalibrationConfig):
         metavar="NAME",
     )
     surrogate: str = option(
-        EvolutionSettings.surrogate,
+        DEFAULT.surrogate,
         EVOLUTION,
         "what chooses among many proposals those worth an evaluation: gp, a Gaussian process that "
         "knows interactions, linear, one that does not, or none, plain evolution",
         choices=("gp", "linear", "none"),
     )
     population: int = option(
-        EvolutionSettings.population,
+        DEFAULT.population,
         EVOLUTION,
         "patterns that survive a generation (μ)",
         metavar="N",
         least=1,
     )
     offspring: int = option(
-        EvolutionSettings.offspring,
+        DEFAULT.offspring,
         EVOLUTION,
         "new patterns evaluated a generation (λ)",
         metavar="N",
         least=1,
     )
     tournament: int = option(
-        EvolutionSettings.tournament,
-        EVOLUTION,
-        "patterns that compete to be a parent",
-        metavar="N",
-        least=1,
+        DEFAULT.tournament, EVOLUTION, "patterns that compete to be a parent", metavar="N", least=1
     )
     crossover: float = option(
-        EvolutionSettings.crossover,
+        DEFAULT.crossover,
         EVOLUTION,
         "probability that a child has two parents",
         metavar="P",
@@ -168,7 +165,7 @@ class SearchConfig(CalibrationConfig):
         most=1,
     )
     mutation: float = option(
-        EvolutionSettings.mutation,
+        DEFAULT.mutation,
         EVOLUTION,
         "probability that a child of two is mutated too",
         metavar="P",
@@ -176,7 +173,7 @@ class SearchConfig(CalibrationConfig):
         most=1,
     )
     neighbour: float = option(
-        EvolutionSettings.neighbour,
+        DEFAULT.neighbour,
         EVOLUTION,
         "share of mutations that move a dropped block to a neighbour",
         metavar="P",
@@ -184,7 +181,7 @@ class SearchConfig(CalibrationConfig):
         most=1,
     )
     more_swaps: float = option(
-        EvolutionSettings.more_swaps,
+        DEFAULT.more_swaps,
         EVOLUTION,
         "probability of each further swap of a mutation",
         metavar="P",
@@ -193,7 +190,7 @@ class SearchConfig(CalibrationConfig):
     )
 
     restart: int = option(
-        EvolutionSettings.restart,
+        DEFAULT.restart,
         EVOLUTION,
         "generations in a row without a better pattern after which all survivors but the best "
         "give way to new ones; 0 is never",

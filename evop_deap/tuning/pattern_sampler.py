@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.proposals import propose
-from evop_deap.evolution.survival import Elitism
+from evop_deap.evolution.survival import Survival
 from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.space import Pattern, SearchSpace, Unit
@@ -149,7 +149,7 @@ class PatternSampler(BaseSampler):
         trials = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         seen = set(self._patterns(trials))
         known = self._known(trials, study.direction)
-        population = Elitism().survivors(known, self._settings.population)
+        population = Survival().survivors(known, self._settings.population)
         asked = _fixed(trial, self._names)
         fixed = {at: int(asked[n]) for at, n in enumerate(self._names) if n in asked}
         for _ in range(self._settings.attempts):
