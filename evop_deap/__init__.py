@@ -12,14 +12,16 @@ from evop_deap.base.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from evop_deap.base.errors import EvopError as EvopError
+    from evop_deap.evolution.assemble import assemble as assemble
     from evop_deap.evolution.genome import Genome as Genome
     from evop_deap.evolution.loop import evolve as evolve
+    from evop_deap.evolution.parameters import EvolutionSettings as EvolutionSettings
     from evop_deap.evolution.racing import Racing as Racing
     from evop_deap.evolution.racing import race as race
-    from evop_deap.evolution.state import Choice as Choice
-    from evop_deap.evolution.state import EvolutionSettings as EvolutionSettings
     from evop_deap.evolution.state import EvolutionState as EvolutionState
     from evop_deap.evolution.stopping import Stopping as Stopping
+    from evop_deap.evolution.strategies import Choice as Choice
+    from evop_deap.evolution.strategies import Strategies as Strategies
     from evop_deap.evolution.toolbox import make_toolbox as make_toolbox
     from evop_deap.fitness.cached import CachedEvaluator as CachedEvaluator
     from evop_deap.fitness.landscape import Landscape as Landscape
@@ -59,10 +61,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "CalibrationConfig": "settings.calibration_config",
     "CachedEvaluator": "fitness.cached",
-    "Choice": "evolution.state",
+    "Choice": "evolution.strategies",
     "Curve": "runs.storage.curve",
     "Evaluation": "fitness.protocol",
-    "EvolutionSettings": "evolution.state",
+    "EvolutionSettings": "evolution.parameters",
     "EvolutionState": "evolution.state",
     "EvopError": "base.errors",
     "Genome": "evolution.genome",
@@ -79,10 +81,12 @@ _HOMES = {
     "SearchSpace": "space.search_space",
     "SettingsSpace": "tuning.settings_space",
     "Stopping": "evolution.stopping",
+    "Strategies": "evolution.strategies",
     "TabularEvaluator": "fitness.tabular",
     "Unit": "space.unit",
     "Work": "fitness.protocol",
     "apply_pattern": "runs.apply_pattern",
+    "assemble": "evolution.assemble",
     "bypassed": "models.surgery.bypass",
     "evolve": "evolution.loop",
     "export_checkpoint": "models.export.export_checkpoint",

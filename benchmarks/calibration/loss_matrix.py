@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evop_deap.runs.prepared import Prepared
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -31,16 +30,16 @@ from evop_deap.calibration import Document, load_corpus
 from evop_deap.calibration.clustering import cluster
 from evop_deap.calibration.embedding import embed
 from evop_deap.calibration.strata import Stratum, draw_windows
-from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.operators import init_uniform
-from evop_deap.evolution.state import EvolutionSettings
+from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.heuristics.block_influence import block_influence, least_influential
 from evop_deap.models.loading.load_model import load_tokenizer
 from evop_deap.runs.listeners.progress import TerminalProgress
+from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.stages.prepare import prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace, units_to_drop
@@ -96,6 +95,9 @@ def patterns_of(prepared: Prepared, tokens: NDArray[np.int64], given: argparse.N
     model, anatomy = prepared.loaded.model, prepared.anatomy
     influences = block_influence(model, anatomy, tokens[:INFLUENCE_WINDOWS])
     few = PopulationEvaluator(model, anatomy, tokens[:SEARCHED_WINDOWS])
+    settings = EvolutionSettings(
+        population=given.near, offspring=2 * given.near, surrogate="none", racing="off"
+    )
     patterns: dict[Pattern, tuple[int, bool]] = {}
     for sparsity in given.sparsities:
         space = SearchSpace(units, units_to_drop(len(units), sparsity))
@@ -103,12 +105,8 @@ def patterns_of(prepared: Prepared, tokens: NDArray[np.int64], given: argparse.N
         own = [init_uniform(space, rng=rng).pattern for _ in range(given.random)]
         for number, pattern in enumerate(own):
             patterns.setdefault(pattern, (space.n_drop, number < given.probes - 1))
-        toolbox = make_toolbox(space, CachedEvaluator(few), rng)
-        state = evolve(
-            toolbox,
-            rng,
-            settings=EvolutionSettings(population=given.near, offspring=2 * given.near),
-            stopping=Stopping(generations=given.generations),
+        state = assemble(space, CachedEvaluator(few), rng, settings).run(
+            Stopping(generations=given.generations)
         )
         for genome in state.population:
             patterns.setdefault(genome.pattern, (space.n_drop, False))

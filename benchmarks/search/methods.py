@@ -14,20 +14,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from evop_deap.evolution.loop import evolve
-from evop_deap.evolution.racing import Racing, race
-from evop_deap.evolution.state import EvolutionSettings, Seeds
-from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.evolution.assemble import assemble
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.strategies import Seeds
 from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.meter import Meter
 from evop_deap.heuristics import METHODS as HEURISTICS
 from evop_deap.heuristics import Task
 from evop_deap.heuristics.evopress import level_switch
 from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
-from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.optuna_bits import drive_bits
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
-from evop_deap.surrogate.preference import Surrogate, register_surrogate
 from evop_deap.tuning.settings_space import RANGES
 
 Method = Callable[[Task], object]
@@ -53,34 +51,30 @@ def evopress_like(task: Task) -> None:
 
     Every child is judged in full: there are no cheaper looks, and no child is judged twice.
     """
-    toolbox = make_toolbox(task.space, task.evaluator, task.rng, tournament=1)
-    toolbox.register("mutate", level_switch, rng=task.rng, space=task.space)
-    settings = EvolutionSettings(population=1, offspring=16, crossover=0.0)
-    evolve(toolbox, task.rng, settings=settings, stopping=task.stopping)
+    assert isinstance(task.evaluator, CachedEvaluator)
+    settings = EvolutionSettings(
+        population=1, offspring=16, crossover=0.0, tournament=1, surrogate="none", racing="off"
+    )
+    search = assemble(task.space, task.evaluator, task.rng, settings)
+    search.toolbox.register("mutate", level_switch, rng=task.rng, space=task.space)
+    search.run(task.stopping)
 
 
 def evolution(
     task: Task,
     *,
-    surrogate: Surrogate | None = None,
-    racing: bool = False,
+    surrogate: str = "none",
+    racing: str = "off",
     init: tuple[str, ...] = (),
 ) -> Looked:
     """The default search, but for what is said."""
     space, evaluator, rng = task.space, task.evaluator, task.rng
     assert isinstance(evaluator, CachedEvaluator)
-    toolbox = make_toolbox(space, evaluator, rng)
-    if surrogate is not None:
-        register_surrogate(toolbox, surrogate, evaluator, space, rng)
-    if racing:
-        rungs, size = Racing.over(len(evaluator.tokens)), DEFAULTS.population
-        toolbox.register("choose", race, evaluator=evaluator, racing=rungs, size=size)
-    meter, seeds = Meter(task), Seeds({})
+    meter, seeds = Meter(evaluator, space=space), Seeds()
     if init:
         seeds = seeds_of(seeding_methods(init, space), replace(task, evaluator=meter))
-        toolbox.register("seed", lambda: seeds)
-    settings = EvolutionSettings(DEFAULTS.population, DEFAULTS.offspring, restart=DEFAULTS.restart)
-    evolve(toolbox, rng, settings=settings, stopping=task.stopping)
+    settings = replace(DEFAULTS.evolution, surrogate=surrogate, racing=racing)
+    assemble(space, evaluator, rng, settings, begin=lambda: seeds).run(task.stopping)
     return Looked(seeds.cost - meter.cost)
 
 
@@ -92,18 +86,18 @@ TABULAR: dict[str, Method] = {
     "nsga2": HEURISTICS["nsga2"],
     "cmaes": HEURISTICS["cmaes"],
     "gp-sampler": gp_sampler,
-    "linear": partial(evolution, surrogate=Surrogate(powers=1)),
-    "surrogate": partial(evolution, surrogate=Surrogate()),
-    "seeded": partial(evolution, surrogate=Surrogate(), init=DEFAULTS.init),
-    "seeded by leave-one-out": partial(evolution, surrogate=Surrogate(), init=("leave-one-out",)),
-    "seeded by sleb": partial(evolution, surrogate=Surrogate(), init=("sleb",)),
+    "linear": partial(evolution, surrogate="linear"),
+    "surrogate": partial(evolution, surrogate="gp"),
+    "seeded": partial(evolution, surrogate="gp", init=DEFAULTS.init),
+    "seeded by leave-one-out": partial(evolution, surrogate="gp", init=("leave-one-out",)),
+    "seeded by sleb": partial(evolution, surrogate="gp", init=("sleb",)),
 }
 """Methods that judge every pattern in full."""
 
 METHODS: dict[str, Method] = {
-    "seeded, racing": partial(evolution, surrogate=Surrogate(), racing=True, init=DEFAULTS.init),
-    "surrogate, racing": partial(evolution, surrogate=Surrogate(), racing=True),
-    "plain, racing": partial(evolution, racing=True),
+    "seeded, racing": partial(evolution, surrogate="gp", racing="on", init=DEFAULTS.init),
+    "surrogate, racing": partial(evolution, surrogate="gp", racing="on"),
+    "plain, racing": partial(evolution, racing="on"),
     "greedy": HEURISTICS["sleb"],
     "evopress": HEURISTICS["evopress"],
     **TABULAR,

@@ -13,6 +13,7 @@ import argparse
 import math
 import random
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,37 +21,28 @@ from benchmarks.common.record import circumstances, errors_in_one_line, markdown
 from benchmarks.landscapes import DEMO_LANDSCAPE
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
-from evop_deap.evolution.loop import evolve
-from evop_deap.evolution.racing import Racing, race
-from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.assemble import assemble
+from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
-from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 from evop_deap.tuning.problems import landscape_problem
 
 DEFAULTS = SearchConfig(model="demo", sparsity=(0.1,))
 
 
 def search(
-    landscape: Landscape, space: SearchSpace, seed: int, generations: int, racing: Racing | None
+    landscape: Landscape, space: SearchSpace, seed: int, generations: int, racing: str
 ) -> EvolutionState:
-    """One search with the default settings."""
-    rng = random.Random(seed)
+    """One search with the default settings, but for `racing`."""
     evaluator = CachedEvaluator(TabularEvaluator(landscape))
-    toolbox = make_toolbox(space, evaluator, rng)
-    if (surrogate := surrogate_of(DEFAULTS.surrogate)) is not None:
-        evaluator.evaluate([space.dense])
-        register_surrogate(toolbox, surrogate, evaluator, space, rng)
-    if racing is not None:
-        size = DEFAULTS.population
-        toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
-    settings = EvolutionSettings(DEFAULTS.population, DEFAULTS.offspring)
-    return evolve(toolbox, rng, settings=settings, stopping=Stopping(generations=generations))
+    evaluator.evaluate([space.dense])
+    settings = replace(DEFAULTS.evolution, racing=racing)
+    search = assemble(space, evaluator, random.Random(seed), settings)
+    return search.run(Stopping(generations=generations))
 
 
 def measure(path: Path, seeds: int, generations: int) -> dict[str, Any]:
@@ -62,8 +54,8 @@ def measure(path: Path, seeds: int, generations: int) -> dict[str, Any]:
     space, optimum = problem.space, problem.best
     runs: list[dict[str, Any]] = []
     for seed in range(seeds):
-        exact = search(landscape, space, seed, generations, None)
-        raced = search(landscape, space, seed, generations, Racing.over(len(landscape.tokens)))
+        exact = search(landscape, space, seed, generations, "off")
+        raced = search(landscape, space, seed, generations, "on")
         runs.append(
             {
                 "seed": seed,

@@ -14,6 +14,7 @@ import random
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ from benchmarks.landscapes import DEMO_LANDSCAPE
 from benchmarks.search.curves import first_windows
 from benchmarks.search.methods import DEFAULTS
 from evop_deap.base.files import write_json
-from evop_deap.evolution.loop import evolve
-from evop_deap.evolution.state import EvolutionSettings, EvolutionState, Seeds
+from evop_deap.evolution.assemble import assemble
+from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.evolution.strategies import Seeds
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import load_landscape
 from evop_deap.heuristics import METHODS, ModelParts, Task
@@ -37,7 +38,6 @@ from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.loading.load_model import load_model
 from evop_deap.settings.search_config import BALANCED
 from evop_deap.space import Pattern
-from evop_deap.surrogate.preference import Surrogate, register_surrogate
 from evop_deap.tuning.problems import Problem, landscape_problem
 
 INITS = (
@@ -70,15 +70,10 @@ def search(problem: Problem, begun: Beginning, seed: int, evaluations: int) -> E
     seeds, rows = begun
     evaluator, rng = CachedEvaluator(problem.evaluator), random.Random(seed)
     evaluator.restore(rows)
-    toolbox = make_toolbox(problem.space, evaluator, rng)
-    register_surrogate(toolbox, Surrogate(), evaluator, problem.space, rng)
-    toolbox.register("seed", lambda: seeds)
-    return evolve(
-        toolbox,
-        rng,
-        settings=EvolutionSettings(DEFAULTS.population, DEFAULTS.offspring),
-        stopping=Stopping(evaluations=evaluations),
-        callbacks=(lambda state: state.best.loss <= problem.best + _REACHED,),
+    settings = replace(DEFAULTS.evolution, racing="off")
+    return assemble(problem.space, evaluator, rng, settings, begin=lambda: seeds).run(
+        Stopping(evaluations=evaluations),
+        callbacks=[lambda state: state.best.loss <= problem.best + _REACHED],
     )
 
 

@@ -26,10 +26,9 @@ from numpy.typing import NDArray
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.landscapes import LANDSCAPES
 from evop_deap.base.files import write_json
-from evop_deap.evolution.loop import evolve
-from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.assemble import assemble
+from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import load_landscape
 from evop_deap.fitness.protocol import Evaluation
@@ -37,7 +36,7 @@ from evop_deap.space import Pattern, SearchSpace
 from evop_deap.surrogate.fitting import fit_shape
 from evop_deap.surrogate.gaussian_process import GaussianProcess
 from evop_deap.surrogate.kernel import Drops, Layout, SetKernel, Shape, as_drops
-from evop_deap.surrogate.preference import Surrogate, register_surrogate
+from evop_deap.surrogate.preference import Surrogate
 
 AFTER = (60, 100, 160, 240)  # evaluations
 KINDS = {
@@ -46,8 +45,8 @@ KINDS = {
 }
 """What the fit is to, how many units go, and how strong each order of interactions is."""
 
-LOCAL = Surrogate(rounds=1, bolder=0.0, climbers=0)
-EIGHT = EvolutionSettings(population=8, offspring=8)
+LOCAL = Surrogate(rounds=1, exploration_growth=0.0, climbers=0)
+EIGHT = EvolutionSettings(population=8, offspring=8, racing="off")
 WAYS = {
     "one round": (LOCAL, replace(EIGHT, proposals=33)),
     "three rounds": (replace(LOCAL, rounds=3), EIGHT),
@@ -130,13 +129,10 @@ def interactions(
 def best_after(space: SearchSpace, rough: Rugged, way: str, seed: int) -> list[float]:
     """The lowest loss seen after each number of `AFTER`."""
     surrogate, settings = WAYS[way]
-    evaluator, rng = CachedEvaluator(rough), random.Random(seed)
+    evaluator = CachedEvaluator(rough)
     evaluator.evaluate([space.dense])
-    toolbox = make_toolbox(space, evaluator, rng)
-    register_surrogate(toolbox, surrogate, evaluator, space, rng)
-    state: EvolutionState = evolve(
-        toolbox, rng, settings=settings, stopping=Stopping(evaluations=max(AFTER))
-    )
+    search = assemble(space, evaluator, random.Random(seed), settings, surrogate=surrogate)
+    state = search.run(Stopping(evaluations=max(AFTER)))
     lowest = np.minimum.accumulate(list(state.losses.values()))
     return [float(lowest[min(count, len(lowest)) - 1]) for count in AFTER]
 

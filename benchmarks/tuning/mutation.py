@@ -23,10 +23,9 @@ from benchmarks.common.record import circumstances, errors_in_one_line, markdown
 from benchmarks.landscapes import DEMO_LANDSCAPE
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_bytes, write_json
-from evop_deap.evolution.loop import evolve
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.cached import CachedEvaluator
-from evop_deap.tuning.budgeted_run import evolution_settings, tuned_toolbox
+from evop_deap.tuning.budgeted_run import search_in
 from evop_deap.tuning.problems import Problem, landscape_problem
 from evop_deap.tuning.settings_space import SettingsSpace
 
@@ -53,12 +52,9 @@ def finds_optimum(
             "surrogate": surrogate,
         }
     )
-    rng = random.Random(seed)
-    state = evolve(
-        tuned_toolbox(problem, CachedEvaluator(problem.evaluator), rng, settings),
-        rng,
-        settings=evolution_settings(settings),
-        stopping=Stopping(evaluations=evaluations),
+    evaluator = CachedEvaluator(problem.evaluator)
+    state = search_in(problem, evaluator, random.Random(seed), settings).run(
+        Stopping(evaluations=evaluations),
         callbacks=[lambda state: state.best.loss <= problem.best],
     )
     return state.best.loss <= problem.best

@@ -26,12 +26,11 @@ import numpy as np
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
-from evop_deap.evolution.loop import evolve
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.settings.config_files import read_settings
 from evop_deap.settings.presets import preset_names, preset_settings
-from evop_deap.tuning.budgeted_run import evolution_settings, tuned_toolbox
+from evop_deap.tuning.budgeted_run import search_in
 from evop_deap.tuning.problems import Problem, landscape_problem
 from evop_deap.tuning.settings_space import SettingsSpace
 
@@ -43,13 +42,9 @@ def to_optimum(
     problem: Problem, seed: int, settings: Mapping[str, Any], most: int | None = None
 ) -> dict[str, Any]:
     """What one search needs until the best pattern of all is found, in `most` evaluations."""
-    rng = random.Random(seed)
     evaluator = CachedEvaluator(problem.evaluator)
-    state = evolve(
-        tuned_toolbox(problem, evaluator, rng, settings),
-        rng,
-        settings=evolution_settings(settings),
-        stopping=Stopping(evaluations=min(most or problem.space.size, problem.space.size)),
+    state = search_in(problem, evaluator, random.Random(seed), settings).run(
+        Stopping(evaluations=min(most or problem.space.size, problem.space.size)),
         callbacks=[lambda state: state.best.loss <= problem.best],
     )
     found = state.best.loss <= problem.best

@@ -20,14 +20,14 @@ def after_generation(
 
     Every callback hears of it, whatever those before it answered.
     """
-    state = judged_last(replace(state, seconds=time.monotonic() - began), stopping)
+    state = at_limit(replace(state, seconds=time.monotonic() - began), stopping)
     answers = [callback(state) for callback in callbacks]
     if any(answers) and state.stopped is None:
         state = replace(state, stopped="a callback asked for it")
     return state
 
 
-def judged_last(state: EvolutionState, stopping: Stopping) -> EvolutionState:
+def at_limit(state: EvolutionState, stopping: Stopping) -> EvolutionState:
     """The state, which says why it is the last where a limit is reached."""
     reason = stopping.reason(
         state.generation,

@@ -11,16 +11,16 @@ from deap import tools
 
 from evop_deap.base.numbers import finite_or_worst
 from evop_deap.base.ranks import rank_correlation
-from evop_deap.evolution.generation import Judged
+from evop_deap.evolution.generation import Generation
 from evop_deap.evolution.genome import Genome
-from evop_deap.evolution.state import Preference
+from evop_deap.evolution.strategies import Preference
 from evop_deap.space import Pattern
 
 
 def record_of(
-    generation: int,
+    number: int,
     population: Sequence[Genome],
-    judged: Judged,
+    generation: Generation,
     *,
     evaluations: int,
     cost: float,
@@ -35,15 +35,15 @@ def record_of(
     keep = np.mean(population, axis=0)  # (units,) share of survivors that keep each unit
     diversity = float(np.mean(2 * keep * (1 - keep)))  # chance that two differ in a unit
     return {
-        "gen": generation,
-        "nevals": len(judged.losses),
-        "lost": len(judged.lost),
-        "hits": judged.hits,
+        "gen": number,
+        "nevals": len(generation.losses),
+        "lost": len(generation.eliminated),
+        "hits": generation.hits,
         "evaluations": evaluations,
         "cost": cost,
         **row,
         "diversity": diversity,
-        **dataclasses.asdict(judged.work),
+        **dataclasses.asdict(generation.work),
     }
 
 

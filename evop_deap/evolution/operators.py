@@ -7,12 +7,15 @@ takes its randomness as an argument, to be bound with `toolbox.register`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 from collections.abc import Callable, MutableSequence, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.space import SearchSpace, dropped_units
 
 _WHOLE = 0.5  # of mutations of halves: they move blocks whole
@@ -38,26 +41,28 @@ def init_distinct(
     return list(found.values())
 
 
-def within_budget(
-    operator: Callable[..., tuple[Individual, ...]], *, space: SearchSpace, rng: random.Random
-) -> Callable[..., tuple[Individual, ...]]:
+@dataclass(frozen=True, eq=False)
+class WithinBudget:
     """`operator`, whose children are made to meet a budget that is no plain count.
 
     What the operator has just dropped goes first, then what its parent had dropped, in random
     order, each as far as it fits; what is left of the budget is filled with others at random.
     """
 
-    def within(*individuals: Individual, **arguments: Any) -> tuple[Individual, ...]:
-        before = [frozenset(dropped_units(individual)) for individual in individuals]
-        children = operator(*individuals, **arguments)
-        for child, old in zip(children, before, strict=True):
-            gone = dropped_units(child)
-            ranks = {unit: (unit in old) if unit in gone else 2 for unit in space.droppable}
-            order = rng.sample(space.droppable, len(space.droppable))
-            child[:] = space.greedy(sorted(order, key=ranks.__getitem__))
-        return children
+    operator: Callable[..., tuple[Any, ...]]
+    space: SearchSpace
+    rng: random.Random
 
-    return within
+    def __call__(self, *individuals: Any, **arguments: Any) -> tuple[Any, ...]:
+        """The operator's children, repaired in place."""
+        before = [frozenset(dropped_units(individual)) for individual in individuals]
+        children = self.operator(*individuals, **arguments)
+        for child, old in zip(children, before, strict=True):
+            gone, droppable = dropped_units(child), self.space.droppable
+            ranks = {unit: (unit in old) if unit in gone else 2 for unit in droppable}
+            order = self.rng.sample(droppable, len(droppable))
+            child[:] = self.space.greedy(sorted(order, key=ranks.__getitem__))
+        return children
 
 
 def mate_agreeing(
@@ -82,7 +87,7 @@ def mutate_swap(
     *,
     rng: random.Random,
     droppable: Sequence[int] | None = None,
-    more: float = 0.3,
+    more: float = EvolutionSettings.more_swaps,
 ) -> tuple[Individual]:
     """Mutation in place: a few dropped units come back and as many kept ones go.
 
@@ -99,7 +104,7 @@ def mutate_block(
     *,
     rng: random.Random,
     blocks: Sequence[Sequence[int]],
-    more: float = 0.3,
+    more: float = EvolutionSettings.more_swaps,
 ) -> tuple[Individual]:
     """Mutation in place: a few blocks dropped whole come back and as many kept whole go.
 
@@ -135,8 +140,8 @@ def mutate_mixed(
     rng: random.Random,
     droppable: Sequence[int] | None = None,
     blocks: Sequence[Sequence[int]] = (),
-    neighbour: float = 0.25,
-    more: float = 0.3,
+    neighbour: float = EvolutionSettings.neighbour,
+    more: float = EvolutionSettings.more_swaps,
 ) -> tuple[Individual]:
     """Mutation in place: with probability `neighbour` a neighbour move, else swaps.
 
@@ -172,21 +177,22 @@ def mutate_resize(
     return (individual,)
 
 
-def select_crowded(individuals: Sequence[Any], k: int, *, rng: random.Random) -> list[Any]:
-    """`k` winners of two drawn at random: who dominates wins, else who is crowded less.
+def select_crowded(
+    individuals: Sequence[Any], k: int, *, tournsize: int, rng: random.Random
+) -> list[Any]:
+    """`k` winners of `tournsize` drawn at random: who dominates wins, else who is crowded less.
 
     Of equals the first drawn wins. Crowding distances are those of DEAP's `selNSGA2`, whose
-    `selTournamentDCD` draws from the generator of the whole process.
+    `selTournamentDCD` draws two from the generator of the whole process.
     """
 
-    def winner() -> Any:
-        first, second = rng.choices(individuals, k=2)
+    def better(first: Any, second: Any) -> Any:
         if first.fitness.dominates(second.fitness):
             return first
         crowded = first.fitness.crowding_dist < second.fitness.crowding_dist
         return second if crowded or second.fitness.dominates(first.fitness) else first
 
-    return [winner() for _ in range(k)]
+    return [functools.reduce(better, rng.choices(individuals, k=tournsize)) for _ in range(k)]
 
 
 def select_tournament(

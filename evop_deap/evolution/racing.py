@@ -1,9 +1,9 @@
-"""Racing: a pattern need not see all windows to lose (after Maron and Moore 1993; Birattari 2002).
+"""Racing: some windows tell that a pattern is no good (after Maron and Moore 1993; Birattari 2002).
 
-Candidates are judged on a growing part of the calibration windows. After each part, those that
+Candidates are evaluated on a growing part of the calibration windows. After each part, those that
 are worse than the bar, the worst individual that would survive without them, drop out once a
-paired comparison on the same windows leaves no reasonable doubt. Who is left is judged on all
-windows, so that a race decides who is worth a full evaluation and never what a loss is.
+paired comparison on the same windows leaves no reasonable doubt. Who is left is evaluated on
+all windows, so that a race decides who is worth a full evaluation and never what a loss is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.evolution.genome import Genome
-from evop_deap.evolution.state import Choice
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.strategies import Choice
 from evop_deap.fitness.protocol import Evaluator, Work
 
 _TOKENS_TOGETHER = 256
@@ -45,11 +46,16 @@ class Racing:
     """
 
     step: int
-    confidence: float = 0.99
+    confidence: float = EvolutionSettings.racing_confidence
 
     @classmethod
     def over(
-        cls, windows: int, *, together: int = 1, rungs: int = 8, confidence: float = 0.99
+        cls,
+        windows: int,
+        *,
+        together: int = 1,
+        rungs: int = EvolutionSettings.racing_rungs,
+        confidence: float = EvolutionSettings.racing_confidence,
     ) -> Racing:
         """A race over so many windows, by default one whose rungs each add about an eighth.
 
@@ -78,26 +84,26 @@ def race(
 
     Args:
         candidates: new individuals.
-        population: individuals judged on all windows, best first.
-        evaluator: remembers the windows that it has judged, such as a `CachedEvaluator`.
+        population: individuals evaluated on all windows, best first.
+        evaluator: remembers the windows that it has evaluated, such as a `CachedEvaluator`.
         racing: rungs and confidence.
         size: individuals that survive. With fewer than that, everyone is let through.
     """
+    if len(population) < size or not np.isfinite(population[size - 1].loss):
+        return Choice.of_all(candidates)
     costs = np.zeros(len(candidates))
     racers, work = list(range(len(candidates))), Work()
-    if len(population) < size or not np.isfinite(population[size - 1].loss):
-        return Choice(tuple(candidates), costs, work)
-    judged = evaluator.evaluate([genome.pattern for genome in population[:size]])
-    losses = judged.sums / judged.tokens  # (population, windows) nats per token
+    known = evaluator.evaluate([genome.pattern for genome in population[:size]])
+    losses = known.sums / known.tokens  # (population, windows) nats per token
     prior = _Spread.of(losses)
-    for seen in racing.rungs(len(judged.tokens)):
+    for seen in racing.rungs(len(known.tokens)):
         patterns = [candidates[racer].pattern for racer in racers]
         part = evaluator.evaluate(patterns, range(seen))
         costs[racers] += part.costs
         work += part.work
         lead = part.sums / part.tokens - losses[-1, :seen]  # (racers, seen), positive is worse
-        lost = _lost(lead, prior, len(judged.tokens), racing.confidence)
-        racers = [racer for racer, out in zip(racers, lost.tolist(), strict=True) if not out]
+        out = _eliminated(lead, prior, len(known.tokens), racing.confidence)
+        racers = [racer for racer, gone in zip(racers, out.tolist(), strict=True) if not gone]
         if not racers:
             break
     return Choice(tuple(candidates[racer] for racer in racers), costs, work)
@@ -119,7 +125,7 @@ class _Spread:
         return cls(float(pairs.var(axis=1, ddof=1).mean()), len(pairs))
 
 
-def _lost(
+def _eliminated(
     lead: NDArray[np.float64], prior: _Spread, windows: int, confidence: float
 ) -> NDArray[np.bool_]:
     """Which candidates are worse on all `windows`, with this confidence, by those seen."""

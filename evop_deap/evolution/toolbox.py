@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from deap import base
 
-from evop_deap.base.numbers import finite_or_worst
 from evop_deap.evolution.operators import (
+    WithinBudget,
     init_distinct,
     init_uniform,
     mate_agreeing,
     mutate_mixed,
     select_tournament,
-    within_budget,
 )
-from evop_deap.fitness.protocol import Evaluation, Evaluator
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.fitness.protocol import Evaluator
 from evop_deap.space import SearchSpace
 
 
@@ -27,15 +28,15 @@ def make_toolbox(
     evaluator: Evaluator,
     rng: random.Random,
     *,
-    tournament: int = 3,
-    neighbour: float = 0.35,
-    more_swaps: float = 0.5,
+    tournament: int = EvolutionSettings.tournament,
+    neighbour: float = EvolutionSettings.neighbour,
+    more_swaps: float = EvolutionSettings.more_swaps,
 ) -> base.Toolbox:
     """Register everything that `evop_deap.evolve` and `deap.algorithms` look for.
 
     Args:
         space: which patterns there are.
-        evaluator: judges whole populations; it also serves `evaluate` and `map`.
+        evaluator: evaluates whole populations; it serves `evaluate` and `map`.
         rng: all randomness of the operators is drawn from it.
         tournament: individuals that compete to be a parent.
         neighbour: share of mutations that move a dropped unit to a neighbour.
@@ -68,39 +69,35 @@ def make_toolbox(
     )
     if not space.is_count:
         for name in ("mate", "mutate"):
-            toolbox.decorate(name, partial(within_budget, space=space, rng=rng))
+            toolbox.decorate(name, partial(WithinBudget, space=space, rng=rng))
     toolbox.register("select", select_tournament, tournsize=tournament, rng=rng)
-    register_evaluator(toolbox, evaluator)
+    fitness = PopulationFitness(evaluator)
+    toolbox.register("evaluate", fitness)
+    toolbox.register("map", fitness.map)
     return toolbox
 
 
-def register_evaluator(toolbox: base.Toolbox, evaluator: Evaluator) -> None:
-    """Make `evaluator` the toolbox's fitness.
+@dataclass(frozen=True, eq=False)
+class PopulationFitness:
+    """An evaluator as DEAP's `evaluate`, and a `map` that hands it whole populations at once.
 
-    DEAP's algorithms call `toolbox.map(toolbox.evaluate, individuals)`; the registered map
-    sees that and hands the whole population over at once.
+    DEAP's algorithms call `toolbox.map(toolbox.evaluate, individuals)`. Whoever registers or
+    decorates another `evaluate` is served by it, one by one.
     """
 
-    def evaluate_population(individuals: Sequence[Sequence[int]]) -> Evaluation:
-        return evaluator.evaluate([tuple(individual) for individual in individuals])
+    evaluator: Evaluator
 
-    def evaluate(individual: Sequence[int]) -> tuple[float]:
-        return _fitnesses(evaluate_population([individual]))[0]
+    def __call__(self, individual: Sequence[int]) -> tuple[float]:
+        """DEAP's fitness values of one individual."""
+        return self.of_all([individual])[0]
 
-    # A decorator copies the attributes of what it wraps: the function itself tells them apart.
-    evaluate.whole = (evaluate, evaluate_population)  # type: ignore[attr-defined]
+    def of_all(self, individuals: Iterable[Sequence[int]]) -> list[tuple[float]]:
+        """DEAP's fitness values of each individual."""
+        found = self.evaluator.evaluate([tuple(individual) for individual in individuals])
+        return [(loss,) for loss in found.losses.tolist()]
 
-    def batch_map(function: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
-        if function is judged:
-            return list(_fitnesses(evaluate_population(list(sequences[0]))))
+    def map(self, function: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
+        """`function` of each item; where it is this fitness as registered, of all at once."""
+        if isinstance(function, partial) and function.func is self:
+            return self.of_all(*sequences)
         return list(map(function, *sequences))
-
-    toolbox.register("evaluate", evaluate)
-    toolbox.register("map", batch_map)
-    # Whoever registers or decorates another `evaluate` is served by it, one by one.
-    judged = toolbox.evaluate
-
-
-def _fitnesses(evaluation: Evaluation) -> list[tuple[float]]:
-    """DEAP's fitness tuples, with infinity for what is not a number."""
-    return [(finite_or_worst(loss),) for loss in evaluation.losses.tolist()]

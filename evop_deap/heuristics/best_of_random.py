@@ -6,7 +6,7 @@ Given what another method has cost as its limit, it says what that cost buys wit
 from __future__ import annotations
 
 from evop_deap.heuristics.heuristic import Heuristic
-from evop_deap.heuristics.meter import Meter
+from evop_deap.heuristics.limited_meter import LimitedMeter
 from evop_deap.heuristics.task import Pick, Task
 
 _TOGETHER = 16  # patterns judged at once, so that they share the prefixes that they keep
@@ -17,7 +17,7 @@ def pick(task: Task) -> Pick:
     """Draw, judge and keep the best, until a limit is reached or nothing new is drawn."""
     from evop_deap.evolution.operators import init_distinct, init_uniform
 
-    meter, misses = Meter(task), 0
+    meter, misses = LimitedMeter(task), 0
     while (left := meter.left) and misses < _MISSES:
         drawn = init_distinct(lambda: init_uniform(task.space, rng=task.rng), min(_TOGETHER, left))
         new = [genome.pattern for genome in drawn if genome.pattern not in meter.losses]

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evop_deap.heuristics.heuristic import Heuristic
-from evop_deap.heuristics.meter import Meter
+from evop_deap.heuristics.limited_meter import LimitedMeter
 from evop_deap.heuristics.task import Pick, Task
 from evop_deap.space import Pattern, SearchSpace, dropped_units, kept_units
 
@@ -33,7 +33,7 @@ _LOOKS = (1 / 8, 1 / 2)  # shares of the windows
 
 def pick(task: Task) -> Pick:
     """The last parent."""
-    space, rng, meter = task.space, task.rng, Meter(task)
+    space, rng, meter = task.space, task.rng, LimitedMeter(task)
     windows = len(task.evaluator.evaluate([]).tokens)
     count = max(1, min(BEGINNERS, meter.left))
     beginners = [space.random_pattern(rng) for _ in range(count)]
@@ -79,7 +79,7 @@ def _draw(windows: int, share: float, rng: random.Random) -> list[int]:
 
 
 def _select(
-    patterns: Sequence[Pattern], count: int, meter: Meter, windows: Sequence[int]
+    patterns: Sequence[Pattern], count: int, meter: LimitedMeter, windows: Sequence[int]
 ) -> list[Pattern]:
     """The best on these windows, of equals those that came first."""
     losses = meter.evaluate(patterns, windows).losses.tolist()

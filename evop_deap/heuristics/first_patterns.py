@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from evop_deap.base.errors import InputError
-from evop_deap.evolution.state import Seeds
-from evop_deap.fitness.protocol import Evaluation, Work
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.strategies import Seeds
+from evop_deap.fitness.meter import Meter
+from evop_deap.fitness.protocol import Work
 from evop_deap.heuristics.heuristic import Heuristic
-from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.registry import ALL_CHEAP, METHODS, SCORERS
 from evop_deap.heuristics.sublayer_picks import sublayer_picks, whole_units
 from evop_deap.heuristics.task import Pick, Task, UnitScores, passes
@@ -33,7 +34,7 @@ def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
     Raises:
         InputError: they evaluate as many patterns as the whole search may, or more.
     """
-    meter = _Purse(task)
+    meter = Meter(task.evaluator, space=task.space, admit=_admission(task.stopping))
     scores, work = _scores(methods, task)
     cost = max((known.cost for known in scores.values()), default=0.0)
     paid = {name: replace(known, cost=0.0) for name, known in scores.items()}
@@ -71,20 +72,15 @@ def _picked(method: Heuristic, task: Task) -> dict[str, Pick]:
     return {method.name: method(task)}
 
 
-class _Purse(Meter):
-    """Refuses, before it is paid for, what leaves nothing for the search."""
+def _admission(stopping: Stopping) -> Callable[[int], object]:
+    """What refuses, before it is paid for, a number of patterns that leaves none to the search."""
 
-    def __init__(self, task: Task) -> None:
-        super().__init__(task)
-        self._most = task.stopping.evaluations
-
-    def evaluate(
-        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
-    ) -> Evaluation:
-        wanted = len({*self.asked, *patterns})
-        if self._most is not None and wanted >= self._most:
+    def admit(wanted: int) -> None:
+        most = stopping.evaluations
+        if most is not None and wanted >= most:
             raise InputError(
-                f"`init` judges {wanted} patterns, but `max_evaluations` is {self._most}: "
+                f"`init` evaluates {wanted} patterns, but `max_evaluations` is {most}: "
                 "raise it, or begin with --init balanced"
             )
-        return super().evaluate(patterns, windows)
+
+    return admit

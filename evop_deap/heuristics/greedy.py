@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from evop_deap.heuristics.meter import Meter
+from evop_deap.fitness.meter import Meter
 from evop_deap.heuristics.task import Pick, Task
 
 
 def remove_greedily(task: Task) -> Pick:
     """In each step, drop the unit whose absence raises the loss least, of equals the first."""
-    space, meter = task.space, Meter(task)
+    space, meter = task.space, Meter(task.evaluator)
     dropped: list[int] = []
     path = [space.pattern(dropped)]
     while path[-1] not in space:

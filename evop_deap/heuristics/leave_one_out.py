@@ -7,14 +7,14 @@ share all that they keep before it: about half a pass a unit.
 
 from __future__ import annotations
 
+from evop_deap.fitness.meter import Meter
 from evop_deap.heuristics.heuristic import Heuristic
-from evop_deap.heuristics.meter import Meter
 from evop_deap.heuristics.task import Pick, Task, lowest
 
 
 def pick(task: Task) -> Pick:
     """Drop the units whose loss alone is lowest; `scores` are these losses."""
-    meter, units = Meter(task), task.space.droppable
+    meter, units = Meter(task.evaluator), task.space.droppable
     losses = meter.evaluate([task.space.pattern([unit]) for unit in units]).losses.tolist()
     scores = [float("inf")] * len(task.space.units)
     for unit, loss in zip(units, losses, strict=True):

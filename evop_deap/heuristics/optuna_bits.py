@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from evop_deap.heuristics.meter import Meter
+from evop_deap.heuristics.limited_meter import LimitedMeter
 from evop_deap.heuristics.task import Pick, Task
 from evop_deap.space import Pattern
 
@@ -36,7 +36,7 @@ def drive_bits(task: Task, sampler: Callable[[], BaseSampler], *, at_once: int) 
     import optuna
     from optuna.trial import TrialState
 
-    meter, repeats = Meter(task), 0
+    meter, repeats = LimitedMeter(task), 0
     with _quiet():
         study = optuna.create_study(sampler=sampler())
         while (left := meter.left) and repeats < _REPEATS:

@@ -17,7 +17,7 @@ from evop_deap.runs.pipeline import run_stages, write_beginning
 from evop_deap.runs.recorder import Recorder
 from evop_deap.runs.stages.conclude import draw_report
 from evop_deap.runs.stages.found import Found
-from evop_deap.runs.stages.search_patterns import search_patterns, stopping_of
+from evop_deap.runs.stages.search_patterns import search_patterns
 from evop_deap.runs.storage.checkpoint import Checkpoint
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.runs.storage.result import SearchResult
@@ -86,7 +86,7 @@ def _finished(context: Context, before: Checkpoint | None) -> SearchResult | Non
         result = load_run(context.folder.path).result
     except InputError:  # what cannot be read is written anew
         return None
-    reason = stopping_of(context.config).reason(
+    reason = context.config.stopping.reason(
         state.generation,
         evaluations=state.evaluations,
         cost=state.cost,

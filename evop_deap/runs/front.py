@@ -14,13 +14,13 @@ from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
-from evop_deap.evolution.nsga2 import Trade, best_within, evolve_front, front_of
-from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.assemble import assemble_front
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.evolution.trade import Trade, best_within, front_of
 from evop_deap.runs.context import Context
 from evop_deap.runs.pipeline import run_stages, write_beginning
 from evop_deap.runs.recorder import Recorder
 from evop_deap.runs.stages.found import Found
-from evop_deap.runs.stages.search_patterns import stopping_of
 from evop_deap.runs.storage.checkpoint import Checkpoint
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.loaded_run import load_run
@@ -48,20 +48,8 @@ def search_front(
     loading = time.monotonic() - began
     state = stored.evolution if stored else None
     progress.searching(state.evaluations if state else 0, None)
-    state = evolve_front(
-        trade,
-        whole.evaluator.cached,
-        whole.rng,
-        settings=EvolutionSettings(
-            population=config.population,
-            offspring=config.offspring,
-            crossover=config.crossover,
-            mutation=config.mutation,
-        ),
-        stopping=stopping_of(config),
-        state=state,
-        callbacks=(recorder.record, progress.generation),
-    )
+    search = assemble_front(trade, whole.evaluator.cached, whole.rng, config.evolution)
+    state = search.run(config.stopping, state, callbacks=(recorder.record, progress.generation))
     progress.close()
     results, seconds = [], loading + state.seconds
     for context in contexts:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PROBES = 8
 _WINDOWS_FOR_INFLUENCE = 8
+_MORE_SWAPS = 0.3  # probability of each further swap away from the good pattern
 
 
 def probe_patterns(
@@ -34,7 +35,9 @@ def probe_patterns(
     wanted = min(count, space.size)
     while len(found) < wanted:
         if len(found) < count // 2 and rng.random() < 0.9:  # a swap may have nothing new to give
-            (near,) = mutate_swap(Genome(good), rng=rng, droppable=space.droppable)
+            (near,) = mutate_swap(
+                Genome(good), rng=rng, droppable=space.droppable, more=_MORE_SWAPS
+            )
             found[near.pattern] = None
         else:
             found[init_uniform(space, rng=rng).pattern] = None

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
 from evop_deap.settings.calibration_config import CalibrationConfig
@@ -23,6 +25,7 @@ METHOD = "how a pattern is found"
 EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
 
+DEFAULT = EvolutionSettings()
 SEARCH, BALANCED = "search", "balanced"
 
 
@@ -87,17 +90,21 @@ class SearchConfig(CalibrationConfig):
         choices=FITNESSES,
     )
     racing: str = option(
-        "on",
+        DEFAULT.racing,
         FITNESS,
         "evaluate a child on a part of the windows first, and on all of them only if it may "
         "survive; off evaluates every child on all windows",
         choices=("on", "off"),
     )
     racing_rungs: int = option(
-        8, FITNESS, "steps of a race, each with more windows; approximate", metavar="N", least=1
+        DEFAULT.racing_rungs,
+        FITNESS,
+        "steps of a race, each with more windows; approximate",
+        metavar="N",
+        least=1,
     )
     racing_confidence: float = option(
-        0.99,
+        DEFAULT.racing_confidence,
         FITNESS,
         "confidence at which a race eliminates a child",
         metavar="P",
@@ -128,26 +135,43 @@ class SearchConfig(CalibrationConfig):
         metavar="NAME",
     )
     surrogate: str = option(
-        "gp",
+        DEFAULT.surrogate,
         EVOLUTION,
         "model of the losses that selects which proposals are evaluated: gp (a Gaussian process "
         "with interactions between units), linear (without interactions) or none (plain evolution)",
         choices=("gp", "linear", "none"),
     )
     population: int = option(
-        4, EVOLUTION, "patterns that survive a generation (μ)", metavar="N", least=1
+        DEFAULT.population,
+        EVOLUTION,
+        "patterns that survive a generation (μ)",
+        metavar="N",
+        least=1,
     )
     offspring: int = option(
-        4, EVOLUTION, "new patterns evaluated in a generation (λ)", metavar="N", least=1
+        DEFAULT.offspring,
+        EVOLUTION,
+        "new patterns evaluated in a generation (λ)",
+        metavar="N",
+        least=1,
     )
     tournament: int = option(
-        3, EVOLUTION, "patterns that compete to become a parent", metavar="N", least=1
+        DEFAULT.tournament,
+        EVOLUTION,
+        "patterns that compete to become a parent",
+        metavar="N",
+        least=1,
     )
     crossover: float = option(
-        0.5, EVOLUTION, "probability that a child has two parents", metavar="P", least=0, most=1
+        DEFAULT.crossover,
+        EVOLUTION,
+        "probability that a child has two parents",
+        metavar="P",
+        least=0,
+        most=1,
     )
     mutation: float = option(
-        0.65,
+        DEFAULT.mutation,
         EVOLUTION,
         "probability that a child of two parents is mutated as well",
         metavar="P",
@@ -155,7 +179,7 @@ class SearchConfig(CalibrationConfig):
         most=1,
     )
     neighbour: float = option(
-        0.35,
+        DEFAULT.neighbour,
         EVOLUTION,
         "share of mutations that move a drop from one block to its neighbour",
         metavar="P",
@@ -163,7 +187,7 @@ class SearchConfig(CalibrationConfig):
         most=1,
     )
     more_swaps: float = option(
-        0.5,
+        DEFAULT.more_swaps,
         EVOLUTION,
         "probability of each further swap in a mutation",
         metavar="P",
@@ -172,7 +196,7 @@ class SearchConfig(CalibrationConfig):
     )
 
     restart: int = option(
-        0,
+        DEFAULT.restart,
         EVOLUTION,
         "generations in a row without a better pattern, after which all survivors but the best "
         "are drawn afresh; 0 is never",
@@ -258,3 +282,19 @@ class SearchConfig(CalibrationConfig):
         if len(self.sparsity) != 1:
             raise InputError(f"`sparsity` must be one share here, but got {self.sparsity}")
         return self.sparsity[0]
+
+    @property
+    def evolution(self) -> EvolutionSettings:
+        """The settings of the evolution alone."""
+        return EvolutionSettings.of(vars(self))
+
+    @property
+    def stopping(self) -> Stopping:
+        """When the search ends."""
+        return Stopping(
+            generations=self.generations,
+            evaluations=self.max_evaluations,
+            cost=self.max_cost,
+            seconds=self.max_seconds,
+            patience=self.patience,
+        )

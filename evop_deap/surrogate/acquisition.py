@@ -12,7 +12,7 @@ def most_promising(
     count: int,
     *,
     noise: float,
-    boldness: float,
+    weight: float,
 ) -> list[int]:
     """Up to `count` places, the lowest confidence bound first.
 
@@ -24,11 +24,11 @@ def most_promising(
         covariance: (proposals, proposals) of what is expected.
         count: how many to choose.
         noise: variance of an evaluation.
-        boldness: standard deviations between the mean and the bound.
+        weight: standard deviations between the mean and the bound: the exploration weight.
 
     Example:
         >>> covariance = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-        >>> most_promising(np.array([0.0, 0.1, 0.5]), covariance, 2, noise=0.01, boldness=1.0)
+        >>> most_promising(np.array([0.0, 0.1, 0.5]), covariance, 2, noise=0.01, weight=1.0)
         [0, 2]
     """
     left, chosen = np.diagonal(covariance).copy(), list[int]()
@@ -37,7 +37,7 @@ def most_promising(
     # the sum of their squares, and no more of it than asked for is worked out.
     rows = np.zeros((min(count, len(mean)), len(mean)))
     for step in range(len(rows)):
-        bound = mean - boldness * np.sqrt(np.maximum(left, 0.0))
+        bound = mean - weight * np.sqrt(np.maximum(left, 0.0))
         best = int(np.argmin(np.where(free, bound, np.inf)))
         free[best] = False
         chosen.append(best)

@@ -1,8 +1,8 @@
-"""From the windows that a pattern was judged on to all of them.
+"""From the windows that a pattern was evaluated on to all of them.
 
 Where candidates race, losers have seen the first windows only. Those are easier or harder to
 prune for than the rest, whatever goes, and by how much is known from the patterns that were
-judged on all windows: each tells what it would have been taken for after the first ones.
+evaluated on all windows: each tells what it would have been taken for after the first ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def carried_over(
     whole: NDArray[np.float64],
     whole_in_part: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(patterns,) values over all windows to expect of patterns judged on some, and variances.
+    """(patterns,) values over all windows to expect of patterns evaluated on some, and variances.
 
     References count by how much they lose on those windows: about as much as the pattern, or
     more, or less. What the pattern's own windows tell counts as a weak one that is not off at all.
@@ -28,7 +28,7 @@ def carried_over(
     Args:
         part: (patterns,) logarithms of excess losses on the same part of the windows.
         own: (patterns,) variance of each as an estimate of all windows, by its own windows.
-        whole: (references,) those of patterns judged on all windows, over all of them.
+        whole: (references,) those of patterns evaluated on all windows, over all of them.
         whole_in_part: (references,) and on that part.
 
     Example:

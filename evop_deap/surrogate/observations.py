@@ -1,8 +1,8 @@
 """What was seen of a landscape: the logarithm of each pattern's excess loss, and its error.
 
 The dense model's loss on the same windows is taken off first. That leaves what pruning does
-to a text and not how hard the text is, so that patterns judged on a part of the windows can
-stand beside those judged on all of them.
+to a text and not how hard the text is, so that patterns evaluated on a part of the windows can
+stand beside those evaluated on all of them.
 """
 
 from __future__ import annotations
@@ -88,16 +88,16 @@ def observe(
     """Observations from window sums.
 
     Args:
-        rows: (windows,) sums of each pattern in nats, NaN for windows not judged.
+        rows: (windows,) sums of each pattern in nats, NaN for windows not evaluated.
         tokens: (windows,) predicted tokens of each.
         dense: the pattern that drops nothing. Without its row losses stand for themselves.
     """
     patterns = [pattern for pattern in rows if pattern != dense]
     sums = np.array([rows[pattern] for pattern in patterns]).reshape(len(patterns), len(tokens))
     base = rows.get(dense, np.zeros(len(tokens)))
-    judged = ~np.isnan(sums).all(axis=1)
-    patterns = [pattern for pattern, known in zip(patterns, judged.tolist(), strict=True) if known]
-    sums = sums[judged]
+    seen = ~np.isnan(sums).all(axis=1)
+    patterns = [pattern for pattern, known in zip(patterns, seen.tolist(), strict=True) if known]
+    sums = sums[seen]
     excess, error = _excess(sums, base, tokens)
     finite = np.isfinite(excess)
     if not finite.any():
@@ -122,7 +122,7 @@ def _of_all_windows(
     tokens: NDArray[np.int64],
     shift: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values and noise, those of patterns judged in part by what the others lose on that part."""
+    """Values and noise; of patterns seen in part, by what the others lose on that part."""
     values, noise, unknown = values.copy(), noise.copy(), np.isnan(sums)
     numbers = ~np.isinf(sums).any(axis=1)
     whole = numbers & ~unknown.any(axis=1)
@@ -142,7 +142,7 @@ def _of_all_windows(
 def _excess(
     sums: NDArray[np.float64], base: NDArray[np.float64], tokens: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(patterns,) mean nats a token above `base` over the windows judged, and its error."""
+    """(patterns,) mean nats a token above `base` over the windows evaluated, and its error."""
     known = ~np.isnan(sums)
     seen = known.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,28 +1,25 @@
 """Of many proposals, those that the losses seen so far make worth an evaluation.
 
-DEAP's operators propose; a Gaussian process over all that was seen decides. `prefer` is one
-callable in the evolution's toolbox, and all it goes by are the losses: the same ones give the
-same answer, before a kill and after it.
+DEAP's operators propose; a Gaussian process over all that was seen decides. `prefer` is one of the
+evolution's strategies, and all it goes by are the losses: the same ones give the same answer,
+before a kill and after it.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from deap import base
 from numpy.typing import NDArray
 
 from evop_deap.base.ranks import rank_correlation
 from evop_deap.evolution.genome import Genome
-from evop_deap.evolution.state import Breed, Foresight, Preference
+from evop_deap.evolution.strategies import Breed, Foresight, Preference
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.space import SearchSpace, Unit
 from evop_deap.surrogate.acquisition import most_promising
-from evop_deap.surrogate.first_population import init_balanced
 from evop_deap.surrogate.fitting import fit_shape
 from evop_deap.surrogate.gaussian_process import GaussianProcess
 from evop_deap.surrogate.kernel import Drops, Layout, SetKernel, Shape, as_drops
@@ -39,15 +36,16 @@ Z90 = 1.6448536269514722  # standard deviations either side that hold 90 % of a 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """How proposals are judged beforehand.
+    """How it is predicted which proposals are worth an evaluation.
 
     Attributes:
         powers: of the kernel: 1 takes every drop for itself, 2 pairs, 3 triples.
-        boldness: standard deviations between what is expected and the bound it is judged by.
+        exploration_weight: standard deviations between the expected loss and the lower bound that
+            proposals are chosen by.
         rounds: times that proposals are bred: first from the population, then each time from
             those that promise most so far.
-        bolder: by how much boldness grows with each evaluation that brings nothing better.
-        boldest: where that ends.
+        exploration_growth: what each evaluation that brings nothing better adds to that weight.
+        exploration_limit: the weight at which this ends.
         climbers: of what was bred the most promising ones, from each of which swaps go on.
         ceiling: quantile of the values seen from which on they are taken for little worse than
             one another. How bad the bad ones are tells little of the good ones, and the kernel
@@ -55,20 +53,21 @@ class Surrogate:
     """
 
     powers: int = 3
-    boldness: float = 1.0
+    exploration_weight: float = 1.0
     rounds: int = 3
-    bolder: float = 0.025
-    boldest: float = 3.0
+    exploration_growth: float = 0.025
+    exploration_limit: float = 3.0
     climbers: int = 8
     ceiling: float = 0.8
 
-    def boldness_after(self, seen: Observations, space: SearchSpace) -> float:
-        """The boldness of the next choice: the longer nothing better was seen, the more."""
+    def exploration_weight_after(self, seen: Observations, space: SearchSpace) -> float:
+        """The weight of the next choice: the longer nothing better was seen, the more."""
         whole = seen.inside(space) & (seen.noise == 0)
         if not whole.any():
-            return self.boldness
+            return self.exploration_weight
         stale = len(seen) - 1 - int(np.argmin(np.where(whole, seen.values, np.inf)))
-        return min(self.boldness + self.bolder * stale, max(self.boldest, self.boldness))
+        grown = self.exploration_weight + self.exploration_growth * stale
+        return min(grown, max(self.exploration_limit, self.exploration_weight))
 
     def learn(self, seen: Observations, space: SearchSpace) -> GaussianProcess:
         """The process given everything seen."""
@@ -109,27 +108,6 @@ def surrogate_of(name: str) -> Surrogate | None:
     return {"gp": Surrogate(), "linear": Surrogate(powers=1), "none": None}[name]
 
 
-def register_surrogate(
-    toolbox: base.Toolbox,
-    surrogate: Surrogate,
-    evaluator: CachedEvaluator,
-    space: SearchSpace,
-    rng: random.Random,
-) -> None:
-    """Make `surrogate` choose what is evaluated, after a first population that it can learn from.
-
-    Args:
-        toolbox: of a search in `space` whose evaluator is `evaluator`.
-        surrogate: how to choose.
-        evaluator: its window sums are what is learned from. Where it can judge the dense
-            pattern and has, losses count from the dense model's.
-        space: what patterns there are.
-        rng: deals the first population.
-    """
-    toolbox.register("population", init_balanced, space, rng=rng)
-    toolbox.register("prefer", prefer, surrogate=surrogate, evaluator=evaluator, space=space)
-
-
 def fitted_on(count: int) -> int:
     """How many of so many observations the parameters are found on: they change rarely."""
     size = float(_FIRST_FIT)
@@ -157,7 +135,7 @@ def prefer(
         count: how many to choose.
         breed: has further proposals from the most promising ones, and knows what was seen;
             where it is not given, the choice is among `proposals`.
-        surrogate: how to judge them.
+        surrogate: how to predict them.
         evaluator: knows the window sums of everything seen.
         space: what the patterns are of.
     """
@@ -169,14 +147,14 @@ def prefer(
     usual = process.trend(process.drops)  # that fewer drops are better is no foresight
     fit = rank_correlation(foreseen - usual, process.values - usual)
     trusted = fit > 0
-    boldness = surrogate.boldness_after(seen, space)
+    weight = surrogate.exploration_weight_after(seen, space)
     if trusted and breed is not None:
-        proposals = _improved(proposals, process, boldness, surrogate, breed, space)
+        proposals = _improved(proposals, process, weight, surrogate, breed, space)
     mean, covariance = process.predict(as_drops(proposals))
     chosen = list(range(min(count, len(proposals))))
     noise = process.kernel.shape.noise * process.scale**2
     if trusted:
-        chosen = most_promising(mean, covariance, count, noise=noise, boldness=boldness)
+        chosen = most_promising(mean, covariance, count, noise=noise, weight=weight)
     spread = Z90 * np.sqrt(np.diagonal(covariance)[chosen] + noise)
     foresight = Foresight(
         expected=seen.loss(mean[chosen]),
@@ -192,7 +170,7 @@ def prefer(
 def _improved(
     proposals: Sequence[Genome],
     process: GaussianProcess,
-    boldness: float,
+    weight: float,
     surrogate: Surrogate,
     breed: Breed,
     space: SearchSpace,
@@ -204,7 +182,7 @@ def _improved(
 
     def bound(drops: Drops) -> NDArray[np.float64]:
         mean, variance = process.foresee(drops)
-        lowest: NDArray[np.float64] = mean - boldness * np.sqrt(variance)
+        lowest: NDArray[np.float64] = mean - weight * np.sqrt(variance)
         return lowest
 
     pool, bounds = list(proposals), bound(as_drops(proposals))

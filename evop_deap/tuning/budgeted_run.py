@@ -5,23 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from deap import base
-
-from evop_deap.evolution.loop import evolve
-from evop_deap.evolution.racing import Racing, race
-from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.assemble import Search, assemble
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.evolution.strategies import Seeds
 from evop_deap.fitness.cached import CachedEvaluator
-from evop_deap.fitness.protocol import Evaluation, Evaluator
+from evop_deap.fitness.meter import Meter
 from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
 from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import Task
 from evop_deap.settings.search_config import BALANCED
-from evop_deap.space import Pattern
-from evop_deap.surrogate.preference import register_surrogate, surrogate_of
 from evop_deap.tuning.problems import Problem
 
 
@@ -31,7 +28,7 @@ class Point:
 
     Attributes:
         cost: dense-forward equivalents spent.
-        evaluations: patterns judged.
+        evaluations: patterns evaluated.
         regret: of the best pattern so far, and never more than that of a random one.
     """
 
@@ -53,15 +50,14 @@ class BudgetedRun:
         self.problem = problem
         self.seed = seed
         self.state: EvolutionState | None = None
-        self._rng = random.Random(seed)
-        self._asked = _CountingHits(problem.evaluator)
-        self._toolbox = tuned_toolbox(problem, CachedEvaluator(self._asked), self._rng, settings)
-        self._settings = evolution_settings(settings)
+        self._meter = Meter(problem.evaluator)
+        evaluator = CachedEvaluator(self._meter)
+        self._search = search_in(problem, evaluator, random.Random(seed), settings)
 
     @property
     def hits(self) -> int:
         """Patterns that a cache beyond this search had the losses of, at each time of asking."""
-        return self._asked.hits
+        return self._meter.hits
 
     def advance(
         self,
@@ -88,14 +84,7 @@ class BudgetedRun:
 
         if state is not None and done(state):
             return
-        self.state = evolve(
-            self._toolbox,
-            self._rng,
-            settings=self._settings,
-            stopping=Stopping(cost=cost),
-            state=state,
-            callbacks=[done],
-        )
+        self.state = self._search.run(Stopping(cost=cost), state, callbacks=[done])
 
     @property
     def points(self) -> list[Point]:
@@ -111,62 +100,37 @@ class BudgetedRun:
         return min((p.regret for p in self.points if p.cost <= cost), default=1.0)
 
 
-def evolution_settings(settings: Mapping[str, Any]) -> EvolutionSettings:
-    """The loop's share of the settings."""
-    return EvolutionSettings(
-        population=settings["population"],
-        offspring=settings["offspring"],
-        crossover=settings["crossover"],
-        mutation=settings["mutation"],
-        restart=settings["restart"],
-    )
-
-
-def tuned_toolbox(
+def search_in(
     problem: Problem,
     evaluator: CachedEvaluator,
     rng: random.Random,
     settings: Mapping[str, Any],
-) -> base.Toolbox:
-    """Operators, surrogate, racing and first patterns as `run_search` sets them up.
+) -> Search:
+    """The search that `run_search` would make of these settings, on this problem.
 
-    Rules of `init` that look into a model are left out where the problem keeps no look of theirs.
+    Heuristics of `init` that look into a model are left out where the problem keeps no scores of
+    theirs.
 
     Args:
         problem: what is searched.
         evaluator: remembers what it was asked, for the races.
-        rng: all randomness of the operators is drawn from it.
+        rng: all randomness is drawn from it.
         settings: by their names in `SearchConfig`.
     """
-    toolbox = make_toolbox(
-        problem.space,
-        evaluator,
-        rng,
-        tournament=settings["tournament"],
-        neighbour=settings["neighbour"],
-        more_swaps=settings["more_swaps"],
-    )
-    if (surrogate := surrogate_of(settings["surrogate"])) is not None:
-        if problem.knows_dense:
-            evaluator.evaluate([problem.space.dense])
-        register_surrogate(toolbox, surrogate, evaluator, problem.space, rng)
+    evolution = EvolutionSettings.of(settings)
+    begin: Callable[[], Seeds] = Seeds
+    if evolution.surrogate != "none" and problem.knows_dense:
+        evaluator.evaluate([problem.space.dense])
     if methods := _beginning(problem, settings["init"]):
         task = Task(problem.space, evaluator, rng, scores=problem.scores)
-        toolbox.register("seed", seeds_of, methods, task)
-    if settings["racing"] == "on":
-        racing = Racing.over(
-            len(evaluator.tokens),
-            together=problem.together,
-            rungs=settings["racing_rungs"],
-            confidence=settings["racing_confidence"],
-        )
-        size = settings["population"]
-        toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
-    return toolbox
+        begin = partial(seeds_of, methods, task)
+    return assemble(
+        problem.space, evaluator, rng, evolution, together=problem.together, begin=begin
+    )
 
 
 def _beginning(problem: Problem, init: Sequence[str]) -> list[Heuristic]:
-    """The rules that the search begins with, but for those that nobody can ask here."""
+    """The heuristics that the search begins with, but for those that nobody can ask here."""
     if tuple(init) == (BALANCED,):
         return []
     named = seeding_methods(tuple(init), problem.space)
@@ -185,9 +149,9 @@ def area_under(points: Sequence[Point], cost: float) -> float:
 
 
 def evaluations_within(points: Sequence[Point], cost: float, epsilon: float) -> float:
-    """Patterns judged until the regret was at most `epsilon`.
+    """Patterns evaluated until the regret was at most `epsilon`.
 
-    Where it never was for `cost`, twice those judged: that many at least would have been needed
+    Where it never was for `cost`, twice those evaluated: that many at least would have been needed
     had the search been begun again (the penalised average of algorithm configuration, PAR2).
     """
     for point in points:
@@ -199,18 +163,3 @@ def evaluations_within(points: Sequence[Point], cost: float, epsilon: float) -> 
 def _exhausted(state: EvolutionState) -> bool:
     """Whether the last part of the search ended for want of anything new, not of budget."""
     return state.stopped is not None and state.stopped.startswith("every pattern")
-
-
-class _CountingHits:
-    """Asks `evaluator` and remembers how often a cache of its own answered."""
-
-    def __init__(self, evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
-        self.hits = 0
-
-    def evaluate(
-        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
-    ) -> Evaluation:
-        found = self._evaluator.evaluate(patterns, windows)
-        self.hits += found.hits
-        return found

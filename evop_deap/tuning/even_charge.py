@@ -1,24 +1,30 @@
-"""An evaluator that charges for a pattern what it costs, whether or not its loss was known."""
+"""A meter that charges for a pattern what it costs, whether or not its loss was known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-import numpy as np
-
+from evop_deap.fitness.meter import Meter
 from evop_deap.fitness.protocol import Evaluation, Evaluator
 from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.space import Pattern
 
 
-class EvenlyCharged:
+def evenly_charged(
+    evaluator: Evaluator,
+    *,
+    work: Sequence[int],
+    head_work: int,
+    release: Callable[[], object] | None = None,
+) -> Meter:
     """`evaluator`'s losses at the price that the population evaluator would ask for them.
 
     Where trials share a cache, what was really spent depends on those that came before; what a
     search would have spent alone does not.
 
     Args:
-        evaluator: judges the patterns.
+        evaluator: evaluates the patterns.
         work: multiply-adds a token of each unit.
         head_work: of the head, likewise.
         release: called once the answer is there, to let others have it.
@@ -26,32 +32,13 @@ class EvenlyCharged:
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator
         >>> table = TabularEvaluator({(1, 0): 2.5})
-        >>> EvenlyCharged(table, work=[2, 2], head_work=1).evaluate([(1, 0)]).costs
+        >>> evenly_charged(table, work=[2, 2], head_work=1).evaluate([(1, 0)]).costs
         array([0.6])
     """
+    windows = len(evaluator.evaluate([]).tokens)
 
-    def __init__(
-        self,
-        evaluator: Evaluator,
-        *,
-        work: Sequence[int],
-        head_work: int,
-        release: Callable[[], object] | None = None,
-    ) -> None:
-        self._evaluator = evaluator
-        self._work = tuple(work)
-        self._head_work = head_work
-        self._release = release
-        self._windows = len(evaluator.evaluate([]).tokens)
+    def charge(patterns: Sequence[Pattern], found: Evaluation) -> Evaluation:
+        share = len(found.tokens) / windows
+        return replace(found, costs=walk_costs(patterns, work, head_work) * share)
 
-    def evaluate(
-        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
-    ) -> Evaluation:
-        """Judge each pattern on all windows, or on some, and charge for these."""
-        found = self._evaluator.evaluate(patterns, windows)
-        if self._release is not None:
-            self._release()
-        keys = [tuple(pattern) for pattern in patterns]
-        share = len(found.tokens) / self._windows
-        costs = walk_costs(keys, self._work, self._head_work) * share
-        return Evaluation(found.sums, found.tokens, np.asarray(costs), found.hits, found.work)
+    return Meter(evaluator, charge=charge, after=release and (lambda patterns, found: release()))

@@ -35,7 +35,7 @@ class Objective:
         seeds: every problem is searched once with each.
         measure: what is returned, as a mean over the instances. `regret`: of the best pattern,
             0 at the optimum and 1 at a random pattern. `area`: the mean of it while the search
-            goes on. `evaluations`: patterns judged until the regret is `epsilon`, where the
+            goes on. `evaluations`: patterns evaluated until the regret is `epsilon`, where the
             search then ends, and twice as many as were where it never is. `regret-cost`:
             the regret, and what was spent until then, for a study with two directions.
         epsilon: regret that is good enough.

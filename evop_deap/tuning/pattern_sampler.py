@@ -17,8 +17,9 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from evop_deap.evolution.genome import Genome
-from evop_deap.evolution.loop import propose, survive
-from evop_deap.evolution.state import EvolutionSettings
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.proposals import propose
+from evop_deap.evolution.survival import Survival
 from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.space import Pattern, SearchSpace, Unit
@@ -70,23 +71,25 @@ class PatternSampler(BaseSampler):
         names: Sequence[str],
         n_drop: int,
         *,
-        population: int = 8,
-        crossover: float = 0.5,
-        mutation: float = 0.5,
-        tournament: int = 3,
-        neighbour: float = 0.25,
-        more_swaps: float = 0.3,
+        population: int = EvolutionSettings.population,
+        crossover: float = EvolutionSettings.crossover,
+        mutation: float = EvolutionSettings.mutation,
+        tournament: int = EvolutionSettings.tournament,
+        neighbour: float = EvolutionSettings.neighbour,
+        more_swaps: float = EvolutionSettings.more_swaps,
         seed: int | None = None,
         other: BaseSampler | None = None,
     ) -> None:
         self._space = SearchSpace(tuple(Unit(name, 1, 1) for name in names), n_drop)
         self._names = tuple(names)
-        self._settings = EvolutionSettings(population, 1, crossover, mutation)
+        self._settings = EvolutionSettings(
+            population=population, crossover=crossover, mutation=mutation
+        )
         self._rng = random.Random(seed)
         self._other = other or RandomSampler(seed=seed)
         self._toolbox = make_toolbox(
             self._space,
-            TabularEvaluator({}),  # trials are judged elsewhere: it is never asked
+            TabularEvaluator({}),  # trials are evaluated elsewhere: it is never asked
             self._rng,
             tournament=tournament,
             neighbour=neighbour,
@@ -145,8 +148,8 @@ class PatternSampler(BaseSampler):
     def _next_pattern(self, study: Study, trial: FrozenTrial) -> Pattern:
         trials = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         seen = set(self._patterns(trials))
-        judged = self._judged(trials, study.direction)
-        population = survive(judged, self._settings.population)
+        known = self._known(trials, study.direction)
+        population = Survival().survivors(known, self._settings.population)
         asked = _fixed(trial, self._names)
         fixed = {at: int(asked[n]) for at, n in enumerate(self._names) if n in asked}
         for _ in range(self._settings.attempts):
@@ -165,9 +168,9 @@ class PatternSampler(BaseSampler):
                     return [drawn]
         if not population:
             return []
-        return propose(population, seen, 1, self._toolbox, self._rng, settings=self._settings)
+        return propose(population, seen, 1, self._toolbox, self._rng, self._settings)
 
-    def _judged(self, trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[Genome]:
+    def _known(self, trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[Genome]:
         """The distinct patterns of the space that have a value, the first value of each."""
         sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
         found: dict[Pattern, Genome] = {}
@@ -178,7 +181,7 @@ class PatternSampler(BaseSampler):
         return list(found.values())
 
     def _patterns(self, trials: Iterable[FrozenTrial]) -> list[Pattern]:
-        """What these trials have judged, or are about to, where that is a whole pattern."""
+        """What these trials have evaluated, or are about to, where that is a whole pattern."""
         known = (_fixed(trial, self._names) | trial.params for trial in trials)
         return [
             tuple(int(params[name]) for name in self._names)

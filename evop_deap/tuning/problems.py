@@ -1,4 +1,4 @@
-"""What settings are judged on: a space of patterns, its losses, and what counts as good in it."""
+"""What settings are measured on: a space of patterns, its losses, and what counts as good in it."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from evop_deap.heuristics.task import UnitScores
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
-from evop_deap.tuning.even_charge import EvenlyCharged
+from evop_deap.tuning.even_charge import evenly_charged
 
 _SAMPLE = 16  # random patterns that tell what a typical loss is, where not all are known
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A space to search, and the scale on which what is found there is judged.
+    """A space to search, and the scale on which what is found there is measured.
 
     Attributes:
         name: for people, and the same in every process of a study.
         space: which patterns there are.
-        evaluator: judges them. What it charges must not depend on what was judged before, or a
+        evaluator: evaluates them. What it charges must not depend on what was asked before, or a
             later trial would get more for its budget than an earlier one.
         best: the loss that leaves nothing to regret.
         typical: the loss of a random pattern, which is a regret of 1.
         optimum_known: whether `best` is a pattern's loss, and not only a bound.
         together: windows that are computed together, and so race together.
-        knows_dense: whether `evaluator` can judge the pattern that drops nothing.
+        knows_dense: whether `evaluator` can evaluate the pattern that drops nothing.
         scores: of the model's units, by the name of a heuristic that a search may begin with.
     """
 
@@ -157,7 +157,7 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
         space = prepared.space
         rng = random.Random(config.seed)
         sample = init_distinct(lambda: init_uniform(space, rng=rng), _SAMPLE)
-        evaluator = EvenlyCharged(
+        evaluator = evenly_charged(
             opened.cached,
             work=[unit.work for unit in space.units],
             head_work=prepared.anatomy.head_work,

@@ -5,6 +5,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.racing import Racing, race
-from evop_deap.evolution.state import Choice, EvolutionSettings, EvolutionState, Seeds
+from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.strategies import Choice, Seeds, Strategies
 from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.protocol import Evaluation, Work
@@ -57,6 +60,7 @@ def search(
         rng,
         settings=settings,
         stopping=stopping,
+        strategies=Strategies(evaluate=evaluator.evaluate),
         state=state,
         callbacks=callbacks,
     )
@@ -214,7 +218,7 @@ def test_logbook_and_hall_of_fame_are_deaps_own() -> None:
     assert hall[0] == state.best
 
 
-def test_the_loop_takes_a_toolbox_that_only_has_evaluate_and_map() -> None:
+def test_without_a_strategy_the_toolbox_evaluates_and_a_pattern_counts_as_one_pass() -> None:
     rng = random.Random(0)
     toolbox = make_toolbox(SPACE, Counting(), rng)
     toolbox.register("evaluate", lambda individual: (float(individual[0]),))
@@ -266,13 +270,16 @@ def test_a_first_population_with_repeats_is_evaluated_once_each() -> None:
     assert len(evaluator.asked) == 1
 
 
-def test_every_pattern_that_a_search_begins_with_is_judged_however_small_the_population() -> None:
+def test_every_pattern_that_a_search_begins_with_is_evaluated_however_small_the_population() -> (
+    None
+):
     evaluator, rng = Counting(), random.Random(0)
     toolbox = make_toolbox(SPACE, evaluator, rng)
     picks = {str(first): SPACE.pattern(range(first, first + 4)) for first in range(8)}
-    toolbox.register("seed", lambda: Seeds(picks))
     few = dataclasses.replace(SETTINGS, population=2)
-    state = evolve(toolbox, rng, settings=few, stopping=Stopping(generations=0))
+    strategies = Strategies(begin=lambda: Seeds(picks))
+    stopping = Stopping(generations=0)
+    state = evolve(toolbox, rng, settings=few, stopping=stopping, strategies=strategies)
     assert evaluator.asked == list(picks.values())
     assert state.evaluations == 8
     assert len(state.population) == 2
@@ -324,15 +331,13 @@ def search_raced(
 ) -> EvolutionState:
     rng = random.Random(seed)
     cached = cached or CachedEvaluator(evaluator)
-    toolbox = make_toolbox(space, cached, rng)
-    toolbox.register(
-        "choose", race, evaluator=cached, racing=Racing(1, 0.95), size=SETTINGS.population
-    )
+    choose = partial(race, evaluator=cached, racing=Racing(1, 0.95), size=SETTINGS.population)
     return evolve(
-        toolbox,
+        make_toolbox(space, cached, rng),
         rng,
         settings=SETTINGS,
         stopping=stopping,
+        strategies=Strategies(evaluate=cached.evaluate, choose=choose),
         state=state,
         callbacks=callbacks,
     )
@@ -343,31 +348,34 @@ def test_a_raced_search_finds_the_best_pattern_for_less(seed: int) -> None:
     state = search_raced(Windowed(), Stopping(generations=25), seed=seed)
     assert dropped_units(state.best) == BEST
     assert state.best.loss == pytest.approx(1.0)
-    assert state.lost
+    assert state.eliminated
     assert state.cost < state.evaluations
 
 
-def test_lost_patterns_are_in_no_ranking_and_never_come_back() -> None:
-    lost: list[tuple[Pattern, ...]] = []
+def test_eliminated_patterns_are_in_no_ranking_and_never_come_back() -> None:
+    eliminated: list[tuple[Pattern, ...]] = []
     asked: list[int] = []
     evaluator = Windowed()
     state = search_raced(
         evaluator,
         Stopping(generations=15),
-        callbacks=[lambda s: lost.append(s.lost), lambda s: asked.append(len(evaluator.asked))],
+        callbacks=[
+            lambda s: eliminated.append(s.eliminated),
+            lambda s: asked.append(len(evaluator.asked)),
+        ],
     )
-    assert len(set(state.lost)) == len(state.lost) > 0
-    assert not set(state.lost) & set(state.losses)
-    assert not set(state.lost) & {genome.pattern for genome in state.population}
-    assert not set(state.lost) & {hero.pattern for hero in state.hall_of_fame(1000)}
-    for before, generation in zip(lost, asked, strict=True):
-        assert state.lost[: len(before)] == before
+    assert len(set(state.eliminated)) == len(state.eliminated) > 0
+    assert not set(state.eliminated) & set(state.losses)
+    assert not set(state.eliminated) & {genome.pattern for genome in state.population}
+    assert not set(state.eliminated) & {hero.pattern for hero in state.hall_of_fame(1000)}
+    for before, generation in zip(eliminated, asked, strict=True):
+        assert state.eliminated[: len(before)] == before
         assert not set(before) & {pattern for pattern, _ in evaluator.asked[generation:]}
     assert len(set(evaluator.asked)) == len(evaluator.asked)
-    judged = [pattern for pattern, _ in evaluator.asked]
-    assert all(judged.count(pattern) == Windowed.windows for pattern in state.losses)
-    assert all(0 < judged.count(pattern) < Windowed.windows for pattern in state.lost)
-    assert set(judged) == {*state.losses, *state.lost}
+    evaluated = [pattern for pattern, _ in evaluator.asked]
+    assert all(evaluated.count(pattern) == Windowed.windows for pattern in state.losses)
+    assert all(0 < evaluated.count(pattern) < Windowed.windows for pattern in state.eliminated)
+    assert set(evaluated) == {*state.losses, *state.eliminated}
 
 
 @pytest.mark.parametrize("limit", [1, 6, 7, 14, 33])
@@ -375,7 +383,7 @@ def test_a_limit_on_evaluations_is_met_exactly_whether_they_are_full_or_cut_shor
     limit: int,
 ) -> None:
     state = search_raced(Windowed(), Stopping(evaluations=limit))
-    assert state.evaluations == len(state.losses) + len(state.lost) == limit
+    assert state.evaluations == len(state.losses) + len(state.eliminated) == limit
     assert state.stopped == f"after {limit} evaluations"
 
 
@@ -383,16 +391,16 @@ def test_a_small_space_is_raced_through_and_then_the_search_ends() -> None:
     space = SearchSpace(SPACE.units[:6], n_drop=2)
     state = search_raced(Windowed(), Stopping(), space=space)
     assert state.evaluations == space.size == 15
-    assert state.lost
+    assert state.eliminated
     assert state.stopped == "every pattern within reach was evaluated"
 
 
-def test_records_tell_what_was_lost_what_was_known_and_what_was_executed() -> None:
+def test_records_tell_what_was_eliminated_what_was_known_and_what_was_executed() -> None:
     evaluator = Windowed()
     state = search_raced(evaluator, Stopping(generations=9))
     book = state.logbook
     assert book.select("lost")[0] == 0
-    assert sum(book.select("lost")) == len(state.lost)
+    assert sum(book.select("lost")) == len(state.eliminated)
     assert sum(book.select("nevals")) == len(state.losses)
     both = np.add(book.select("nevals"), book.select("lost"))
     assert np.cumsum(both).tolist() == book.select("evaluations")
@@ -407,12 +415,12 @@ def test_records_tell_what_was_lost_what_was_known_and_what_was_executed() -> No
     assert book.select("cost")[-1] == state.cost
 
 
-def test_what_an_earlier_search_has_judged_counts_as_known_and_costs_nothing() -> None:
+def test_what_an_earlier_search_has_evaluated_counts_as_known_and_costs_nothing() -> None:
     evaluator = Windowed()
     cached = CachedEvaluator(evaluator)
     first = search_raced(evaluator, Stopping(generations=4), cached=cached)
     again = search_raced(evaluator, Stopping(generations=4), cached=cached)
-    assert (again.losses, again.lost) == (first.losses, first.lost)
+    assert (again.losses, again.eliminated) == (first.losses, first.eliminated)
     assert (again.cost, again.work.block_tokens) == (0.0, 0)
     assert again.cache_hits == sum(again.logbook.select("hits")) == again.evaluations
 
@@ -429,16 +437,25 @@ def test_a_raced_search_continued_from_any_generation_ends_like_an_uninterrupted
     if not forgetful:
         after.restore(before.rows)
     rest = search_raced(Windowed(), Stopping(generations=6), seed=99, cached=after, state=part)
-    assert whole.lost
+    assert whole.eliminated
     assert timeless(rest) == timeless(whole)
 
 
 def test_a_generation_of_which_nobody_is_chosen_leaves_the_population() -> None:
     rng = random.Random(0)
-    toolbox = make_toolbox(SPACE, Counting(), rng)
-    toolbox.register("choose", lambda children, _: Choice((), np.full(len(children), 0.25)))
-    state = evolve(toolbox, rng, settings=SETTINGS, stopping=Stopping(patience=3))
-    assert (state.generation, len(state.lost)) == (3, 3 * 8)
+    evaluator = Counting()
+    strategies = Strategies(
+        evaluate=evaluator.evaluate,
+        choose=lambda children, _: Choice((), np.full(len(children), 0.25)),
+    )
+    state = evolve(
+        make_toolbox(SPACE, evaluator, rng),
+        rng,
+        settings=SETTINGS,
+        stopping=Stopping(patience=3),
+        strategies=strategies,
+    )
+    assert (state.generation, len(state.eliminated)) == (3, 3 * 8)
     assert {genome.pattern for genome in state.population} == set(state.losses)
     assert state.cost == 6 * 0.5 + 3 * 8 * 0.25
     assert state.best_since == 0
@@ -448,12 +465,14 @@ def test_a_choice_goes_with_a_fitness_of_ones_own() -> None:
     rng = random.Random(0)
     toolbox = make_toolbox(SPACE, Counting(), rng)
     toolbox.register("evaluate", lambda individual: (float(individual[0]),))
-    toolbox.register(
-        "choose",
-        lambda children, _: Choice(tuple(children[::2]), np.full(len(children), 0.5), Work(7, 5)),
+    strategies = Strategies(
+        choose=lambda children, _: Choice(
+            tuple(children[::2]), np.full(len(children), 0.5), Work(7, 5)
+        )
     )
-    state = evolve(toolbox, rng, settings=SETTINGS, stopping=Stopping(generations=2))
-    assert (len(state.losses), len(state.lost)) == (6 + 2 * 4, 2 * 4)
+    stopping = Stopping(generations=2)
+    state = evolve(toolbox, rng, settings=SETTINGS, stopping=stopping, strategies=strategies)
+    assert (len(state.losses), len(state.eliminated)) == (6 + 2 * 4, 2 * 4)
     assert state.cost == 6 + 2 * (4 * 1.5 + 4 * 0.5)
     assert state.work == Work(14, 10)
 

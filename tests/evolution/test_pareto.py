@@ -6,34 +6,34 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from deap import tools
 from hypothesis import given
 from hypothesis import strategies as st
 from toy_landscapes import toy_landscape
 
 from evop_deap import EvolutionSettings, EvolutionState, Stopping
 from evop_deap.base.errors import InputError
+from evop_deap.evolution.assemble import assemble_front
 from evop_deap.evolution.genome import Genome
-from evop_deap.evolution.nsga2 import Member, Trade, best_within, evolve_front, front_of
-from evop_deap.evolution.operators import mutate_resize
+from evop_deap.evolution.operators import mutate_resize, select_crowded
+from evop_deap.evolution.trade import Member, Trade, best_within, front_of
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.space import SearchSpace, Unit, dropped_units
 
 LANDSCAPE = toy_landscape(3, units=9, drops=(0, 1, 2, 3, 4))
 SPACE = SearchSpace(LANDSCAPE.units, n_drop=4, protected=frozenset())
 TRADE = Trade(SPACE, tuple(float(10 + unit) for unit in range(9)), fixed=100.0)
-SETTINGS = EvolutionSettings(population=12, offspring=12, mutation=0.5)
+SETTINGS = EvolutionSettings(
+    population=12, offspring=12, mutation=0.5, tournament=2, neighbour=0.25, more_swaps=0.3
+)
 
 
-def searched(seed: int, **limits: int) -> EvolutionState:
-    return evolve_front(
-        TRADE,
-        TabularEvaluator(LANDSCAPE),
-        random.Random(seed),
-        settings=SETTINGS,
-        stopping=Stopping(**limits),
-    )
+def searched(seed: int, settings: EvolutionSettings = SETTINGS, **limits: int) -> EvolutionState:
+    search = assemble_front(TRADE, TabularEvaluator(LANDSCAPE), random.Random(seed), settings)
+    return search.run(Stopping(**limits))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -46,7 +46,7 @@ def test_patterns_are_new_within_the_budget_and_the_volume_never_falls(seed: int
     assert volumes[-1] > volumes[0]
 
 
-def test_the_front_is_what_no_pattern_judged_beats_in_both() -> None:
+def test_the_front_is_what_no_pattern_evaluated_beats_in_both() -> None:
     state = searched(0, generations=5)
     points = {p: (loss, TRADE.size(p)) for p, loss in state.losses.items()}
     best = {
@@ -65,13 +65,8 @@ def test_the_front_is_what_no_pattern_judged_beats_in_both() -> None:
 def test_the_volume_is_the_area_up_to_the_reference_point() -> None:
     trade = Trade(SearchSpace(LANDSCAPE.units[:3], n_drop=2), (1.0, 1.0, 1.0))
     table = TabularEvaluator({(0, 1, 1): 2.0, (0, 0, 1): 5.0}, missing=9.0)
-    state = evolve_front(
-        trade,
-        table,
-        random.Random(0),
-        settings=EvolutionSettings(population=6, offspring=6),
-        stopping=Stopping(generations=3),
-    )
+    settings = EvolutionSettings(population=6, offspring=6)
+    state = assemble_front(trade, table, random.Random(0), settings).run(Stopping(generations=3))
     # From 2 nats at size 2 and 5 at size 1, up to 9 nats and the dense size of 3.
     assert len(state.losses) == 6
     assert state.records[0]["reference_loss"] in (9.0, 5.0)
@@ -85,14 +80,8 @@ def test_a_search_that_goes_on_ends_like_one_that_never_stopped() -> None:
     loaded = replace(
         part, population=tuple(Genome(m.pattern, loss=m.loss) for m in part.population)
     )
-    resumed = evolve_front(
-        TRADE,
-        TabularEvaluator(LANDSCAPE),
-        random.Random(99),
-        settings=SETTINGS,
-        stopping=Stopping(generations=6),
-        state=loaded,
-    )
+    search = assemble_front(TRADE, TabularEvaluator(LANDSCAPE), random.Random(99), SETTINGS)
+    resumed = search.run(Stopping(generations=6), loaded)
     assert list(resumed.losses.items()) == list(whole.losses.items())
     assert resumed.records == whole.records
     assert [m.pattern for m in resumed.population] == [m.pattern for m in whole.population]
@@ -120,6 +109,27 @@ def test_resizing_changes_one_unit_and_stays_between_one_and_the_most(
     assert sum(a != b for a, b in zip(before, after, strict=True)) == (1 if most > 1 else 0)
     assert 1 <= after.pattern.count(0) <= most
     assert after[0] == after[4] == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"tournament": 6}, {"neighbour": 0.9}, {"more_swaps": 0.8}, {"crossover": 0.1}]
+)
+def test_a_search_for_a_front_obeys_the_settings_of_the_operators(
+    changes: dict[str, Any],
+) -> None:
+    usual = searched(0, generations=4)
+    changed = searched(0, replace(SETTINGS, **changes), generations=4)
+    assert list(changed.losses)[:12] == list(usual.losses)[:12]
+    assert list(changed.losses) != list(usual.losses)
+
+
+def test_a_large_tournament_selects_who_is_beaten_by_nobody() -> None:
+    members = [Member([1, 0], loss=loss, size=1.0) for loss in (3.0, 1.0, 2.0)]
+    ranked = tools.selNSGA2(members, 3)
+    for tournsize, expected in ((1, {1.0, 2.0, 3.0}), (50, {1.0})):
+        rng = random.Random(0)
+        winners = select_crowded(ranked, 100, tournsize=tournsize, rng=rng)
+        assert {winner.loss for winner in winners} == expected
 
 
 def test_a_loss_that_is_no_number_dominates_nothing() -> None:

@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.genome import Genome
-from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.racing import Racing, race, windows_together
-from evop_deap.evolution.state import Choice, EvolutionSettings, EvolutionState
+from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.evolution.strategies import Choice
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
@@ -412,15 +413,12 @@ def known_landscape() -> Landscape:
 
 
 def search(seed: int, *, raced: bool) -> EvolutionState:
-    known, rng = known_landscape(), random.Random(seed)
+    known = known_landscape()
     space = SearchSpace(known.units, n_drop=3, protected=frozenset(range(8)))
     evaluator = CachedEvaluator(TabularEvaluator(known))
-    toolbox = make_toolbox(space, evaluator, rng)
-    if raced:
-        racing = Racing.over(len(known.tokens))
-        toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=8)
-    sizes = EvolutionSettings(population=8, offspring=16)
-    return evolve(toolbox, rng, settings=sizes, stopping=Stopping(generations=12))
+    racing = "on" if raced else "off"
+    settings = EvolutionSettings(population=8, offspring=16, surrogate="none", racing=racing)
+    return assemble(space, evaluator, random.Random(seed), settings).run(Stopping(generations=12))
 
 
 def test_a_raced_search_of_a_real_landscape_finds_the_same_for_much_less() -> None:

@@ -38,7 +38,7 @@ def checkpoint() -> Checkpoint:
         seconds=1.25,
         best_since=1,
         rng_state=random.Random(5).getstate(),
-        lost=((0, 0, 1),),
+        eliminated=((0, 0, 1),),
     )
     rows[1, 1, 1] = np.array([0.5, 0.25])
     rows[0, 0, 1] = np.array([2.5, np.nan])

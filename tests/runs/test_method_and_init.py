@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM
 
 import evop_deap
 from evop_deap.base.errors import InputError
-from evop_deap.evolution.loop import evolve
-from evop_deap.evolution.state import EvolutionSettings, EvolutionState
+from evop_deap.evolution.assemble import assemble
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics import METHODS, Task
@@ -25,7 +25,6 @@ from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.search import main
 from evop_deap.space import SearchSpace
-from evop_deap.surrogate.preference import Surrogate, register_surrogate
 
 ENDED = ["last", "random-best", "leave-one-out", "block-influence", "angular", "evopress", "cmaes"]
 
@@ -169,7 +168,7 @@ def test_seeding_by_all_cheap_rules_ends_in_a_model(command: list[str], tmp_path
         (["--method", "slab"], "`method` must be search or one of"),
         (["--init", "evopress"], "`init` must be balanced, heuristics or some of"),
         (["--init", "balanced", "last"], "`init` must be"),
-        (["--init", "sleb", "--max-evaluations", "6"], "`init` judges 9 patterns"),
+        (["--init", "sleb", "--max-evaluations", "6"], "`init` evaluates 9 patterns"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(
@@ -187,9 +186,9 @@ def test_seeds_that_lie_in_the_space_are_counted_once() -> None:
         seeding_methods(("leave-one-out", "random"), space), Task(space, evaluator, rng)
     )
     assert (len(seeds.losses), seeds.beside) == (9, 0)
-    toolbox = make_toolbox(space, evaluator, rng)
-    toolbox.register("seed", lambda: seeds)
-    state = evolve(toolbox, rng, settings=EvolutionSettings(), stopping=Stopping(generations=3))
+    settings = EvolutionSettings(surrogate="none", racing="off")
+    search = assemble(space, evaluator, rng, settings, begin=lambda: seeds)
+    state = search.run(Stopping(generations=3))
     assert state.evaluations == len(state.losses) == 9
     assert state.best.loss == min(known.losses)
 
@@ -200,10 +199,9 @@ def test_a_search_that_was_seeded_learns_from_patterns_that_drop_one_unit() -> N
     evaluator, rng = CachedEvaluator(TabularEvaluator(known, missing=2.0)), random.Random(0)
     evaluator.evaluate([space.dense])
     seeds = seeds_of(seeding_methods(("leave-one-out",), space), Task(space, evaluator, rng))
-    toolbox = make_toolbox(space, evaluator, rng)
-    register_surrogate(toolbox, Surrogate(), evaluator, space, rng)
-    toolbox.register("seed", lambda: seeds)
-    state = evolve(toolbox, rng, settings=EvolutionSettings(), stopping=Stopping(evaluations=45))
+    settings = EvolutionSettings(racing="off")
+    search = assemble(space, evaluator, rng, settings, begin=lambda: seeds)
+    state = search.run(Stopping(evaluations=45))
     assert state.beside == 9
     assert state.evaluations == 45
     inside = [loss for p, loss in zip(known.rows, known.losses, strict=True) if p in space]

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.genome import Genome
-from evop_deap.evolution.loop import evolve
-from evop_deap.evolution.racing import Racing, race
-from evop_deap.evolution.state import Breed, EvolutionSettings, EvolutionState
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.evolution.strategies import Breed
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
 from evop_deap.fitness.tabular import TabularEvaluator
@@ -31,13 +31,7 @@ from evop_deap.surrogate.explanation import explain
 from evop_deap.surrogate.first_population import init_balanced
 from evop_deap.surrogate.kernel import as_drops
 from evop_deap.surrogate.observations import observe
-from evop_deap.surrogate.preference import (
-    Surrogate,
-    fitted_on,
-    prefer,
-    register_surrogate,
-    surrogate_of,
-)
+from evop_deap.surrogate.preference import Surrogate, fitted_on, prefer, surrogate_of
 
 KNOWN = Path(__file__).parents[2] / "benchmarks" / "landscapes" / "demo.blocks.8-29.npz"
 UNITS = tuple(Unit(str(i), 10, 10) for i in range(12))
@@ -67,15 +61,12 @@ def search(
     seed: int = 0,
     evaluator: CachedEvaluator | None = None,
     state: EvolutionState | None = None,
-    surrogate: Surrogate | None = GP,
+    surrogate: str = "gp",
 ) -> EvolutionState:
-    rng = random.Random(seed)
-    evaluator = evaluator or table()
-    toolbox = make_toolbox(SPACE, evaluator, rng)
-    if surrogate is not None:
-        register_surrogate(toolbox, surrogate, evaluator, SPACE, rng)
-    settings = EvolutionSettings(population=6, offspring=4, proposals=12)
-    return evolve(toolbox, rng, settings=settings, stopping=stopping, state=state)
+    settings = EvolutionSettings(
+        population=6, offspring=4, proposals=12, surrogate=surrogate, racing="off"
+    )
+    return assemble(SPACE, evaluator or table(), random.Random(seed), settings).run(stopping, state)
 
 
 @given(st.integers(1, 11), st.integers(1, 40), st.integers(0, 10**6))
@@ -142,14 +133,13 @@ def test_from_the_second_round_on_proposals_are_bred_from_those_that_promise_mos
     unseen = [Genome(p) for p in PATTERNS if p not in evaluator.rows]
     calls: list[tuple[list[Genome], int]] = []
 
-    def children(
-        parents: Sequence[Genome], count: int, beside: Collection[Pattern]
-    ) -> list[Genome]:
+    def propose(parents: Sequence[Genome], known: Collection[Pattern], count: int) -> list[Genome]:
         calls.append((list(parents), count))
-        others = [genome for genome in unseen if genome.pattern not in beside]
+        assert {*evaluator.rows} < {*known}
+        others = [genome for genome in unseen if genome.pattern not in known]
         return sorted(others, key=lambda genome: additive(genome.pattern))[: count // 2]
 
-    breed = Breed(evaluator.rows, children)
+    breed = Breed(evaluator.rows, propose)
     bred = prefer(unseen[:20], 4, breed, surrogate=GP, evaluator=evaluator, space=SPACE)
     assert [count for _, count in calls] == [20] * (GP.rounds - 1)
     for parents, _ in calls:
@@ -168,7 +158,7 @@ def test_swaps_lead_to_what_no_operator_proposed_and_nobody_has_seen() -> None:
     evaluator.evaluate(rng.sample(PATTERNS, 30))
     unseen = sorted((p for p in PATTERNS if p not in evaluator.rows), key=additive)
     worst = list(map(Genome, unseen[-20:]))
-    barren = Breed(evaluator.rows, lambda parents, count, beside: [])
+    barren = Breed(evaluator.rows, lambda parents, known, count: [])
     found = prefer(worst, 4, barren, surrogate=GP, evaluator=evaluator, space=SPACE)
     chosen = [genome.pattern for genome in found.chosen]
     assert len({*chosen}) == 4
@@ -176,7 +166,7 @@ def test_swaps_lead_to_what_no_operator_proposed_and_nobody_has_seen() -> None:
     assert max(map(additive, chosen)) < additive(unseen[len(unseen) // 4])
 
 
-def test_boldness_grows_while_nothing_better_is_seen_in_the_space() -> None:
+def test_the_exploration_weight_grows_while_nothing_better_is_seen_in_the_space() -> None:
     fewer = SearchSpace(UNITS, n_drop=2).pattern((0, 1))
     ranked = sorted(PATTERNS, key=additive)
     losses = {pattern: additive(pattern) for pattern in PATTERNS} | {fewer: 1.0001}
@@ -184,12 +174,14 @@ def test_boldness_grows_while_nothing_better_is_seen_in_the_space() -> None:
     def after(*patterns: Pattern) -> float:
         evaluator = table(losses)
         evaluator.evaluate(patterns)
-        return GP.boldness_after(observe(evaluator.rows, evaluator.tokens, SPACE.dense), SPACE)
+        return GP.exploration_weight_after(
+            observe(evaluator.rows, evaluator.tokens, SPACE.dense), SPACE
+        )
 
-    assert after(*ranked[9::-1]) == GP.boldness
-    assert after(fewer, *ranked[9::-1]) == GP.boldness
-    assert after(*ranked[:5]) == pytest.approx(GP.boldness + 4 * GP.bolder)
-    assert after(*ranked) == GP.boldest
+    assert after(*ranked[9::-1]) == GP.exploration_weight
+    assert after(fewer, *ranked[9::-1]) == GP.exploration_weight
+    assert after(*ranked[:5]) == pytest.approx(GP.exploration_weight + 4 * GP.exploration_growth)
+    assert after(*ranked) == GP.exploration_limit
 
 
 def test_means_and_variances_are_those_of_the_whole_covariance() -> None:
@@ -254,7 +246,7 @@ def test_the_search_needs_fewer_evaluations_than_without() -> None:
             search(Stopping(evaluations=34), seed=seed, surrogate=surrogate).best.loss == best
             for seed in range(20)
         )
-        for surrogate in (Surrogate(), None)
+        for surrogate in ("gp", "none")
     )
     assert with_ > without
 
@@ -292,22 +284,17 @@ def test_each_generation_says_how_far_the_surrogate_was_right() -> None:
     assert "foreseen" in str(state.logbook)
 
 
-def test_it_races_and_learns_from_those_that_lost() -> None:
+def test_it_races_and_learns_from_those_that_are_eliminated() -> None:
     known = load_landscape(KNOWN)
     space = SearchSpace(known.units, 3, frozenset(range(8)))
-    rng = random.Random(0)
     evaluator = CachedEvaluator(TabularEvaluator(known))
     evaluator.evaluate([space.dense])
-    toolbox = make_toolbox(space, evaluator, rng)
-    register_surrogate(toolbox, Surrogate(), evaluator, space, rng)
-    racing, settings = Racing.over(len(known.tokens)), EvolutionSettings()
-    size = settings.population
-    toolbox.register("choose", race, evaluator=evaluator, racing=racing, size=size)
-    state = evolve(toolbox, rng, settings=settings, stopping=Stopping(evaluations=72))
-    assert state.lost
+    search = assemble(space, evaluator, random.Random(0), EvolutionSettings())
+    state = search.run(Stopping(evaluations=72))
+    assert state.eliminated
     seen = observe(evaluator.rows, evaluator.tokens, space.dense)
     assert len(seen) == state.evaluations
-    assert int((seen.noise > 0).sum()) == len(state.lost)
+    assert int((seen.noise > 0).sum()) == len(state.eliminated)
 
 
 def test_parameters_are_found_anew_at_growing_counts_only() -> None:
@@ -398,11 +385,8 @@ def test_a_landscape_without_its_dense_pattern_can_be_searched() -> None:
         known.units, known.patterns[some], known.sums[some], known.tokens, known.head_work, {}
     )
     space = SearchSpace(known.units, 2, frozenset(range(8)))
-    rng = random.Random(0)
-    evaluator = CachedEvaluator(TabularEvaluator(part))
-    toolbox = make_toolbox(space, evaluator, rng)
-    register_surrogate(toolbox, Surrogate(), evaluator, space, rng)
-    state = evolve(toolbox, rng, settings=EvolutionSettings(), stopping=Stopping(evaluations=60))
+    evaluator, settings = CachedEvaluator(TabularEvaluator(part)), EvolutionSettings(racing="off")
+    state = assemble(space, evaluator, random.Random(0), settings).run(Stopping(evaluations=60))
     assert state.best.loss == part.losses.min()
 
 

@@ -192,14 +192,14 @@ def test_equal_values_are_foreseen_as_they_are() -> None:
 @settings(max_examples=30)
 @given(st.integers(0, 99), st.integers(0, 12), st.floats(0.0, 3.0))
 def test_each_choice_is_made_as_if_those_before_had_been_evaluated(
-    seed: int, count: int, boldness: float
+    seed: int, count: int, weight: float
 ) -> None:
     drops, values = some(seed, 12)
     kernel = SetKernel(Layout.of(BLOCKS), USUAL, size=3)
     process = GaussianProcess(kernel, drops, values, np.zeros(12))
     proposals = ALL[-10:]
     mean, covariance = process.predict(proposals)
-    chosen = most_promising(mean, covariance, count, noise=USUAL.noise, boldness=boldness)
+    chosen = most_promising(mean, covariance, count, noise=USUAL.noise, weight=weight)
     assert len(chosen) == len(set(chosen)) == min(count, 10)
     for turn, place in enumerate(chosen):
         before = chosen[:turn]
@@ -207,7 +207,7 @@ def test_each_choice_is_made_as_if_those_before_had_been_evaluated(
         matrix = kernel(known, known) + USUAL.noise * np.eye(len(known))
         across = kernel(proposals, known)
         left = kernel.variance(proposals) - np.diag(across @ np.linalg.solve(matrix, across.T))
-        bound = mean - boldness * np.sqrt(np.maximum(left, 0))
+        bound = mean - weight * np.sqrt(np.maximum(left, 0))
         free = [other for other in range(10) if other not in before]
         assert bound[place] <= bound[free].min() + 1e-7
 

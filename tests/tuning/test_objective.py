@@ -30,7 +30,7 @@ from evop_deap.tuning.budgeted_run import (
     area_under,
     evaluations_within,
 )
-from evop_deap.tuning.even_charge import EvenlyCharged
+from evop_deap.tuning.even_charge import evenly_charged
 from evop_deap.tuning.objective import FailedRunError, Objective
 from evop_deap.tuning.problems import Problem, known_spaces, landscape_problem
 from evop_deap.tuning.settings_space import Choices, SettingsSpace
@@ -397,7 +397,7 @@ class _Free:
 def test_what_a_cache_knows_is_charged_like_anything_else_and_counted_as_a_hit() -> None:
     released: list[int] = []
     known = toy_landscape()
-    charged = EvenlyCharged(
+    charged = evenly_charged(
         _Free(), work=[10] * 9, head_work=20, release=lambda: released.append(1)
     )
     patterns = [tuple(row) for row in known.patterns[:3].tolist()]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from evop_deap.base.numbers import finite_or_worst
-from evop_deap.evolution.generation import Judged
+from evop_deap.evolution.generation import Generation
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.logbook import record_of
 from evop_deap.evolution.stopping import Stopping
@@ -163,7 +163,7 @@ class Ledger:
         row = record_of(
             number,
             [Genome(pattern, loss=loss) for pattern, loss in losses.items()],
-            Judged(new, (), found.cost, found.hits, found.work),
+            Generation(new, (), found.cost, found.hits, found.work),
             evaluations=len(self._asked),
             cost=self._cost,
         )

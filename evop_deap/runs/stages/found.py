@@ -60,6 +60,6 @@ class Found:
             generations=state.generation,
             stopped=state.stopped or "",
             seconds=state.seconds,
-            eliminated=len(state.lost),
+            eliminated=len(state.eliminated),
             picks=state.picks,
         )

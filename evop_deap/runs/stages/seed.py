@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evop_deap.evolution.grown_patterns import grow
-from evop_deap.evolution.state import Seeds
 from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.strategies import Seeds
 from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
 from evop_deap.heuristics.task import ModelParts, Task
 from evop_deap.runs.context import Context

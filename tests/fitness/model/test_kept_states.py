@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.racing import Racing, race
-from evop_deap.evolution.state import Choice
+from evop_deap.evolution.strategies import Choice
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.model.kept_states import KeptStates, Prefix
 from evop_deap.fitness.model.population import PopulationEvaluator

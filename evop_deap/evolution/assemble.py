@@ -1,0 +1,135 @@
+"""The one assembly of a search: settings and an evaluator in, a search that is ready to run out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from deap import base
+
+from evop_deap.evolution.callbacks import Callback
+from evop_deap.evolution.loop import evolve
+from evop_deap.evolution.nsga2 import front_strategies, front_toolbox
+from evop_deap.evolution.parameters import EvolutionSettings
+from evop_deap.evolution.racing import Racing, race
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.strategies import Seeds, Strategies
+from evop_deap.evolution.toolbox import make_toolbox
+from evop_deap.evolution.trade import Trade
+from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.protocol import Evaluator
+from evop_deap.space import SearchSpace
+from evop_deap.surrogate.first_population import init_balanced
+from evop_deap.surrogate.preference import Surrogate, prefer, surrogate_of
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """Operators, settings and strategies that go together.
+
+    Attributes:
+        toolbox: the operators; register another one to replace it.
+        rng: all randomness is drawn from it.
+        settings: sizes and rates.
+        strategies: what begins, proposes, prefers, chooses, evaluates and survives.
+    """
+
+    toolbox: base.Toolbox
+    rng: random.Random
+    settings: EvolutionSettings
+    strategies: Strategies
+
+    def run(
+        self,
+        stopping: Stopping,
+        state: EvolutionState | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> EvolutionState:
+        """Search on from `state`, or from the beginning, until a limit or a callback ends it."""
+        return evolve(
+            self.toolbox,
+            self.rng,
+            settings=self.settings,
+            stopping=stopping,
+            strategies=self.strategies,
+            state=state,
+            callbacks=callbacks,
+        )
+
+
+def assemble(
+    space: SearchSpace,
+    evaluator: CachedEvaluator,
+    rng: random.Random,
+    settings: EvolutionSettings,
+    *,
+    together: int = 1,
+    begin: Callable[[], Seeds] = Seeds,
+    surrogate: Surrogate | None = None,
+) -> Search:
+    """A search for the pattern of the lowest loss.
+
+    Args:
+        space: which patterns there are.
+        evaluator: its window sums are what races and a surrogate go by. Where it has evaluated
+            the dense pattern, the surrogate counts losses from the dense model's.
+        rng: all randomness is drawn from it.
+        settings: everything that decides what the search does.
+        together: windows that are computed together, and so race together.
+        begin: what the first population begins with.
+        surrogate: in place of the one that `settings` name.
+
+    Example:
+        >>> from evop_deap.fitness.tabular import TabularEvaluator
+        >>> from evop_deap.space import Unit
+        >>> space = SearchSpace(tuple(Unit(str(i), 1, 1) for i in range(8)), n_drop=2)
+        >>> table = TabularEvaluator({space.pattern([1, 5]): 1.0}, missing=3.0)
+        >>> search = assemble(space, CachedEvaluator(table), random.Random(0), EvolutionSettings())
+        >>> search.run(Stopping()).best
+        [1, 0, 1, 1, 1, 0, 1, 1]
+    """
+    toolbox = make_toolbox(
+        space,
+        evaluator,
+        rng,
+        tournament=settings.tournament,
+        neighbour=settings.neighbour,
+        more_swaps=settings.more_swaps,
+    )
+    strategies = Strategies(evaluate=evaluator.evaluate, begin=begin)
+    if (surrogate := surrogate or surrogate_of(settings.surrogate)) is not None:
+        toolbox.register("population", init_balanced, space, rng=rng)
+        preferring = partial(prefer, surrogate=surrogate, evaluator=evaluator, space=space)
+        strategies = replace(strategies, prefer=preferring)
+    if settings.racing == "on":
+        racing = Racing.over(
+            len(evaluator.tokens),
+            together=together,
+            rungs=settings.racing_rungs,
+            confidence=settings.racing_confidence,
+        )
+        choosing = partial(race, evaluator=evaluator, racing=racing, size=settings.population)
+        strategies = replace(strategies, choose=choosing)
+    return Search(toolbox, rng, settings, strategies)
+
+
+def assemble_front(
+    trade: Trade, evaluator: Evaluator, rng: random.Random, settings: EvolutionSettings
+) -> Search:
+    """A search for the patterns that no other beats in both loss and size, by NSGA-II.
+
+    It begins with patterns of all sizes. Patience counts generations whose hypervolume did not
+    grow. The last state's population is sorted by loss, and `front_of` gives its archive.
+
+    Args:
+        trade: what is traded for loss.
+        evaluator: evaluates whole populations.
+        rng: all randomness is drawn from it.
+        settings: sizes and rates. There is neither a surrogate nor a race, and no restart: it
+            would keep the best loss alone of a front.
+    """
+    toolbox = front_toolbox(trade, rng, settings)
+    return Search(toolbox, rng, replace(settings, restart=0), front_strategies(trade, evaluator))
