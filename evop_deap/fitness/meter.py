@@ -56,13 +56,19 @@ class Meter:
         if self._admit:
             self._admit(len({*self.asked, *patterns}))
         found = self._evaluator.evaluate(patterns, windows)
+        return self.enter(patterns, found, whole=windows is None)
+
+    def enter(
+        self, patterns: Sequence[Pattern], found: Evaluation, *, whole: bool = True
+    ) -> Evaluation:
+        """Charge and count an evaluation, on all windows or not, wherever it comes from."""
         if self._charge:
             found = self._charge(patterns, found)
         self.cost += found.cost
         self.work += found.work
         self.hits += found.hits
         self.asked.update(dict.fromkeys(patterns))
-        if windows is None:
+        if whole:
             losses = zip(patterns, found.losses.tolist(), strict=True)
             self.losses.update(
                 (p, loss) for p, loss in losses if self._space is None or p in self._space

@@ -65,18 +65,16 @@ def responder(
     """
 
     def respond(tokens: NDArray[np.int64]) -> NDArray[np.float64]:
-        from evop_deap.fitness.model.self_check import checked_evaluator
+        from evop_deap.fitness.model.evaluators import Evaluators
         from evop_deap.heuristics.block_influence import block_influence, least_influential
 
-        progress.stage(f"judging {len(tokens)} windows by {PROBES} probe patterns")
+        progress.stage(f"evaluating {PROBES} probe patterns on {len(tokens)} windows")
         rng = random.Random(seed)
         some = tokens[:_WINDOWS_FOR_INFLUENCE]
         influences = block_influence(loaded.model, anatomy, some)
         patterns = probe_patterns(space, least_influential(influences, space), rng)
-        evaluator = checked_evaluator(
-            loaded.model, anatomy, tokens, space, rng=rng, fitness=fitness
-        )
-        found = evaluator.evaluate(patterns)
+        evaluators = Evaluators(loaded.model, anatomy, fitness)
+        found = evaluators.fast(tokens, space, rng=rng).evaluate(patterns)
         losses: NDArray[np.float64] = found.sums / found.tokens
         finite = np.isfinite(losses).all(axis=1)
         if not finite.any():

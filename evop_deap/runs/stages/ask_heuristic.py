@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from evop_deap.evolution.generation import Generation
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.logbook import record_of
 from evop_deap.evolution.stopping import Stopping
+from evop_deap.fitness.meter import Meter
 from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.heuristics.task import ModelParts, Pick, Task
@@ -110,23 +112,24 @@ class Ledger:
         told: Callable[[HeuristicState], object],
     ) -> None:
         self._evaluator = evaluator
-        self._space = space
+        self._meter = Meter(evaluator, space=space, charge=self._as_paid, after=self._record)
         self._earlier: Sequence[Mapping[str, Any]] = earlier.records if earlier else ()
         self._began = time.monotonic() - (earlier.seconds if earlier else 0.0)
         self._told = told
-        self._asked: dict[Pattern, None] = {}
-        self._losses: dict[Pattern, float] = {}
         self._records: list[Mapping[str, Any]] = []
-        self._cost = 0.0
-        self._hits = 0
-        self.work = Work()
+        self._picked: Pattern | None = None
+
+    @property
+    def work(self) -> Work:
+        """The work of all requests."""
+        return self._meter.work
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
         """Evaluate, charge what an earlier process has paid as well, and write down."""
-        found = self._evaluator.evaluate(patterns, windows)
-        return self._entered(patterns, found, whole=windows is None) if len(patterns) else found
+        asked = self._meter if len(patterns) else self._evaluator
+        return asked.evaluate(patterns, windows)
 
     def settle(self, pick: Pick, found: Evaluation) -> HeuristicState:
         """The state once the heuristic has picked: its pattern evaluated, its scores paid for."""
@@ -134,53 +137,45 @@ class Ledger:
             found = replace(found, costs=np.zeros(1), work=Work())
         if not self._records and not self._earlier:  # it scored units and asked for no loss
             found = _charged(found, pick.cost, pick.work)
-        (loss,) = self._entered([pick.pattern], found, best=pick.pattern).losses.tolist()
-        known = pick.losses or {pick.pattern: finite_or_worst(loss)}
+        self._picked = pick.pattern
+        (loss,) = self._meter.enter([pick.pattern], found).losses.tolist()
+        known = pick.losses or {pick.pattern: loss}
         return self._state(Genome(pick.pattern, loss=known[pick.pattern]))
 
-    def _entered(
-        self,
-        patterns: Sequence[Pattern],
-        found: Evaluation,
-        *,
-        whole: bool = True,
-        best: Pattern | None = None,
-    ) -> Evaluation:
-        number = len(self._records)
-        if number < len(self._earlier):
-            # Now it is answered from memory; this is what it cost when it was first made.
-            paid = self._earlier[number]
-            work = Work(paid["block_tokens"], paid["head_tokens"], paid["bytes_held"])
-            found = replace(_charged(found, paid["spent"], work), hits=paid["hits"])
+    def _as_paid(self, patterns: Sequence[Pattern], found: Evaluation) -> Evaluation:
+        """The evaluation at the cost of the first time: now it is answered from memory."""
+        if len(self._records) >= len(self._earlier):
+            return found
+        paid = self._earlier[len(self._records)]
+        work = Work(paid["block_tokens"], paid["head_tokens"], paid["bytes_held"])
+        return replace(_charged(found, paid["spent"], work), hits=paid["hits"])
+
+    def _record(self, patterns: Sequence[Pattern], found: Evaluation) -> None:
+        """Write a row of the logbook, and tell the state if the row is new."""
+        number, meter = len(self._records), self._meter
         losses = dict(zip(patterns, map(finite_or_worst, found.losses.tolist()), strict=True))
-        new = {pattern: loss for pattern, loss in losses.items() if pattern not in self._asked}
-        self._asked.update(dict.fromkeys(patterns))
-        if whole:
-            self._losses.update((p, loss) for p, loss in losses.items() if p in self._space)
-        self._cost += found.cost
-        self._hits += found.hits
-        self.work += found.work
+        before = self._records[-1]["evaluations"] if self._records else 0
+        new = islice(reversed(meter.asked), meter.evaluations - before)
         row = record_of(
             number,
             [Genome(pattern, loss=loss) for pattern, loss in losses.items()],
-            Generation(new, (), found.cost, found.hits, found.work),
-            evaluations=len(self._asked),
-            cost=self._cost,
+            Generation({p: losses[p] for p in new}, (), found.cost, found.hits, found.work),
+            evaluations=meter.evaluations,
+            cost=meter.cost,
         )
         self._records.append({**row, "spent": found.cost})
         if number >= len(self._earlier):
-            ranked = self._losses or losses
-            best = best or min(ranked, key=ranked.__getitem__)
+            ranked = meter.losses or losses
+            best = self._picked or min(ranked, key=ranked.__getitem__)
             self._told(self._state(Genome(best, loss=ranked[best])))
-        return found
 
     def _state(self, best: Genome) -> HeuristicState:
         return HeuristicState(
             best=best,
             records=tuple(self._records),
-            evaluations=len(self._asked),
-            cost=self._cost,
-            cache_hits=self._hits,
+            evaluations=self._meter.evaluations,
+            cost=self._meter.cost,
+            cache_hits=self._meter.hits,
             seconds=time.monotonic() - self._began,
         )
 
