@@ -18,7 +18,7 @@ from typing import Any
 from evop_deap.base.errors import InputError
 from evop_deap.base.interruption import sigterm_interrupts
 from evop_deap.runs.listeners.tracking import TRACKERS
-from evop_deap.runs.next_steps import how_to_go_on, next_steps, settings_written
+from evop_deap.runs.next_steps import how_to_go_on, next_steps, settings_written, table_of
 from evop_deap.settings.parser import Parser, add_flags, answer
 from evop_deap.settings.presets import layered_settings, preset_names
 from evop_deap.settings.search_config import SearchConfig
@@ -67,28 +67,16 @@ def _search(given: Mapping[str, Any], run: argparse.Namespace) -> str:
     config = SearchConfig(**settings)
 
     from evop_deap.runs.listening import listening
+    from evop_deap.runs.run_search import run_search
 
     folder = Path(run.output)
     heard = {"tracker": run.tracker, "live": run.live, "quiet": run.quiet}
     with listening(folder, config, **heard) as progress:
-        how = {"resume": run.resume, "overwrite": run.overwrite, "progress": progress}
-        found, table = _found(config, folder, how)
+        how = {"resume": run.resume, "overwrite": run.overwrite}
+        found = run_search(config, folder, progress=progress, **how)
     if run.json:
-        return json.dumps(found, ensure_ascii=False, allow_nan=False)
-    return f"{table}\n\n{next_steps(folder, config)}"
-
-
-def _found(
-    config: SearchConfig, output: Path, how: Mapping[str, Any]
-) -> tuple[dict[str, Any], str]:
-    """What a search found, as JSON values and as a table: at one budget, or at each of several."""
-    from evop_deap.runs.run_search import run_search
-    from evop_deap.runs.storage.curve import Curve, curve_table
-    from evop_deap.runs.storage.result import result_table
-
-    found = run_search(config, output, **how)
-    table = curve_table(found) if isinstance(found, Curve) else result_table(found)
-    return found.as_dict(), table
+        return json.dumps(found.as_dict(), ensure_ascii=False, allow_nan=False)
+    return f"{table_of(found)}\n\n{next_steps(folder, config)}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evop_deap.settings.search_config import SearchConfig
+
+if TYPE_CHECKING:
+    from evop_deap.runs.storage.curve import Curve
+    from evop_deap.runs.storage.result import SearchResult
+
+
+def table_of(found: SearchResult | Curve) -> str:
+    """The result of a search as a table: of one budget, or of each of several."""
+    from evop_deap.runs.storage.curve import Curve, curve_table
+    from evop_deap.runs.storage.result import result_table
+
+    return curve_table(found) if isinstance(found, Curve) else result_table(found)
 
 
 def next_steps(output: Path, config: SearchConfig) -> str:

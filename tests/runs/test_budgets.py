@@ -300,6 +300,20 @@ def test_one_budget_and_several_do_not_go_on_with_each_other(
         run_search(config, curve, resume=True)
 
 
+def test_run_search_dispatches_on_the_number_of_budgets(curve: Path) -> None:
+    config = SearchConfig(**yaml.safe_load((curve / "config.yaml").read_text()))
+    assert config.sparsity == SHARES
+    written = read(curve / "curve.json")
+    for found in (
+        run_search(config, curve, resume=True),
+        run_budgets(config, SHARES, curve, resume=True),
+    ):
+        assert isinstance(found, Curve)
+        assert timeless(found.as_dict()) == timeless(written)
+    with pytest.raises(InputError, match="`sparsities` must hold two shares or more, but got 0.2"):
+        run_budgets(config, (0.2,), curve)
+
+
 def test_overwriting_replaces_one_budget_by_several_and_back(
     settings: list[str], tmp_path: Path
 ) -> None:

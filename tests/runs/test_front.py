@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from killing import run_and_kill
 from transformers import AutoModelForCausalLM
 
-from evop_deap import SearchConfig, load_run, run_budgets, run_search
-from evop_deap.base.errors import InputError
+from evop_deap import Curve, SearchConfig, load_run, run_budgets, run_front, run_search
 from evop_deap.runs.storage.checkpoint import load_checkpoint
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.search import main
@@ -145,9 +145,14 @@ def test_what_a_front_cannot_be_of_is_refused_in_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_front_has_a_function_of_its_own(tmp_path: Path) -> None:
-    config = SearchConfig(model="demo", sparsity=0.2, pareto="parameters")
-    with pytest.raises(InputError, match="run_front searches it"):
-        run_search(config, tmp_path / "run")
-    with pytest.raises(InputError, match="run_front searches it"):
-        run_budgets(config, (0.2, 0.4), tmp_path / "run")
+@pytest.mark.parametrize("run", [run_search, run_budgets, run_front])
+def test_every_entry_searches_for_the_front_that_the_settings_ask_for(
+    run: Callable[..., Any], front: Path
+) -> None:
+    written = read(front / "curve.json")
+    config = SearchConfig(**yaml.safe_load((front / "config.yaml").read_text()))
+    shares = () if run is run_search else (config.sparsity,)
+    curve = run(config, *shares, front, resume=True)
+    assert isinstance(curve, Curve)
+    assert timeless(curve.as_dict()) == timeless(written)
+    assert len(read(front / "front.json")["front"]) > 1

@@ -143,7 +143,7 @@ def test_seeds_are_in_the_first_generation_and_everything_is_counted(
     main([*command, "--method", "last", "--output", str(tmp_path / "last")])
     picked = read(tmp_path / "last" / "result.json")["dropped"]
     bits = "".join("0" if str(i) in picked else "1" for i in range(5))
-    assert bits in checkpoint["losses"]
+    assert bits in checkpoint["evaluated"]
     assert checkpoint["beside"] == 5
     assert result["evaluations"] == 5 + 4 + 3
     alone = [row for row in checkpoint["rows"] if row.count("0") == 1]
