@@ -69,7 +69,7 @@ def of_a_problem(option: Option) -> bool:
 def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
     """A flag for each of the options, in three groups."""
     _add_run_flags(parser.add_argument_group("run"))
-    _add_judging_flags(parser.add_argument_group("what settings are judged by"))
+    _add_judging_flags(parser.add_argument_group("how settings are evaluated"))
     _add_study_flags(parser.add_argument_group("study"))
 
 

@@ -22,7 +22,13 @@ from benchmarks.search import against_heuristics, budget_curve, racing, stagnati
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
-PAGES = [*sorted(FOLDER.glob("*.md")), *sorted(FOLDER.glob("*/*.md")), ROOT / "CHANGELOG.md"]
+PAGES = [
+    *sorted(FOLDER.glob("*.md")),
+    *sorted(FOLDER.glob("*/*.md")),
+    *sorted((ROOT / "evop_deap").rglob("README.md")),
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+]
 CLAIMS = claims()
 COMMANDS = list(dict.fromkeys(claim.command for claim in CLAIMS))
 
@@ -85,7 +91,8 @@ def test_every_benchmark_that_a_page_names_is_there(page: Path) -> None:
     assert [name for name in modules if find_spec(name) is None] == []
     files = set(re.findall(r"benchmarks/[a-z_/]+\.(?:py|md|yaml)", text))
     assert [name for name in files if not (ROOT / name).exists()] == []
-    linked = {link.split("#")[0] for link in re.findall(r"\]\((?!http)([^)]+)\)", text)}
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    linked = {link.split("#")[0] for link in re.findall(r"\]\((?!http)([^)]+)\)", prose)}
     assert [link for link in linked if not (page.parent / link).exists()] == []
 
 
