@@ -44,7 +44,7 @@ _RUN = ("output", "preset", "config", "resume", "overwrite", "quiet", "json", "l
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = argparse.Namespace(**{name: given.pop(name) for name in _RUN})
@@ -69,8 +69,8 @@ def _search(given: Mapping[str, Any], run: argparse.Namespace) -> str:
     from evop_deap.runs.listening import listening
 
     folder = Path(run.output)
-    heard = {"tracker": run.tracker, "live": run.live, "quiet": run.quiet}
-    with listening(folder, config, **heard) as progress:
+    listeners = {"tracker": run.tracker, "live": run.live, "quiet": run.quiet}
+    with listening(folder, config, **listeners) as progress:
         how = {"resume": run.resume, "overwrite": run.overwrite, "progress": progress}
         found, table = _found(config, folder, how)
     if run.json:
@@ -81,7 +81,7 @@ def _search(given: Mapping[str, Any], run: argparse.Namespace) -> str:
 def _found(
     config: SearchConfig, output: Path, how: Mapping[str, Any]
 ) -> tuple[dict[str, Any], str]:
-    """What a search found, as JSON values and as a table: at one budget, or at each of several."""
+    """Run the search and return its result, or its curve, as JSON values and as a table."""
     from evop_deap.runs.run_search import run_search
     from evop_deap.runs.storage.curve import Curve, curve_table
     from evop_deap.runs.storage.result import result_table
@@ -92,7 +92,7 @@ def _found(
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Flags from the fields of `SearchConfig`, in its groups and with its help."""
+    """Return a parser with a flag for each field of `SearchConfig`."""
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(
         prog="python -m evop_deap.search",

@@ -238,7 +238,7 @@ def test_an_interrupted_study_says_how_it_goes_on_and_does(
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in err
-    assert "interrupted; the same command goes on with the study in" in err
+    assert "interrupted; the same command continues the study in" in err
     journal = (tmp_path / "out" / "study.jsonl").read_text().splitlines()
     done = sum('"op_code":4' in line for line in journal)
     assert main([*good, "--n-trials", str(done + 2)]) == 0
