@@ -1,8 +1,8 @@
-"""A heuristic in the place of the evolution: the same folder, checkpoints and later stages.
+"""Run a heuristic instead of the evolution, with the same folder, checkpoints and later stages.
 
 Each request of the heuristic to the evaluator counts as a generation. A resumed run repeats the
-heuristic from its beginning; what the first process paid for is known by then, and is charged as
-it was.
+heuristic from the beginning. Losses that an earlier process paid for are cached, and are charged at
+their original cost.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def ask_heuristic(
     stored: Checkpoint | None,
     record: Callable[[HeuristicState], object],
 ) -> Found:
-    """Let the heuristic of the settings pick a pattern, and evaluate it on all windows.
+    """Pick a pattern with the heuristic of the settings, and evaluate it on all windows.
 
     Args:
         context: the run.
-        stopping: limits of the heuristics that search.
-        stored: what an interrupted run of the same has paid for.
+        stopping: limits for heuristics that search.
+        stored: checkpoint of an interrupted run, or None.
         record: called with the state after each request.
     """
     config, progress, evaluator = context.config, context.progress, context.evaluator.cached
@@ -76,14 +76,14 @@ def ask_heuristic(
         cost=state.cost,
         work=ledger.work,
         generations=state.generation,
-        stopped=(method.searches and limit) or "when the rule had picked",
+        stopped=(method.searches and limit) or "when the heuristic had picked",
         seconds=state.seconds,
         pruned=pruned,
     )
 
 
 def _changed(context: Context, pick: Pick) -> PrunedModel | None:
-    """The model in which blocks are merged, where the heuristic has merged any."""
+    """Return the model with merged blocks, or None where the heuristic merges none."""
     if not pick.merges:
         return None
     from evop_deap.models.surgery.merging import merged_model
@@ -93,12 +93,12 @@ def _changed(context: Context, pick: Pick) -> PrunedModel | None:
 
 
 class Ledger:
-    """An evaluator that writes down each request as a generation of a search.
+    """An evaluator that records each request as a generation of a search.
 
     Args:
-        evaluator: it knows what an earlier process has paid for.
-        space: which patterns may be the best.
-        earlier: the state in which that process ended.
+        evaluator: evaluates patterns, with the losses of an earlier process in its cache.
+        space: the patterns among which the best is chosen.
+        earlier: last state of the earlier process, or None.
         told: called with the state after each request that the earlier process has not made.
     """
 
@@ -124,15 +124,15 @@ class Ledger:
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Evaluate, charge what an earlier process has paid as well, and write down."""
+        """Evaluate patterns and record the request, at the cost that it had originally."""
         found = self._evaluator.evaluate(patterns, windows)
         return self._entered(patterns, found, whole=windows is None) if len(patterns) else found
 
     def settle(self, pick: Pick, found: Evaluation) -> HeuristicState:
-        """The state once the heuristic has picked: its pattern evaluated, its scores paid for."""
+        """Record the evaluation of the picked pattern, and return the final state."""
         if len(self._records) < len(self._earlier):
             found = replace(found, costs=np.zeros(1), work=Work())
-        if not self._records and not self._earlier:  # it scored units and asked for no loss
+        if not self._records and not self._earlier:  # the heuristic only scored units
             found = _charged(found, pick.cost, pick.work)
         (loss,) = self._entered([pick.pattern], found, best=pick.pattern).losses.tolist()
         known = pick.losses or {pick.pattern: finite_or_worst(loss)}
@@ -148,7 +148,7 @@ class Ledger:
     ) -> Evaluation:
         number = len(self._records)
         if number < len(self._earlier):
-            # Now it is answered from memory; this is what it cost when it was first made.
+            # The cache answers now: charge the cost of the original request.
             paid = self._earlier[number]
             work = Work(paid["block_tokens"], paid["head_tokens"], paid["bytes_held"])
             found = replace(_charged(found, paid["spent"], work), hits=paid["hits"])
@@ -186,7 +186,7 @@ class Ledger:
 
 
 def _charged(found: Evaluation, cost: float, work: Work) -> Evaluation:
-    """The same losses for so much more."""
+    """Return the evaluation with additional cost and work."""
     costs = found.costs.copy()
     costs[0] += cost
     return replace(found, costs=costs, work=found.work + work)
