@@ -158,6 +158,6 @@ def _learned(context: Context) -> dict[str, Any] | None:
     seen = observe(evaluator.rows, evaluator.tokens, space.dense)
     if surrogate is None or len(seen) < 2:
         return None
-    # The explanation includes harmful units, so their high losses must not be clipped.
+    # The explanation includes harmful units, so their high losses must not be squeezed.
     process = dataclasses.replace(surrogate, ceiling=1.0).learn(seen, space)
     return explain(process, space, rng=context.rng).as_dict()
