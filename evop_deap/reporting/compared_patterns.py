@@ -67,15 +67,15 @@ def _figure(runs: Sequence[Run], place: int, result: SearchResult) -> str:
 
 def _points(rivals: Sequence[Rival], text: str) -> dict[str, Any]:
     name, colour = _TEXTS[text]
-    told: list[Beside] = [getattr(rival, text) for rival in rivals]
+    comparisons: list[Beside] = [getattr(rival, text) for rival in rivals]
     return {
         "name": name,
-        "x": [beside.difference for beside in told],
+        "x": [beside.difference for beside in comparisons],
         "y": ["<br>".join(rival.names) or rival.name for rival in rivals],
         "orientation": "h",
         "error_x": {
             "type": "data",
-            "array": [beside.error or 0.0 for beside in told],
+            "array": [beside.error or 0.0 for beside in comparisons],
             "color": f"{colour}/.5",
             "thickness": 3,
             "width": 0,
@@ -92,6 +92,6 @@ def _points(rivals: Sequence[Rival], text: str) -> dict[str, Any]:
 
 
 def _row(rival: Rival, text: str) -> tuple[str | float | None, ...]:
-    told: Beside = getattr(rival, text)
+    other: Beside = getattr(rival, text)
     gone = ", ".join(rival.dropped)
-    return rival.name, _TEXTS[text][0], told.perplexity, told.difference, told.error, gone
+    return rival.name, _TEXTS[text][0], other.perplexity, other.difference, other.error, gone

@@ -70,15 +70,15 @@ def _figure(runs: Sequence[Run], place: int) -> str:
         },
     }
     first, middle, last = 0, len(rows) // 2, len(rows) - 1
-    told = [
+    summaries = [
         (name, "dropped" if name in gone else "kept",
          line[first], line[middle], line[last], sum(line) / len(line))
         for name, line in zip(names, counts, strict=True)
     ]  # fmt: skip
     ends = [f"generation {generations[i]}" for i in dict.fromkeys((first, middle, last))]
     if len(ends) < 3:
-        told = [(*row[: 2 + len(ends)], row[-1]) for row in told]
-    favourites = sorted(told, key=lambda row: -float(row[-1]))[:5]
+        summaries = [(*row[: 2 + len(ends)], row[-1]) for row in summaries]
+    favourites = sorted(summaries, key=lambda row: -float(row[-1]))[:5]
     beside = f", {label_of(runs, place)}" if len(runs) > 1 else ""
     return figure(
         f"drops-{place}",
@@ -88,7 +88,7 @@ def _figure(runs: Sequence[Run], place: int) -> str:
             f"often: {listed([str(row[0]) for row in favourites])}."
         ),
         drawing=plot([heat, marks], layout),
-        table=Table(("unit", "in the end", *ends, "mean"), told),
+        table=Table(("unit", "in the end", *ends, "mean"), summaries),
         note="Survivors of each generation that drop the unit. Marks: dropped at the end.",
         wide=True,
     )

@@ -100,11 +100,11 @@ def curve_figure(runs: Sequence[Run]) -> str:
         "xaxis": {"title": "million parameters"},
         "yaxis": {"title": "held-out perplexity"},
     }
-    told = "; ".join(f"{n}: {millions(p)}, perplexity {number(f)}" for n, p, f in points)
+    listing = "; ".join(f"{n}: {millions(p)}, perplexity {number(f)}" for n, p, f in points)
     return figure(
         "curve",
         "Perplexity by size",
-        alt=f"Held-out perplexity against parameters. {told}.",
+        alt=f"Held-out perplexity against parameters. {listing}.",
         drawing=plot([trace], layout),
         table=Table(("run", Column("parameters", _count), "held-out perplexity"), points),
     )
