@@ -1,7 +1,6 @@
 """EvoP (arXiv 2502.14910): evolutionary layer pruning of large language models, on DEAP.
 
-The names below are what a DEAP, Optuna or transformers user needs; each is imported when it
-is first touched, so that importing the package costs nothing.
+Each public name is imported on first use, so importing the package is cheap.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = {name: given.pop(name) for name in ("pattern", "output", "overwrite", "quiet")}
@@ -52,7 +52,7 @@ def _apply(
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Flags of the run, and the model's flags as every command has them."""
+    """Return a parser with the flags of the run and of the model."""
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(
         prog="python -m evop_deap.apply",

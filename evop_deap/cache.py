@@ -1,6 +1,6 @@
 """Show or remove the losses that searches store in the user's cache and share.
 
-The first search creates the file; `info` and `clear` may run while searches do.
+The first search creates the file. `info` and `clear` are safe to run during a search.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
     return answer(parser.prog, lambda: _answer(given))
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="{info,clear}")
     commands.add_parser("info", help="show what is stored, for which contexts, and where")
     clear = commands.add_parser("clear", help="remove everything, or only some contexts")
-    clear.add_argument("--context", metavar="PREFIX", help="only contexts that begin with it")
+    clear.add_argument("--context", metavar="PREFIX", help="only contexts that begin with PREFIX")
     return parser
 
 

@@ -1,7 +1,7 @@
-"""Choose calibration text for a model, and save it with a map of the clusters it comes from.
+"""Choose calibration text for a model, and save it with a map of its clusters.
 
 This is CCDS, the first half of EvoP (arXiv 2502.14910): it embeds and clusters the documents, and
-draws text from every cluster. A search uses the folder with `--calibration DIR`.
+draws text from every cluster. A search reads the folder with `--calibration DIR`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = {name: given.pop(name) for name in ("output", "overwrite", "quiet")}
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _calibrate(given: dict[str, Any], *, output: str, overwrite: bool, quiet: bool) -> str:
     if "model" not in given:
-        raise InputError("`model` is required: its tokenizer decides what a window holds")
+        raise InputError("`model` is required: its tokenizer cuts the text into windows")
     config = CalibrationConfig(**{"calibration": "ccds", **given})
 
     from evop_deap.runs.calibration_folder import run_calibration, summary
@@ -52,7 +52,7 @@ def _calibrate(given: dict[str, Any], *, output: str, overwrite: bool, quiet: bo
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Flags from the fields of `CalibrationConfig`, in its groups and with its help."""
+    """Return a parser with a flag for each field of `CalibrationConfig`."""
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(
         prog="python -m evop_deap.calibrate",

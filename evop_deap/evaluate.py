@@ -1,8 +1,8 @@
 """Evaluate a checkpoint, alone or against the dense model it was pruned from.
 
 It measures size, perplexity on any text, zero-shot tasks of lm-evaluation-harness, speed and peak
-memory, and how far greedy continuations repeat themselves (degeneracy). It measures what is
-named; without a choice, speed and degeneracy.
+memory, and repetition in greedy continuations (degeneracy). By default it measures size, speed
+and degeneracy.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = {name: given.pop(name) for name in ("json", "quiet")}
@@ -43,19 +43,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evaluate(given: dict[str, Any], *, json: str | None, quiet: bool) -> str:
     config = EvaluationConfig(**given)
     if json is not None:
-        _check_place(Path(json))
+        _check_output(Path(json))
 
     from evop_deap.evaluation.evaluating import run_evaluation
     from evop_deap.evaluation.evaluation_report import report_dict, report_table
 
-    found = run_evaluation(config, (lambda stage: None) if quiet else _tell)
+    found = run_evaluation(config, (lambda stage: None) if quiet else _print)
     if json is not None:
         write_json(Path(json), report_dict(found))
     return report_table(found)
 
 
-def _check_place(path: Path) -> None:
-    """Refuse a file that cannot be written, before hours of work rather than after."""
+def _check_output(path: Path) -> None:
+    """Refuse a file that cannot be written before the work begins."""
     with reporting_write_errors(path):
         if path.is_dir():
             raise InputError(f"`json` must name a file, but {path} is a folder")
@@ -64,12 +64,12 @@ def _check_place(path: Path) -> None:
             pass
 
 
-def _tell(stage: str) -> None:
+def _print(stage: str) -> None:
     print(stage, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Flags from the fields of `EvaluationConfig`, in its groups and with its help."""
+    """Return a parser with a flag for each field of `EvaluationConfig`."""
     parser = Parser(
         prog="python -m evop_deap.evaluate",
         usage="%(prog)s CHECKPOINT [--against DENSE] [options]",

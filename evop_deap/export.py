@@ -1,6 +1,6 @@
 """Write the pattern of a run in the format of another tool.
 
-A checkpoint is made from the dense model again and checked; a text goes to stdout or --output.
+A checkpoint is built again from the dense model and checked. A text goes to stdout or --output.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
     return answer(parser.prog, lambda: _export(given))
@@ -41,12 +41,12 @@ def _export(given: argparse.Namespace) -> str:
 
     progress = Progress() if given.quiet else TerminalProgress()
     output = Path(given.output) if given.output else None
-    said = export_run(
+    message = export_run(
         Path(given.run), given.format, output, overwrite=given.overwrite, progress=progress
     )
     if given.format == "per-layer-config":
         print(f"warning: {PER_LAYER_WARNING}", file=sys.stderr)  # noqa: T201
-    return said
+    return message
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,9 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", metavar="RUN", help="folder of a finished run")
     parser.add_argument(
-        "--format", default="transformers", metavar="FORMAT", help="see below (transformers)"
+        "--format",
+        default="transformers",
+        metavar="FORMAT",
+        help="see below (default: transformers)",
     )
-    parser.add_argument("--output", metavar="PATH", help="folder for a checkpoint, file for a text")
+    parser.add_argument("--output", metavar="PATH", help="folder of the checkpoint, or text file")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at --output")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser

@@ -1,6 +1,6 @@
-"""List a model's blocks and halves, and say which of them can be dropped, before a search.
+"""List a model's blocks and halves, and which of them can be dropped.
 
-The command tries the removal of one block of each kind on a few tokens, as a search does first.
+The command removes one block of each kind on a few tokens, as a search does before it starts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     as_json, quiet = given.pop("json"), given.pop("quiet")

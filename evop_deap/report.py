@@ -1,7 +1,7 @@
 """Write a report of one or more runs, as one page that opens offline.
 
-The page shows several runs, or the budgets of one run, side by side. Every search writes such a
-page for itself: RUN/report.html.
+The page shows several runs, or the budgets of one run, side by side. Every search writes its own
+page: RUN/report.html.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = parser.parse_args(arguments)
     return answer(parser.prog, lambda: _report([Path(run) for run in given.runs], given.output))

@@ -44,7 +44,7 @@ _RUN = ("output", "preset", "config", "resume", "overwrite", "quiet", "json", "l
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = argparse.Namespace(**{name: given.pop(name) for name in _RUN})
@@ -70,8 +70,8 @@ def _search(given: Mapping[str, Any], run: argparse.Namespace) -> str:
     from evop_deap.runs.run_search import run_search
 
     folder = Path(run.output)
-    heard = {"tracker": run.tracker, "live": run.live, "quiet": run.quiet}
-    with listening(folder, config, **heard) as progress:
+    listeners = {"tracker": run.tracker, "live": run.live, "quiet": run.quiet}
+    with listening(folder, config, **listeners) as progress:
         how = {"resume": run.resume, "overwrite": run.overwrite}
         found = run_search(config, folder, progress=progress, **how)
     if run.json:
@@ -80,7 +80,7 @@ def _search(given: Mapping[str, Any], run: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Flags from the fields of `SearchConfig`, in its groups and with its help."""
+    """Return a parser with a flag for each field of `SearchConfig`."""
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(
         prog="python -m evop_deap.search",

@@ -1,7 +1,7 @@
 """Tune the settings of the evolution with Optuna, on landscapes or on a model.
 
-Every trial searches the same instances (a landscape or the model, with a seed) for the same cost.
-On a landscape a search takes about a second; on a model, all trials share their losses.
+Every trial runs the same searches, one for each landscape or model and each seed, with the same
+budget. On a landscape a search takes about a second. On a model, all trials share their losses.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _EXAMPLES = """examples:
     python -m evop_deap.tune --model demo --sparsity 0.2 --n-trials 50 --output runs/tuned
     python -m evop_deap.search --model demo --sparsity 0.2 --config runs/tuned/best.yaml \\
         --output runs/search
-  look at a study during or after its run (pip install optuna-dashboard):
+  view a study during or after its run (pip install optuna-dashboard):
     optuna-dashboard runs/tuning/study.jsonl
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     options = {name: given.pop(name) for name in OPTIONS}
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _advice(options: TuningOptions) -> str:
-    return f"the same command goes on with the study in {shlex.quote(options.journal)}"
+    return f"the same command continues the study in {shlex.quote(options.journal)}"
 
 
 def _tune(options: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

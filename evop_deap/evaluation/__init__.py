@@ -1,7 +1,7 @@
-"""What a finished model is worth: perplexity, zero-shot tasks, speed, memory, degeneracy.
+"""Evaluation of a finished model: perplexity, zero-shot tasks, speed, memory, degeneracy.
 
-Each measurement is a function of a model and its input that returns a frozen result; each name
-is imported when it is first touched, so that the command line answers at once.
+Each measurement is a function of a model and its input that returns a frozen dataclass. Names are
+imported on first use, so the command line starts fast.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Whether a model still writes text, or goes round in circles.
+"""Degeneracy: how much a model repeats itself in greedy continuations.
 
-Pruned models may predict tolerably and yet repeat themselves for ever. Greedy continuations of
+Pruned models may have a tolerable perplexity and still generate loops. Greedy continuations of
 the beginnings of windows are compared with the dense model's. rep-4 is the share of a
-continuation's 4-grams that stood in it before (Welleck et al. 2019, arXiv 1908.04319);
-distinct-n that of different n-grams among those of all continuations (Li et al. 2016,
+continuation's 4-grams that occurred in it before (Welleck et al. 2019, arXiv 1908.04319).
+distinct-n is the share of distinct n-grams among those of all continuations (Li et al. 2016,
 arXiv 1510.03055).
 """
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _GRAM = 4
-_MOSTLY = 0.5  # a continuation that has said more than this of itself before has gone round
-_CLEARLY = 0.1  # of rep-4, above the dense model's: less is no news, however sure
-_ERRORS = 2.0
+_MOSTLY = 0.5  # rep-4 above which a continuation loops, and share of loops in a degenerate model
+_CLEARLY = 0.1  # smallest relevant increase of rep-4 over the dense model's
+_ERRORS = 2.0  # standard errors that the increase must exceed
 
 
 @dataclass(frozen=True)
 class Degeneracy:
-    """What a model wrote.
+    """The greedy continuations of a model.
 
     Attributes:
-        continuations: token ids of each, up to the one that ended it.
+        continuations: token ids of each continuation, without the end token.
 
     Example:
         >>> looping = Degeneracy(((1, 2, 1, 2, 1, 2, 1, 2), (5, 6, 7, 8, 9, 10)))
@@ -49,34 +49,34 @@ class Degeneracy:
 
     @property
     def repetition(self) -> tuple[float, ...]:
-        """rep-4 of each continuation; 0 where it has no 4-gram."""
+        """rep-4 of each continuation; 0 without any 4-gram."""
         return tuple(map(repeated_share, self.continuations))
 
     @property
     def tokens(self) -> float:
-        """Mean length of a continuation."""
+        """Mean length of a continuation in tokens."""
         return statistics.fmean(map(len, self.continuations))
 
     @property
     def looping(self) -> float:
-        """Share of continuations more than half of whose 4-grams stood in them before."""
+        """Share of continuations with a rep-4 above one half."""
         return statistics.fmean(share > _MOSTLY for share in self.repetition)
 
     def distinct(self, n: int) -> float:
-        """Different n-grams as a share of those of all continuations; 0 where there is none."""
+        """Return the share of distinct n-grams in all continuations; 0 without any n-gram."""
         grams = [gram for tokens in self.continuations for gram in n_grams(tokens, n)]
         return len(set(grams)) / len(grams) if grams else 0.0
 
     def change(self, dense: Degeneracy) -> Estimate:
-        """How far rep-4 is above the dense model's, prompt by prompt."""
+        """Return the increase of rep-4 over the dense model's, paired by prompt."""
         return difference_of(self.repetition, dense.repetition)
 
     def degenerate(self, dense: Degeneracy | None = None) -> bool:
-        """Whether the model goes round, by itself or beside the dense model.
+        """Return whether the model is degenerate, alone or against the dense model.
 
-        By itself, where more than half of the continuations loop. Beside the dense model, whose
-        greedy continuations may loop as well, where rep-4 is above its by more than two standard
-        errors and by more than a tenth.
+        Alone, it is degenerate if more than half of the continuations loop. The dense model's
+        greedy continuations may loop, too. Against it, a model is degenerate if its rep-4 is
+        higher by more than two standard errors and by more than a tenth.
         """
         if dense is None:
             return self.looping > _MOSTLY
@@ -107,8 +107,8 @@ def measure_degeneracy(
     Args:
         model: in evaluation mode.
         prompts: (rows, length) token ids.
-        new_tokens: the most tokens of a continuation.
-        batch_size: prompts continued together.
+        new_tokens: largest length of a continuation.
+        batch_size: prompts in a batch.
     """
     ending = set(end_tokens(model))
     written: list[tuple[int, ...]] = []
@@ -119,23 +119,23 @@ def measure_degeneracy(
 
 
 def choose_prompts(windows: NDArray[np.int64], *, count: int, length: int) -> NDArray[np.int64]:
-    """The first tokens of windows spread evenly over a text: (at most count, length)."""
+    """Return the first tokens of windows spread evenly over a text: (at most count, length)."""
     chosen = np.linspace(0, len(windows) - 1, min(count, len(windows))).round().astype(int)
     return windows[chosen, :length]
 
 
 def n_grams(tokens: Sequence[int], n: int) -> list[tuple[int, ...]]:
-    """All runs of n tokens, in order."""
+    """Return all n-grams in order."""
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
 
 
 def repeated_share(tokens: Sequence[int]) -> float:
-    """rep-4: the share of 4-grams that stood before; 0 where there is none."""
+    """Return rep-4, the share of 4-grams that occurred before; 0 without any 4-gram."""
     grams = n_grams(tokens, _GRAM)
     return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def _until(tokens: list[int], ending: set[int]) -> tuple[int, ...]:
-    """What stands before the token that ends a text."""
+    """Return the tokens before the first end token."""
     stop = next((i for i, token in enumerate(tokens) if token in ending), len(tokens))
     return tuple(tokens[:stop])

@@ -1,4 +1,4 @@
-"""Means with their standard errors, alone and against another model's on the same items."""
+"""Means with standard errors, and paired differences between models."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from evop_deap.base.numbers import finite_or_none
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over items that are taken as independent.
+    """A mean over independent items.
 
     Attributes:
         value: the mean.
-        error: its standard error; None where one item tells nothing of it.
+        error: its standard error; None for a single item.
 
     Example:
         >>> mean_of([1.0, 2.0, 3.0])
@@ -36,7 +36,7 @@ class Estimate:
 
 
 def mean_of(values: Sequence[float] | NDArray[np.float64]) -> Estimate:
-    """The mean of at least one value, and its standard error."""
+    """Return the mean of at least one value, and its standard error."""
     items = np.asarray(values, dtype=np.float64)
     error = float(items.std(ddof=1) / math.sqrt(len(items))) if len(items) > 1 else None
     return Estimate(float(items.mean()), error)
@@ -45,5 +45,5 @@ def mean_of(values: Sequence[float] | NDArray[np.float64]) -> Estimate:
 def difference_of(
     values: Sequence[float] | NDArray[np.float64], baseline: Sequence[float] | NDArray[np.float64]
 ) -> Estimate:
-    """The mean of `values - baseline`, item by item: what both share drops out of its error."""
+    """Return the mean of the paired differences `values - baseline`, and its standard error."""
     return mean_of(np.asarray(values, dtype=np.float64) - np.asarray(baseline, dtype=np.float64))

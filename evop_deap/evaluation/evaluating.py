@@ -1,4 +1,4 @@
-"""An evaluation from start to end: one model, or a pruned one beside its dense model."""
+"""A whole evaluation of one model, or of a pruned model against its dense model."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_PROMPT = 32  # tokens that a greedy continuation begins with
+_PROMPT = 32  # prompt tokens of a greedy continuation
 
 Tell = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """Everything measured of one model; what was not asked for is empty.
+    """All measurements of one model; those not requested are empty.
 
     Attributes:
-        name: what the user called it.
-        dtype: number format computed in.
-        device: kind of device computed on.
+        name: name of the model, as the user gave it.
+        dtype: dtype of the model.
+        device: type of the device, such as "cuda".
         sizes: blocks, parameters, bytes on disk.
-        perplexities: of each text and window length, all of it before its domains.
-        tasks: each metric of each task.
-        speeds: at each batch size.
-        peak_bytes: memory at the largest batch size.
-        degeneracy: what it wrote.
+        perplexities: one for each text and window length; the whole text, then its domains.
+        tasks: one for each metric of each task.
+        speeds: one for each batch size.
+        peak_bytes: peak memory at the largest batch size.
+        degeneracy: its greedy continuations.
     """
 
     name: str
@@ -72,13 +72,13 @@ class ModelFigures:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What was measured.
+    """The result of an evaluation.
 
     Attributes:
-        config: how.
-        model: of the checkpoint.
-        dense: of the model it is compared with; None without one.
-        texts: that perplexity and continuations are of.
+        config: settings of the evaluation.
+        model: measurements of the checkpoint.
+        dense: measurements of the dense model; None without one.
+        texts: texts of the perplexities and the continuations.
     """
 
     config: EvaluationConfig
@@ -88,14 +88,15 @@ class EvaluationResult:
 
 
 def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) -> EvaluationResult:
-    """Measure what the settings ask for.
+    """Run the measurements that the settings ask for.
 
     Args:
-        config: what to measure, of which model, against which.
-        tell: told each part of the work as it begins.
+        config: settings of the evaluation.
+        tell: called with a message when a part of the work begins.
 
     Raises:
-        EvopError: a model, a text or a task cannot be had, or does not fit the other.
+        EvopError: a model, a text or a task cannot be loaded, or the two models have different
+            vocabularies.
     """
     asked = config.measured
     folder = Path(config.tasks_from).expanduser() if config.tasks_from else None
@@ -147,7 +148,7 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
 
 
 def _load(config: EvaluationConfig, names: list[str], tell: Tell) -> list[LoadedModel]:
-    """The models, all in the number format of the first, so that only pruning differs."""
+    """Load the models, all in the dtype of the first, so that only pruning differs."""
     loaded: list[LoadedModel] = []
     for argument, name in zip(("checkpoint", "against"), names, strict=False):
         tell(f"loading the model {name}")
@@ -158,14 +159,14 @@ def _load(config: EvaluationConfig, names: list[str], tell: Tell) -> list[Loaded
             raise InputError(str(error).replace("`model`", f"`{argument}`", 1)) from error
     if len(loaded) > 1 and loaded[0].tokenizer.get_vocab() != loaded[1].tokenizer.get_vocab():
         raise InputError(
-            f"`against` {names[1]} has another vocabulary than {names[0]}: losses a token and "
+            f"`against` {names[1]} has another vocabulary than {names[0]}: losses per token and "
             "continuations cannot be compared"
         )
     return loaded
 
 
 def _options(config: EvaluationConfig) -> dict[str, Any]:
-    """Arguments of `load_model` but for the name."""
+    """Return the arguments of `load_model` without the name."""
     wanted = ("dtype", "device", "attn_implementation", "trust_remote_code")
     return {name: getattr(config, name) for name in wanted}
 
@@ -196,14 +197,14 @@ def _add_perplexities(
 def _prompts(
     loaded: list[LoadedModel], text: EvaluationText, config: EvaluationConfig
 ) -> NDArray[np.int64]:
-    """The beginnings of windows spread over a text."""
+    """Return the beginnings of windows spread over a text: (prompts, tokens)."""
     import numpy as np
 
     length = _PROMPT + config.continuation
     cut = [rows for _, rows in cut_windows(loaded[0].tokenizer, text, window=length)]
     if sum(map(len, cut)) < 2:
         raise InputError(
-            f"`continuation` ({config.continuation}) asks for at least two stretches of {length} "
+            f"`continuation` ({config.continuation}) needs at least two windows of {length} "
             f"tokens, but {text.name} is shorter"
         )
     return choose_prompts(np.concatenate(cut), count=config.prompts, length=_PROMPT)

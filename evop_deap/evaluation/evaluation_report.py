@@ -1,4 +1,4 @@
-"""An evaluation for a terminal and as JSON."""
+"""The report of an evaluation, as a table for a terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from evop_deap.evaluation.speed import MEASURES, Speed
 _PACKAGES = ("evop_deap", "torch", "transformers", "tokenizers", "datasets", "numpy", "lm_eval")
 
 _Row = tuple[str, str, str, str]
-"""What is measured, the figure, the dense model's, and how they compare."""
+"""Name of a figure, its value, the dense model's value, and the comparison."""
 
 
 def report_dict(found: EvaluationResult) -> dict[str, Any]:
-    """Plain JSON values: settings, versions and machine, figures, and how they compare."""
+    """Return JSON values: settings, versions, machine, figures and the comparison."""
     return {
         "settings": found.config.as_dict(),
         "versions": {"python": platform.python_version(), **_versions()},
@@ -43,7 +43,7 @@ def report_dict(found: EvaluationResult) -> dict[str, Any]:
 
 
 def report_table(found: EvaluationResult) -> str:
-    """A row a figure; beside a dense model, with its own and how they compare."""
+    """Return a row for each figure, with the dense model's value and the comparison if any."""
     rows = [*_rows(found.model, found.dense)]
     head = ("", "model", "dense", "pruned against dense") if found.dense else ("", "model", "", "")
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(3)]
@@ -142,7 +142,7 @@ def _degeneracy_rows(mine: Degeneracy, theirs: Degeneracy | None) -> Iterator[_R
 
 
 def _comparison(model: ModelFigures, dense: ModelFigures) -> dict[str, Any]:
-    """How the model stands to the dense one, in the order of their figures."""
+    """Return the comparison with the dense model, in the order of the figures."""
     return {
         "parameters": model.sizes.parameters / dense.sizes.parameters,
         "perplexity": [

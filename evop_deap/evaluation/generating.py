@@ -1,4 +1,4 @@
-"""Greedy continuation by transformers' own loop, as users run it."""
+"""Greedy generation with transformers' `generate`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def continue_greedily(
     may_end: bool,
     watcher: LogitsProcessor | None = None,
 ) -> torch.Tensor:
-    """Continue prompts of equal length with the most probable token, again and again.
+    """Continue prompts of equal length greedily.
 
     Args:
         model: in evaluation mode.
         prompts: (rows, length) token ids on the model's device.
-        new_tokens: the most tokens to add.
-        may_end: whether a row may end sooner; it is then filled up with 0.
-        watcher: sees each step's logits before a token is chosen.
+        new_tokens: largest number of tokens to add.
+        may_end: whether a row may end at an end token; it is then padded with 0.
+        watcher: called with the logits of each step before the token is chosen.
 
     Returns:
         (rows, at most `new_tokens`) token ids.
@@ -38,7 +38,7 @@ def continue_greedily(
     greedy = GenerationConfig(
         do_sample=False,
         num_beams=1,
-        repetition_penalty=1.0,  # a checkpoint's own settings would hide what is measured
+        repetition_penalty=1.0,  # overrides the checkpoint's settings, which would hide repetition
         no_repeat_ngram_size=0,
         max_new_tokens=new_tokens,
         min_new_tokens=None if may_end else new_tokens,
@@ -58,7 +58,7 @@ def continue_greedily(
 
 
 def end_tokens(model: PreTrainedModel) -> list[int]:
-    """The tokens that end a text, by the model's own settings."""
+    """Return the end tokens in the model's generation settings."""
     settings: Any = model.generation_config or model.config
     ending = getattr(settings, "eos_token_id", None)
     if ending is None:

@@ -1,8 +1,8 @@
-"""Peak memory of a process that does nothing but load a model and generate with it.
+"""Peak memory of a process that only loads a model and generates with it.
 
-A process of its own, for what other models have left behind would count, too. On CUDA it is
-what PyTorch has allocated on the device; elsewhere what the process held in main memory at the
-most, interpreter, libraries and the moment of loading included.
+It runs in a separate process, because memory of other models would count as well. On CUDA it is
+the peak of PyTorch's allocations on the device. Elsewhere it is the peak of the process in main
+memory, with the interpreter, the libraries and the loading of the model.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def peak_memory(
     prompt_tokens: int = 128,
     new_tokens: int = 32,
 ) -> int:
-    """The most bytes that a model needs to continue a batch of prompts.
+    """Return the peak memory, in bytes, of continuing a batch of prompts.
 
     Args:
         name: the model, as `load_model` takes it.
         options: further arguments of `load_model`.
-        batch: rows at once.
-        prompt_tokens: length of each row's prompt.
-        new_tokens: that each row is continued by.
+        batch: batch size.
+        prompt_tokens: tokens of each prompt.
+        new_tokens: tokens added to each prompt.
 
     Raises:
         InputError: the process failed; the message is its last line.
@@ -49,7 +49,7 @@ def peak_memory(
 
 
 def main(asked: str) -> int:
-    """Load, generate, and print the peak; runs in the process of its own."""
+    """Load a model, generate, and print the peak; the separate process runs this."""
     import torch
 
     from evop_deap.evaluation.generating import continue_greedily
@@ -71,9 +71,9 @@ def main(asked: str) -> int:
 
 
 def _peak_bytes() -> int:
-    """The most main memory that this process has held.
+    """Return the peak main memory of this process, in bytes.
 
-    Linux' `getrusage` also counts what the parent held before this program began.
+    `getrusage` on Linux would also count memory of the parent process.
     """
     if _STATUS.exists():
         line = next(x for x in _STATUS.read_text().splitlines() if x.startswith("VmHWM:"))

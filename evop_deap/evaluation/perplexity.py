@@ -1,8 +1,8 @@
 """Perplexity of a finished model on a text, window by window.
 
-The protocol that most papers on pruning share: the text is tokenised once as a whole, special
-tokens as the tokenizer puts them, cut into windows that do not overlap, and a last one that is
-not full is left out. A window's first token is never predicted and no window sees another.
+This is the protocol of most papers on pruning. The text is tokenised once as a whole, with the
+tokenizer's special tokens, and cut into windows that do not overlap. An incomplete last window is
+left out. The first token of a window is not predicted, and windows are independent.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ PROTOCOL = (
 
 @dataclass(frozen=True, eq=False)
 class Perplexity:
-    """What a model makes of a text.
+    """Perplexity of a model on a text or one of its domains.
 
     Attributes:
-        text: what the text is called.
-        domain: the part of it; "" for all of it.
+        text: name of the text.
+        domain: name of the domain; "" for the whole text.
         window: tokens of a window.
-        losses: (windows,) mean nats a predicted token of each.
+        losses: (windows,) mean nats per predicted token.
 
     Example:
         >>> found = Perplexity("a.txt", "", 512, np.log([2.0, 8.0]))
@@ -53,12 +53,12 @@ class Perplexity:
 
     @property
     def tokens(self) -> int:
-        """Predicted tokens."""
+        """Number of predicted tokens."""
         return len(self.losses) * (self.window - 1)
 
     @property
     def loss(self) -> Estimate:
-        """Mean nats a predicted token; the error takes windows as independent."""
+        """Mean nats per predicted token; the error treats windows as independent."""
         return mean_of(self.losses)
 
     @property
@@ -68,15 +68,15 @@ class Perplexity:
 
     @property
     def error(self) -> float | None:
-        """Its standard error, by the delta method."""
+        """Standard error of the perplexity, by the delta method."""
         return None if self.loss.error is None else self.value * self.loss.error
 
     def excess(self, dense: Perplexity) -> Estimate:
-        """By how many nats a token the loss is above the dense model's, window by window."""
+        """Return the loss above the dense model's in nats a token, paired by window."""
         return difference_of(self.losses, dense.losses)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, each window's loss among them."""
+        """Plain JSON values, with the loss of each window."""
         return {
             "text": self.text,
             "domain": self.domain,
@@ -100,16 +100,16 @@ def measure_perplexity(
     context: int | None = None,
     on_windows: Callable[[int], object] | None = None,
 ) -> tuple[Perplexity, ...]:
-    """The perplexity of all of a text, then of each of its domains.
+    """Return the perplexity of a whole text, then of each of its domains.
 
     Args:
         model: in evaluation mode.
-        tokenizer: the model's own.
-        text: what to judge on; a domain too short for a window is left out.
+        tokenizer: tokenizer of the model.
+        text: the text; a domain shorter than a window is left out.
         window: tokens of a window.
-        max_windows: how many windows of each domain to take, the first ones; None takes all.
-        context: the longest window that the model reads.
-        on_windows: told how many more windows are done.
+        max_windows: evaluate only this many first windows of each domain; None for all.
+        context: context length of the model in tokens; None without a limit.
+        on_windows: called with the number of windows just evaluated.
 
     Raises:
         InputError: the window does not fit the model, or the text does not fill one.
@@ -136,7 +136,7 @@ def cut_windows(
     window: int,
     max_windows: int | None = None,
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Domain and token ids (windows, window) of each part of the text that fills a window."""
+    """Yield domain and (windows, window) token ids of each part that fills a window."""
     for domain, part in text.parts.items():
         (ids,) = tokenised(tokenizer, [part], add_special_tokens=True)
         count = len(ids) // window

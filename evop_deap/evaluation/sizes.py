@@ -1,4 +1,4 @@
-"""How large a checkpoint is: blocks, parameters, bytes on disk."""
+"""Sizes of a checkpoint: blocks, parameters, bytes on disk."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WEIGHTS = ("*.safetensors", "*.gguf", "*.bin")
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a model weighs.
+    """Sizes of a model.
 
     Attributes:
-        blocks: decoder blocks.
-        parameters: tied ones counted once.
-        file_bytes: of its weight files; None where they are not on this machine.
+        blocks: number of decoder blocks.
+        parameters: number of parameters, tied ones counted once.
+        file_bytes: bytes of the weight files; None where they are not on this machine.
 
     Example:
         >>> Sizes(blocks=30, parameters=134_515_008, file_bytes=269_060_552).blocks
@@ -38,7 +38,7 @@ class Sizes:
 
 
 def measure_sizes(loaded: LoadedModel) -> Sizes:
-    """The sizes of a model that was loaded."""
+    """Return the sizes of a loaded model."""
     config = loaded.model.config.get_text_config(decoder=True)
     return Sizes(
         blocks=int(config.num_hidden_layers),
@@ -48,14 +48,14 @@ def measure_sizes(loaded: LoadedModel) -> Sizes:
 
 
 def file_bytes(name: str) -> int | None:
-    """Bytes of the weight files of what the user named; None where they are not here."""
+    """Return the bytes of a model's weight files; None where they are not on this machine."""
     path = demo_checkpoint() if name == "demo" else Path(name).expanduser()
     if path.is_file():
         return path.stat().st_size
     folder = path if path.is_dir() else _in_hub_cache(name)
     if folder is None:
         return None
-    for kind in _WEIGHTS:  # a checkpoint in two formats is loaded from the first
+    for kind in _WEIGHTS:  # a checkpoint in several formats is loaded from the first of them
         if files := [*folder.glob(kind)]:
             return sum(file.stat().st_size for file in files)
     return None
@@ -66,5 +66,5 @@ def _in_hub_cache(name: str) -> Path | None:
 
     try:
         return Path(snapshot_download(name, local_files_only=True))
-    except Exception:  # the library has many ways to say that it is not there
+    except Exception:  # the library raises many errors for a missing model
         return None

@@ -1,7 +1,7 @@
-"""How fast models read a prompt and write its continuation, in turns.
+"""Speed of prefill, first token and decoding, measured in turns.
 
-Every repeat runs each model once, so that a machine that grows slower (heat, neighbours) slows
-all of them alike; what is compared are ratios within a repeat.
+Every repeat runs each model once. A slowdown of the machine then affects all models alike, and
+ratios are taken within a repeat.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of at least one value."""
+        """Return the median and the quartiles of at least one value."""
         low, high = np.quantile(values, [0.25, 0.75]).tolist()
         return cls(statistics.median(values), low, high)
 
@@ -51,12 +51,12 @@ class Speed:
     """Seconds of one model at one batch size, repeat by repeat.
 
     Attributes:
-        batch: rows at once.
-        prompt: tokens of a row's prompt.
-        new: tokens added to each row.
-        prefill: one pass over the prompts that fills the cache and predicts one token a row.
-        first_token: from calling `generate` until the logits of its first token are there.
-        decode: from then until the other `new - 1` tokens of each row are chosen.
+        batch: batch size.
+        prompt: tokens of each prompt.
+        new: tokens added to each prompt.
+        prefill: seconds of a pass over the prompts that fills the cache and predicts one token.
+        first_token: seconds from the call of `generate` to the logits of the first token.
+        decode: seconds from then until the other `new - 1` tokens of each row are chosen.
 
     Example:
         >>> run = Speed(2, 100, 11, prefill=(0.5, 0.4), first_token=(0.6, 0.5), decode=(2.0, 1.0))
@@ -72,7 +72,7 @@ class Speed:
     decode: tuple[float, ...]
 
     def rates(self, measure: str) -> list[float]:
-        """Tokens a second in each repeat, or seconds until the first token."""
+        """Return tokens per second in each repeat, or seconds for `first_token`."""
         seconds: tuple[float, ...] = getattr(self, measure)
         if measure == "first_token":
             return [*seconds]
@@ -80,7 +80,7 @@ class Speed:
         return [tokens / second for second in seconds]
 
     def speedup(self, dense: Speed, measure: str) -> Spread:
-        """The dense model's seconds over this one's, repeat by repeat."""
+        """Return the dense model's seconds divided by this model's, paired by repeat."""
         mine, theirs = getattr(self, measure), getattr(dense, measure)
         return Spread.of([b / a for a, b in zip(mine, theirs, strict=True)])
 
@@ -106,18 +106,18 @@ def measure_speed(
     repeats: int = 5,
     seed: int = 0,
 ) -> tuple[Speed, ...]:
-    """Time models in turns on the same prompts; one more turn before the first is not counted.
+    """Time models in turns on the same random prompts, after a warm-up turn.
 
     Args:
         models: in evaluation mode, each on its device.
-        batch: rows at once.
-        prompt_tokens: length of each row's prompt, of random tokens.
-        new_tokens: at least 2, that each row is continued by.
-        repeats: how often each model is timed.
-        seed: of the prompts.
+        batch: batch size.
+        prompt_tokens: tokens of each prompt.
+        new_tokens: tokens added to each prompt, at least 2.
+        repeats: number of timed turns.
+        seed: seed of the prompts.
 
     Returns:
-        For each model, in order, its speed.
+        The speed of each model, in order.
     """
     words = min(embedding_table(model).shape[0] for model in models)
     generator = torch.Generator().manual_seed(seed)
@@ -132,7 +132,7 @@ def measure_speed(
 def _timed(
     model: PreTrainedModel, prompts: torch.Tensor, new_tokens: int
 ) -> tuple[float, float, float]:
-    """Seconds of prefill, first token and decoding."""
+    """Return the seconds of prefill, first token and decoding."""
     prompts = prompts.to(model.device)
     began = _now(model.device)
     _prefill(model, prompts)
@@ -147,13 +147,13 @@ def _timed(
 def _prefill(model: PreTrainedModel, prompts: torch.Tensor) -> None:
     last: Any = {}
     if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        last = {"logits_to_keep": 1}  # what generation asks for
+        last = {"logits_to_keep": 1}  # as `generate` does
     with torch.inference_mode():
         model(input_ids=prompts, use_cache=True, **last)
 
 
 def _first_token_watch(device: torch.device) -> Any:
-    """A watcher of generation that notes when the first logits are there, as `seen`."""
+    """Return a logits processor that stores the time of the first logits as `seen`."""
     from transformers import LogitsProcessor
 
     class Watch(LogitsProcessor):
@@ -168,7 +168,7 @@ def _first_token_watch(device: torch.device) -> Any:
 
 
 def _now(device: torch.device) -> float:
-    """The time when the device has done all it was given."""
+    """Return the time in seconds after all work of the device is done."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
     return time.perf_counter()

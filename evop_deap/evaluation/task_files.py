@@ -1,7 +1,7 @@
-"""Zero-shot tasks on local files, in lm-evaluation-harness' own task format.
+"""Zero-shot tasks on local files, in the task format of lm-evaluation-harness.
 
-A task is the harness' own definition (prompt, choices, metrics) with its data replaced by a
-JSON lines file; nothing is fetched.
+A task is the harness' definition (prompt, choices, metrics) with a JSON lines file as its data.
+Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from evop_deap.base.errors import InputError
 
 @dataclass(frozen=True)
 class _Definition:
-    """Where the harness defines a task, and what a local file asks to be changed in it."""
+    """The harness' file of a task, and the changes to it for a local file."""
 
     file: str
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-# A preprocessed HellaSwag ({query, choices, gold}): what the harness makes of the published rows.
+# HellaSwag rows must be preprocessed ({query, choices, gold}), as the harness does it.
 _PREPROCESSED = {"process_docs": None, "doc_to_target": "{{gold}}"}
 
 TASKS = {
@@ -33,14 +33,14 @@ TASKS = {
     "hellaswag": _Definition("hellaswag/hellaswag.yaml", _PREPROCESSED),
     "openbookqa": _Definition("openbookqa/openbookqa.yaml"),
 }
-"""Tasks that can be read from local files, by the harness' names."""
+"""Tasks for local files, by the harness' names."""
 
 
 def task_file(folder: Path, task: str) -> Path:
-    """The file with a task's rows: `TASK.jsonl`, else `TASK.test.jsonl`, else the one `TASK.*`.
+    """Return a task's file: `TASK.jsonl`, `TASK.test.jsonl`, or the only `TASK.*.jsonl`.
 
     Raises:
-        InputError: there is none, or it cannot be told which one.
+        InputError: there is no such file, or several.
     """
     for name in (f"{task}.jsonl", f"{task}.test.jsonl"):
         if (folder / name).is_file():
@@ -56,7 +56,7 @@ def check_tasks(tasks: Sequence[str], folder: Path) -> None:
     """Refuse tasks that cannot be read from a folder.
 
     Raises:
-        InputError: a task that is not known here, or one without a file in `folder`.
+        InputError: an unknown task, or one without a file in `folder`.
     """
     for task in tasks:
         if task not in TASKS:
@@ -70,7 +70,7 @@ def write_tasks(tasks: Sequence[str], folder: Path, target: Path) -> None:
     """Write a YAML file for each task into `target`, for the harness' `include_path`.
 
     Raises:
-        InputError: a task that is not known here, or one without a file in `folder`.
+        InputError: an unknown task, or one without a file in `folder`.
     """
     check_tasks(tasks, folder)
     import yaml

@@ -1,4 +1,4 @@
-"""The loss of a finished model on windows of text, without whole logits where that can be."""
+"""The loss of a finished model on windows of text, without full logits where possible."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def window_losses(
     *,
     on_windows: Callable[[int], object] | None = None,
 ) -> NDArray[np.float64]:
-    """Mean negative log-likelihood of each window's tokens after its first.
+    """Return the mean negative log-likelihood of each window's tokens after its first.
 
-    The model runs as it stands, a few windows at a time. Where its head is a plain matrix, the
-    logits are taken in tiles; any other model makes its own, one window at a time.
+    Where the head is a plain matrix, a few windows run together and logits are computed in tiles.
+    Any other model computes its full logits, one window at a time.
 
     Args:
         model: in evaluation mode.
         windows: (windows, length) token ids without padding.
-        on_windows: told how many more windows are done.
+        on_windows: called with the number of windows just evaluated.
 
     Returns:
-        (windows,) nats a predicted token.
+        (windows,) nats per predicted token.
     """
     score, together = _scorer(model, windows.shape[1])
     tokens = torch.as_tensor(windows)
@@ -59,7 +59,7 @@ def window_losses(
 
 
 def _scorer(model: PreTrainedModel, length: int) -> tuple[_Scorer, int]:
-    """How to score windows of this model, and how many together."""
+    """Return a function that scores windows of this model, and its batch size."""
     try:
         anatomy = find_anatomy(model)
         leaving = find_exit(model, anatomy)
@@ -79,7 +79,7 @@ def _of_whole_logits(model: PreTrainedModel, batch: torch.Tensor) -> torch.Tenso
 
 
 def _head_input(model: PreTrainedModel, head: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
-    """What the head is given: (windows, length, width); the head itself does not run."""
+    """Return the head's input, (windows, length, width), without running the head."""
     with _stopping_before(head) as reached:
         model(input_ids=batch, use_cache=False)
     return reached[0]
@@ -87,7 +87,7 @@ def _head_input(model: PreTrainedModel, head: torch.nn.Module, batch: torch.Tens
 
 @contextmanager
 def _stopping_before(head: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
-    """A pass in the body ends where the head would begin; its input is in the list."""
+    """Stop a forward pass in the body before the head, and yield a list with its input."""
     reached: list[torch.Tensor] = []
 
     def stop(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
@@ -104,4 +104,4 @@ def _stopping_before(head: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
 
 
 class _HeadReached(Exception):
-    """All that is wanted of the pass is there."""
+    """Stops a forward pass before the head."""

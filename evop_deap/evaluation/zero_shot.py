@@ -1,7 +1,7 @@
 """Zero-shot accuracy through lm-evaluation-harness (extra `eval`).
 
 Gao et al., https://github.com/EleutherAI/lm-evaluation-harness. `acc_norm` divides the
-log-likelihood of a choice by its length in characters; tasks have it where the harness' do.
+log-likelihood of a choice by its length in characters; tasks have it where the harness has it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class TaskScore:
     """A metric of a task, question by question.
 
     Attributes:
-        task: the harness' name.
-        metric: `acc`, or `acc_norm`, length-normalised.
-        scores: of each question, 1 for a right answer, in the order of the file.
-        version: of the harness' definition of the task.
-        data: SHA-256 of the local file; None where the harness fetched its own.
+        task: name of the task in the harness.
+        metric: `acc`, or `acc_norm` (length-normalised).
+        scores: score of each question, 1 for a right answer, in the order of the file.
+        version: version of the task in the harness.
+        data: SHA-256 of the local file; None where the harness downloaded the data.
 
     Example:
         >>> dense = TaskScore("piqa", "acc", (1.0, 1.0, 0.0, 1.0), "1.0", None)
@@ -53,15 +53,15 @@ class TaskScore:
 
     @property
     def mean(self) -> Estimate:
-        """The share of right answers, with the harness' standard error."""
+        """The share of right answers, with its standard error."""
         return mean_of(self.scores)
 
     def change(self, dense: TaskScore) -> Estimate:
-        """How far above the dense model's it is, question by question."""
+        """Return the difference from the dense model's score, paired by question."""
         return difference_of(self.scores, dense.scores)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, every question's score among them."""
+        """Plain JSON values, with the score of each question."""
         return {
             "task": self.task,
             "metric": self.metric,
@@ -82,18 +82,18 @@ def measure_tasks(
     limit: int | None = None,
     batch_size: int = 8,
 ) -> tuple[TaskScore, ...]:
-    """Ask a model the questions of some tasks, without examples before them.
+    """Measure zero-shot tasks with the harness.
 
     Args:
         model: in evaluation mode.
-        tokenizer: the model's own.
-        tasks: names as the harness has them.
-        tasks_from: a folder with a JSON lines file for each; None lets the harness fetch them.
-        limit: questions of each task, the first ones; None asks all.
-        batch_size: choices scored together.
+        tokenizer: tokenizer of the model.
+        tasks: names of tasks in the harness.
+        tasks_from: folder with a JSON lines file for each task; None downloads the data.
+        limit: ask only this many first questions of each task; None for all.
+        batch_size: choices in a batch.
 
     Raises:
-        InputError: the harness is not installed, or has no such task or cannot get its data.
+        InputError: the harness is not installed, does not know a task or cannot load its data.
     """
     check_harness()
     with quiet_transformers(), quiet_datasets(), _quiet_harness():
@@ -101,7 +101,7 @@ def measure_tasks(
             found = _run(model, tokenizer, tasks, tasks_from, limit, batch_size)
         except InputError:
             raise
-        except Exception as error:  # the harness' tasks are programs of many hands
+        except Exception as error:  # tasks are programs that raise any error
             reason = one_line(error)[:200]
             raise InputError(f"`tasks` {', '.join(tasks)} cannot be run: {reason}") from error
     return tuple(
@@ -119,28 +119,28 @@ def _run(
     limit: int | None,
     batch_size: int,
 ) -> Mapping[str, Any]:
-    """What the harness has to say, question by question."""
+    """Return the harness' results, with the samples of each task."""
     import lm_eval
     from lm_eval.models.huggingface import HFLM
 
-    # A copy, for the harness gives a tokenizer without padding some.
+    # A copy, because the harness adds a padding token where there is none.
     own = copy.deepcopy(tokenizer)
-    # Not `simple_evaluate`, which seeds the process and takes stock of the machine.
+    # Not `simple_evaluate`, which seeds the process and collects data about the machine.
     with _manager(tasks, folder) as manager:
         chosen = manager.load([*tasks])
         for task in chosen["tasks"].values():
             task.set_config(key="num_fewshot", value=0)
         wrapped: Any = HFLM(pretrained=model, tokenizer=own, batch_size=batch_size)
-        # Errors are taken from the scores, and in pairs: nothing is drawn again and again.
+        # No bootstrap: standard errors are computed from the paired scores.
         found: Any = lm_eval.evaluate(wrapped, chosen, limit=limit, bootstrap_iters=0)
     return dict(found)
 
 
 def check_harness() -> None:
-    """Refuse where the harness is not installed.
+    """Check that the harness is installed.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not installed.
     """
     from importlib.util import find_spec
 
@@ -151,7 +151,7 @@ def check_harness() -> None:
 def _scores(
     task: str, samples: Sequence[Mapping[str, Any]], version: str, folder: Path | None
 ) -> Iterator[TaskScore]:
-    """Each metric of a task that is a number a question, in the order of the questions."""
+    """Yield each metric of a task that has a number for each question."""
     ordered = sorted(samples, key=lambda sample: int(sample["doc_id"]))
     data = sha256_of_file(task_file(folder, task)) if folder else None
     for metric in ordered[0]["metrics"]:
@@ -162,7 +162,7 @@ def _scores(
 
 @contextmanager
 def _manager(tasks: Sequence[str], folder: Path | None) -> Iterator[Any]:
-    """The harness' index of tasks: its own, or those on local files."""
+    """Open the harness' task manager, with its own tasks or those on local files."""
     from lm_eval.tasks import TaskManager
 
     if folder is None:
@@ -175,7 +175,7 @@ def _manager(tasks: Sequence[str], folder: Path | None) -> Iterator[Any]:
 
 @contextmanager
 def _quiet_harness() -> Iterator[None]:
-    """Only errors of the harness are shown, and Python's own generator stays as it is."""
+    """Log only errors of the harness, and restore the state of Python's `random`."""
     logger = logging.getLogger("lm_eval")
     level, state = logger.level, random.getstate()
     logger.setLevel(logging.ERROR)
@@ -183,4 +183,4 @@ def _quiet_harness() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-        random.setstate(state)  # a library below draws from it for names of its own
+        random.setstate(state)  # a dependency draws from it

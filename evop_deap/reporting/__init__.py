@@ -1,1 +1,1 @@
-"""Reports of runs: what a run's folder says, as a page to look at."""
+"""Reports of runs, as HTML pages and model cards."""

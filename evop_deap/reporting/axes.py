@@ -1,4 +1,4 @@
-"""Logarithmic axes with round numbers, and lines to compare with."""
+"""Logarithmic axes with round numbers, and reference lines."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable
 from typing import Any
 
 _MOST_TICKS = 8
-_ALMOST_LINEAR = 5  # over so small a factor, even steps look even
-# Where the numbers of a decade stand, the finest first.
+_ALMOST_LINEAR = 5  # below this ratio of the ends, ticks are linear
+# Ticks within a decade, the finest first.
 _STEPS = (range(1, 10), (1, 2, 5), (1, 3), (1,))
 
 
 def log_axis(
     values: Iterable[float | None], *, below: float = 0.1, above: float = 0.1
 ) -> dict[str, Any]:
-    """A logarithmic axis that holds these values, with room as a share of their span.
+    """Return a logarithmic axis for these values, with margins as shares of their span.
 
-    Values that are missing, not finite or not above 0 do not count; without any, the axis is
-    Plotly's choice.
+    Values that are missing, not finite or not above 0 are ignored. Without any value, Plotly
+    chooses the range.
     """
     known = [v for v in values if v is not None and math.isfinite(v) and v > 0]
     if not known:
@@ -32,7 +32,7 @@ def log_axis(
 
 
 def round_numbers(low: float, high: float) -> list[float]:
-    """At most eight round numbers between the two, evenly enough for a logarithmic axis.
+    """Return at most eight round numbers between the two, for ticks of a logarithmic axis.
 
     Example:
         >>> round_numbers(28, 51), round_numbers(3, 2500)
@@ -51,7 +51,7 @@ def round_numbers(low: float, high: float) -> list[float]:
 
 
 def _multiples(low: float, high: float) -> list[float]:
-    """Those of the smallest of 1, 2 or 5 times a power of ten that are few enough."""
+    """Return multiples of 1, 2 or 5 times a power of ten, at most eight."""
     size = 10.0 ** math.floor(math.log10(low) - 2)
     while True:
         for step in (size, 2 * size, 5 * size):
@@ -62,7 +62,7 @@ def _multiples(low: float, high: float) -> list[float]:
 
 
 def reference_line(value: float, *, upright: bool = False) -> dict[str, Any]:
-    """A dotted line across the figure at `value` of the vertical axis, or of the horizontal."""
+    """Return a dotted line at `value` of the vertical axis; `upright`, of the horizontal axis."""
     along, across = ("y", "x") if upright else ("x", "y")
     return {
         "type": "line",

@@ -1,4 +1,4 @@
-"""The calibration text: its clusters as a map, and what was drawn from them."""
+"""The calibration text: a map of its clusters and the windows drawn from them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, figure, paragraph, plot
 from evop_deap.runs.storage.loaded_run import Run
 
-_COLUMNS = ("cluster", "documents", "tokens", "windows drawn", "words", "from its middle")
+_COLUMNS = ("cluster", "documents", "tokens", "windows drawn", "words", "central text")
 
 
 def clusters_figures(runs: Sequence[Run]) -> str:
-    """A map for each different calibration set; a sentence for one that has no clusters."""
+    """Return a map for each distinct calibration set; without clusters, a sentence."""
     parts: dict[str, str] = {}
     for place, run in enumerate(runs):
         if run.calibration is None:
@@ -47,16 +47,16 @@ def _part(manifest: Mapping[str, Any], place: int, name: str, several: bool) -> 
         for c in clusters
     ]
     spots = clustering.get("map")
-    if spots is None:  # of a set that was made before maps were written down
+    if spots is None:  # the set was made without a map
         return paragraph(f"{said}, by clusters.") + Table(_COLUMNS, rows).html("Clusters")
     beside = f", {name}" if several else ""
     return figure(
         f"clusters-{place}",
-        f"What was listened to{beside}",
-        alt=f"Map of the documents by {len(clusters)} clusters, those that are heard ringed.",
+        f"Documents and clusters{beside}",
+        alt=f"Map of the documents in {len(clusters)} clusters; documents used are ringed.",
         drawing=plot(_traces(spots, clusters), _layout()),
         table=Table(_COLUMNS, rows),
-        note=f"{said}. Near is alike; what is ringed is heard.",
+        note=f"{said}. Similar documents are close together; documents used are ringed.",
         wide=True,
     )
 

@@ -1,4 +1,4 @@
-"""The pattern found against the runner-up and what rules picked: differences with their errors."""
+"""Differences of the pattern found from the runner-up and from the picks of heuristics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXTS = {"heldout": ("held-out", "--accent"), "calibration": ("calibration", "-
 
 
 def rivals_figures(runs: Sequence[Run]) -> str:
-    """A figure for each run that has rivals."""
+    """Return a figure for each run with other patterns to compare."""
     return "".join(
         _figure(runs, place, run.result)
         for place, run in enumerate(runs)
@@ -26,7 +26,7 @@ def rivals_figures(runs: Sequence[Run]) -> str:
 
 
 def rivals_of(result: SearchResult) -> list[Rival]:
-    """What the pattern found is compared with, no pattern twice and itself never."""
+    """Return the distinct patterns to compare with the pattern found."""
     found: dict[tuple[str, ...], Rival] = {}
     for rival in (*result.heuristics, result.runner_up):
         if rival is not None and rival.dropped != result.dropped:
@@ -41,7 +41,7 @@ def _figure(runs: Sequence[Run], place: int, result: SearchResult) -> str:
         "height": 300,
         "xaxis": {"title": "difference, nats a token"},
         "yaxis": {"type": "category", "automargin": True, "autorange": "reversed"},
-        # The two texts of a rival stand below each other.
+        # The two texts of a pattern are below each other.
         "scattermode": "group",
         "scattergap": 0.7,
         "shapes": [reference_line(0.0, upright=True)],
@@ -52,30 +52,30 @@ def _figure(runs: Sequence[Run], place: int, result: SearchResult) -> str:
     beside = f", {label_of(runs, place)}" if len(runs) > 1 else ""
     return figure(
         f"rivals-{place}",
-        f"Against rules and the runner-up{beside}",
+        f"Against heuristics and the runner-up{beside}",
         alt=" ".join(said),
         drawing=plot(traces, layout),
         table=Table(
             ("against", "text", "perplexity", "difference", "standard error", "dropped"), rows
         ),
         note=(
-            "Left of 0 the pattern found is better. A bar reaches one standard error of the "
-            "difference, window by window, to either side."
+            "Left of 0 the pattern found is better. Bars are one standard error of the paired "
+            "difference over windows."
         ),
     )
 
 
 def _points(rivals: Sequence[Rival], text: str) -> dict[str, Any]:
     name, colour = _TEXTS[text]
-    told: list[Beside] = [getattr(rival, text) for rival in rivals]
+    comparisons: list[Beside] = [getattr(rival, text) for rival in rivals]
     return {
         "name": name,
-        "x": [beside.difference for beside in told],
+        "x": [beside.difference for beside in comparisons],
         "y": ["<br>".join(rival.names) or rival.name for rival in rivals],
         "orientation": "h",
         "error_x": {
             "type": "data",
-            "array": [beside.error or 0.0 for beside in told],
+            "array": [beside.error or 0.0 for beside in comparisons],
             "color": f"{colour}/.5",
             "thickness": 3,
             "width": 0,
@@ -92,6 +92,6 @@ def _points(rivals: Sequence[Rival], text: str) -> dict[str, Any]:
 
 
 def _row(rival: Rival, text: str) -> tuple[str | float | None, ...]:
-    told: Beside = getattr(rival, text)
+    other: Beside = getattr(rival, text)
     gone = ", ".join(rival.dropped)
-    return rival.name, _TEXTS[text][0], told.perplexity, told.difference, told.error, gone
+    return rival.name, _TEXTS[text][0], other.perplexity, other.difference, other.error, gone

@@ -1,4 +1,4 @@
-"""How the search went: best and spread of loss, and how well the surrogate foresaw it."""
+"""The course of the search: best and spread of loss, and the accuracy of the surrogate."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from evop_deap.reporting.page_parts import Table, figure, plot
 from evop_deap.reporting.theme import run_colour
 from evop_deap.runs.storage.loaded_run import Run
 
-_AXES = {"evaluations": "patterns judged", "cost": "dense forward passes", "gen": "generation"}
+_AXES = {"evaluations": "patterns evaluated", "cost": "dense forward passes", "gen": "generation"}
 
 
 def course_figure(runs: Sequence[Run]) -> str:
-    """Best, mean and worst survivor a generation, against evaluations, cost or generations."""
+    """Return a figure of best, mean and worst survivor over evaluations, cost or generations."""
     shown = [(place, run) for place, run in enumerate(runs) if run.rows]
     if not shown:
         return ""
@@ -53,17 +53,17 @@ def course_figure(runs: Sequence[Run]) -> str:
     columns = ("run", "generation", "patterns", "cost", "best", "mean", "worst", "diversity")
     return figure(
         "course",
-        "Best and spread, generation by generation",
+        "Best and spread by generation",
         alt=" ".join(said),
         drawing=plot(traces, layout, choices=choices),
         table=Table(columns, rows),
-        note="The line is the best survivor; the band reaches to the worst, the dots are the mean.",
+        note="The line is the best survivor, the band extends to the worst, the dots are the mean.",
         wide=True,
     )
 
 
 def foresight_figure(runs: Sequence[Run]) -> str:
-    """How well losses are foreseen from one another; nothing where no surrogate said anything."""
+    """Return a figure of the surrogate's accuracy; nothing without a surrogate."""
     traces, rows, said = [], [], []
     for place, run in enumerate(runs):
         known = [row for row in run.rows if "fit" in row]
@@ -99,13 +99,13 @@ def foresight_figure(runs: Sequence[Run]) -> str:
     }
     return figure(
         "foresight",
-        "How well the surrogate foresaw",
+        "Accuracy of the surrogate",
         alt=" ".join(said),
         drawing=plot(traces, layout),
         table=Table(("run", "generation", "rank correlation", "coverage", "trusted"), rows),
         note=(
-            "Each known loss foreseen from all others: rank correlation (1 is perfect), and the "
-            "share within intervals that should hold 0.9 of them (dotted)."
+            "Leave-one-out predictions of known losses: rank correlation (1 is perfect), and the "
+            "coverage of intervals that should hold a share of 0.9 (dotted)."
         ),
     )
 
@@ -146,7 +146,7 @@ def _lines(
 
 
 def _range(traces: Sequence[Mapping[str, Any]], logarithmic: bool) -> dict[str, Any]:
-    """From the best there is to where the search really began: chance survivors are far above."""
+    """Return an axis for the best losses; bad survivors of early generations are cut off."""
     best = [y for trace in traces[1::3] for y in trace["y"] if y is not None and math.isfinite(y)]
     if not best:
         return {}

@@ -1,4 +1,4 @@
-"""How often each unit was dropped by the survivors, from generation to generation."""
+"""How many survivors of each generation drop each unit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCALE = [[0, "--heat-0"], [0.34, "--heat-1"], [0.67, "--heat-2"], [1, "--heat-3
 
 
 def drops_figures(runs: Sequence[Run]) -> str:
-    """A heat map a run; nothing for one that did not write them down."""
+    """Return a heat map for each run with stored counts."""
     return "".join(_figure(runs, place) for place in range(len(runs)))
 
 
@@ -70,25 +70,25 @@ def _figure(runs: Sequence[Run], place: int) -> str:
         },
     }
     first, middle, last = 0, len(rows) // 2, len(rows) - 1
-    told = [
+    summaries = [
         (name, "dropped" if name in gone else "kept",
          line[first], line[middle], line[last], sum(line) / len(line))
         for name, line in zip(names, counts, strict=True)
     ]  # fmt: skip
     ends = [f"generation {generations[i]}" for i in dict.fromkeys((first, middle, last))]
     if len(ends) < 3:
-        told = [(*row[: 2 + len(ends)], row[-1]) for row in told]
-    favourites = sorted(told, key=lambda row: -float(row[-1]))[:5]
+        summaries = [(*row[: 2 + len(ends)], row[-1]) for row in summaries]
+    favourites = sorted(summaries, key=lambda row: -float(row[-1]))[:5]
     beside = f", {label_of(runs, place)}" if len(runs) > 1 else ""
     return figure(
         f"drops-{place}",
-        f"Who was dropped when{beside}",
+        f"Dropped {noun(names)} by generation{beside}",
         alt=(
             f"Heat map of {len(names)} {noun(names)} by {len(rows)} generations. Dropped most "
             f"often: {listed([str(row[0]) for row in favourites])}."
         ),
         drawing=plot([heat, marks], layout),
-        table=Table(("unit", "in the end", *ends, "mean"), told),
-        note="How many survivors of each generation drop it; the marks on the right say who goes.",
+        table=Table(("unit", "in the end", *ends, "mean"), summaries),
+        note="Survivors of each generation that drop the unit. Marks: dropped at the end.",
         wide=True,
     )

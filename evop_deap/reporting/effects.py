@@ -1,4 +1,4 @@
-"""What the search learned about each unit: what it weighs, and what dropping it does."""
+"""The effects that the surrogate has learned: dropping each unit, and pairs of units."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 
 _UNIT_NOTE = (
-    "The surrogate's estimate from every pattern judged, near the best ones: by what factor the "
-    "excess loss over the dense model is multiplied where this goes instead of a usual one. "
-    "Bars hold the true factor 19 times in 20. Filled points were dropped."
+    "The surrogate's estimate from all evaluated patterns, near the best ones: the factor on the "
+    "excess loss over the dense model if this unit is dropped instead of a typical one. Bars are "
+    "95% intervals. Filled points were dropped."
 )
 
 
 def effects_figure(runs: Sequence[Run]) -> str:
-    """A factor a unit with its interval; nothing where no surrogate learned anything."""
+    """Return a figure with a factor and its interval for each unit; nothing without a surrogate."""
     traces, rows, said = [], [], []
     for place, run in enumerate(runs):
         learned = run.result.surrogate if run.result else None
@@ -40,7 +40,7 @@ def effects_figure(runs: Sequence[Run]) -> str:
         return ""
     layout = {
         "height": 360,
-        "xaxis": {"title": "what goes", "type": "category", "showgrid": False},
+        "xaxis": {"title": "dropped unit", "type": "category", "showgrid": False},
         "yaxis": {
             "title": "factor on the excess loss",
             **log_axis(end for row in rows for end in row[-2:] if isinstance(end, float)),
@@ -59,7 +59,7 @@ def effects_figure(runs: Sequence[Run]) -> str:
     )
     return figure(
         "effects",
-        "What dropping each one does",
+        "Effect of dropping each unit",
         alt=" ".join(said),
         drawing=plot(traces, layout),
         table=Table(columns, rows),
@@ -69,7 +69,7 @@ def effects_figure(runs: Sequence[Run]) -> str:
 
 
 def pairs_figure(runs: Sequence[Run]) -> str:
-    """Pairs that are worse, or better, together than apart; nothing where none is certain."""
+    """Return a figure of pairs with an interaction; nothing where none is significant."""
     traces, rows = [], []
     for place, run in enumerate(runs):
         learned = run.result.surrogate if run.result else None
@@ -97,14 +97,14 @@ def pairs_figure(runs: Sequence[Run]) -> str:
         "pairs",
         "Pairs that depend on each other",
         alt=(
-            f"Of {len(rows)} pairs whose interaction is certain, {worst[1]} are the worst "
+            f"Of {len(rows)} pairs with a significant interaction, {worst[1]} are the worst "
             f"together (factor {worst[2]:.2f}) and {best[1]} the best (factor {best[2]:.2f})."
         ),
         drawing=plot(traces, layout),
         table=Table(("run", "pair", "factor", "low", "high"), rows),
         note=(
-            "Above 1, dropping both costs more than the two alone would suggest: one stands in "
-            "for the other. Below 1, less: once one is gone, the other is hardly missed."
+            "Above 1, dropping both costs more than the two effects alone: each can replace the "
+            "other. Below 1, it costs less: without one, the other matters less."
         ),
     )
 

@@ -1,8 +1,8 @@
-"""The page of a run while it goes on, served to this machine only.
+"""The page of a run in progress, served to this machine only.
 
-A page asks for what is new, and is answered when there is something or after a while; so
-it needs no clock of its own. Between two of its questions it waits for nothing: a run that ends
-then stays a moment, until the page has asked again and been told.
+The page uses long polling: a request for updates is answered when there is one, or after a while.
+When the run ends between two requests, the server waits a moment for the next one, so that the
+page receives the end.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from evop_deap.runs.storage.result import SearchResult
 
 _HOST = "127.0.0.1"
-_PATIENCE = 20.0  # seconds until a page that asks is told that nothing is new
-_GRACE = 10.0  # seconds in which a page that was answered asks again
+_PATIENCE = 20.0  # seconds until a request without news is answered
+_GRACE = 10.0  # seconds to wait for the next request of a page
 
 
 class LiveReport(Progress):
-    """Serves the page of a run from when its search begins until the `with` ends.
+    """Serves the page of a run from the start of its search until the `with` block ends.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
 
     Example:
         >>> with LiveReport(Path("runs/demo")) as live:
@@ -49,7 +49,7 @@ class LiveReport(Progress):
         self._version = 0
         self._status = "Searching."
         self._ended = False
-        self._expected: list[float] = []  # until when each page that was answered may ask again
+        self._expected: list[float] = []  # deadlines of the next request of each page
         self._server: ThreadingHTTPServer | None = None
 
     def __enter__(self) -> LiveReport:
@@ -63,19 +63,19 @@ class LiveReport(Progress):
     ) -> None:
         self._change("The run has ended." if error is None else "The run has stopped.", ended=True)
         if self._server is not None:
-            self._await_the_last_questions()
+            self._await_last_requests()
             self._server.shutdown()
-            self._server.server_close()  # waits for answers that are on their way
+            self._server.server_close()  # waits for responses in progress
 
     @property
     def url(self) -> str | None:
-        """Where the page is; None before the search has begun."""
+        """URL of the page; None before the search has begun."""
         if self._server is None:
             return None
         return f"http://{_HOST}:{self._server.server_address[1]}/"
 
     def searching(self, done: int, expected: int | None) -> None:
-        """Begin to serve, and say where."""
+        """Start the server, and print its URL."""
         if self._server is not None:
             return
         self._server = ThreadingHTTPServer((_HOST, 0), _handler(self))
@@ -89,26 +89,26 @@ class LiveReport(Progress):
         self.stage(text)
 
     def stage(self, text: str) -> None:
-        """Show what is being done."""
+        """Show the message as the status."""
         self._change(f"{text[:1].upper()}{text[1:]}.")
 
     def generation(self, state: EvolutionState | HeuristicState) -> None:
-        """There is a new row to show."""
+        """Announce a new row."""
         self._change(self._status)
 
     def finished(self, result: SearchResult) -> None:
-        """There is a result to show."""
+        """Announce the result."""
         self._change("The run has ended.")
 
     def whole(self) -> str:
-        """The page as it is now."""
+        """Return the current page."""
         with self._changed:
             version, status = self._version, self._status
-            self._expect_another()
+            self._expect_request()
         return page([load_run(self._folder)], live=str(version), status=status)
 
     def news(self, since: str) -> tuple[str, dict[str, str]] | None:
-        """What changed after the version `since`, with its headers; None where nothing did."""
+        """Return the content and its headers if it is newer than `since`, else None."""
         with self._changed:
             if self._expected:
                 self._expected.pop(0)
@@ -118,17 +118,17 @@ class LiveReport(Progress):
             )
             version, status, ended = self._version, self._status, self._ended
             if not ended:
-                self._expect_another()
+                self._expect_request()
         if str(version) == since:
             return None
         headers = {"X-Version": str(version), "X-Status": quote(status)}
         return content([load_run(self._folder)]), headers | ({"X-Ended": "yes"} if ended else {})
 
-    def _expect_another(self) -> None:
-        """Whoever is answered now asks again, unless the page is closed."""
+    def _expect_request(self) -> None:
+        """Expect another request of the page that is answered now, unless it is closed."""
         self._expected.append(time.monotonic() + _GRACE)
 
-    def _await_the_last_questions(self) -> None:
+    def _await_last_requests(self) -> None:
         with self._changed:
             while (left := max(self._expected, default=0.0) - time.monotonic()) > 0:
                 self._changed.wait(left)
@@ -142,11 +142,11 @@ class LiveReport(Progress):
 
 def _handler(live: LiveReport) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # a browser that stops reading must not hold the run up
+        timeout = 10  # a browser that stops reading must not block the run
 
         def do_GET(self) -> None:
             name = self.headers.get("Host", "").partition(":")[0]
-            if name not in (_HOST, "localhost"):  # another site's name that leads here
+            if name not in (_HOST, "localhost"):  # DNS rebinding by another site
                 self.send_error(403)
                 return
             asked = urlsplit(self.path)
@@ -178,6 +178,6 @@ def _handler(live: LiveReport) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """The terminal is the run's."""
+            """Print nothing to the terminal."""
 
     return Handler

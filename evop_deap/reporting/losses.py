@@ -1,4 +1,4 @@
-"""How good the pruned model is: perplexity, dense, by the best rule, and found, on both texts."""
+"""Perplexity of the dense model, the best heuristic's pick and the pattern found."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ _OFF_THE_SCALE = 4  # times the perplexity of the pattern found
 
 
 def losses_figure(runs: Sequence[Run]) -> str:
-    """Bars of perplexity; nothing before a run has ended."""
+    """Return bars of perplexity; nothing before a run has ended."""
     done = [(place, run.result) for place, run in enumerate(runs) if run.result is not None]
     if not done:
         return ""
     texts = list(_TEXTS.values())
     traces = []
     denses: set[tuple[float, ...]] = set()
-    ruled = {_by_rule(result) for _, result in done}
+    picked = {_by_heuristic(result) for _, result in done}
     for place, result in done:
         dense = tuple(_texts(result)[name].perplexity["dense"] for name in _TEXTS)
         name = label_of(runs, place)
-        if dense not in denses:  # runs on the same model and text have the same
+        if dense not in denses:  # runs on the same model and text share a bar
             denses.add(dense)
             beside = f", as {name}" if len(done) > 1 and len(denses) > 1 else ""
             traces.append(_bars(f"dense{beside}", texts, dense, "--muted/.35"))
         called = "found" if len(done) == 1 else name
         traces.append(_bars(called, texts, _found(result), run_colour(place)))
-    note = "Held-out text is of documents that the search never saw."
-    if len(ruled) == 1 and (rule := ruled.pop()):  # which is one for all runs
+    note = "Held-out text is from documents that the search did not use."
+    if len(picked) == 1 and (pick := picked.pop()):  # the same in all runs
         most = max(figure for _, result in done for figure in _found(result))
-        if max(rule) <= _OFF_THE_SCALE * most:
-            traces.insert(1, _bars("by the best rule", texts, rule, "--muted"))
+        if max(pick) <= _OFF_THE_SCALE * most:
+            traces.insert(1, _bars("best heuristic", texts, pick, "--muted"))
         else:
-            note += f" Off the scale, by the best rule: {listed([number(f) for f in rule])}."
+            note += f" Off the scale, best heuristic: {listed([number(f) for f in pick])}."
     rows = [_row(label_of(runs, place), result, name) for place, result in done for name in _TEXTS]
     figures = " ".join(
         f"{row[0]}, {row[1]}: {number(row[3])} dense, "  # type: ignore[arg-type]
-        f"{number(row[5])} found, {number(row[4])} by the best rule."  # type: ignore[arg-type]
+        f"{number(row[5])} found, {number(row[4])} best heuristic."  # type: ignore[arg-type]
         for row in rows
     )
     layout = {
@@ -55,7 +55,7 @@ def losses_figure(runs: Sequence[Run]) -> str:
         "yaxis": {"title": "perplexity, lower is better", "rangemode": "tozero"},
     }
     columns = (
-        "run", "text", "windows", "dense", "best rule", "found", "found / dense",
+        "run", "text", "windows", "dense", "best heuristic", "found", "found / dense",
         Column("parameters", _count),
     )  # fmt: skip
     return figure(
@@ -69,10 +69,10 @@ def losses_figure(runs: Sequence[Run]) -> str:
 
 
 def curve_figure(runs: Sequence[Run]) -> str:
-    """Perplexity against parameters, where several runs pruned one model and judge it alike."""
+    """Return perplexity over parameters, for runs of one model with the same held-out text."""
     done = [(place, run.result) for place, run in enumerate(runs) if run.result is not None]
-    judged = {(result.model_fingerprint, result.heldout.fingerprint) for _, result in done}
-    if len(done) < 2 or len(judged) > 1:
+    evaluated = {(result.model_fingerprint, result.heldout.fingerprint) for _, result in done}
+    if len(done) < 2 or len(evaluated) > 1:
         return ""
     dense = done[0][1]
     points = [("dense", dense.parameters["dense"], dense.heldout.perplexity["dense"])]
@@ -82,7 +82,7 @@ def curve_figure(runs: Sequence[Run]) -> str:
     ]
     points.sort(key=lambda point: (point[1], -point[2]))
     names, sizes, figures = zip(*points, strict=True)
-    # A line leads from budget to budget; of runs at the same one it would lead nowhere.
+    # A line connects different budgets, but not runs with the same budget.
     mode = "lines+markers+text" if len(set(sizes)) == len(sizes) else "markers+text"
     trace = {
         "x": [size / 1e6 for size in sizes],
@@ -100,11 +100,11 @@ def curve_figure(runs: Sequence[Run]) -> str:
         "xaxis": {"title": "million parameters"},
         "yaxis": {"title": "held-out perplexity"},
     }
-    told = "; ".join(f"{n}: {millions(p)}, perplexity {number(f)}" for n, p, f in points)
+    listing = "; ".join(f"{n}: {millions(p)}, perplexity {number(f)}" for n, p, f in points)
     return figure(
         "curve",
-        "What size costs",
-        alt=f"Held-out perplexity against parameters. {told}.",
+        "Perplexity by size",
+        alt=f"Held-out perplexity against parameters. {listing}.",
         drawing=plot([trace], layout),
         table=Table(("run", Column("parameters", _count), "held-out perplexity"), points),
     )
@@ -133,19 +133,19 @@ def _row(name: str, result: SearchResult, text: str) -> tuple[str | float | None
     figures = losses.perplexity
     dense, pruned = figures["dense"], figures["pruned"]
     size = f"{losses.windows} x {losses.window} tokens"
-    rule = dict(zip(_TEXTS, _by_rule(result) or (None, None), strict=True))[text]
+    pick = dict(zip(_TEXTS, _by_heuristic(result) or (None, None), strict=True))[text]
     count = result.parameters["pruned"]
-    return name, _TEXTS[text], size, dense, rule, pruned, pruned / dense, count
+    return name, _TEXTS[text], size, dense, pick, pruned, pruned / dense, count
 
 
 def _found(result: SearchResult) -> tuple[float, ...]:
     return tuple(text.perplexity["pruned"] for text in _texts(result).values())
 
 
-def _by_rule(result: SearchResult) -> tuple[float, ...]:
-    """Perplexities of the best rule's pattern, in the order of the texts; nothing without one."""
+def _by_heuristic(result: SearchResult) -> tuple[float, ...]:
+    """Return perplexities of the best heuristic's pick on both texts; empty without one."""
     best = result.heuristics[:1]
-    return tuple(text.perplexity for r in best for text in (r.calibration, r.heldout))
+    return tuple(text.perplexity for pick in best for text in (pick.calibration, pick.heldout))
 
 
 def _count(value: float) -> str:

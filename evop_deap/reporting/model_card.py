@@ -1,4 +1,4 @@
-"""The model card of a pruned checkpoint: what was dropped, what it costs, how to repeat it."""
+"""The model card of a pruned checkpoint: dropped units, perplexities and settings."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def model_card(result: Findings, settings: str, *, base_model: str | None) -> str:
-    """README.md of a checkpoint, with the front matter that the hub reads.
+    """Return the README.md of a checkpoint, with the front matter for the hub.
 
     Args:
-        result: what was found and measured.
+        result: the pattern found and its measurements.
         settings: the effective configuration as YAML.
-        base_model: hub id of the dense model, or None where it is on no hub.
+        base_model: hub id of the dense model; None if it is not on a hub.
     """
     searched_on = {"ce": "perplexity", "kl": "divergence from the dense model"}[result.fitness.name]
     chosen_by = (
@@ -42,14 +42,14 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
         "tags: [evop, layer-pruning, pruned]",
         "---",
     ]
-    rule = result.heuristics[0] if result.heuristics else None
+    best = result.heuristics[0] if result.heuristics else None
     rows = [
         f"| {name}, {text.windows} windows of {text.window} tokens of {result.corpus} "
         f"| {text.perplexity['dense']:.2f} |{f' {other.perplexity:.2f} |' if other else ''} "
         f"{text.perplexity['pruned']:.2f} |"
         for name, text, other in (
-            ("calibration", result.calibration, rule and rule.calibration),
-            ("held-out", result.heldout, rule and rule.heldout),
+            ("calibration", result.calibration, best and best.calibration),
+            ("held-out", result.heldout, best and best.heldout),
         )
     ]
     stands = [f"The pattern found: {'; '.join(said)}.", ""] if (said := standing(result)) else []
@@ -61,19 +61,19 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
             "",
             f"Of the {result.n_blocks} decoder blocks of {source}, the {units} "
             f"{', '.join(result.dropped)} (counted from 0) were {removed}, and nothing else was "
-            f"changed or trained. They were chosen by {chosen_by} with evop_deap. Before "
-            "it was handed over, the checkpoint was reloaded with plain transformers and its "
-            "logits compared with those of the model searched.",
+            f"changed or trained. They were chosen by {chosen_by} with evop_deap. The checkpoint "
+            "was reloaded with plain transformers, and its logits were compared with those of the "
+            "model in the search.",
             "",
-            f"| perplexity ({result.dtype}) | dense |{f' {rule.name} |' if rule else ''} pruned |",
-            f"|---|---|---|{'---|' if rule else ''}",
+            f"| perplexity ({result.dtype}) | dense |{f' {best.name} |' if best else ''} pruned |",
+            f"|---|---|---|{'---|' if best else ''}",
             *rows,
-            f"| parameters | {dense:,} |{' |' if rule else ''} {pruned:,} |",
+            f"| parameters | {dense:,} |{' |' if best else ''} {pruned:,} |",
             "",
             *stands,
-            f"{result.evaluations} patterns were judged, at the cost of {result.cost:.1f} "
+            f"{result.evaluations} patterns were evaluated, at the cost of {result.cost:.1f} "
             f"forward passes of the dense model over the calibration windows, seed {result.seed}. "
-            "The held-out windows are of documents that the search did not see.",
+            "The held-out windows are from documents that the search did not use.",
             "",
             "## How it was made",
             "",

@@ -1,4 +1,4 @@
-"""The units of a run by their kinds, in their order, and how they are called."""
+"""The names and kinds of a run's units, and the labels of runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evop_deap.space.unit_names import granularity_of, kind_of
 
 
 def unit_names(run: Run) -> tuple[str, ...]:
-    """All units of a run's space; nothing where the run has not said yet."""
+    """Return the units of a run's space; empty before the first generation."""
     if run.result is not None:
         return tuple(unit["name"] for unit in run.result.units)
     for row in reversed(run.rows):
@@ -20,14 +20,14 @@ def unit_names(run: Run) -> tuple[str, ...]:
 
 
 def dropped_names(run: Run) -> tuple[str, ...]:
-    """The units of the pattern found, or of the best so far."""
+    """Return the units that the pattern found, or the best so far, drops."""
     if run.result is not None:
         return run.result.dropped
     return tuple(run.rows[-1].get("dropped", ())) if run.rows else ()
 
 
 def rows_of_units(names: Sequence[str]) -> dict[str, list[str]]:
-    """Units by their kind: one row of blocks, or one of each kind of sublayer.
+    """Return the units by kind: one row of blocks, or one row for each kind of sublayer.
 
     Example:
         >>> rows_of_units(["0.attn", "0.mlp", "1.attn", "1.mlp"])
@@ -40,12 +40,12 @@ def rows_of_units(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def noun(names: Sequence[str]) -> str:
-    """What the units are: blocks or halves."""
+    """Return the noun for the units: blocks or halves."""
     return plural(granularity_of(names))
 
 
 def label_of(runs: Sequence[Run], place: int) -> str:
-    """What tells a run from those beside it: its folder's name, or more of its path."""
+    """Return a label unique among the runs: the folder's name, or its path."""
     run = runs[place]
     names = [other.folder.resolve().name for other in runs]
     name = names[place]

@@ -1,4 +1,4 @@
-"""The whole page: sections in order, with everything it needs inside it."""
+"""The whole page: all sections, with styles and scripts embedded."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def write_report(runs: Sequence[Path], output: Path) -> None:
 
 
 def page(runs: Sequence[Run], *, live: str | None = None, status: str = "") -> str:
-    """A self-contained page of one run, or of several side by side.
+    """Return a self-contained page of one run, or of several side by side.
 
     Args:
-        runs: at least one.
-        live: where it is served while the run goes on, the version of what it shows.
-        status: what is going on.
+        runs: at least one run.
+        live: version of the content, if the page is served during the run; else None.
+        status: status line.
     """
     top = _TOP.format(
         title=escaped(title_of(runs)),
@@ -85,11 +85,11 @@ def page(runs: Sequence[Run], *, live: str | None = None, status: str = "") -> s
 
 
 def content(runs: Sequence[Run]) -> str:
-    """What changes on a page while a run goes on."""
+    """Return the part of the page that changes during a run."""
     sections = [
         section(
             "result",
-            "What is left",
+            "The result",
             pattern_figure(runs),
             losses_figure(runs),
             rivals_figures(runs),
@@ -103,9 +103,9 @@ def content(runs: Sequence[Run]) -> str:
             drops_figures(runs),
             foresight_figure(runs),
         ),
-        section("work", "What it took", work_figure(runs), totals_table(runs)),
+        section("work", "Work", work_figure(runs), totals_table(runs)),
         section("text", "The calibration text", clusters_figures(runs)),
-        section("again", "Do it again", settings_parts(runs)),
+        section("again", "Repeat the run", settings_parts(runs)),
     ]
     return f"<h1>{escaped(title_of(runs))}</h1>{summary(runs)}{''.join(sections)}"
 

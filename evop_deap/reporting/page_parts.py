@@ -1,4 +1,4 @@
-"""The parts that a report's page is made of: tables that sort, and figures that are also tables."""
+"""The parts of a report's page: sortable tables, and figures with a table of their values."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: its heading.
-        shown: how a number in it is written.
+        name: heading.
+        shown: formats a number.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under headings; numbers are kept as numbers, so that they sort.
+    """Rows below headings; numbers stay numbers, so that they can be sorted.
 
     Example:
         >>> Table(("block", Column("loss")), [("a<b", 1.5)]).html("losses").count("<td")
@@ -40,7 +40,7 @@ class Table:
     rows: Sequence[Sequence[Value]]
 
     def html(self, caption: str) -> str:
-        """A table whose headings are buttons; the caption is read out and not seen."""
+        """Return a table with buttons as headings, and a caption for screen readers only."""
         columns = [Column(c) if isinstance(c, str) else c for c in self.columns]
         head = "".join(
             f'<th scope="col"><button type="button">{escaped(column.name)}</button></th>'
@@ -64,16 +64,16 @@ def figure(
     note: str = "",
     wide: bool = False,
 ) -> str:
-    """A figure with its alternative text, and the same as a table to unfold.
+    """Return a figure with an alternative text and a table of its values.
 
     Args:
-        name: unlike that of any other figure on the page.
+        name: unique id on the page.
         title: heading.
-        alt: what one would see.
-        drawing: HTML that is one picture, from `plot` or hand-made.
-        table: the same numbers.
-        note: what a reader has to know, as text.
-        wide: whether it takes a row of its own.
+        alt: description of the picture.
+        drawing: HTML of the picture, from `plot` or elsewhere.
+        table: values of the figure.
+        note: explanation as plain text.
+        wide: whether the figure takes a whole row.
     """
     said = f'<p class="note">{escaped(note)}</p>' if note else ""
     return (
@@ -88,17 +88,17 @@ def figure(
 
 
 def plot(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], **more: Any) -> str:
-    """A Plotly figure that the page's script draws.
+    """Return a Plotly figure that the page's script draws.
 
     Args:
-        traces: as Plotly takes them; colours may be variables of the theme.
-        layout: likewise.
-        more: `choices`, what the horizontal axis may show: for each a `label`, a `title` and
-            `x`, a list a trace.
+        traces: Plotly traces; colours may be variables of the theme.
+        layout: Plotly layout, with the same colours.
+        more: `choices` of the horizontal axis, each with a `label`, a `title` and `x`, a list for
+            each trace.
     """
     spec = json.dumps(_plain({"data": traces, "layout": layout, **more}), allow_nan=False)
     height = int(layout.get("height", 340))
-    # Nothing in a script's text ends it, whatever the names of models and documents are.
+    # Escape "<", so that no name of a model or document can end the script element.
     safe = spec.replace("<", "\\u003c")
     return (
         f'<div class="plot" style="height:{height}px"></div>'
@@ -107,7 +107,7 @@ def plot(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any], **more:
 
 
 def section(name: str, title: str, *content: str) -> str:
-    """A part of the page under a heading of its own; nothing where there is no content."""
+    """Return a section with a heading; nothing without content."""
     inside = "".join(content)
     if not inside:
         return ""
@@ -116,12 +116,12 @@ def section(name: str, title: str, *content: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """A paragraph of plain text."""
+    """Return a paragraph of plain text."""
     return f"<p>{escaped(text)}</p>"
 
 
 def escaped(text: object) -> str:
-    """Text that is only text, also within an attribute."""
+    """Return text escaped for HTML and for attributes."""
     return html.escape(str(text), quote=True)
 
 
@@ -139,7 +139,7 @@ def _cell(value: Value, column: Column) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no infinity and no NaN: a gap stands for both."""
+    """Return the value with None for infinity and NaN, which JSON does not have."""
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""How to do it again: the command, every setting, versions and fingerprints."""
+"""Data to repeat a run: the command, all settings, versions and fingerprints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evop_deap.settings.search_config import SearchConfig
 
 
 def settings_parts(runs: Sequence[Run]) -> str:
-    """Commands, then settings and versions with a column a run; what differs stands first."""
+    """Return commands, settings and versions, with a column for each run; differences first."""
     labels = [label_of(runs, place) for place in range(len(runs))]
     commands = "".join(
         f"<p>Repeat {escaped(label)}:</p>"
@@ -34,7 +34,7 @@ def settings_parts(runs: Sequence[Run]) -> str:
 
 
 def command_of(run: Run) -> str:
-    """The search command that repeats a run: what is not the default, and what settles it.
+    """Return the search command that repeats a run, without default values.
 
     Example:
         >>> from pathlib import Path
@@ -58,7 +58,7 @@ def command_of(run: Run) -> str:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    """What a run was made of, by content."""
+    """Return versions, fingerprints and other facts of a run."""
     facts: dict[str, Any] = {}
     if run.result is not None:
         facts |= {f"version of {name}": version for name, version in run.result.versions.items()}
@@ -76,13 +76,13 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def _side_by_side(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """A row a name, those first in which the columns differ."""
+    """Return a row for each name, those with differences first."""
     names = dict.fromkeys(name for column in columns for name in column)
-    rows = [(name, *(_said(column.get(name)) for column in columns)) for name in names]
+    rows = [(name, *(_formatted(column.get(name)) for column in columns)) for name in names]
     return sorted(rows, key=lambda row: len(set(row[1:])) == 1) if len(columns) > 1 else rows
 
 
-def _said(value: Any) -> str:
+def _formatted(value: Any) -> str:
     if value is None or value == []:
         return NOTHING
     if isinstance(value, list):

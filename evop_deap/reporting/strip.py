@@ -1,4 +1,4 @@
-"""A pattern as a strip: a cell a block, or two rows of cells where halves were searched."""
+"""A pattern as a strip of cells: one row of blocks, or two rows of halves."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import naming
 from evop_deap.space.unit_names import ATTENTION, BLOCK, MLP, block_of, kind_of
 
-_NUMBERED = 40  # with more cells there is no room for a number in each
+_NUMBERED = 40  # most cells with room for a number in each
 _TITLES = {ATTENTION: "attention", MLP: "MLP"}
 
 
 def pattern_figure(runs: Sequence[Run]) -> str:
-    """The strips of all runs, and of the patterns too near theirs to tell apart."""
+    """Return the strips of all runs, of their near-equals and of the picks of heuristics."""
     drawings, rows, said = [], [], []
     for place, run in enumerate(runs):
         names, dropped = unit_names(run), dropped_names(run)
@@ -27,26 +27,23 @@ def pattern_figure(runs: Sequence[Run]) -> str:
         said.append(f"{title} drops {listed(dropped)} of {len(names)} {noun(names)}.")
         rows.append((title, ", ".join(dropped), None, None))
         near = run.result.finalists[1:] if run.result else ()
-        for rank, finalist in enumerate(near, start=2):
-            drawings.append(strip(names, finalist["dropped"], f"{rank}", near=True))
-            gone = ", ".join(finalist["dropped"])
-            rows.append((f"{title}, {rank}", gone, finalist["behind"], finalist["error"]))
-        for rule in run.result.heuristics if run.result else ():
-            drawings.append(strip(names, rule.dropped, rule.name, near=True, ruled=True))
-            rows.append((f"{title}, by {rule.name}", ", ".join(rule.dropped), None, None))
+        for rank, one in enumerate(near, start=2):
+            drawings.append(strip(names, one["dropped"], f"{rank}", near=True))
+            gone = ", ".join(one["dropped"])
+            rows.append((f"{title}, {rank}", gone, one["behind"], one["error"]))
+        for pick in run.result.heuristics if run.result else ():
+            drawings.append(strip(names, pick.dropped, pick.name, near=True, ruled=True))
+            rows.append((f"{title}, by {pick.name}", ", ".join(pick.dropped), None, None))
     if not drawings:
         return ""
     near_too = any(run.result and len(run.result.finalists) > 1 for run in runs)
-    note = "What stays, and what goes (short and orange)."
+    note = "Kept units are blue; dropped units are short and orange."
     if near_too:
-        note += (
-            " The thin strips with numbers are patterns so near it that calibration text cannot"
-            " tell them apart."
-        )
+        note += " Thin strips with numbers are near-equals by calibration text."
     if len(runs) == 1 and runs[0].result:
-        note += "".join(f" The one found was {said}." for said in naming(runs[0].result))
+        note += "".join(f" The pattern found was {said}." for said in naming(runs[0].result))
     if any(run.result and run.result.heuristics for run in runs):
-        note += " Those with names are what rules picked for the search to begin with."
+        note += " Strips with names are the picks of heuristics, with which the search began."
     return figure(
         "pattern",
         "The pattern",
@@ -66,7 +63,7 @@ def strip(
     near: bool = False,
     ruled: bool = False,
 ) -> str:
-    """One pattern; `near` is thin and has no numbers, `ruled` has a name that may be long."""
+    """Return one strip; `near` is thin without numbers, `ruled` has room for a long name."""
     gone = set(dropped)
     rows = []
     for kind, units in rows_of_units(names).items():

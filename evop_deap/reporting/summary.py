@@ -1,4 +1,4 @@
-"""What was done, in three sentences with the numbers, and the figures that matter most."""
+"""The summary of a run: three sentences and its main figures."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _DEMO = "SmolLM2-135M-Instruct"
 
 
 def model_of(run: Run) -> str:
-    """What a run's model is called, without the way to it."""
+    """Return the name of a run's model, without its path."""
     name = str(run.settings.get("model", "a model"))
     return _DEMO if name == "demo" else name.rstrip("/").rsplit("/", 1)[-1]
 
 
 def title_of(runs: Sequence[Run]) -> str:
-    """The heading of a page."""
+    """Return the heading of a page."""
     if len(runs) > 1:
         return f"{len(runs)} searches side by side"
     run = runs[0]
@@ -32,7 +32,7 @@ def title_of(runs: Sequence[Run]) -> str:
 
 
 def summary(runs: Sequence[Run]) -> str:
-    """Three sentences and four figures, for each run."""
+    """Return three sentences and the main figures for each run."""
     cards = []
     for place, run in enumerate(runs):
         name = f"<h2>{escaped(label_of(runs, place))}</h2>" if len(runs) > 1 else ""
@@ -49,23 +49,23 @@ def summary(runs: Sequence[Run]) -> str:
 
 
 def sentences(result: SearchResult, model: str) -> list[str]:
-    """What was dropped, what it does to the model, and what finding it took."""
+    """Return sentences on the dropped units, the perplexities and the work of the search."""
     names = [unit["name"] for unit in result.units]
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     held, seen = result.heldout, result.calibration
-    rule = result.heuristics[:1]
-    ruled = "".join(f" ({r.name} alone: {number(r.heldout.perplexity)})" for r in rule)
-    short = f", {result.cut_short} of them in part," if result.cut_short else ""
+    best = result.heuristics[:1]
+    picked = "".join(f" ({one.name} alone: {number(one.heldout.perplexity)})" for one in best)
+    partly = f", {result.cut_short} of them in part," if result.cut_short else ""
     known = f" ({result.cache_hits} known from earlier searches)" if result.cache_hits else ""
     return [
         f"Without {noun(names)} {listed(result.dropped)}, {model} has "
         f"{millions(pruned)} parameters instead of {millions(dense)}, "
         f"{(dense - pruned) / dense:.1%} fewer.",
         f"Perplexity goes from {number(held.perplexity['dense'])} to "
-        f"{number(held.perplexity['pruned'])}{ruled} on {held.windows} windows of {held.window} "
-        f"tokens that the search did not see, and from {number(seen.perplexity['dense'])} to "
-        f"{number(seen.perplexity['pruned'])} on the {seen.windows} it was judged on.",
-        f"The search judged {result.evaluations} patterns{known}{short} for the work of "
+        f"{number(held.perplexity['pruned'])}{picked} on {held.windows} held-out windows of "
+        f"{held.window} tokens, and from {number(seen.perplexity['dense'])} to "
+        f"{number(seen.perplexity['pruned'])} on the {seen.windows} calibration windows.",
+        f"The search evaluated {result.evaluations} patterns{known}{partly} for the work of "
         f"{number(result.cost)} forward passes of the dense model, in {duration(result.seconds)}; "
         f"the exported checkpoint was reloaded and its logits compared.",
     ]
@@ -73,13 +73,13 @@ def sentences(result: SearchResult, model: str) -> list[str]:
 
 def _so_far(run: Run) -> str:
     if not run.rows:
-        return "The first generation is being judged."
+        return "The first generation is being evaluated."
     row = run.rows[-1]
     limit = run.settings.get("generations")
     of = f" of {limit}" if limit is not None else ""
     return (
-        f"Generation {row['gen']}{of}: {row['evaluations']} patterns judged for the work of "
-        f"{number(row['cost'])} forward passes of the dense model. The best so far is without "
+        f"Generation {row['gen']}{of}: {row['evaluations']} patterns evaluated for the work of "
+        f"{number(row['cost'])} forward passes of the dense model. The best so far drops "
         f"{listed(dropped_names(run))}."
     )
 
@@ -87,27 +87,27 @@ def _so_far(run: Run) -> str:
 def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     figures = result.heldout.perplexity
-    rules = [f"best rule {number(rule.heldout.perplexity)}" for rule in result.heuristics[:1]]
-    against = ", ".join([f"dense {number(figures['dense'])}", *rules])
+    picks = [f"best heuristic {number(one.heldout.perplexity)}" for one in result.heuristics[:1]]
+    against = ", ".join([f"dense {number(figures['dense'])}", *picks])
     return [
         ("held-out perplexity", number(figures["pruned"]), against),
         *_lead(result),
         ("parameters", millions(pruned), f"dense {millions(dense)}"),
-        ("patterns judged", number(result.evaluations), f"{result.cut_short} cut short"),
+        ("patterns evaluated", number(result.evaluations), f"{result.cut_short} eliminated"),
         ("cost", number(result.cost), "dense forward passes"),
     ]
 
 
 def _lead(result: SearchResult) -> list[tuple[str, str, str]]:
-    """How far the pattern found is from the best rule's, where there is one to be told from."""
-    told = [(rule.name, rule.heldout) for rule in result.heuristics[:1]]
+    """Return the difference from the best heuristic's pick, if it is another pattern."""
+    best = [(one.name, one.heldout) for one in result.heuristics[:1]]
     return [
         (
             f"against {name}",
             f"{text.difference:+.3f}".replace("-", "\N{MINUS SIGN}"),
             ("" if text.error is None else f"± {text.error:.3f} ") + "nats a held-out token",
         )
-        for name, text in told
+        for name, text in best
         if text.difference
     ]
 
@@ -123,6 +123,6 @@ def _tiles_so_far(run: Run) -> list[tuple[str, str, str]]:
     return [
         (f"best {what}", number(value), "on the calibration text"),
         ("generation", number(row["gen"]), f"{row['seconds']:.0f} s"),
-        ("patterns judged", number(row["evaluations"]), ""),
+        ("patterns evaluated", number(row["evaluations"]), ""),
         ("cost", number(row["cost"]), "dense forward passes"),
     ]

@@ -1,12 +1,12 @@
-"""The colours of a report, light and dark: named once, used by the page and by its figures.
+"""The colours of a report, light and dark, for the page and its figures.
 
-Figures name a colour by its variable, such as "--run-0", or "--run-0/.2" for a fifth of it;
-the page's script puts in what the theme that is shown says.
+Figures name a colour by its CSS variable, such as "--run-0", or "--run-0/.2" for an opacity of
+0.2. The page's script inserts the colour of the current theme.
 """
 
 from __future__ import annotations
 
-# Blue and orange are told apart by every kind of eye.
+# Blue and orange can be distinguished with every kind of colour vision.
 LIGHT = {
     "page": "#f6f7f9",
     "surface": "#ffffff",
@@ -45,12 +45,12 @@ N_RUN_COLOURS = len(_RUNS_LIGHT)
 
 
 def run_colour(place: int) -> str:
-    """The variable that holds the colour of the run at this place."""
+    """Return the CSS variable with the colour of the run at this place."""
     return f"--run-{place % N_RUN_COLOURS}"
 
 
 def stylesheet() -> str:
-    """The colours as CSS: by the system's preference, or as the switch says."""
+    """Return the colours as CSS, for the system's preference and for the page's switch."""
     light, dark = _declared(LIGHT, _RUNS_LIGHT), _declared(DARK, _RUNS_DARK)
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""Where the work went: blocks, head, and what was known already."""
+"""The work of the search: passes through blocks and head, and cached losses."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from evop_deap.runs.storage.result import SearchResult
 
 
 def work_figure(runs: Sequence[Run]) -> str:
-    """Passes through blocks and head a generation, and losses that needed none."""
+    """Return a figure of passes through blocks and head, and cached losses, by generation."""
     parts = [_figure(runs, place, run, run.result) for place, run in enumerate(runs) if run.result]
     return "".join(parts)
 
 
 def totals_table(runs: Sequence[Run]) -> str:
-    """What each run executed, beside what judging each pattern alone and in full would be."""
+    """Return a table of executed work, and of the work of evaluating each pattern alone."""
     done = [(place, run.result) for place, run in enumerate(runs) if run.result is not None]
     if not done:
         return ""
     columns = [_totals(result) for _, result in done]
     rows: list[list[str | float]] = [[what, *(c[what] for c in columns)] for what in columns[0]]
     labels = [label_of(runs, place) for place, _ in done]
-    return Table(("in all", *labels), rows).html("Work in all")
+    return Table(("total", *labels), rows).html("Total work")
 
 
 def _totals(result: SearchResult) -> dict[str, float]:
     blocks, head = _dense_pass(result)
     return {
-        "patterns judged": result.evaluations,
-        "cut short, having lost a race": result.cut_short,
-        "known already, from this or earlier searches": result.cache_hits,
+        "patterns evaluated": result.evaluations,
+        "eliminated in a race": result.cut_short,
+        "cached losses, from this or earlier searches": result.cache_hits,
         "passes through the blocks": result.work["block_tokens"] / blocks,
-        "passes through the blocks, had each pattern been judged alone and in full": (
+        "passes through the blocks, with each pattern alone and on all windows": (
             result.evaluations * (1 - result.sparsity)
         ),
         "passes through the head": result.work["head_tokens"] / head,
-        "passes through the head, had each pattern been judged in full": float(result.evaluations),
-        "cost in dense forward passes, the dense model's own included": result.cost,
-        "MiB of hidden states held at the most": result.work["bytes_held"] / 2**20,
-        "seconds, loading and exporting included": result.seconds,
+        "passes through the head, with each pattern on all windows": float(result.evaluations),
+        "cost in dense forward passes, with the dense model's own": result.cost,
+        "peak MiB of kept hidden states": result.work["bytes_held"] / 2**20,
+        "seconds, with loading and exporting": result.seconds,
     }
 
 
@@ -56,7 +56,7 @@ def _figure(runs: Sequence[Run], place: int, run: Run, result: SearchResult) -> 
     series = {
         "through the blocks": ([row["block_tokens"] / blocks for row in rows], "--accent"),
         "through the head": ([row["head_tokens"] / head for row in rows], "--dropped"),
-        "known already": ([float(row["hits"]) for row in rows], "--muted/.6"),
+        "cached": ([float(row["hits"]) for row in rows], "--muted/.6"),
     }
     traces: list[dict[str, Any]] = [
         {
@@ -75,7 +75,7 @@ def _figure(runs: Sequence[Run], place: int, run: Run, result: SearchResult) -> 
         "barmode": "group",
         "bargap": 0.25,
         "xaxis": {"title": "generation"},
-        "yaxis": {"title": "passes over the text"},
+        "yaxis": {"title": "passes over the calibration text"},
     }
     seconds = [row["seconds"] for row in rows]
     spent = [after - before for before, after in zip([0.0, *seconds], seconds, strict=False)]
@@ -87,26 +87,26 @@ def _figure(runs: Sequence[Run], place: int, run: Run, result: SearchResult) -> 
     beside = f", {label_of(runs, place)}" if len(runs) > 1 else ""
     return figure(
         f"work-{place}",
-        f"Where the work went{beside}",
+        f"Work by generation{beside}",
         alt=(
             f"{number(result.work['block_tokens'] / blocks)} passes through the blocks and "
             f"{number(result.work['head_tokens'] / head)} through the head for "
-            f"{result.evaluations} patterns; {result.cache_hits} were known already."
+            f"{result.evaluations} patterns; {result.cache_hits} losses were cached."
         ),
         drawing=plot(traces, layout),
         table=Table(
-            ("generation", "in full", "cut short", "known already", "block passes",
+            ("generation", "in full", "eliminated", "cached", "block passes",
              "head passes", "seconds"),
             table,
         ),
         note=(
             "1 is one pass of the calibration text through all blocks of the dense model, or "
-            "through its head. Patterns that begin alike share their blocks."
+            "through its head. Patterns with the same first blocks share those passes."
         ),
     )  # fmt: skip
 
 
 def _dense_pass(result: SearchResult) -> tuple[float, float]:
-    """Tokens times blocks of one dense pass over the calibration text, and its tokens."""
+    """Return tokens times blocks, and tokens, of one dense pass over the calibration text."""
     tokens = result.calibration.windows * result.calibration.window
     return result.n_blocks * tokens, tokens

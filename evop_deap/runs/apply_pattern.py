@@ -1,4 +1,4 @@
-"""From a pattern that is known already to a checked checkpoint, without a search."""
+"""Prune a model by a known pattern, without a search, and check the checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evop_deap.models.loading.load_model import LoadedModel
 
 CHECKPOINTS = ("transformers", "block-configs")
-"""Formats that are checkpoints; all others are texts."""
+"""Formats that are checkpoints; all other formats are text files."""
 
 
 def apply_pattern(
@@ -28,18 +28,18 @@ def apply_pattern(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ExportReport:
-    """Prune the model of `config` by a pattern file or list, with the export's whole gate.
+    """Prune the model of `config` by a pattern file or list, and check the checkpoint.
 
     Args:
-        config: names the model and how to load it; nothing else in it counts.
-        pattern: what `read_pattern` takes.
-        folder: where the checkpoint goes.
-        overwrite: whether a checkpoint that stands there is replaced.
-        progress: told what is going on; nobody by default.
+        config: the model and how to load it; other settings are ignored.
+        pattern: a file or list in a format of `read_pattern`.
+        folder: folder of the checkpoint.
+        overwrite: replace an existing checkpoint in `folder`.
+        progress: receives progress messages; silent by default.
 
     Raises:
         EvopError: the model, the pattern or the folder cannot be used, or the reloaded
-            checkpoint is not the pruned model.
+            checkpoint differs from the pruned model.
     """
     progress = progress or Progress()
     check_output(folder, overwrite=overwrite)
@@ -69,7 +69,8 @@ def write_checkpoint(
     """Write a checkpoint in one of the `CHECKPOINTS` formats, and check it.
 
     Raises:
-        EvopError: it cannot be written in this format, or is not the pruned model.
+        EvopError: the format cannot hold the pattern, or the reloaded checkpoint differs from the
+            pruned model.
     """
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
     from evop_deap.models.export.export_block_configs import export_block_configs
@@ -90,11 +91,11 @@ def write_checkpoint(
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse a place that cannot be written, or that holds something else than a checkpoint.
+    """Refuse a path that cannot be written, or that holds anything but a checkpoint.
 
     Raises:
-        InputError: it exists and `overwrite` is not given, or it is no checkpoint.
-        OutputError: it cannot be written.
+        InputError: the path exists and `overwrite` is not given, or it is no checkpoint.
+        OutputError: the path cannot be written.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         if not overwrite:
@@ -108,7 +109,7 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
 
 def _card(loaded: LoadedModel, drops: Drops) -> str:
-    """README.md of a checkpoint that no search has made."""
+    """Return the README.md of a checkpoint that was made without a search."""
     source = loaded.hub_id or loaded.name
     front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
     front += ["library_name: transformers", "pipeline_tag: text-generation"]

@@ -1,8 +1,7 @@
-"""Search at one budget after the other, the smallest first, with one memory of losses.
+"""Search at several budgets, the smallest first, with one cache of losses.
 
-What one budget has paid for informs the next: its losses teach the surrogate, and its best
-patterns grow into first patterns there. Each budget has its own evolution and its own folder, an
-ordinary run's.
+Each budget informs the next: its losses train the surrogate, and its best patterns are grown into
+first patterns. Each budget has its own evolution and its own folder, with the layout of a run.
 """
 
 from __future__ import annotations
@@ -31,14 +30,17 @@ def search_budgets(
     *,
     alone: bool,
 ) -> list[SearchResult]:
-    """Run each budget in turn, but for those that an earlier process has finished.
+    """Run each budget in turn, and skip those that an earlier process has finished.
 
     Args:
-        contexts: of each budget, from the smallest.
-        stored: where each was interrupted.
-        began: when the run began, in the clock's seconds; what was spent since counts for the
-            first budget that is searched.
-        alone: whether there is a single budget, whose folder is the run's own.
+        contexts: one for each budget, from the smallest.
+        stored: checkpoint of each budget, or None.
+        began: start of the run on the monotonic clock, in seconds; the time since then is charged
+            to the first budget that is searched.
+        alone: whether there is a single budget, which uses the folder of the run.
+
+    Returns:
+        The result of each budget.
     """
     results = []
     smaller: Found | None = None
@@ -46,7 +48,7 @@ def search_budgets(
         result = _finished(context, before)
         if result is not None and before is not None and before.evolution is not None:
             found = Found.of_evolution(before.evolution)
-            if not context.folder.report.exists():  # killed between the two
+            if not context.folder.report.exists():  # killed after the result was written
                 draw_report([context.folder.path], context.folder.report, context.progress)
         else:
             with nullcontext() if alone else _announced(context):
@@ -59,10 +61,10 @@ def search_budgets(
 
 @contextmanager
 def _announced(context: Context) -> Iterator[None]:
-    """Say which budget begins, in a folder that is this process's alone meanwhile."""
+    """Announce a budget, and lock its folder for this process until the body ends."""
     space, share = context.space, context.config.share
-    gone = f"{space.n_drop} of {len(space.units)} units go"
-    context.progress.budget(context.folder.path, f"sparsity {share:g}: {gone}")
+    dropped = f"drop {space.n_drop} of {len(space.units)} units"
+    context.progress.budget(context.folder.path, f"sparsity {share:g}: {dropped}")
     with context.folder.exclusive():
         yield
 
@@ -78,13 +80,13 @@ def _search(
 
 
 def _finished(context: Context, before: Checkpoint | None) -> SearchResult | None:
-    """The result of a budget at which nothing is left to do."""
+    """Return the result of a budget that is finished, else None."""
     state = before.evolution if before else None
     if state is None or not (context.folder.result.exists() and context.folder.model.is_dir()):
         return None
     try:
         result = load_run(context.folder.path).result
-    except InputError:  # what cannot be read is written anew
+    except InputError:  # an unreadable result is written again
         return None
     reason = context.config.stopping.reason(
         state.generation,

@@ -1,4 +1,4 @@
-"""A calibration set of its own, from settings to a folder: what `evop_deap.calibrate` runs."""
+"""Make a calibration set and write it to a folder: the work of `evop_deap.calibrate`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAP_FILE = "clusters.html"
 IMAGE_FILE = "clusters.png"
-_PROBED_SPARSITY = 0.25  # no search has said yet how much is to go
+_PROBED_SPARSITY = 0.25  # the sparsity of later searches is not known here
 
 
 def run_calibration(
@@ -32,19 +32,20 @@ def run_calibration(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> CalibrationSet:
-    """Draw a calibration set and write it into a folder that searches take.
+    """Draw a calibration set and write it to a folder for `--calibration`.
 
-    Written are `calibration.json`, the manifest, `windows.npz`, the tokens, and, where there
-    are clusters, a map of them in `clusters.html` and `clusters.png`. All of it or nothing.
+    The folder holds `calibration.json` (the manifest), `windows.npz` (the tokens) and, with
+    clusters, their map in `clusters.html` and `clusters.png`. It is written as a whole or not at
+    all.
 
     Args:
-        config: what to draw, and how.
+        config: settings of the calibration set.
         output: the folder.
         overwrite: replace the set in `output`.
-        progress: told what is going on.
+        progress: receives progress messages; silent by default.
 
     Raises:
-        EvopError: bad input, or a place that cannot be written; its message is one line.
+        EvopError: bad input, or a folder that cannot be written; the message is one line.
 
     Example:
         >>> config = CalibrationConfig(model="demo", calibration="ccds")
@@ -94,7 +95,7 @@ def run_calibration(
 
 
 def summary(made: CalibrationSet, output: Path) -> str:
-    """What was drawn, a line a cluster, and where it is."""
+    """Return a text with one line for each cluster, the sizes of the set and its folder."""
     count, window = made.calibration.tokens.shape
     lines = []
     if "clustering" in made.manifest:
@@ -105,17 +106,14 @@ def summary(made: CalibrationSet, output: Path) -> str:
             lines.append(f"{name:>7}  {entry['documents']:>9,}  {entry['windows']:>7}  {words}")
         lines.append("")
     lines.append(f"{count} x {window} tokens of {made.manifest['corpus']['name']}")
-    spare = "no document is left" if made.validation is None else len(made.validation.tokens)
-    lines.append(
-        f"windows of other text, to report on: {len(made.heldout.tokens)}; "
-        f"to decide between near-equals: {spare}"
-    )
-    lines.append(f"{output}  is what evop_deap.search takes with --calibration")
+    spare = "none (no document left)" if made.validation is None else len(made.validation.tokens)
+    lines.append(f"held-out windows: {len(made.heldout.tokens)}; validation windows: {spare}")
+    lines.append(f"{output}  folder of the set, for evop_deap.search --calibration")
     return "\n".join(lines)
 
 
 def _check_usable(output: Path, overwrite: bool) -> None:
-    """Refuse a place that holds something else; writes nothing."""
+    """Refuse a folder that holds other files or cannot be written; write nothing."""
     holds = names_in_output(output)
     if holds and not overwrite:
         raise InputError(
@@ -130,7 +128,10 @@ def _check_usable(output: Path, overwrite: bool) -> None:
 
 
 def _respond(config: CalibrationConfig, loading: Any, progress: Progress) -> Any:
-    """Probes that drop a quarter of the blocks: how a window responds hardly depends on that."""
+    """Return the responder to probe patterns that drop a quarter of the blocks.
+
+    The response of a window hardly depends on the number of dropped blocks.
+    """
     from evop_deap.models.anatomy.model_units import model_units
     from evop_deap.runs.window_responses import responder
 

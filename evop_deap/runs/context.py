@@ -1,4 +1,4 @@
-"""What every stage of a run is given."""
+"""The input of every stage of a run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from evop_deap.runs.storage.folder import RunFolder
 
 @dataclass(frozen=True, eq=False)
 class Context(Prepared):
-    """What every stage of a run is given.
+    """The input of every stage of a run.
 
     Attributes:
-        evaluator: evaluates patterns on the calibration windows and remembers them.
-        folder: where everything of this budget is written.
-        progress: told what is going on.
+        evaluator: evaluates patterns on the calibration windows and caches their losses.
+        folder: folder of this budget.
+        progress: receives progress messages.
     """
 
     evaluator: SearchEvaluator

@@ -1,4 +1,4 @@
-"""From settings to a calibration set: the corpus, the encoder, the clusters, the windows."""
+"""Make a calibration set from settings: corpus, encoder, clusters and windows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _Config = TypeVar("_Config", bound=CalibrationConfig)
 
-# What a calibration set in a folder has settled, beside what decides its clusters.
+# Settings that a calibration set in a folder fixes, in addition to those of its clusters.
 _SETTLED = ("corpus", "text_column", "window", "tokens", "heldout_tokens", "check_against")
 
 
@@ -38,16 +38,17 @@ def make_calibration(
     progress: Progress,
     on_strata: Callable[[Stratification, StratifiedWindows], object] | None = None,
 ) -> CalibrationSet:
-    """The set that the settings ask for: drawn from the corpus, or read from a folder.
+    """Draw a calibration set from the corpus, or read one from a folder.
 
     Args:
-        config: what to draw, and how.
-        tokenizer: of the model that will read it.
-        context: the most tokens that the model reads; None where it has no bound.
-        model: loads the model, where its own states are the embedding.
-        respond: gets the model ready to judge probe patterns, where windows are chosen by that.
-        progress: told what is going on.
-        on_strata: shown the clusters and what was drawn from them.
+        config: settings of the calibration set.
+        tokenizer: tokenizer of the model.
+        context: context length of the model in tokens; None without a limit.
+        model: loads the model; called where its hidden states are the embedding.
+        respond: prepares the model to evaluate probe patterns; called where windows are selected
+            by response.
+        progress: receives progress messages.
+        on_strata: called with the clusters and the windows drawn from them.
 
     Raises:
         EvopError: the corpus, the encoder or the folder cannot be used.
@@ -91,10 +92,10 @@ def make_calibration(
 
 
 def check_text(config: CalibrationConfig) -> None:
-    """Refuse text that is not there, which is soon known: loading a model can take minutes.
+    """Refuse missing text early, because loading a model can take minutes.
 
     Raises:
-        InputError: there is no such corpus, or no such file to check it against.
+        InputError: the corpus, or a file to check it against, does not exist.
     """
     from evop_deap.calibration.contamination import check_evaluation_files
     from evop_deap.text.corpus import check_corpus
@@ -105,14 +106,14 @@ def check_text(config: CalibrationConfig) -> None:
 
 
 def settled_by(config: _Config, made: CalibrationSet) -> _Config:
-    """The settings with the sizes that a calibration set in a folder really has."""
+    """Return the settings with the actual sizes of a calibration set in a folder."""
     if not config.is_stored:
         return config
     return config.replace(**_sizes(made))
 
 
 def _check_settled(config: CalibrationConfig, made: CalibrationSet) -> None:
-    """Refuse settings that the set in a folder contradicts; defaults ask for nothing."""
+    """Refuse settings that differ from the set in a folder; default values are ignored."""
     settings = made.manifest.get("settings", {})
     sizes = _sizes(made)
     for field in dataclasses.fields(CalibrationConfig):
@@ -159,7 +160,7 @@ def _encoder(
     model: Callable[[], tuple[LoadedModel, Anatomy]],
     progress: Progress,
 ) -> Any:
-    """The encoder that `embedding` names."""
+    """Return the encoder that `embedding` names."""
     from evop_deap.calibration.embedding import (
         MiddleStates,
         TfidfEncoder,

@@ -1,4 +1,4 @@
-"""What a finished run has found, once more in a format of choice."""
+"""Export the pattern of a finished run in another format."""
 
 from __future__ import annotations
 
@@ -34,20 +34,23 @@ def export_run(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> str:
-    """Write the pattern of a run as one of `FORMATS`; returns what to print.
+    """Write the pattern of a run in one of `FORMATS`.
 
     Args:
         run: folder of a finished run.
-        format: "transformers" or "block-configs", checkpoints that are made from the dense model
-            again and checked; or a text: "layer-drop", "mergekit", "per-layer-config",
-            "prune-layers".
-        output: where it goes; a text without one is returned.
-        overwrite: whether what stands at `output` is replaced.
-        progress: told what is going on; nobody by default.
+        format: "transformers" or "block-configs" for a checkpoint, which is built again from the
+            dense model and checked; "layer-drop", "mergekit", "per-layer-config" or
+            "prune-layers" for a text.
+        output: folder of a checkpoint or file of a text; a text without `output` is returned.
+        overwrite: replace an existing `output`.
+        progress: receives progress messages; silent by default.
+
+    Returns:
+        The text to print: a summary of what was written, or the exported text.
 
     Raises:
-        EvopError: there is no finished run, the format cannot say the pattern, or the
-            checkpoint is not the pruned model.
+        EvopError: there is no finished run, the format cannot hold the pattern, or the
+            checkpoint differs from the pruned model.
     """
     folder = RunFolder(run)
     drops, config = _found(folder)
@@ -60,7 +63,7 @@ def export_run(
         write_text(output, text)
         return f"{output}: {format} without {', '.join(drops.names)}"
     if output is None:
-        raise InputError(f"`output` is required: a {format} checkpoint is a folder")
+        raise InputError(f"`output` is required: name a folder for the {format} checkpoint")
     progress = progress or Progress()
     card = folder.model / "README.md"
     report = write_checkpoint(
@@ -76,7 +79,7 @@ def export_run(
 
 
 def _found(folder: RunFolder) -> tuple[Drops, CalibrationConfig]:
-    """The pattern and the settings of a finished run."""
+    """Return the pattern and the settings of a finished run."""
     try:
         drops = parse_pattern(folder.result.read_text(encoding="utf-8"), n_blocks=0)
     except (OSError, UnicodeDecodeError, InputError) as error:
@@ -106,11 +109,11 @@ def _source(config: CalibrationConfig) -> str:
 
 
 def _dtype(folder: RunFolder) -> str:
-    """The number format of the checkpoint that the run has written."""
+    """Return the dtype of the checkpoint in the run's folder."""
     path = folder.model / "config.json"
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["dtype"])
     except (OSError, ValueError, LookupError) as error:
         raise InputError(
-            f"`run` {folder.path} has no checkpoint in model/ that says its number format"
+            f"`run` {folder.path} has no checkpoint in model/ with a dtype in its config.json"
         ) from error

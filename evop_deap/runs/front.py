@@ -1,7 +1,7 @@
-"""A whole front in one search: loss against size, and a checked checkpoint at chosen points.
+"""Search for a Pareto front of loss against size, and export checkpoints at chosen points.
 
-One evolution over patterns of any number of drops serves all points. Each point is an ordinary
-run's folder; the state of the search and `front.json` lie beside them.
+One evolution over patterns with any number of drops serves all points. Each point has a folder
+with the layout of a run, next to the state of the search and `front.json`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from evop_deap.space import dropped_units
 def search_front(
     contexts: Sequence[Context], whole: Context, stored: Checkpoint | None, began: float
 ) -> tuple[list[SearchResult], EvolutionState, dict[str, Any]]:
-    """Search for the front, and hand over the best pattern at each point.
+    """Search for the front, and run the later stages for the best pattern at each point.
 
     Args:
-        contexts: of each point, from the smallest share dropped.
-        whole: of the search, in the folder beside the points.
-        stored: where the search was interrupted.
-        began: when the run began, in the clock's seconds.
+        contexts: one for each point, from the smallest share dropped.
+        whole: context of the search, with the folder above the points.
+        stored: checkpoint of an interrupted search, or None.
+        began: start of the run on the monotonic clock, in seconds.
 
     Returns:
         The result at each point, the state of the search, and the content of `front.json`.
@@ -59,7 +59,7 @@ def search_front(
 
 
 def _at_point(context: Context, state: EvolutionState, seconds: float) -> SearchResult:
-    """Hand over the best pattern that drops at least as many units as this point asks for."""
+    """Run the later stages for the best pattern that drops at least `n_drop` units."""
     n_drop, folder = context.space.n_drop, context.folder
     found = _within(state, n_drop)
     share = context.config.share
@@ -70,10 +70,10 @@ def _at_point(context: Context, state: EvolutionState, seconds: float) -> Search
 
 
 def _within(state: EvolutionState, n_drop: int) -> Found:
-    """The same search, as if it had been for patterns that drop so many units or more.
+    """Return the outcome of the search restricted to patterns with at least `n_drop` drops.
 
     Raises:
-        InputError: it has evaluated none.
+        InputError: the search has evaluated no such pattern.
     """
     best = best_within(state, n_drop)
     if best is None:
@@ -86,7 +86,7 @@ def _within(state: EvolutionState, n_drop: int) -> Found:
 
 
 def _finished(context: Context, state: EvolutionState) -> SearchResult | None:
-    """The result of a point that this same search has handed over before."""
+    """Return the result of a point that is already written for this state, else None."""
     folder = context.folder
     if not (folder.result.exists() and folder.report.exists()):
         return None
@@ -95,7 +95,7 @@ def _finished(context: Context, state: EvolutionState) -> SearchResult | None:
 
 
 def _trade(whole: Context) -> Trade:
-    """What is traded for loss: parameters, or milliseconds as they were measured once for a run."""
+    """Return the size to trade for loss: parameters, or milliseconds measured once for a run."""
     space, units, model = whole.space, whole.space.units, whole.loaded.model
     if whole.config.pareto == "parameters":
         weights = [unit.parameters for unit in units]
@@ -107,7 +107,7 @@ def _trade(whole: Context) -> Trade:
 
 
 def _latencies(whole: Context, folder: RunFolder) -> Mapping[str, Any]:
-    """Milliseconds of each unit, measured by the first process that works on the run."""
+    """Return the milliseconds of each unit; the first process of the run measures them."""
     if not folder.latency.exists():
         from evop_deap.models.anatomy.latency import unit_milliseconds
 
@@ -123,7 +123,7 @@ def _latencies(whole: Context, folder: RunFolder) -> Mapping[str, Any]:
 
 
 def _front(whole: Context, state: EvolutionState, trade: Trade) -> dict[str, Any]:
-    """The front in plain JSON values, from the largest model to the smallest."""
+    """Return the front as JSON values, from the largest model to the smallest."""
     units, last = whole.space.units, state.records[-1]
     by_parameters = whole.config.pareto == "parameters"
     members = sorted(front_of(state, trade), key=lambda member: -trade.size(member))

@@ -1,4 +1,4 @@
-"""What makes two runs the same search, so that one may go on where the other stopped."""
+"""The identity of a search: the settings and data that must match to resume a run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from evop_deap.runs.storage.checkpoint import Checkpoint, load_checkpoint
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.config_files import read_settings
 
-# These say when to end, not what is searched: a longer search may follow a shorter one.
+# Limits may change on resuming: a longer search may continue a shorter one.
 STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds", "patience"}
-# Where things are may change as long as the fingerprints of what is there do not.
+# Locations may change as long as the fingerprints of their content stay the same.
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
     *("calibration", "check_against", "embedding"),
@@ -23,7 +23,7 @@ _PLACES = {
 
 
 def identity(prepared: Prepared) -> dict[str, Any]:
-    """What must be equal for a checkpoint to be continued, by name."""
+    """Return the values that must match to resume a checkpoint, by name."""
     text = prepared.text
     settings = {
         name: value
@@ -42,19 +42,19 @@ def identity(prepared: Prepared) -> dict[str, Any]:
 
 
 def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the run in `output` under those `given` now, which say when to stop.
+    """Return the settings of the run in `output`, updated by those in `given`.
 
-    Where there is no run yet, the given ones alone.
+    Only limits and locations may differ from the run's. Without a run, `given` is returned.
 
     Raises:
         InputError: the run's settings cannot be read.
-        CheckpointError: a setting given now is not the run's.
+        CheckpointError: a given setting contradicts the run's.
     """
     path = RunFolder(Path(output)).config
     if not path.exists():
         return dict(given)
     stored = read_settings(path)
-    # "auto" asks for no particular value: the one that the run settled on will do.
+    # "auto" accepts the value that the run has chosen.
     asked = {name: value for name, value in given.items() if value != "auto"}
     free = STOPPING_SETTINGS | _PLACES
     for name, value in asked.items():
@@ -68,9 +68,10 @@ def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, 
 
 
 def _words(value: Any) -> Any:
-    """A list by what its items are called, those of numbers in order: flags hold texts.
+    """Return a setting in a form that compares flags, which hold text, with YAML values.
 
-    A list of one number is that number, as files have a single budget.
+    Items of a list become text, and numbers are sorted. A list of one number becomes that number,
+    because a file holds a single budget as a number.
     """
     if not isinstance(value, list | tuple):
         return value
@@ -81,10 +82,10 @@ def _words(value: Any) -> Any:
 
 
 def stored_in(folder: RunFolder, prepared: Prepared) -> Checkpoint | None:
-    """What an earlier process has left of this search in `folder`.
+    """Return the checkpoint of this search in `folder`, or None.
 
     Raises:
-        CheckpointError: it is damaged, or of another search.
+        CheckpointError: the checkpoint is damaged, or belongs to another search.
     """
     if not folder.checkpoint.exists():
         return None

@@ -1,4 +1,4 @@
-"""Who hears of a run while it goes on: the terminal, a live page, a tracker."""
+"""The listeners of a run: the terminal, the live page and a tracker."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from evop_deap.settings.search_config import SearchConfig
 def listening(
     folder: Path, config: SearchConfig, *, tracker: str, live: bool, quiet: bool
 ) -> Iterator[Progress]:
-    """All listeners as one, until the body ends.
+    """Open all listeners as one, and close them when the body ends.
 
     Args:
-        folder: of the run.
-        config: its settings.
-        tracker: by its name; "none" is none.
-        live: whether the report is served meanwhile.
-        quiet: whether the terminal is left alone.
+        folder: folder of the run.
+        config: settings of the run.
+        tracker: name of the tracker, or "none".
+        live: serve the report during the run.
+        quiet: print no progress.
+
+    Yields:
+        One object that forwards to all listeners.
 
     Raises:
         InputError: the tracker is not installed.

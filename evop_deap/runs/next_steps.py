@@ -1,4 +1,4 @@
-"""What a search says at its end, or when it was interrupted: what to do next."""
+"""Advice printed at the end of a search, or when it was interrupted."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def table_of(found: SearchResult | Curve) -> str:
 
 
 def next_steps(output: Path, config: SearchConfig) -> str:
-    """Where the result of a search lies, and how to search on.
+    """Return how to load the result, where the report is, and how to continue the search.
 
     Args:
-        output: the run's folder.
-        config: its settings.
+        output: folder of the run.
+        config: settings of the run.
     """
     figures, model = "result.json", output / "model"
     if config.several:
@@ -43,11 +43,12 @@ def next_steps(output: Path, config: SearchConfig) -> str:
 
 
 def how_to_go_on(output: Path, written_before: int | None) -> str:
-    """How to go on with an interrupted search, if it has written anything.
+    """Return how to resume an interrupted search, if it has written anything.
 
     Args:
-        output: the run's folder.
-        written_before: what `settings_written` said before the search; what is older is not its.
+        output: folder of the run.
+        written_before: value of `settings_written` before the search; the same value now means
+            that the search has written nothing.
     """
     if settings_written(output) in (None, written_before):
         return "nothing was written yet"
@@ -55,7 +56,7 @@ def how_to_go_on(output: Path, written_before: int | None) -> str:
 
 
 def settings_written(output: Path) -> int | None:
-    """When the settings in a run's folder were written, in ns; None where there are none."""
+    """Return the time at which a run's settings were written, in ns, or None without any."""
     try:
         return (output / "config.yaml").stat().st_mtime_ns
     except OSError:

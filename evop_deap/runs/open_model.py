@@ -1,4 +1,4 @@
-"""The model that the settings name, loaded, and where its parts are."""
+"""Load the model that the settings name, and find its parts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def open_model(
     config: CalibrationConfig, progress: Progress, granularity: str = "block"
 ) -> tuple[LoadedModel, Anatomy]:
-    """Load the model of `config` as its settings say.
+    """Load the model of `config` and find its parts.
 
     Args:
-        config: names the model.
-        progress: told what is going on.
-        granularity: what one gene is to switch: "block" or "half".
+        config: the model and how to load it.
+        progress: receives progress messages.
+        granularity: the part that one gene switches: "block" or "half".
 
     Raises:
-        EvopError: the model cannot be had, or its blocks cannot be told apart.
+        EvopError: the model cannot be loaded, or its blocks cannot be found.
     """
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
 
@@ -32,10 +32,10 @@ def open_model(
 
 
 def load_named(config: CalibrationConfig, progress: Progress) -> LoadedModel:
-    """Load the model of `config` as its settings say, whatever its parts are.
+    """Load the model of `config` without looking for its parts.
 
     Raises:
-        EvopError: the model cannot be had.
+        EvopError: the model cannot be loaded.
     """
     from evop_deap.models.loading.load_model import load_model
 

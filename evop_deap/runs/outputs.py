@@ -1,4 +1,4 @@
-"""What the stages of a run have come to so far, each by its type."""
+"""The outputs of a run's stages, looked up by type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _Output = TypeVar("_Output")
 
 
 class Outputs:
-    """The outputs of the stages that have run, in their order; never changed in place.
+    """An immutable sequence of stage outputs, in the order of the stages.
 
     Example:
         >>> outputs = Outputs(3, "three")
@@ -20,11 +20,11 @@ class Outputs:
         self._outputs = outputs
 
     def and_then(self, output: Any) -> Outputs:
-        """These, and one more."""
+        """Return these outputs and one more."""
         return Outputs(*self._outputs, output)
 
     def get(self, kind: type[_Output]) -> _Output | None:
-        """The latest output of this type, or None."""
+        """Return the latest output of this type, or None."""
         return next((one for one in reversed(self._outputs) if isinstance(one, kind)), None)
 
     def __getitem__(self, kind: type[_Output]) -> _Output:

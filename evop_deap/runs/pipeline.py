@@ -1,10 +1,10 @@
-"""The stages of a run, in their order, and how they are gone through.
+"""The stages of a run in their order, and the function that runs them.
 
     search ─▶ validate ─▶ export ─▶ measure ─▶ conclude
 
-Each stage is a function from the context and what came before to plain data. The first is the
-search, or a heuristic in its place; the last writes the result. A stage whose output an earlier
-process has written down is not run again.
+Each stage is a function from the context and the earlier outputs to plain data. The first stage is
+the search or a heuristic; the last one writes the result. A stage is skipped where an earlier
+process has stored its output.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Stage(Generic[_Output]):
     """One stage between the search and the result.
 
     Attributes:
-        name: under which its output is written down.
-        run: from the context and what came before to its output.
-        read: from plain JSON values to its output; the opposite of its `as_dict`.
-        is_there: whether what it has written beside its output is still in the folder.
+        name: key of its stored output.
+        run: computes the output from the context and the earlier outputs.
+        read: makes the output from JSON values; the inverse of its `as_dict`.
+        is_there: whether the files of the stage still exist in the folder.
     """
 
     name: str
@@ -54,12 +54,12 @@ STAGES: Sequence[Stage[Any]] = (
 
 
 def run_stages(context: Context, found: Found, recorder: Recorder, seconds: float) -> SearchResult:
-    """From the end of a search to the result of the run.
+    """Run the stages after the search, and return the result of the run.
 
     Args:
         context: the run.
-        found: what the search ended in.
-        recorder: knows and keeps the outputs of the stages.
+        found: outcome of the search.
+        recorder: stores the outputs of the stages.
         seconds: time spent until now, over all processes.
     """
     began = time.monotonic()
@@ -76,11 +76,11 @@ def run_stages(context: Context, found: Found, recorder: Recorder, seconds: floa
 
 
 def write_beginning(context: Context, generation: int) -> None:
-    """Write down what will be done, and clear away what a killed process left half-written.
+    """Write the settings and the calibration manifest, and remove files of a killed process.
 
     Args:
         context: the run.
-        generation: the last one whose checkpoint there is; -1 where there is none.
+        generation: generation of the checkpoint; -1 without one.
     """
     folder = context.folder
     write_text(folder.config, settings_as_yaml(context.config))

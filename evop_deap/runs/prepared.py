@@ -1,4 +1,4 @@
-"""A model, its search space and the text to evaluate on, loaded and checked."""
+"""A loaded and checked model, its search space and the text to evaluate on."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A model, the space over its units and the text to evaluate on, loaded and checked.
+    """A loaded and checked model, its search space and the text to evaluate on.
 
     Attributes:
-        config: the effective settings, of one budget.
+        config: the effective settings of one budget.
         loaded: the model and its tokenizer.
-        anatomy: where its parts are.
-        space: which patterns there are.
-        fingerprint: the model's identity by content.
+        anatomy: the parts of the model.
+        space: the patterns to search.
+        fingerprint: hash of the model's content.
         corpus: name of the corpus.
-        text: windows to search on, to validate on and to report on.
+        text: calibration, validation and held-out windows.
     """
 
     config: SearchConfig
@@ -40,16 +40,16 @@ class Prepared:
 
     @property
     def rng(self) -> random.Random:
-        """A generator that begins with the seed of the settings; a new one each time."""
+        """A new generator with the seed of the settings."""
         return random.Random(self.config.seed)
 
     @property
     def evaluators(self) -> Evaluators:
-        """Makes evaluators of this model under the fitness of the settings."""
+        """A factory of evaluators of this model with the fitness of the settings."""
         return self.evaluators_of(self.config.fitness)
 
     def evaluators_of(self, fitness: str) -> Evaluators:
-        """Makes evaluators of this model under another fitness."""
+        """Return a factory of evaluators of this model with the given fitness."""
         from evop_deap.fitness.model.evaluators import Evaluators
 
         return Evaluators(self.loaded.model, self.anatomy, fitness)

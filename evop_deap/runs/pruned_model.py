@@ -1,4 +1,4 @@
-"""The pruned model in memory, whatever was done to it, and its loss on windows of text."""
+"""The pruned model in memory, and its loss on windows of text."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PrunedModel:
-    """A model, and the units of it that are left out.
+    """A model and the units to leave out of it.
 
     Attributes:
-        model: the dense model, or one whose weights were changed.
-        anatomy: of `model`.
-        dropped: positions of the units that are left out.
-        changed: whether kept weights differ from the dense model's, so that no pattern describes
-            the pruned model.
+        model: the dense model, or one with changed weights.
+        anatomy: the parts of `model`.
+        dropped: positions of the units to leave out.
+        changed: whether kept weights differ from the dense model's; a pattern then does not
+            describe the pruned model.
     """
 
     model: PreTrainedModel
@@ -38,24 +38,24 @@ class PrunedModel:
 
 
 def of_pattern(context: Context, pattern: Pattern) -> PrunedModel:
-    """The dense model without the units that a pattern drops."""
+    """Return the dense model without the units that a pattern drops."""
     return PrunedModel(context.loaded.model, context.anatomy, dropped_units(pattern))
 
 
 def changed_model(model: PreTrainedModel) -> PrunedModel:
-    """A model of its own, with kept weights changed and nothing left to drop."""
+    """Return a model with changed weights and no units left to drop."""
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
 
     return PrunedModel(model, find_anatomy(model), (), changed=True)
 
 
 def evaluate_changed(context: Context, pruned: PrunedModel, pattern: Pattern) -> Evaluation:
-    """A changed model on all calibration windows, as an evaluator evaluates a pattern.
+    """Evaluate a changed model on all calibration windows, like an evaluator does a pattern.
 
     Args:
         context: the run.
         pruned: the model.
-        pattern: which units of the dense model it lacks.
+        pattern: the units of the dense model that it lacks.
     """
     windows, divergence = context.text.calibration.tokens, context.config.fitness == "kl"
     dense = context.loaded.model if divergence else None
@@ -76,7 +76,7 @@ def evaluate_changed(context: Context, pruned: PrunedModel, pattern: Pattern) ->
 def window_sums_of(
     pruned: PrunedModel, windows: NDArray[np.int64], *, dense: PreTrainedModel | None = None
 ) -> NDArray[np.float64]:
-    """(windows,) cross-entropy summed over predicted tokens, or the divergence from `dense`."""
+    """Return the (windows,) sums of cross-entropy, or of the divergence from `dense`, in nats."""
     import torch
 
     from evop_deap.fitness.model.logit_losses import divergence_sums, window_sums

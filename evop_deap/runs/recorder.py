@@ -1,4 +1,4 @@
-"""What is written down while a run goes on: a row of history and a checkpoint each generation."""
+"""Record a run as it progresses: a row of history and a checkpoint for each generation."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from evop_deap.space import SearchSpace, dropped_units
 
 
 class Recorder:
-    """Writes down each generation, and the outputs of the stages that follow.
+    """Stores each generation, and the outputs of the stages that follow.
 
     Args:
         context: the run.
-        stored: what an earlier process has written; None for a new run.
+        stored: checkpoint of an earlier process; None for a new run.
     """
 
     def __init__(self, context: Context, stored: Checkpoint | None) -> None:
@@ -28,9 +28,9 @@ class Recorder:
         self.last = stored
 
     def record(self, state: EvolutionState | HeuristicState) -> None:
-        """Write down a generation. What followed an earlier one is void."""
+        """Store a generation, and discard stored outputs of later stages."""
         context, evaluator = self._context, self._context.evaluator
-        # The history first: a row too many is cut on resuming, a missing one would stay so.
+        # The history first: resuming removes an extra row, but cannot restore a missing one.
         context.folder.append_history(_history_row(state, context.space))
         self._save(
             Checkpoint(
@@ -42,16 +42,16 @@ class Recorder:
                 state=state,
             )
         )
-        # Others may have it only now: a resumed run must not find what it has not recorded.
+        # Share losses only now: a resumed run must not find losses that it has not recorded.
         evaluator.release()
 
     def remember(self, stage: str, output: Any) -> None:
-        """Write down what a stage came to, as plain JSON values."""
+        """Store the output of a stage, as plain JSON values."""
         if self.last is not None:
             self._save(replace(self.last, outputs={**self.last.outputs, stage: output}))
 
     def output_of(self, stage: str) -> Any:
-        """What the stage of this name came to in an earlier process; None if it has not run."""
+        """Return the stored output of the stage of this name, or None."""
         return None if self.last is None else self.last.outputs.get(stage)
 
     def _save(self, checkpoint: Checkpoint) -> None:
@@ -60,7 +60,7 @@ class Recorder:
 
 
 def _history_row(state: EvolutionState | HeuristicState, space: SearchSpace) -> dict[str, Any]:
-    """The logbook's row of the last generation, its best pattern, and how many drop each unit."""
+    """Return the logbook's last row with the best pattern and the count of drops of each unit."""
     row = {name: finite_or_none(value) for name, value in state.records[-1].items()}
     dropped = [space.units[i].name for i in dropped_units(state.best.pattern)]
     drops = {

@@ -1,7 +1,7 @@
-"""A whole run, from settings to checked checkpoints: what `python -m evop_deap.search` calls.
+"""A whole run, from settings to checked checkpoints: the work of `python -m evop_deap.search`.
 
-One budget leaves a run in a folder; several budgets, or a front, leave one for each in folders
-of their own, and a curve beside them.
+A single budget writes one run's folder. Several budgets, or a front, write one such folder each
+and a curve next to them.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ def run_search(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> SearchResult | Curve:
-    """Search for the parts that `config.model` can do without, and export what is left.
+    """Search for the parts that `config.model` can do without, and export the pruned model.
 
     Args:
-        config: what to search, and how. Its limits hold for each budget.
-        output: folder of the run; see `RunFolder` for what is written there.
-        resume: go on where a run in `output` was interrupted, or begin where there is none.
+        config: settings of the search. Its limits hold for each budget.
+        output: folder of the run; `RunFolder` lists its files.
+        resume: continue the run in `output`, or begin one if there is none.
         overwrite: replace the run in `output`.
-        progress: told what is going on.
+        progress: receives progress messages; silent by default.
 
     Returns:
-        What was found, as written to `result.json`; for several budgets or a front, what was
-        found at each, as written to `curve.json`.
+        The result, as written to `result.json`; for several budgets or a front, the results of
+        all, as written to `curve.json`.
 
     Raises:
-        EvopError: bad input, a model that cannot be pruned exactly, a foreign checkpoint, or
-            a place that cannot be written; its message is one line.
+        EvopError: bad input, a model that cannot be pruned exactly, a checkpoint of another run,
+            or a folder that cannot be written; the message is one line.
 
     Example:
         >>> run_search(SearchConfig(model="demo", sparsity=0.2), "runs/demo")  # doctest: +SKIP
@@ -75,17 +75,17 @@ def run_budgets(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Curve:
-    """`run_search` over several budgets, or for a front with several points.
+    """Run `run_search` over several budgets, or for a front with several points.
 
     Args:
-        config: what to search, and how; its `sparsity` counts for nothing.
-        sparsities: shares of the units to drop, two or more, no two alike. Of a front, the points:
-            the least loss that drops at least such a share is exported, and the largest bounds
-            how much may go.
-        output: folder of the run; see `run_search` for this and what follows.
-        resume: go on where a run in `output` was interrupted.
+        config: settings of the search; its `sparsity` is ignored.
+        sparsities: two or more different shares of the units to drop. For a front, each is a
+            point: the best pattern that drops at least this share is exported. The largest
+            share bounds the front.
+        output: folder of the run; see `run_search` for this and the following arguments.
+        resume: continue the run in `output`.
         overwrite: replace the run in `output`.
-        progress: told what is going on.
+        progress: receives progress messages.
 
     Example:
         >>> run_budgets(SearchConfig(model="demo", sparsity=0.1), (0.1, 0.2), "runs/curve")
@@ -103,7 +103,7 @@ def run_budgets(
 
 
 run_front = run_budgets
-"""`run_budgets`, for settings whose `pareto` says what is traded for loss."""
+"""`run_budgets` for settings with `pareto`, the size to trade for loss."""
 
 
 def _run(
@@ -114,11 +114,11 @@ def _run(
     progress: Progress,
     began: float,
 ) -> SearchResult | Curve:
-    """The run itself, in a folder that is this process's alone."""
+    """Run the search in a folder that this process has locked."""
     several, front = config.several, config.pareto != "none"
     prepared = prepare_all(config.each_budget, progress)
     places = [folder.budget(one.config.share) for one in prepared] if several else [folder]
-    # A front is one search, whose state lies beside its points.
+    # A front is one search; its state is in the folder above its points.
     searched = [(folder, prepared[-1])] if front else list(zip(places, prepared, strict=True))
     stored = [stored_in(place, one) if resume else None for place, one in searched]
     latest = max(filter(None, stored), key=lambda known: known.windows_known, default=None)
@@ -159,7 +159,7 @@ def _run(
 
 
 def _write_settings(folder: RunFolder, config: SearchConfig, effective: Context) -> None:
-    """Put down what will be done at all budgets; `--config` takes it."""
+    """Write the settings of all budgets as a file for `--config`."""
     import yaml
 
     settings = {**effective.config.as_dict(), "sparsity": list(config.sparsity)}

@@ -1,4 +1,4 @@
-"""The evaluator of a search: checked, cached, and sharing its losses with other searches."""
+"""The evaluator of a search: checked, cached, with losses shared between searches."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from evop_deap.runs.storage.checkpoint import Checkpoint
 
 @dataclass(frozen=True, eq=False)
 class SearchEvaluator:
-    """The evaluator of a search, and what it says of the dense model.
+    """The evaluator of a search, and the dense model's loss.
 
     Attributes:
-        name: class of the evaluator that does the work.
-        cached: remembers every loss of this run.
-        kept: hidden states that wait for the next generation.
-        release: gives what is new to other searches.
+        name: class name of the evaluator behind the cache.
+        cached: evaluator with a cache of all losses of this run.
+        kept: hidden states kept for the next generation.
+        release: shares new losses with other searches.
         dense_loss: fitness of the dense model on the calibration windows.
-        dense_cost: cost of that evaluation and of getting ready for it.
+        dense_cost: cost of that evaluation and of its preparation.
     """
 
     name: str
@@ -43,10 +43,10 @@ class SearchEvaluator:
 def open_evaluator(
     prepared: Prepared, stored: Checkpoint | None, progress: Progress
 ) -> Iterator[SearchEvaluator]:
-    """The fastest evaluator that is right for this model, knowing what was paid for before.
+    """Open the fastest exact evaluator of this model, with the losses of a checkpoint.
 
     Raises:
-        InputError: the dense model's loss is not finite, so that patterns cannot be compared.
+        InputError: the dense model's loss is not finite, so patterns cannot be compared.
     """
     config, racing = prepared.config, prepared.config.racing == "on"
     together = windows_together(config.window)
@@ -54,16 +54,16 @@ def open_evaluator(
         prepared.text.calibration.tokens,
         prepared.space,
         rng=prepared.rng,
-        # A rung that ends within a group of windows would have to compute all of the group.
+        # A rung that ends inside a group of windows would compute the whole group.
         windows_at_once=together if racing else None,
         memory_budget=config.memory_budget * 2**20,
-        # A race evaluates a pattern several times: the generation tells how many there were.
+        # A race evaluates a pattern several times; the generation reports the count of patterns.
         on_evaluated=None if racing else progress.evaluated,
         on_fallback=progress.stage,
     )
     with ExitStack() as stack:
         shared, release = _shared(prepared, working, stack, progress)
-        # Others may weigh the same windows otherwise: what is shared are plain sums.
+        # Other searches may weight the windows differently, so unweighted sums are shared.
         cached = CachedEvaluator(weighted(shared, prepared.text.weights))
         if stored is not None:
             cached.restore(stored.rows)
@@ -88,7 +88,7 @@ def open_evaluator(
 def _shared(
     prepared: Prepared, working: ModelEvaluator, stack: ExitStack, progress: Progress
 ) -> tuple[Evaluator, Callable[[], object]]:
-    """`working` behind the user's store of losses, and what releases new ones to it."""
+    """Return `working` behind the user's store of losses, and a function that adds new ones."""
     if not prepared.config.cache:
         return working, lambda: None
     from evop_deap.fitness.model.shared_losses import HeldBackStore, sharing_evaluator

@@ -1,4 +1,4 @@
-"""A handful of patterns, good and middling, that show how windows respond to pruning."""
+"""Losses of a few probe patterns, which show how each window responds to pruning."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MORE_SWAPS = 0.3  # probability of each further swap away from the good pattern
 def probe_patterns(
     space: SearchSpace, good: Pattern, rng: random.Random, count: int = PROBES
 ) -> list[Pattern]:
-    """Different patterns: `good`, a few swaps away from it, and for the other half random ones.
+    """Return distinct patterns: `good`, swaps of it up to half of `count`, and random ones.
 
-    Fewer where the space has no more.
+    There are fewer than `count` where the space is smaller.
     """
     found = {good: None}
     wanted = min(count, space.size)
     while len(found) < wanted:
-        if len(found) < count // 2 and rng.random() < 0.9:  # a swap may have nothing new to give
+        if len(found) < count // 2 and rng.random() < 0.9:  # all swaps may be known
             (near,) = mutate_swap(
                 Genome(good), rng=rng, droppable=space.droppable, more=_MORE_SWAPS
             )
@@ -53,15 +53,15 @@ def responder(
     fitness: str,
     progress: Progress,
 ) -> Respond:
-    """What tells the losses of probe patterns on any windows.
+    """Return a function from windows to the losses of probe patterns on them.
 
     Args:
         loaded: the model.
-        anatomy: its blocks.
-        space: which patterns there are.
-        seed: of the random patterns.
+        anatomy: the parts of the model.
+        space: the patterns to draw from.
+        seed: seed of the random patterns.
         fitness: "ce" or "kl".
-        progress: told what is going on.
+        progress: receives progress messages.
     """
 
     def respond(tokens: NDArray[np.int64]) -> NDArray[np.float64]:

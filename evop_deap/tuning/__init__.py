@@ -1,6 +1,6 @@
-"""Optuna, one level up: studies of the evolution's own settings, and the search as a sampler.
+"""Optuna studies of the evolution's settings, and the search as an Optuna sampler.
 
-Each name is imported when it is first touched, so that the command line answers at once.
+Names are imported on first use, so the command line starts fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a study has found, as files: settings that a search takes, and all trials in short."""
+"""Write the results of a study: the best settings as a configuration, and all trials."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def best_trial(study: Study) -> FrozenTrial:
-    """The trial with the lowest value; of several objectives, with the lowest first one.
+    """Return the trial with the lowest value; for several objectives, the lowest first value.
 
     Raises:
         InputError: no trial was completed.
@@ -32,9 +32,9 @@ def best_trial(study: Study) -> FrozenTrial:
 
 
 def write_best(path: Path, study: Study, space: SettingsSpace) -> None:
-    """The best trial's settings, for `python -m evop_deap.search --config`.
+    """Write the best trial's settings for `python -m evop_deap.search --config`.
 
-    They hold for the cost that they were tuned for, so that it is the search's limit too.
+    The cost that they were tuned for becomes the limit of the search.
 
     Raises:
         InputError: no trial was completed.
@@ -52,7 +52,7 @@ def write_best(path: Path, study: Study, space: SettingsSpace) -> None:
 
 
 def write_trials(path: Path, study: Study) -> None:
-    """Every trial in short, with what the study measures: a journal without its bulk.
+    """Write a summary of all trials, with the description of the study.
 
     Raises:
         OutputError: the file cannot be written.
@@ -67,7 +67,7 @@ def write_trials(path: Path, study: Study) -> None:
 
 
 def study_table(study: Study) -> str:
-    """The best trial beside the defaults, as text.
+    """Return a table of the best trial and the defaults.
 
     Raises:
         InputError: no trial was completed.

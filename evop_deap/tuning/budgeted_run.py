@@ -1,4 +1,4 @@
-"""A search of one problem with one seed, as far as a cost allows, and the curve it leaves."""
+"""A search of one problem with one seed and a limited cost, and its curve of regret."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from evop_deap.tuning.problems import Problem
 
 @dataclass(frozen=True)
 class Point:
-    """What a search has come to after a generation.
+    """Cost and regret of a search after a generation.
 
     Attributes:
         cost: dense-forward equivalents spent.
         evaluations: patterns evaluated.
-        regret: of the best pattern so far, and never more than that of a random one.
+        regret: regret of the best pattern so far, at most 1, the regret of a random pattern.
     """
 
     cost: float
@@ -38,12 +38,12 @@ class Point:
 
 
 class BudgetedRun:
-    """A search that can be carried on from one cost to the next.
+    """A search that can be continued to a higher cost.
 
     Args:
-        problem: what is searched.
-        seed: of all its randomness.
-        settings: of the evolution, by their names in `SearchConfig`.
+        problem: the problem to search.
+        seed: seed of all randomness.
+        settings: settings of the evolution, by their names in `SearchConfig`.
     """
 
     def __init__(self, problem: Problem, seed: int, settings: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ class BudgetedRun:
 
     @property
     def hits(self) -> int:
-        """Patterns that a cache beyond this search had the losses of, at each time of asking."""
+        """Evaluations that a cache outside this search answered; repeated ones count again."""
         return self._meter.hits
 
     def advance(
@@ -66,11 +66,11 @@ class BudgetedRun:
         enough: float | None = None,
         check: Callable[[], object] | None = None,
     ) -> None:
-        """Search until so much is spent in all, or nothing new is within reach.
+        """Search until a total cost is spent, or no new pattern can be found.
 
         Args:
-            cost: dense-forward equivalents, those spent before included.
-            enough: a regret at which nothing more is asked for.
+            cost: total dense-forward equivalents, with those already spent.
+            enough: regret at which the search stops; None to continue.
             check: called after each generation; may raise to end the search.
         """
         state = self.state
@@ -88,7 +88,7 @@ class BudgetedRun:
 
     @property
     def points(self) -> list[Point]:
-        """What the search had come to after each generation, the first one first."""
+        """Cost and regret after each generation, in order."""
         points, regret = [], 1.0
         for record in self.state.records if self.state else ():
             regret = min(regret, self.problem.regret(record["min"]))
@@ -96,7 +96,7 @@ class BudgetedRun:
         return points
 
     def regret_at(self, cost: float) -> float:
-        """Of the best pattern that was found for so much; 1 before there is any."""
+        """Return the regret of the best pattern found within `cost`; 1 without any."""
         return min((p.regret for p in self.points if p.cost <= cost), default=1.0)
 
 
@@ -106,22 +106,21 @@ def search_in(
     rng: random.Random,
     settings: Mapping[str, Any],
 ) -> Search:
-    """The search that `run_search` would make of these settings, on this problem.
+    """Return the search that `run_search` would assemble from these settings.
 
-    Heuristics of `init` that look into a model are left out where the problem keeps no scores of
-    theirs.
+    Heuristics in `init` that need a model are left out if the problem does not have their scores.
 
     Args:
-        problem: what is searched.
-        evaluator: remembers what it was asked, for the races.
-        rng: all randomness is drawn from it.
-        settings: by their names in `SearchConfig`.
+        problem: the problem to search.
+        evaluator: evaluator with a cache, which races need.
+        rng: source of all randomness.
+        settings: settings by their names in `SearchConfig`.
     """
     evolution = EvolutionSettings.of(settings)
     begin: Callable[[], Seeds] = Seeds
     if evolution.surrogate != "none" and problem.knows_dense:
         evaluator.evaluate([problem.space.dense])
-    if methods := _beginning(problem, settings["init"]):
+    if methods := _seeding_heuristics(problem, settings["init"]):
         task = Task(problem.space, evaluator, rng, scores=problem.scores)
         begin = partial(seeds_of, methods, task)
     return assemble(
@@ -129,8 +128,8 @@ def search_in(
     )
 
 
-def _beginning(problem: Problem, init: Sequence[str]) -> list[Heuristic]:
-    """The heuristics that the search begins with, but for those that nobody can ask here."""
+def _seeding_heuristics(problem: Problem, init: Sequence[str]) -> list[Heuristic]:
+    """Return the heuristics in `init` that need no model or have known scores."""
     if tuple(init) == (BALANCED,):
         return []
     named = seeding_methods(tuple(init), problem.space)
@@ -138,7 +137,7 @@ def _beginning(problem: Problem, init: Sequence[str]) -> list[Heuristic]:
 
 
 def area_under(points: Sequence[Point], cost: float) -> float:
-    """Mean regret of the best so far over all that is spent up to `cost`."""
+    """Return the regret of the best pattern so far, averaged over the cost from 0 to `cost`."""
     area, since, regret = 0.0, 0.0, 1.0
     for point in points:
         if point.cost > cost:
@@ -149,10 +148,10 @@ def area_under(points: Sequence[Point], cost: float) -> float:
 
 
 def evaluations_within(points: Sequence[Point], cost: float, epsilon: float) -> float:
-    """Patterns evaluated until the regret was at most `epsilon`.
+    """Return how many patterns were evaluated until the regret was at most `epsilon`.
 
-    Where it never was for `cost`, twice those evaluated: that many at least would have been needed
-    had the search been begun again (the penalised average of algorithm configuration, PAR2).
+    A search that does not reach `epsilon` within `cost` counts twice its evaluations, as in the
+    penalised average runtime of algorithm configuration (PAR2).
     """
     for point in points:
         if point.cost <= cost and point.regret <= epsilon:
@@ -161,5 +160,5 @@ def evaluations_within(points: Sequence[Point], cost: float, epsilon: float) -> 
 
 
 def _exhausted(state: EvolutionState) -> bool:
-    """Whether the last part of the search ended for want of anything new, not of budget."""
+    """Return whether the search ended because no new pattern was left."""
     return state.stopped is not None and state.stopped.startswith("every pattern")

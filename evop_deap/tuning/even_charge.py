@@ -1,4 +1,4 @@
-"""A meter that charges for a pattern what it costs, whether or not its loss was known."""
+"""A meter that charges the full cost of a pattern, even if its loss was cached."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def evenly_charged(
     head_work: int,
     release: Callable[[], object] | None = None,
 ) -> Meter:
-    """`evaluator`'s losses at the price that the population evaluator would ask for them.
+    """Return a meter that charges `evaluator`'s losses at the cost of the population evaluator.
 
-    Where trials share a cache, what was really spent depends on those that came before; what a
-    search would have spent alone does not.
+    Where trials share a cache, the cost actually spent depends on earlier trials. The cost that a
+    search would have alone does not.
 
     Args:
         evaluator: evaluates the patterns.
-        work: multiply-adds a token of each unit.
-        head_work: of the head, likewise.
-        release: called once the answer is there, to let others have it.
+        work: multiply-adds per token of each unit.
+        head_work: multiply-adds per token of the head.
+        release: called after each evaluation, to share new losses.
 
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator

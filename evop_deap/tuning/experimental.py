@@ -1,4 +1,4 @@
-"""Quiet about what Optuna calls experimental: its major version is pinned."""
+"""Suppress Optuna's warnings of experimental features; its major version is pinned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def accepting_experiments() -> Iterator[None]:
-    """No warnings of what may change between Optuna's versions."""
+    """Suppress `ExperimentalWarning` until the body ends."""
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():

@@ -1,7 +1,7 @@
-"""What settings of the evolution are worth: an objective for any Optuna study.
+"""An objective for Optuna studies of the evolution's settings.
 
-A trial searches every instance, a problem with a seed, for the same cost. Cost and not
-evaluations or generations, since that is what a user pays and what racing saves.
+A trial searches every instance, a problem with a seed, with the same budget. The budget is a cost
+and not a number of evaluations or generations, because racing saves cost.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ class FailedRunError(EvopError, RuntimeError):
 
 
 class Objective:
-    """Settings in, their worth out: `study.optimize(Objective(...))`; lower is better.
+    """The quality of settings, to minimise with `study.optimize(Objective(...))`.
 
     Args:
-        problems: spaces to search.
+        problems: problems to search.
         max_cost: dense-forward equivalents that each search may spend.
-        seeds: every problem is searched once with each.
-        measure: what is returned, as a mean over the instances. `regret`: of the best pattern,
-            0 at the optimum and 1 at a random pattern. `area`: the mean of it while the search
-            goes on. `evaluations`: patterns evaluated until the regret is `epsilon`, where the
-            search then ends, and twice as many as were where it never is. `regret-cost`:
-            the regret, and what was spent until then, for a study with two directions.
-        epsilon: regret that is good enough.
+        seeds: every problem is searched once with each seed.
+        measure: the value, as a mean over the instances. `regret`: regret of the best pattern, 0
+            at the optimum and 1 at a random pattern. `area`: its mean over the cost.
+            `evaluations`: patterns evaluated until the regret is at most `epsilon`, where the
+            search ends, or twice the patterns evaluated if it never is. `regret-cost`: the
+            regret and the cost until it was reached, for a study with two directions.
+        epsilon: target regret of `evaluations`.
         space: settings to choose from.
-        reports: what the study's pruner hears of: `instances` suits Optuna's WilcoxonPruner,
-            `steps` those that compare trials part by part, such as HyperbandPruner.
-        steps: equal parts of `max_cost` after which `steps` are reported.
+        reports: values reported to the study's pruner: `instances` suits Optuna's
+            WilcoxonPruner, `steps` suits pruners of partial trials, such as HyperbandPruner.
+        steps: number of equal parts of `max_cost`, with a report after each, for `steps`.
         check: called after each generation of each search; may raise to interrupt the trial.
 
     Example:
@@ -60,9 +60,8 @@ class Objective:
         (True, [0, 1, 2])
 
     Raises:
-        InputError: an argument that cannot be used, or, when called, a study with other
-            directions.
-        FailedRunError: when called, settings with which no finite loss was found.
+        InputError: an invalid argument, or, when called, a study with other directions.
+        FailedRunError: when called, a search without a finite loss.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class Objective:
         unknown = [problem.name for problem in problems if not problem.optimum_known]
         if measure == "evaluations" and unknown:
             raise InputError(
-                f"`measure` evaluations asks for a known optimum, which {unknown[0]} has not: "
+                f"`measure` evaluations needs a known optimum, which {unknown[0]} does not have: "
                 "use regret or area, or a landscape"
             )
         self.problems = tuple(problems)
@@ -107,16 +106,16 @@ class Objective:
 
     @property
     def directions(self) -> list[Literal["minimize", "maximize"]]:
-        """As `optuna.create_study` takes them."""
+        """Directions for `optuna.create_study`."""
         return ["minimize"] * (2 if self.measure == "regret-cost" else 1)
 
     @property
     def names(self) -> list[str]:
-        """Of the values, as `study.set_metric_names` takes them."""
+        """Names of the values, for `study.set_metric_names`."""
         return ["regret", "cost"] if self.measure == "regret-cost" else [self.measure]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON of what must be equal for trials to be comparable."""
+        """Plain JSON values that must be equal for trials to be comparable."""
         return {
             "measure": self.measure,
             "problems": [problem.name for problem in self.problems],
@@ -127,14 +126,14 @@ class Objective:
         }
 
     def __call__(self, trial: Trial) -> float | tuple[float, ...]:
-        """Search every instance with the trial's settings."""
+        """Search every instance with the trial's settings, and return the value or values."""
         if len(trial.study.directions) != len(self.directions):
             raise InputError(
                 f"`measure` {self.measure} has {len(self.directions)} values, but the study has "
                 f"{len(trial.study.directions)} directions: create it with `directions`"
             )
         settings = self.space.suggest(trial)
-        # Seeds outside, so that the first instances are of different problems.
+        # Seeds in the outer loop, so that the first instances are different problems.
         runs = [BudgetedRun(p, seed, settings) for seed in self.seeds for p in self.problems]
         from optuna import TrialPruned
 
@@ -150,19 +149,19 @@ class Objective:
             trial.set_user_attr("failure", one_line(f"{type(error).__name__} {error}"))
             raise
         finally:
-            for name, value in self._told(runs).items():
+            for name, value in self._attributes(runs).items():
                 trial.set_user_attr(name, value)
         return tuple(values) if len(values) > 1 else values[0]
 
     def _one_by_one(self, trial: Trial, runs: Sequence[BudgetedRun]) -> None:
-        """Each search to its end; its value is a step of its own, to be compared in pairs."""
+        """Run the searches one after the other, with a report for each instance."""
         for number, run in enumerate(runs):
             self._advance(run, self.max_cost)
             if self.reports == "instances":
                 _report(trial, self._values(run)[0], number)
 
     def _step_by_step(self, trial: Trial, runs: Sequence[BudgetedRun]) -> None:
-        """All searches side by side, so that a step says how far all have come for its cost."""
+        """Run all searches in equal steps of cost, with a report of the mean regret after each."""
         for step in range(1, self.steps + 1):
             cost = self.max_cost * step / self.steps
             for run in runs:
@@ -179,7 +178,7 @@ class Objective:
             )
 
     def _values(self, run: BudgetedRun) -> tuple[float, ...]:
-        """What a search that has spent its budget is worth."""
+        """Return the value or values of a search that has spent its budget."""
         regret = run.regret_at(self.max_cost)
         measured: Mapping[str, Callable[[], tuple[float, ...]]] = {
             "regret": lambda: (regret,),
@@ -190,12 +189,12 @@ class Objective:
         return measured[self.measure]()
 
     def _cost_of(self, run: BudgetedRun, regret: float) -> float:
-        """What was spent until the best pattern was found; all, where none was worth it."""
+        """Return the cost until the final regret was reached; `max_cost` for a regret of 1."""
         found = (point.cost for point in run.points if point.regret <= regret < 1)
         return min(next(found, self.max_cost), self.max_cost)
 
-    def _told(self, runs: Sequence[BudgetedRun]) -> dict[str, Any]:
-        """What a trial says of itself, as plain JSON."""
+    def _attributes(self, runs: Sequence[BudgetedRun]) -> dict[str, Any]:
+        """Return the user attributes of a trial, as plain JSON values."""
         begun = [(run, run.state) for run in runs if run.state is not None]
         best: dict[str, tuple[float, list[str]]] = {}
         for run, state in begun:
@@ -214,7 +213,7 @@ class Objective:
 
 
 def _report(trial: Trial, value: float, step: int) -> None:
-    """Tell the pruner, and stop where it says so."""
+    """Report a value to the pruner, and stop the trial if it is pruned."""
     from optuna import TrialPruned
 
     trial.report(value, step)

@@ -1,8 +1,8 @@
-"""The search as an Optuna sampler, for any choice of so many things out of a list.
+"""The search as an Optuna sampler of subsets with a fixed size.
 
-A trial suggests one 0 or 1 a unit, 1 = keep, and exactly `n_drop` of them are 0. New patterns
-are bred from the best of the study's completed trials with the operators of `evop_deap`; no
-pattern is proposed twice while there is another one.
+A trial suggests a 0 or 1 for each unit, 1 = keep, and exactly `n_drop` of them are 0. New patterns
+are bred from the best completed trials with the operators of `evop_deap`. No pattern is proposed
+twice while there is a new one.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ if TYPE_CHECKING:
 
 
 class PatternSampler(BaseSampler):
-    """Evolution of fixed-size subsets; everything it knows is in the study.
+    """Evolution of fixed-size subsets; all its state is in the study.
 
-    Each trial breeds from all that are completed by then, so that workers wait for nobody, and
-    a study goes on where it stopped, with whatever `enqueue_trial` and `add_trial` put in.
-    Of what `enqueue_trial` fixes in part, the rest is chosen so that the number fits;
-    `PartialFixedSampler` tells nobody what it fixes, and does not go with a fixed number.
+    Each trial breeds from all trials completed so far, so workers do not wait for each other, and
+    a study resumes where it stopped. Trials from `enqueue_trial` and `add_trial` are used as well.
+    If `enqueue_trial` fixes a part of the pattern, the rest is chosen to keep the size of the
+    subset. `PartialFixedSampler` cannot be combined with it, because it hides which parameters it
+    fixes.
 
     Args:
-        names: parameters that are one 0/1 each: `trial.suggest_int(name, 0, 1)`.
+        names: 0/1 parameters of the pattern: `trial.suggest_int(name, 0, 1)`.
         n_drop: how many of them are 0.
-        population: trials that breed, the best; until there are as many, patterns are random.
+        population: number of best trials that breed; until there are as many, patterns are random.
         crossover: probability that a child has two parents.
-        mutation: probability that such a child is mutated too; one of a single parent always is.
+        mutation: probability that such a child is mutated; a child of one parent always is.
         tournament: trials that compete to be a parent.
         neighbour: share of mutations that move a 0 to a neighbour in the order of `names`.
         more_swaps: probability of each further swap in the other mutations.
-        seed: of everything that is random here.
-        other: sampler of parameters that are not in `names`; by default random.
+        seed: seed of all randomness.
+        other: sampler of parameters that are not in `names`; random by default.
 
     Example:
         >>> import optuna
@@ -63,7 +64,7 @@ class PatternSampler(BaseSampler):
 
     Raises:
         InputError: `n_drop` leaves nothing to choose.
-        ValueError: when it samples for a study of several objectives.
+        ValueError: when used in a study of several objectives.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class PatternSampler(BaseSampler):
         self._other = other or RandomSampler(seed=seed)
         self._toolbox = make_toolbox(
             self._space,
-            TabularEvaluator({}),  # trials are evaluated elsewhere: it is never asked
+            TabularEvaluator({}),  # never called: the study evaluates trials
             self._rng,
             tournament=tournament,
             neighbour=neighbour,
@@ -97,21 +98,21 @@ class PatternSampler(BaseSampler):
         )
 
     def reseed_rng(self) -> None:
-        """Draw otherwise than other workers from here on."""
+        """Reseed the random generators, so that workers draw different patterns."""
         self._rng.seed()
         self._other.reseed_rng()
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """One 0/1 a unit, and what the other sampler finds to belong together."""
+        """Return the 0/1 parameters and the other sampler's relative search space."""
         others = self._other.infer_relative_search_space(study, trial)
         return {**others, **{name: IntDistribution(0, 1) for name in self._names}}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """A new pattern, and the other sampler's choice of the rest."""
+        """Return a new pattern, and the other sampler's values of the other parameters."""
         self._raise_error_if_multi_objective(study)
         pattern = dict(zip(self._names, self._next_pattern(study, trial), strict=True))
         rest = {name: kind for name, kind in search_space.items() if name not in pattern}
@@ -127,12 +128,12 @@ class PatternSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """The other sampler's choice."""
+        """Return the other sampler's value."""
         self._raise_error_if_multi_objective(study)
         return self._other.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Let the other sampler prepare."""
+        """Call the other sampler's hook."""
         self._other.before_trial(study, trial)
 
     def after_trial(
@@ -142,7 +143,7 @@ class PatternSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Let the other sampler take note."""
+        """Call the other sampler's hook."""
         self._other.after_trial(study, trial, state, values)
 
     def _next_pattern(self, study: Study, trial: FrozenTrial) -> Pattern:
@@ -160,7 +161,10 @@ class PatternSampler(BaseSampler):
         return pattern
 
     def _children(self, population: Sequence[Genome], seen: set[Pattern]) -> list[Genome]:
-        """One child not seen before; random while too few breed, none where all were seen."""
+        """Return one new child, or none if all found were seen.
+
+        The child is random while there are fewer trials than the population.
+        """
         if len(population) < min(self._settings.population, self._space.size):
             for _ in range(self._settings.attempts):
                 (drawn,) = self._toolbox.population(n=1)
@@ -171,7 +175,7 @@ class PatternSampler(BaseSampler):
         return propose(population, seen, 1, self._toolbox, self._rng, self._settings)
 
     def _known(self, trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[Genome]:
-        """The distinct patterns of the space that have a value, the first value of each."""
+        """Return the distinct patterns with a value, each with its first value."""
         sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
         found: dict[Pattern, Genome] = {}
         for trial in trials:
@@ -181,7 +185,7 @@ class PatternSampler(BaseSampler):
         return list(found.values())
 
     def _patterns(self, trials: Iterable[FrozenTrial]) -> list[Pattern]:
-        """What these trials have evaluated, or are about to, where that is a whole pattern."""
+        """Return the complete patterns that these trials have evaluated or will evaluate."""
         known = (_fixed(trial, self._names) | trial.params for trial in trials)
         return [
             tuple(int(params[name]) for name in self._names)
@@ -191,20 +195,21 @@ class PatternSampler(BaseSampler):
 
 
 def suggest_pattern(trial: Trial, names: Iterable[str]) -> Pattern:
-    """One 0/1 a unit, 1 = keep, from a trial of a study with a `PatternSampler`."""
+    """Return a 0 or 1 for each unit, 1 = keep, from a trial of a study with `PatternSampler`."""
     return tuple(trial.suggest_int(name, 0, 1) for name in names)
 
 
 def _fixed(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
-    """What `enqueue_trial` asked of the trial."""
+    """Return the parameters that `enqueue_trial` has fixed."""
     asked: Mapping[str, Any] = trial.system_attrs.get("fixed_params", {})
     return {name: asked[name] for name in names if name in asked}
 
 
 def _with_fixed(pattern: Pattern, fixed: Mapping[int, int], rng: random.Random) -> Pattern:
-    """The pattern with the genes at some places set, and others changed to keep the number.
+    """Return the pattern with fixed genes set, and free genes changed to keep the counts.
 
-    Where too many are set to the same, the number cannot be kept, and the rest is the other.
+    Where more genes are fixed to a value than the pattern has, the counts cannot be kept, and all
+    free genes get the other value.
     """
     genes = [fixed.get(place, gene) for place, gene in enumerate(pattern)]
     for gene in (0, 1):

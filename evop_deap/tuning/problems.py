@@ -1,4 +1,4 @@
-"""What settings are measured on: a space of patterns, its losses, and what counts as good in it."""
+"""Problems to tune settings on: a space of patterns, its losses and the scale of regret."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
 from evop_deap.tuning.even_charge import evenly_charged
 
-_SAMPLE = 16  # random patterns that tell what a typical loss is, where not all are known
+_SAMPLE = 16  # random patterns to estimate the typical loss, where not all losses are known
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A space to search, and the scale on which what is found there is measured.
+    """A space to search, and the scale of its regret.
 
     Attributes:
-        name: for people, and the same in every process of a study.
-        space: which patterns there are.
-        evaluator: evaluates them. What it charges must not depend on what was asked before, or a
-            later trial would get more for its budget than an earlier one.
-        best: the loss that leaves nothing to regret.
-        typical: the loss of a random pattern, which is a regret of 1.
-        optimum_known: whether `best` is a pattern's loss, and not only a bound.
+        name: readable name, equal in every process of a study.
+        space: the patterns to search.
+        evaluator: evaluates patterns. Its cost must not depend on earlier requests, or later
+            trials would get more for their budget.
+        best: loss with a regret of 0.
+        typical: loss with a regret of 1, that of a random pattern.
+        optimum_known: whether `best` is the loss of a pattern, and not only a bound.
         together: windows that are computed together, and so race together.
         knows_dense: whether `evaluator` can evaluate the pattern that drops nothing.
-        scores: of the model's units, by the name of a heuristic that a search may begin with.
+        scores: scores of the units, by the heuristic's name, for the first patterns.
     """
 
     name: str
@@ -55,25 +55,25 @@ class Problem:
     scores: Mapping[str, UnitScores] = field(default_factory=dict)
 
     def regret(self, loss: float) -> float:
-        """How far `loss` is from the best, in distances of a random pattern from it."""
+        """Return the regret of `loss`: 0 at `best`, 1 at `typical`."""
         scale = self.typical - self.best
         return (loss - self.best) / scale if scale > 0 else float(loss > self.best)
 
 
 def landscape_problem(path: Path, n_drop: int | None = None) -> Problem:
-    """The space of a landscape file in which so many units are dropped; the most, if not said.
+    """Return the problem of dropping `n_drop` units in a landscape file; None takes the most.
 
     Raises:
-        InputError: the file is no landscape, or does not know all of that space.
+        InputError: the file is no landscape, or does not hold all patterns of that space.
     """
     landscape = load_landscape(path)
     spaces = {space.n_drop: space for space in known_spaces(landscape)}
     if not spaces:
-        raise InputError(f"`landscape` {path} knows no space whole: there is no optimum to reach")
+        raise InputError(f"`landscape` {path} holds no complete space, so the optimum is unknown")
     if n_drop is not None and n_drop not in spaces:
         raise InputError(
-            f"`drop` must be one of {', '.join(map(str, spaces))}, which `landscape` {path} "
-            f"knows whole, but got {n_drop}"
+            f"`drop` must be one of {', '.join(map(str, spaces))}, the complete spaces of "
+            f"`landscape` {path}, but got {n_drop}"
         )
     space = spaces[max(spaces) if n_drop is None else n_drop]
     losses = landscape.losses[_rows(landscape, space)]
@@ -93,10 +93,10 @@ def landscape_problem(path: Path, n_drop: int | None = None) -> Problem:
 
 
 def scores_in(landscape: Landscape) -> dict[str, UnitScores]:
-    """The scores that the file keeps, by the heuristic's name.
+    """Return the scores in a landscape, by the heuristic's name.
 
     Raises:
-        InputError: it is not as the format says.
+        InputError: the scores do not have the format of landscapes.
     """
     count = len(landscape.units)
     try:
@@ -109,19 +109,21 @@ def scores_in(landscape: Landscape) -> dict[str, UnitScores]:
         raise InputError(f"`looks` of a landscape cannot be read: {error!r}") from error
     short = [name for name, known in scores.items() if not known.knows(landscape.units)]
     if short:
-        raise InputError(f"`looks` of a landscape must score all {count} units, not as {short[0]}")
+        raise InputError(
+            f"`looks` of a landscape must score all {count} units, but {short[0]} does not"
+        )
     return scores
 
 
 def _by_name(scores: Any, landscape: Landscape) -> dict[str, float]:
-    """Scores that are given by name, or in the order of the units."""
+    """Return scores by the unit's name; they may be given in the order of the units."""
     if not isinstance(scores, Mapping):
         scores = {u.name: score for u, score in zip(landscape.units, scores, strict=True)}
     return {str(name): float(score) for name, score in scores.items()}
 
 
 def known_spaces(landscape: Landscape) -> tuple[SearchSpace, ...]:
-    """The spaces that are known whole, but for units that the file says always stay."""
+    """Return the spaces that a landscape holds completely, without its protected units."""
     protected = frozenset(landscape.about.get("protected", ()))
     most = len(landscape.units) - len(protected)
     candidates = (SearchSpace(landscape.units, n, protected) for n in range(1, most))
@@ -129,7 +131,7 @@ def known_spaces(landscape: Landscape) -> tuple[SearchSpace, ...]:
 
 
 def _rows(landscape: Landscape, space: SearchSpace) -> NDArray[np.bool_]:
-    """(patterns,) which of the landscape's patterns lie in the space."""
+    """Return a (patterns,) mask of the landscape's patterns in the space."""
     dropped = landscape.patterns == 0
     inside: NDArray[np.bool_] = dropped.sum(axis=1) == space.n_drop
     inside &= ~dropped[:, sorted(space.protected)].any(axis=1)
@@ -138,10 +140,10 @@ def _rows(landscape: Landscape, space: SearchSpace) -> NDArray[np.bool_]:
 
 @contextmanager
 def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]:
-    """The search that `config` describes, on its model; all trials share what was paid for.
+    """Open the problem of the search that `config` describes; all trials share its losses.
 
-    The optimum is not known: the dense model's loss stands for it, which orders what is found
-    just as well. A typical loss is the median of a few patterns drawn with the seed.
+    The optimum is unknown, and the dense model's loss takes its place, which keeps the order of
+    patterns. The typical loss is the median of a few random patterns drawn with the seed.
 
     Raises:
         EvopError: the model, the corpus or the budget cannot be used.
@@ -151,7 +153,7 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
     from evop_deap.runs.search_evaluator import open_evaluator
     from evop_deap.runs.stages.prepare import prepare
 
-    # Windows are computed together as races want them, since some trials race.
+    # Group windows as races need it, because some trials race.
     prepared = prepare(config.replace(racing="on"), progress)
     with open_evaluator(prepared, None, progress) as opened:
         space = prepared.space
@@ -177,6 +179,6 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
             optimum_known=False,
             together=windows_together(config.window),
             knows_dense=True,
-            # Found once, and charged to every search.
+            # Computed once, and charged to every search.
             scores=scores_of(Task(space, opened.cached, rng, parts=parts)),
         )

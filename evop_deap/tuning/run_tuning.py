@@ -1,4 +1,4 @@
-"""A study from its options: what is tuned on, the trials, and the files that come out."""
+"""Run a study from its options: open the problems, run trials and write files."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _STEPS = 9  # parts of the budget that are reported: 1, 3 and 9 are Hyperband's 
 
 
 def run_tuning(options: TuningOptions, settings: Mapping[str, Any]) -> str:
-    """Run a study, write what it found into its folder, and say it in a table.
+    """Run a study, write its files, and return a table of its best settings.
 
     Args:
-        options: how the study is run.
-        settings: of a search on a model; none where landscapes are tuned on.
+        options: options of the study.
+        settings: settings of the search on a model; empty for landscapes.
 
     Raises:
-        InputError: an option or a setting cannot be used.
-        KeyboardInterrupt: a signal arrived; it waits until the study may be left.
+        InputError: an option or a setting is invalid.
+        KeyboardInterrupt: a signal arrived; it is raised when the study is in a consistent state.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     output, interruption = Path(options.output), Interruption()
@@ -73,7 +73,7 @@ def run_tuning(options: TuningOptions, settings: Mapping[str, Any]) -> str:
                 workers,
                 n_trials=options.n_trials,
                 timeout=options.timeout,
-                on_trial=None if options.quiet else _tell,
+                on_trial=None if options.quiet else _print_trial,
                 check=interruption.check,
             )
             write_trials(output / "trials.json", study)
@@ -85,41 +85,41 @@ def run_tuning(options: TuningOptions, settings: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _problems(options: TuningOptions, settings: Mapping[str, Any]) -> Iterator[list[Problem]]:
-    """What to tune on, as long as the body runs."""
+    """Open the problems to tune on until the body ends."""
     if bool(options.landscape) == ("model" in settings):
         raise InputError("`landscape` or `model` is required: give either of them, not both")
     if options.landscape:
         if settings:
-            raise InputError(f"`{min(settings)}` says nothing of a landscape: leave it out")
+            raise InputError(f"`{min(settings)}` does not apply to a landscape: leave it out")
         drops: Sequence[int | None] = options.drop or [None]
         yield [landscape_problem(Path(path), n) for path in options.landscape for n in drops]
         return
     if options.drop:
         raise InputError("`drop` is for a landscape: with a model, give `sparsity` or `budget`")
     if options.objective == "evaluations":
-        raise InputError("`objective` evaluations asks for a known optimum: give a landscape")
+        raise InputError("`objective` evaluations needs a known optimum: give a landscape")
     progress = Progress() if options.quiet else TerminalProgress(settings.get("fitness", "ce"))
     with model_problem(SearchConfig(**settings), progress) as problem:
         yield [problem]
 
 
-def _tell(study: Study, trial: FrozenTrial) -> None:
-    """A line on stderr for each trial that ends."""
-    said = trial.state.name.lower()
+def _print_trial(study: Study, trial: FrozenTrial) -> None:
+    """Print a line on stderr when a trial ends."""
+    outcome = trial.state.name.lower()
     if trial.state.name == "COMPLETE":
-        said = ", ".join(
+        outcome = ", ".join(
             f"{name} {value:.4g}"
             for name, value in zip(study.metric_names or [], trial.values, strict=False)
         )
     elif "failure" in trial.user_attrs:
-        said += f": {trial.user_attrs['failure']}"
-    print(f"trial {trial.number}: {said}", file=sys.stderr, flush=True)  # noqa: T201
+        outcome += f": {trial.user_attrs['failure']}"
+    print(f"trial {trial.number}: {outcome}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _where(output: Path, pictures: bool) -> str:
     return "\n".join(
         [
             f"{output / 'best.yaml'}  for python -m evop_deap.search --config",
-            f"{output / 'trials.json'}  all trials{'; pictures beside it' if pictures else ''}",
+            f"{output / 'trials.json'}  all trials{'; plots beside it' if pictures else ''}",
         ]
     )

@@ -1,4 +1,4 @@
-"""What a study may set: the range of each setting of the evolution, and how to draw from it."""
+"""The settings of the evolution that a study chooses, with their ranges."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Setting = int | float | str
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included, whole ones where `low` is.
+    """Numbers from `low` to `high`, inclusive; integers if `low` is one.
 
     Attributes:
-        low: the least.
-        high: the most.
-        log: drawn by their logarithm, for what matters in proportion.
+        low: smallest value.
+        high: largest value.
+        log: whether values are drawn on a logarithmic scale.
     """
 
     low: int | float
@@ -36,29 +36,29 @@ class Range:
 
     @property
     def ends(self) -> tuple[Setting, ...]:
-        """What must do for all of them to do."""
+        """Values that must be valid for all values to be valid."""
         return self.low, self.high
 
     def as_plain(self) -> dict[str, Any]:
-        """As a YAML file gives it."""
+        """The range as in a YAML file."""
         return dataclasses.asdict(self)
 
     def suggest(self, trial: Trial, name: str) -> Setting:
-        """Optuna's choice."""
+        """Return Optuna's choice."""
         if isinstance(self.low, int):
             return trial.suggest_int(name, self.low, int(self.high), log=self.log)
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
     def nearest(self, setting: Setting) -> Setting:
-        """The one nearest to `setting`, which is a number."""
+        """Return the value in the range nearest to the number `setting`."""
         assert not isinstance(setting, str)
         return min(max(setting, self.low), self.high)
 
     def narrowed(self, name: str, given: Mapping[str, Any]) -> Range:
-        """This range with other ends.
+        """Return this range with other ends.
 
         Raises:
-            InputError: a name that a range has not, or ends in the wrong order.
+            InputError: an unknown key, or ends in the wrong order.
         """
         for key in given:
             if key not in ("low", "high", "log"):
@@ -80,31 +80,31 @@ class Range:
 
 @dataclass(frozen=True)
 class Choices:
-    """One of a few values, with no order among them."""
+    """A choice between a few values without an order."""
 
     options: tuple[Setting, ...]
 
     @property
     def ends(self) -> tuple[Setting, ...]:
-        """What must do for all of them to do."""
+        """Values that must be valid for all values to be valid."""
         return self.options
 
     def as_plain(self) -> list[Setting]:
-        """As a YAML file gives it."""
+        """The choices as in a YAML file."""
         return list(self.options)
 
     def suggest(self, trial: Trial, name: str) -> Setting:
-        """Optuna's choice."""
+        """Return Optuna's choice."""
         chosen: Setting = trial.suggest_categorical(name, self.options)  # type: ignore[assignment]
         return chosen
 
     def nearest(self, setting: Setting) -> Setting:
-        """`setting` where it is one of them, else the first."""
+        """Return `setting` if it is one of the values, else the first value."""
         return setting if setting in self.options else self.options[0]
 
 
 def _as_setting(value: Any) -> Any:
-    """A list of names in the one text that a choice is."""
+    """Return a list of names as one string, because Optuna's choices are scalars."""
     return " ".join(value) if isinstance(value, tuple | list) else value
 
 
@@ -114,7 +114,7 @@ DEFAULTS: Mapping[str, Setting] = {
     if option.default is not dataclasses.MISSING
 }
 
-# Each is a setting of the search by its own name: what a study finds is a configuration file.
+# Names are those of the search's settings, so that a trial is a configuration file.
 RANGES: Mapping[str, Range | Choices] = {
     "population": Range(2, 48, log=True),
     "offspring": Range(1, 48, log=True),
@@ -134,11 +134,11 @@ RANGES: Mapping[str, Range | Choices] = {
 
 @dataclass(frozen=True)
 class SettingsSpace:
-    """Which settings a study draws, and from what.
+    """The settings that a study draws, and those it fixes.
 
     Attributes:
-        ranges: what is drawn, by the setting's name.
-        fixed: settings that every trial has.
+        ranges: ranges of the drawn settings, by name.
+        fixed: values of the settings that are equal in every trial.
 
     Example:
         >>> space = SettingsSpace.from_mapping({"population": {"high": 16}, "racing": "on"})
@@ -151,10 +151,10 @@ class SettingsSpace:
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> SettingsSpace:
-        """The whole space, narrowed: a mapping gives ends, a list choices, a value fixes.
+        """Return the default space, narrowed by ends (a mapping), choices (a list) or a value.
 
         Raises:
-            InputError: an unknown setting, or a value that the search does not take.
+            InputError: an unknown setting, or a value that the search does not accept.
         """
         ranges, fixed = dict(RANGES), {}
         for name, value in given.items():
@@ -178,21 +178,21 @@ class SettingsSpace:
 
     @classmethod
     def from_file(cls, path: Path) -> SettingsSpace:
-        """The space in a YAML file.
+        """Return the space in a YAML file.
 
         Raises:
-            InputError: the file cannot be read, or says what cannot be.
+            InputError: the file cannot be read, or is invalid.
         """
         return cls.from_mapping(read_mapping(path, argument="space", line="setting: range"))
 
     def offered(self, scored: Collection[str]) -> SettingsSpace:
-        """This space without beginnings that need a model that is not there.
+        """Return this space without values of `init` whose heuristics cannot run.
 
         Args:
-            scored: the heuristics whose scores of the model are known.
+            scored: heuristics with known scores, which need no model.
 
         Raises:
-            InputError: no beginning is left.
+            InputError: no value of `init` is left.
         """
         drawn = self.ranges.get("init")
         options = drawn.options if isinstance(drawn, Choices) else (self.fixed["init"],)
@@ -201,8 +201,8 @@ class SettingsSpace:
             return self
         if not left:
             raise InputError(
-                f"`space` init asks {_unknown(options[0], scored)[0]}, which looks into a model, "
-                "but a landscape keeps no look of it: "
+                f"`space` init names {_unknown(options[0], scored)[0]}, which needs a model or "
+                "scores in the landscape: "
                 f"known are {', '.join([BALANCED, *scored])}"
             )
         if len(left) > 1:
@@ -212,30 +212,30 @@ class SettingsSpace:
 
     @property
     def defaults(self) -> dict[str, Setting]:
-        """What a search does unless told otherwise, moved into ranges that leave it out."""
+        """The defaults of the search, moved into the ranges if necessary."""
         return {name: drawn.nearest(DEFAULTS[name]) for name, drawn in self.ranges.items()}
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
-        """The settings of a trial, those that are fixed among them."""
+        """Return the settings of a trial, with the fixed ones."""
         drawn = {name: drawn.suggest(trial, name) for name, drawn in self.ranges.items()}
         return self.effective(drawn)
 
     def effective(self, params: Mapping[str, Setting]) -> dict[str, Any]:
-        """The settings that a trial with these parameters searches with."""
+        """Return the settings of the search for a trial's parameters."""
         settings: dict[str, Any] = {**DEFAULTS, **self.fixed, **params}
-        # A tournament of more than there are is one of the whole population.
+        # A tournament cannot be larger than the population.
         settings["tournament"] = min(settings["tournament"], settings["population"])
         settings["init"] = settings["init"].split()
         return {name: settings[name] for name in RANGES}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON of everything that decides what is drawn."""
+        """Plain JSON values of the ranges and the fixed settings."""
         drawn = {name: drawn.as_plain() for name, drawn in self.ranges.items()}
         return {**drawn, **self.fixed}
 
 
 def _unknown(init: Setting, scored: Collection[str]) -> list[str]:
-    """The heuristics of a beginning that need a model, and whose scores are not known."""
+    """Return the heuristics in `init` that need a model and have no known scores."""
     named = [METHODS[name] for name in str(init).split() if name in METHODS]
     return [method.name for method in named if method.needs_model and method.name not in scored]
 
@@ -256,16 +256,16 @@ def _choices(name: str, given: list[Any]) -> Choices:
 
 
 def _checked(name: str, value: Any) -> Setting:
-    """The value as the search takes it.
+    """Return the value in the search's form.
 
     Raises:
-        InputError: it does not; the message says what would do.
+        InputError: the search does not accept it; the message names valid values.
     """
     if isinstance(RANGES[name], Choices) and isinstance(value, bool):
-        value = "on" if value else "off"  # YAML takes these words for true and false
+        value = "on" if value else "off"  # YAML reads these words as booleans
     if name == "init" and isinstance(value, str):
         value = value.split()
-    # As many to choose from as compete: the study sees to that itself.
+    # A population that fits the tournament; `effective` limits it in a trial.
     competes = value if name == "tournament" and isinstance(value, int) else 1
     crowd = {"tournament": 1, "population": max(1, competes)}
     config = SearchConfig(model="", sparsity=(0.5,), **{**crowd, name: value})
@@ -274,7 +274,7 @@ def _checked(name: str, value: Any) -> Setting:
 
 
 def _same_kind(name: str, value: Any, like: int | float) -> int | float:
-    """`value` as a number of the kind of `like`."""
+    """Return `value` as a number of the type of `like`."""
     kinds = int if isinstance(like, int) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         kind = "a whole number" if isinstance(like, int) else "a number"

@@ -1,4 +1,4 @@
-"""A study of the evolution's settings: begun or gone on with, by one process or by many."""
+"""Open and run a study of the evolution's settings, in one process or in several."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from evop_deap.tuning.objective import Objective
 
 DESCRIPTION = "evop_deap"
-"""Study attribute that says what its trials measure."""
+"""User attribute of a study that describes what its trials measure."""
 
-_HOPELESS = 3  # failures of all trials so far, after which more of them tell nothing new
+_MOST_FAILURES = 3  # failures after which a study without any success ends
 
 
 def make_sampler(name: str, seed: int | None) -> BaseSampler:
-    """Optuna's sampler of that name, with its own defaults."""
+    """Return Optuna's sampler of that name, with its defaults."""
     from optuna import samplers
 
     kinds: dict[str, Callable[..., BaseSampler]] = {
@@ -43,7 +43,7 @@ def make_sampler(name: str, seed: int | None) -> BaseSampler:
 
 
 def make_pruner(name: str, steps: int) -> BasePruner:
-    """Optuna's pruner of that name, for reports after each of so many steps."""
+    """Return Optuna's pruner of that name, for trials with `steps` reports."""
     from optuna import pruners
 
     kinds: dict[str, Callable[[], BasePruner]] = {
@@ -67,20 +67,20 @@ def open_study(
     pruner: str = "none",
     seed: int | None = None,
 ) -> Study:
-    """The study of that name, begun with the default settings as trial 0 where there is none.
+    """Open the study of that name, or create it with the default settings as trial 0.
 
     Args:
-        storage: where it is kept.
-        workers: the processes at work on it, where they are known.
-        objective: what its trials measure.
-        name: of the study.
-        sampler: by its name in `evop_deap.tuning.study_kinds`.
-        pruner: likewise.
-        seed: of the sampler. A study that goes on draws with another one, or it would draw what
-            it has drawn before.
+        storage: storage of the study.
+        workers: processes that run it; None if the storage detects killed processes.
+        objective: objective of its trials.
+        name: name of the study.
+        sampler: name of a sampler in `evop_deap.tuning.study_kinds`.
+        pruner: name of a pruner in the same module.
+        seed: seed of the sampler; the number of existing trials is added to it, or a resumed
+            study would repeat its draws.
 
     Raises:
-        InputError: the study of that name measures something else.
+        InputError: the study of that name has another objective.
     """
     import optuna
 
@@ -108,18 +108,18 @@ def run_study(
     on_trial: Callable[[Study, FrozenTrial], None] | None = None,
     check: Callable[[], object] | None = None,
 ) -> None:
-    """Run trials until the study has `n_trials`, whoever ran them, or the time is up.
+    """Run trials until the study has `n_trials`, over all processes, or the time is up.
 
-    Trials of processes that were killed are run again. So is one that is interrupted: by
-    whoever goes on with the study.
+    Trials of killed processes are run again. An interrupted trial is run again when the study is
+    resumed.
 
     Args:
-        study: from `open_study`.
-        objective: likewise.
-        workers: likewise.
-        n_trials: None for no limit.
-        timeout: seconds after which no trial is begun.
-        on_trial: called after each trial that was run here.
+        study: study from `open_study`.
+        objective: objective of its trials.
+        workers: processes that run it; None if the storage detects killed processes.
+        n_trials: trials that the study shall have; None for no limit.
+        timeout: seconds after which no trial begins.
+        on_trial: called after each trial of this process.
         check: called before each trial; may raise `KeyboardInterrupt`.
 
     Raises:
@@ -150,7 +150,7 @@ def run_study(
             study.optimize(
                 signed, n_trials=1, catch=(Exception,), callbacks=[on_trial] if on_trial else None
             )
-            _check_hope(study)
+            _check_failures(study)
     except KeyboardInterrupt:
         if interrupted >= 0:
             _queue_interrupted(study, interrupted)
@@ -158,12 +158,12 @@ def run_study(
 
 
 def _describe(study: Study, objective: Objective) -> None:
-    """Say in a new study what it measures; make sure that an older one measures the same."""
+    """Describe the objective in a new study; check that an existing study has the same one."""
     from optuna.trial import TrialState
 
     wanted: dict[str, Any] = json.loads(json.dumps(objective.as_dict()))
-    told = study.user_attrs.get(DESCRIPTION)
-    if told is None:
+    known = study.user_attrs.get(DESCRIPTION)
+    if known is None:
         finished = (TrialState.COMPLETE, TrialState.PRUNED)
         if study.get_trials(deepcopy=False, states=finished):
             raise InputError(
@@ -175,16 +175,16 @@ def _describe(study: Study, objective: Objective) -> None:
         study.enqueue_trial(objective.space.defaults, skip_if_exists=True)
         study.set_user_attr(DESCRIPTION, wanted)
         return
-    other = sorted(name for name in wanted if told.get(name) != wanted[name])
+    other = sorted(name for name in wanted if known.get(name) != wanted[name])
     if other:
         raise InputError(
             f"`study_name` {study.study_name} has another {' and '.join(other)} in this storage: "
-            f"{told.get(other[0])}, not {wanted[other[0]]}; give these, or another name"
+            f"{known.get(other[0])}, not {wanted[other[0]]}; use the same, or another name"
         )
 
 
 def _settled(study: Study) -> int:
-    """Trials that are done or being run, without those that others were queued for."""
+    """Return the number of finished and running trials, without those that are run again."""
     from optuna.trial import TrialState
 
     trials = study.get_trials(deepcopy=False)
@@ -196,18 +196,19 @@ def _settled(study: Study) -> int:
     )
 
 
-def _check_hope(study: Study) -> None:
+def _check_failures(study: Study) -> None:
+    """Refuse to continue a study whose first trials have all failed."""
     from optuna.trial import TrialState
 
     failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
     good = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    told = [trial.user_attrs["failure"] for trial in failed if "failure" in trial.user_attrs]
-    if not good and len(told) >= _HOPELESS:
-        raise InputError(f"the first {len(told)} trials failed, the last with: {told[-1]}")
+    reasons = [trial.user_attrs["failure"] for trial in failed if "failure" in trial.user_attrs]
+    if not good and len(reasons) >= _MOST_FAILURES:
+        raise InputError(f"the first {len(reasons)} trials failed, the last with: {reasons[-1]}")
 
 
 def _queue_interrupted(study: Study, number: int) -> None:
-    """What ended with the interruption is run again; what is not told yet is found later."""
+    """Queue an interrupted trial again; `take_over` finds one that is still marked as running."""
     from optuna.trial import TrialState
 
     trial = study.get_trials(deepcopy=False)[number]

@@ -1,17 +1,17 @@
-"""Names of what there is to choose from in a study."""
+"""Names of the measures, reports, samplers and pruners of a study."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 MEASURES = ("regret", "area", "evaluations", "regret-cost")
-"""What a trial returns; the last has two values."""
+"""Values of a trial; the last has two values."""
 
 REPORTS = ("none", "instances", "steps")
-"""What a pruner hears of: nothing, the value of each instance, the mean regret after each step."""
+"""Reports to a pruner: none, the value of each instance, or the mean regret after each step."""
 
 SAMPLERS = ("tpe", "random", "gp", "nsgaii", "qmc")
-"""Optuna's, those that need nothing else to be installed."""
+"""Optuna's samplers that need no further package."""
 
 PRUNERS: Mapping[str, str] = {
     "none": "none",
@@ -20,4 +20,4 @@ PRUNERS: Mapping[str, str] = {
     "halving": "steps",
     "median": "steps",
 }
-"""Optuna's, each with what it must hear of."""
+"""Optuna's pruners, each with the reports that it needs."""

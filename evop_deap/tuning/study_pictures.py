@@ -1,4 +1,4 @@
-"""Optuna's usual plots of a study: HTML to look into, PNG to print."""
+"""Optuna's standard plots of a study, as HTML and PNG."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 _PLOTLY = "plotly.min.js"
 _PARALLEL = "parallel_coordinate"
-_USUAL, _WIDE = (7, 4.5), (15, 6)  # inches: an axis for each setting needs room for its numbers
-_LEAST_TRIALS = 3  # below, neither importance nor a history says anything
+_USUAL, _WIDE = (7, 4.5), (15, 6)  # inches; parallel coordinates have an axis for each setting
+_LEAST_TRIALS = 3  # plots of fewer trials show nothing
 
 
 def write_pictures(folder: Path, study: Study) -> list[Path]:
-    """Importance of the settings, parallel coordinates and history, or the Pareto front.
+    """Write plots of importance, parallel coordinates, and the history or the Pareto front.
 
-    The HTML files share the one script that is written beside them, so that they open offline.
+    The HTML files share one script in the same folder, so that they open offline.
 
     Returns:
-        What was written; nothing for a study of fewer than three completed trials.
+        The written files; none for fewer than three completed trials.
 
     Raises:
         InputError: plotly or matplotlib is not installed.
@@ -50,7 +50,7 @@ def write_pictures(folder: Path, study: Study) -> list[Path]:
     written = [folder / _PLOTLY]
     write_text(written[0], plotly.offline.get_plotlyjs())
     with accepting_experiments(), warnings.catch_warnings():
-        # Optuna reminds that low values are good, which they are here.
+        # Optuna warns that it treats low values as good, which is right here.
         warnings.simplefilter("ignore", UserWarning)
         for name, draw in _plots(study).items():
             html, png = folder / f"{name}.html", folder / f"{name}.png"
@@ -66,7 +66,7 @@ def write_pictures(folder: Path, study: Study) -> list[Path]:
 
 
 def _plots(study: Study) -> dict[str, Callable[[ModuleType], Any]]:
-    """Each drawn with whichever of Optuna's two modules it is given."""
+    """Return the plots, each a function of one of Optuna's two visualization modules."""
     names = study.metric_names or ["value"]
     asked: dict[str, Any] = {"target_name": names[0]}
     if len(study.directions) > 1:
@@ -87,5 +87,5 @@ def _first_value(trial: Any) -> float:
 
 
 def _figure(axes: Any) -> Any:
-    """The figure of what Optuna gives back: one axes, or an array of them."""
+    """Return the figure of one axes or of an array of axes."""
     return (axes.flat[0] if hasattr(axes, "flat") else axes).figure

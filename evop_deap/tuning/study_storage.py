@@ -1,4 +1,4 @@
-"""Where a study is kept: a journal file for any number of processes, or a database by its URL."""
+"""Storage of a study: a journal file for any number of processes, or a database by its URL."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _HEARTBEAT_SECONDS = 60
 
 @contextmanager
 def open_storage(where: str) -> Iterator[tuple[BaseStorage, Workers | None]]:
-    """The storage at a URL, or in the journal file of that path.
+    """Open the storage at a URL, or the journal file at a path.
 
     Yields:
-        The storage, and the processes at work on it; None where the storage itself finds out
-        which of them were killed, by their heartbeats.
+        The storage, and the processes that use it; None for a server, which detects killed
+        processes by their heartbeats.
 
     Raises:
         InputError: the storage cannot be opened, or is SQLite and in use by another process.
@@ -48,7 +48,7 @@ def _journal(path: Path) -> Iterator[tuple[BaseStorage, Workers | None]]:
 
     if path.is_dir():
         raise InputError(f"`storage` {path} is a folder: give a file, such as {path}/study.jsonl")
-    # Optuna's lock is a link to the file, which leads nowhere from a relative name.
+    # Optuna's lock is a symbolic link to the file, which breaks for a relative path.
     path = path.absolute()
     with reporting_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def _journal(path: Path) -> Iterator[tuple[BaseStorage, Workers | None]]:
             try:
                 _check_first_line(path)
                 storage = JournalStorage(JournalFileBackend(str(path)))
-            # Optuna reads a foreign file as it comes, and stumbles wherever it does not fit.
+            # Optuna does not check the file, and raises any of these for a foreign one.
             except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
                 reason = one_line(f"{type(error).__name__} {error}")
                 raise InputError(
@@ -66,7 +66,11 @@ def _journal(path: Path) -> Iterator[tuple[BaseStorage, Workers | None]]:
 
 
 def _check_first_line(path: Path) -> None:
-    """Optuna takes an only line that is no journal's for one that is still being written."""
+    """Refuse a foreign first line, which Optuna would take for an incomplete one.
+
+    Raises:
+        ValueError: the first line is no line of a journal.
+    """
     if path.exists():
         with path.open(encoding="utf-8") as file:
             first = file.readline()
@@ -82,7 +86,7 @@ def _sqlite(url: str) -> Iterator[tuple[BaseStorage, Workers | None]]:
     _, _, name = url.partition(":///")
     if not name or name == ":memory:":
         raise InputError(
-            f"`storage` {url} is gone with the process: give sqlite:///FILE or a journal file"
+            f"`storage` {url} is lost when the process ends: give sqlite:///FILE or a journal file"
         )
     path = Path(name)
     with reporting_write_errors(path):
@@ -95,14 +99,13 @@ def _sqlite(url: str) -> Iterator[tuple[BaseStorage, Workers | None]]:
                 yield _opened(RDBStorage, url), workers
         except Timeout as error:
             raise InputError(
-                f"`storage` {url} is in use by another process, and SQLite, which locks the "
-                "whole file for each write, takes one at a time: use a journal file "
-                "(--storage study.jsonl), PostgreSQL or MySQL for several"
+                f"`storage` {url} is in use by another process, and SQLite supports one at a "
+                "time: use a journal file (--storage study.jsonl), PostgreSQL or MySQL for several"
             ) from error
 
 
 def _database(url: str) -> BaseStorage:
-    """A server, which hears the heartbeats of its clients and lets others retry for them."""
+    """Open a database server, with heartbeats and a retry of trials of killed processes."""
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
     with accepting_experiments():
@@ -116,10 +119,14 @@ def _database(url: str) -> BaseStorage:
 
 
 def _opened(kind: type[BaseStorage], url: str, **options: object) -> BaseStorage:
-    """The storage, or one line about why it cannot be opened; without the password."""
+    """Open the storage; an error becomes one line without the password.
+
+    Raises:
+        InputError: the storage cannot be opened.
+    """
     try:
         return kind(url, **options)  # type: ignore[call-arg]
-    except Exception as error:  # of drivers and databases, each with errors of its own
+    except Exception as error:  # each driver has errors of its own
         shown = re.sub(r"//[^@/]*@", "//", url)
         reason = one_line(error).replace(url, shown)
         raise InputError(f"`storage` {shown} cannot be opened: {reason[:300]}") from error

@@ -1,4 +1,4 @@
-"""How a study is run, and the flags that say so."""
+"""The options of a study, and their flags."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evop_deap.tuning.study_kinds import MEASURES, PRUNERS, SAMPLERS
 
 @dataclass(frozen=True, kw_only=True)
 class TuningOptions:
-    """How a study is run; see each flag's help in `python -m evop_deap.tune --help`.
+    """The options of a study; `python -m evop_deap.tune --help` describes them.
 
     Raises:
         InputError: a value out of its bounds.
@@ -52,29 +52,29 @@ class TuningOptions:
 
     @property
     def journal(self) -> str:
-        """Where the study is stored."""
+        """URL or path of the study's storage."""
         return self.storage or str(Path(self.output) / "study.jsonl")
 
 
 OPTIONS = tuple(field.name for field in dataclasses.fields(TuningOptions))
-"""Names of the options, as the flags have them."""
+"""Names of the options, as in the flags."""
 
 
 def of_a_problem(option: Option) -> bool:
-    """Whether a setting says what is searched, and not how."""
+    """Return whether a setting defines the problem, and not the evolution."""
     groups = (MODEL, CALIBRATION, BUDGET, FITNESS)
     return option.metadata["group"] in groups and option.name not in (*RANGES, "pareto")
 
 
 def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
-    """A flag for each of the options, in three groups."""
+    """Add a flag for each option, in three groups."""
     _add_run_flags(parser.add_argument_group("run"))
-    _add_judging_flags(parser.add_argument_group("how settings are evaluated"))
+    _add_objective_flags(parser.add_argument_group("problem and objective"))
     _add_study_flags(parser.add_argument_group("study"))
 
 
 def _add_run_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--output", required=True, metavar="DIR", help="folder for what is found")
+    group.add_argument("--output", required=True, metavar="DIR", help="folder of the results")
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")
     group.add_argument(
         "--pictures",
@@ -84,35 +84,35 @@ def _add_run_flags(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_judging_flags(group: argparse._ArgumentGroup) -> None:
+def _add_objective_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--landscape", nargs="+", metavar="FILE", help="files of known losses")
     group.add_argument(
-        "--drop", nargs="+", type=int, metavar="N", help="units dropped there (default: the most)"
+        "--drop", nargs="+", type=int, metavar="N", help="units to drop (default: the most)"
     )
     group.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="searches of each (default: 3)"
+        "--seeds", type=int, default=3, metavar="N", help="searches of each problem (default: 3)"
     )
     group.add_argument(
         "--max-cost",
         type=float,
         default=60.0,
         metavar="COST",
-        help="of each search, in dense forward passes (default: 60)",
+        help="budget of each search, in dense forward passes (default: 60)",
     )
     group.add_argument(
         "--objective",
         choices=MEASURES,
         default="area",
         metavar="|".join(MEASURES),
-        help="regret at the end, the mean of it on the way (area), evaluations until it is "
-        "--epsilon, or regret and what it cost (default: area)",
+        help="value to minimise: final regret, mean regret over the cost (area), evaluations until "
+        "the regret is --epsilon, or regret and its cost (default: area)",
     )
     group.add_argument(
         "--epsilon",
         type=float,
         default=0.01,
         metavar="E",
-        help="regret that is good enough; a random pattern's is 1 (default: 0.01)",
+        help="target regret; a random pattern has 1 (default: 0.01)",
     )
 
 
@@ -121,20 +121,20 @@ def _add_study_flags(group: argparse._ArgumentGroup) -> None:
     add(
         "--storage",
         metavar="URL|FILE",
-        help="a journal file, for any number of processes, sqlite:///FILE for one, or a database "
-        "(default: study.jsonl in --output)",
+        help="journal file for any number of processes, sqlite:///FILE for one, or URL of a "
+        "database (default: study.jsonl in --output)",
     )
-    add("--study-name", default="evop", metavar="NAME", help="in the storage (default: evop)")
+    add("--study-name", default="evop", metavar="NAME", help="name of the study (default: evop)")
     add(
         "--n-trials",
         type=int,
         default=100,
         metavar="N",
-        help="that the study shall have, whoever ran them (default: 100)",
+        help="trials of the study, over all processes (default: 100)",
     )
-    add("--timeout", type=float, metavar="S", help="seconds after which no trial is begun")
-    add("--space", metavar="FILE", help="YAML file that narrows the settings to choose from")
+    add("--timeout", type=float, metavar="S", help="seconds after which no trial begins")
+    add("--space", metavar="FILE", help="YAML file that narrows the ranges of settings")
     for name, known, default in (("sampler", SAMPLERS, "tpe"), ("pruner", (*PRUNERS,), "none")):
-        text = f"Optuna's (default: {default})"
+        text = f"Optuna's {name} (default: {default})"
         add(f"--{name}", choices=known, default=default, metavar="|".join(known), help=text)
-    add("--seed", type=int, metavar="N", help="of the sampler; each process takes another")
+    add("--seed", type=int, metavar="N", help="seed of the sampler; use another in each process")

@@ -1,7 +1,7 @@
-"""Which processes are at work on a study, and what becomes of the trials of one that was killed.
+"""The processes that run a study, and the recovery of trials of killed processes.
 
-A journal file has no heartbeats. Each process holds a lock on a file of its own instead, which
-the operating system lets go of however the process ends, and writes its name into its trials.
+A journal file has no heartbeats. Instead, each process locks a file of its own, which the operating
+system releases however the process ends, and writes its name into its trials.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ RETRY_OF = "retry_of"
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes at work on a study, this one among them.
+    """The processes that run a study, with this one.
 
     Attributes:
-        folder: of their locks.
-        own: this process's name.
+        folder: folder of their locks.
+        own: name of this process.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ class Workers:
     @classmethod
     @contextmanager
     def at_work(cls, folder: Path) -> Iterator[Workers]:
-        """This process among those in `folder`, until the body ends."""
+        """Register this process in `folder` until the body ends."""
         from filelock import FileLock
 
         workers = cls(folder, uuid.uuid4().hex[:12])
@@ -47,7 +47,7 @@ class Workers:
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
-        """Nobody else is in the body at the same time."""
+        """Hold a lock that all processes of the study share."""
         from filelock import FileLock
 
         with FileLock(self.folder / "all.lock"):
@@ -58,36 +58,36 @@ class Workers:
         trial.set_user_attr(WORKER, self.own)
 
     def take_over(self, study: Study) -> list[int]:
-        """Fail the trials of processes that are gone, and queue their settings again.
+        """Fail the trials of ended processes, and queue their settings again.
 
-        One that was killed before it could sign had drawn no setting either; such a trial is
-        given up once no other process is at work.
+        A trial without a process's name has no settings yet. It is failed when no other process
+        is running.
 
         Returns:
             The numbers of these trials.
         """
         from optuna.trial import TrialState
 
-        if not self._lost(study):
+        if not self._abandoned(study):
             return []
         with self.one_at_a_time():
-            lost = self._lost(study)
-            for trial in lost:
+            abandoned = self._abandoned(study)
+            for trial in abandoned:
                 queue_again(study, trial)
                 study.tell(trial.number, state=TrialState.FAIL)
-        for worker in {t.user_attrs[WORKER] for t in lost if WORKER in t.user_attrs}:
+        for worker in {t.user_attrs[WORKER] for t in abandoned if WORKER in t.user_attrs}:
             self._lock(worker).unlink(missing_ok=True)
-        return [trial.number for trial in lost]
+        return [trial.number for trial in abandoned]
 
-    def _lost(self, study: Study) -> list[FrozenTrial]:
-        """Trials that nobody runs any more, though nobody has told how they ended."""
+    def _abandoned(self, study: Study) -> list[FrozenTrial]:
+        """Return the trials marked as running whose process has ended."""
         from optuna.trial import TrialState
 
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         alone = bool(running) and not any(map(self._is_alive, self._others()))
-        return [trial for trial in running if self._is_lost(trial, alone)]
+        return [trial for trial in running if self._is_abandoned(trial, alone)]
 
-    def _is_lost(self, trial: FrozenTrial, alone: bool) -> bool:
+    def _is_abandoned(self, trial: FrozenTrial, alone: bool) -> bool:
         worker = trial.user_attrs.get(WORKER)
         if worker is None:
             return alone and not trial.params
@@ -98,7 +98,7 @@ class Workers:
         return sorted(names - {"all", self.own})
 
     def _is_alive(self, worker: str) -> bool:
-        """Whether the process of that name still holds its lock."""
+        """Return whether the process of that name still holds its lock."""
         from filelock import FileLock, Timeout
 
         path = self._lock(worker)
@@ -115,9 +115,9 @@ class Workers:
 
 
 def queue_again(study: Study, trial: FrozenTrial) -> None:
-    """Let somebody run the settings of a trial that came to nothing, once.
+    """Queue the settings of a failed trial again, at most once.
 
-    Settings that the trial had not drawn yet are drawn anew.
+    Settings that the trial had not drawn are drawn then.
     """
     trials = study.get_trials(deepcopy=False)
     if any(other.user_attrs.get(RETRY_OF) == trial.number for other in trials):

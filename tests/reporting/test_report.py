@@ -104,7 +104,7 @@ def test_a_page_without_heuristics_shows_the_runner_up_alone(finished_run: Path)
     (figure,) = re.findall(r'<figure id="rivals-0".*?</figure>', html, re.S)
     assert figure.count("<tr>") == 3
     assert "strip near ruled" not in html
-    assert "by the best rule" not in re.findall(r'"name": "[^"]*"', html)
+    assert "best heuristic" not in re.findall(r'"name": "[^"]*"', html)
     alone = dataclasses.replace(result, runner_up=None)
     assert '<figure id="rivals-0"' not in page([dataclasses.replace(run, result=alone)])
 
@@ -120,8 +120,8 @@ def test_a_rule_that_is_far_worse_leaves_the_bars_their_scale(
     result = dataclasses.replace(run.result, heuristics=(rule,))
     html = page([dataclasses.replace(run, result=result)])
     (figure,) = re.findall(r'<figure id="perplexity".*?</figure>', html, re.S)
-    assert "Off the scale, by the best rule" in figure
-    assert '"name": "by the best rule"' not in figure
+    assert "Off the scale, best heuristic" in figure
+    assert '"name": "best heuristic"' not in figure
 
 
 def test_every_figure_has_words_for_those_who_do_not_see_it_and_a_table(finished_run: Path) -> None:

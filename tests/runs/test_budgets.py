@@ -158,7 +158,7 @@ def test_the_whole_run_is_told_in_one_table_and_on_one_page(
         assert line.endswith(", ".join(row["dropped"]))
         assert f"{row['heldout']['perplexity']:.2f}" in line
     page = (curve / "report.html").read_text()
-    assert "What size costs" in page
+    assert "Perplexity by size" in page
     assert report([str(curve), "--output", str(tmp_path / "page.html")]) == 0
     assert (tmp_path / "page.html").read_text() == page
     capsys.readouterr()

@@ -78,7 +78,7 @@ def test_a_landscape_that_keeps_what_rules_have_seen_is_searched_from_there(
         assert (next(iter(run.state.losses)) == best) == (init != "balanced")
     assert costs["block-influence"] > 1.25
     assert objective(optuna.create_study().ask()) < 1
-    with pytest.raises(InputError, match="init asks taylor"):
+    with pytest.raises(InputError, match="init names taylor"):
         Objective([problem], max_cost=20, space=SettingsSpace.from_mapping({"init": "taylor"}))
 
 
@@ -192,7 +192,7 @@ def test_a_landscape_is_searched_where_it_is_known_whole(tmp_path: Path) -> None
     known = toy_landscape(drops=(2,))
     part = dataclasses.replace(known, patterns=known.patterns[1:], sums=known.sums[1:])
     save_landscape(path, part)
-    with pytest.raises(InputError, match="knows no space whole"):
+    with pytest.raises(InputError, match="holds no complete space"):
         landscape_problem(path)
 
 
@@ -377,7 +377,7 @@ def test_a_bad_argument_is_refused_by_name(
 
 def test_evaluations_to_an_optimum_ask_for_one(problems: list[Problem]) -> None:
     unknown = dataclasses.replace(problems[0], optimum_known=False)
-    with pytest.raises(InputError, match="asks for a known optimum, which .* has not"):
+    with pytest.raises(InputError, match="needs a known optimum, which .* does not have"):
         Objective([problems[1], unknown], max_cost=8, measure="evaluations")
     Objective([unknown], max_cost=8, measure="area")
 

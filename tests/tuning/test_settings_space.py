@@ -46,7 +46,7 @@ def test_first_patterns_are_by_rules_that_need_no_model_or_have_looked_at_it() -
     assert asking.offered([]).ranges["init"] == Choices(("balanced", "sleb"))
     fixed = SettingsSpace.from_mapping({"init": "taylor"})
     assert fixed.effective({})["init"] == ["taylor"]
-    with pytest.raises(InputError, match="init asks taylor, .* known are balanced"):
+    with pytest.raises(InputError, match="init names taylor, .* known are balanced"):
         fixed.offered([])
 
 

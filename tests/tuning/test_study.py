@@ -307,8 +307,8 @@ def test_sqlite_is_for_one_process_and_says_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "says"),
     [
-        ("sqlite://", "is gone with the process"),
-        ("sqlite:///:memory:", "is gone with the process"),
+        ("sqlite://", "is lost when the process ends"),
+        ("sqlite:///:memory:", "is lost when the process ends"),
         ("nothing://here", "`storage` nothing://here cannot be opened"),
         ("postgresql://me:secret@nowhere.invalid/x", "`storage` postgresql://nowhere.invalid/x"),
         (".", "is a folder: give a file, such as"),

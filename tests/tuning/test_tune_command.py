@@ -136,7 +136,7 @@ def test_pictures_are_drawn_unless_told_otherwise(good: list[str], tmp_path: Pat
         (["--landscape", "nowhere.npz"], "`landscape` nowhere.npz cannot be read"),
         (["--drop", "7"], "`drop` must be one of 2, 3"),
         (["--model", "demo"], "`landscape` or `model` is required: give either of them"),
-        (["--sparsity", "0.5"], "`sparsity` says nothing of a landscape"),
+        (["--sparsity", "0.5"], "`sparsity` does not apply to a landscape"),
         (["--n-trials", "0"], "`n_trials` must be at least 1, but got 0"),
         (["--seeds", "0"], "`seeds` must be at least 1, but got 0"),
         (["--timeout", "0"], "`timeout` must be above 0, but got 0.0"),
@@ -148,7 +148,7 @@ def test_pictures_are_drawn_unless_told_otherwise(good: list[str], tmp_path: Pat
         (["--objective", "best"], "invalid choice: 'best'"),
         (["--sampler", "best"], "invalid choice: 'best'"),
         (["--pruner", "best"], "invalid choice: 'best'"),
-        (["--storage", "sqlite://"], "is gone with the process"),
+        (["--storage", "sqlite://"], "is lost when the process ends"),
         (["--storage", "nothing://here"], "`storage` nothing://here cannot be opened"),
         (["--population", "3"], "unrecognized arguments: --population 3"),
     ],
@@ -238,7 +238,7 @@ def test_an_interrupted_study_says_how_it_goes_on_and_does(
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in err
-    assert "interrupted; the same command goes on with the study in" in err
+    assert "interrupted; the same command continues the study in" in err
     journal = (tmp_path / "out" / "study.jsonl").read_text().splitlines()
     done = sum('"op_code":4' in line for line in journal)
     assert main([*good, "--n-trials", str(done + 2)]) == 0
@@ -275,7 +275,7 @@ def test_evaluations_to_an_optimum_cannot_be_asked_of_a_model(
 ) -> None:
     command = ["--model", "demo", "--sparsity", "0.4", "--objective", "evaluations"]
     assert main([*command, "--output", str(tmp_path / "out")]) == 2
-    assert "`objective` evaluations asks for a known optimum" in capsys.readouterr().err
+    assert "`objective` evaluations needs a known optimum" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

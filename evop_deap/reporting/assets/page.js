@@ -1,12 +1,12 @@
-// The page of a report: draws its figures in the colours of the theme, sorts its tables, reads
-// values out by keyboard and, while a run goes on, takes in what is new.
+// The page of a report: draws figures in the colours of the theme, sorts tables, reads values out
+// by keyboard and, during a run, loads updates.
 (() => {
   "use strict";
   const root = document.documentElement;
   const main = document.getElementById("content");
-  const plots = new Map(); // element of a figure -> what it draws and which axis was chosen
+  const plots = new Map(); // element of a figure -> its specification and the chosen axis
 
-  // Colours: "--run-0" is a variable of the theme, "--run-0/.2" a fifth of it.
+  // Colours: "--run-0" is a CSS variable of the theme, "--run-0/.2" has an opacity of 0.2.
   function colour(text) {
     const match = /^(--[a-z0-9-]+)(?:\/([\d.]+))?$/.exec(text);
     if (!match) return text;
@@ -68,7 +68,7 @@
     picture.before(fieldset);
   }
 
-  // Keyboard: arrows go from value to value, and what they reach is written below the figure.
+  // Keyboard: arrows move from value to value; the current value is written below the figure.
   const shorten = (value) =>
     typeof value === "number" ? +value.toPrecision(4) : String(value).replaceAll("<br>", " and ");
 
@@ -152,14 +152,14 @@
     return drawAll();
   }
 
-  // The theme: the system's, until the switch says otherwise.
+  // The theme: the system's preference, until the switch is used.
   const preference = matchMedia("(prefers-color-scheme: dark)");
   const remembered = { get: () => null, set: () => {} };
   try {
     const kept = window.localStorage;
     remembered.get = () => kept.getItem("evop-theme");
     remembered.set = (theme) => kept.setItem("evop-theme", theme);
-  } catch { /* a browser may keep nothing for a file */ }
+  } catch { /* a browser may refuse storage for a local file */ }
   const theme = document.getElementById("theme");
   const isDark = () => (root.dataset.theme ?? (preference.matches ? "dark" : "light")) === "dark";
 
@@ -179,7 +179,7 @@
     if (button) sortBy(button);
   });
 
-  // While a run goes on its server answers as soon as there is something new.
+  // Long polling: during a run, the server answers as soon as there is an update.
   async function follow() {
     const status = document.getElementById("status");
     let version = document.body.dataset.version;
@@ -188,7 +188,7 @@
       try {
         answer = await fetch(`content?since=${encodeURIComponent(version)}`);
       } catch {
-        status.textContent += " The run's process has ended, and this page stands still.";
+        status.textContent += " The run's process has ended; this page is no longer updated.";
         return;
       }
       if (answer.status !== 200) continue;

@@ -1,1 +1,1 @@
-"""Who hears of a run while it works: terminals and trackers."""
+"""Listeners of a running search: terminals and trackers."""

@@ -1,4 +1,4 @@
-"""What a terminal shows while a search goes on: a bar, the best so far, and its pattern."""
+"""The terminal display of a search: a progress bar, the best loss so far, and its pattern."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
     from rich.status import Status
 
-_REFRESHED = 4  # times a second; a calm display moves when there is news
+_REFRESHED = 4  # times a second
 _KEPT, _DROPPED = ("■", "cyan"), ("·", "bright_red")
 
 
 class Display:
-    """Lines that stay, above a few that change.
+    """A log of messages above a progress bar that is redrawn.
 
     Args:
-        console: where to; standard error unless told otherwise.
+        console: output; standard error by default.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -33,12 +33,12 @@ class Display:
         self._texts = 0
 
     def say(self, text: str) -> None:
-        """Write a line that stays."""
+        """Print a message above the progress bar."""
         self._end_status()
         self._console.print(Text(text))
 
     def count_texts(self, count: int) -> None:
-        """So many more texts have been embedded."""
+        """Add `count` to the number of embedded texts."""
         self._texts += count
         said = f"{self._texts:,} texts embedded"
         if self._status is None:
@@ -47,7 +47,7 @@ class Display:
         self._status.update(said)
 
     def begin(self, done: int, expected: int | None) -> None:
-        """Show the bar, with `done` of `expected` patterns behind it."""
+        """Show the progress bar at `done` of `expected` patterns."""
         self._end_status()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -63,12 +63,12 @@ class Display:
         self._live.start()
 
     def advance(self) -> None:
-        """One more pattern has been judged."""
+        """Advance the progress bar by one pattern."""
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
 
     def show(self, generation: int, evaluations: int, best: str, pattern: Sequence[int]) -> None:
-        """What a generation came to."""
+        """Show the best pattern of a generation."""
         if self._bar is None or self._live is None:
             return
         self._bar.update(
@@ -80,7 +80,7 @@ class Display:
         self._live.update(Group(self._bar, strip(pattern)))
 
     def end(self) -> None:
-        """Leave the last state standing."""
+        """Stop redrawing, and leave the last state on screen."""
         self._end_status()
         if self._live is not None:
             self._live.stop()
@@ -93,7 +93,7 @@ class Display:
 
 
 def strip(pattern: Sequence[int]) -> Text:
-    """A mark a unit: a square is kept, a dot dropped.
+    """Return one mark for each unit: a square if kept, a dot if dropped.
 
     Example:
         >>> str(strip([1, 0, 1]))

@@ -1,4 +1,4 @@
-"""What a run tells while it works: nothing by default, a display or plain lines on a terminal."""
+"""Progress of a run: silent by default, a display or plain lines on a terminal."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Listens to a run; this one keeps quiet. Subclass it to show a run elsewhere."""
+    """A listener to a run that does nothing. Subclass it to show progress."""
 
     def stage(self, text: str) -> None:
-        """A new part of the run begins, such as loading the model."""
+        """Called when a part of the run begins, such as loading the model."""
 
     def budget(self, folder: Path, text: str) -> None:
-        """Of several budgets, the one whose run is in `folder` begins."""
+        """Called when one of several budgets begins, whose run is in `folder`."""
 
     def embedded(self, count: int) -> None:
-        """So many more texts have been embedded."""
+        """Called when `count` more texts have been embedded."""
 
     def searching(self, done: int, expected: int | None) -> None:
-        """The search begins with `done` of about `expected` evaluations behind it."""
+        """Called when the search begins, at `done` of about `expected` evaluations."""
 
     def evaluated(self) -> None:
-        """One more pattern has been evaluated."""
+        """Called when one more pattern has been evaluated."""
 
     def generation(self, state: EvolutionState | HeuristicState) -> None:
-        """A generation is over, and written down."""
+        """Called when a generation is over and stored."""
 
     def close(self) -> None:
-        """The search is over, or has failed."""
+        """Called when the search is over or has failed."""
 
     def finished(self, result: SearchResult) -> None:
-        """The run is over, and everything is written."""
+        """Called when the run is over and everything is written."""
 
 
 class Together(Progress):
-    """Lets several listen, in this order.
+    """Forwards each call to several listeners, in their order.
 
     Args:
-        listeners: who.
+        listeners: the listeners.
 
     Example:
         >>> Together(Progress(), Progress()).stage("loading the model")
@@ -58,51 +58,51 @@ class Together(Progress):
         self._listeners = listeners
 
     def stage(self, text: str) -> None:
-        """Tell all."""
+        """Forward the call."""
         for listener in self._listeners:
             listener.stage(text)
 
     def budget(self, folder: Path, text: str) -> None:
-        """Tell all."""
+        """Forward the call."""
         for listener in self._listeners:
             listener.budget(folder, text)
 
     def embedded(self, count: int) -> None:
-        """Tell all."""
+        """Forward the call."""
         for listener in self._listeners:
             listener.embedded(count)
 
     def searching(self, done: int, expected: int | None) -> None:
-        """Tell all."""
+        """Forward the call."""
         for listener in self._listeners:
             listener.searching(done, expected)
 
     def evaluated(self) -> None:
-        """Tell all."""
+        """Forward the call."""
         for listener in self._listeners:
             listener.evaluated()
 
     def generation(self, state: EvolutionState | HeuristicState) -> None:
-        """Tell all."""
+        """Forward the call."""
         for listener in self._listeners:
             listener.generation(state)
 
     def close(self) -> None:
-        """Tell all."""
+        """Forward the call."""
         for listener in self._listeners:
             listener.close()
 
     def finished(self, result: SearchResult) -> None:
-        """Tell all."""
+        """Forward the call."""
         for listener in self._listeners:
             listener.finished(result)
 
 
 class TerminalProgress(Progress):
-    """A bar, the best so far and its pattern on stderr; plain lines where that is no terminal.
+    """Progress on stderr: a display on a terminal, plain lines elsewhere.
 
     Args:
-        fitness: what is minimised; other than cross-entropy, it has no perplexity to show.
+        fitness: fitness of the search: "ce" is shown as perplexity, "kl" as divergence.
     """
 
     def __init__(self, fitness: str = "ce") -> None:
@@ -115,35 +115,35 @@ class TerminalProgress(Progress):
             self._display = Display()
 
     def stage(self, text: str) -> None:
-        """Write what is being done."""
+        """Print the message."""
         if self._display is not None:
             self._display.say(text)
         else:
             print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     def budget(self, folder: Path, text: str) -> None:
-        """Write which it is."""
+        """Print the message."""
         self.stage(text)
 
     def embedded(self, count: int) -> None:
-        """Count texts, until the next stage."""
+        """Show the count of embedded texts until the next stage."""
         if self._display is not None:
             self._display.count_texts(count)
 
     def searching(self, done: int, expected: int | None) -> None:
-        """Show the bar."""
+        """Show the progress bar."""
         if self._display is not None:
             self._display.begin(done, expected)
 
     def evaluated(self) -> None:
-        """Move the bar on."""
+        """Advance the progress bar."""
         if self._display is not None:
             self._display.advance()
 
     def generation(self, state: EvolutionState | HeuristicState) -> None:
         """Show the best perplexity or divergence so far."""
         if state.records[-1].get("trusted") is False:
-            self._say_once("the surrogate foresees no better than chance yet: plain evolution")
+            self._say_once("the surrogate predicts no better than chance yet: plain evolution")
         best = f"divergence {state.best.loss:.4f}"
         if self._fitness == "ce":
             best = f"perplexity {exponential(state.best.loss):.2f}"
@@ -161,6 +161,6 @@ class TerminalProgress(Progress):
             self.stage(text)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop the progress bar."""
         if self._display is not None:
             self._display.end()

@@ -1,7 +1,7 @@
-"""A run's figures for those who have a tracker: TensorBoard, Weights & Biases or Trackio.
+"""Log a run to a tracker: TensorBoard, Weights & Biases or Trackio.
 
-Each generation's row of the logbook goes there under its generation, and at the end what the
-pruned model came to. Nothing is sent anywhere unless the tracker is set up to do so.
+The tracker receives the logbook row of each generation, and the figures of the pruned model at the
+end. Nothing leaves the machine unless the tracker is configured to send it.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ Close = Callable[[], object]
 
 
 class Tracker(Progress):
-    """Hands a run's figures to a tracker, from its first generation until the `with` ends.
+    """Logs a run to a tracker, from its first generation until the `with` block ends.
 
     Args:
-        name: "tensorboard", "wandb" or "trackio", of which the package is installed; "none"
-            hands nothing on.
-        folder: of the run; what a tracker keeps on disk goes there.
-        settings: of the run.
+        name: "tensorboard", "wandb" or "trackio", whose package must be installed; "none" logs
+            nothing.
+        folder: folder of the run; files of the tracker go there.
+        settings: settings of the run.
 
     Raises:
-        InputError: an unknown name, or a package that is missing.
+        InputError: an unknown name, or a missing package.
 
     Example:
         >>> with Tracker("none", Path("runs/demo"), {}) as tracker:
@@ -71,7 +71,7 @@ class Tracker(Progress):
         self._close()
 
     def budget(self, folder: Path, text: str) -> None:
-        """Begin anew: every budget counts its own generations."""
+        """Begin a new log, because every budget counts its own generations."""
         self._close()
         self._folder = folder
 
@@ -80,7 +80,7 @@ class Tracker(Progress):
         self._log(state.records[-1], state.generation)
 
     def finished(self, result: SearchResult) -> None:
-        """Log what the pruned model came to."""
+        """Log the perplexities and sizes of the dense and the pruned model."""
         texts = {"calibration": result.calibration, "heldout": result.heldout}
         figures: dict[str, Any] = {
             f"{name}/{kind}_perplexity": value
@@ -101,7 +101,7 @@ class Tracker(Progress):
             return
         if self._open is None:
             place = RunFolder(self._folder).tracking
-            # What trackers have to say must not stand among what a script reads.
+            # Messages of trackers must not mix with output on stdout.
             with redirect_stdout(sys.stderr):
                 self._open = _OPENERS[self._name](place, self._folder.name, self._settings, step)
         figures = {
@@ -117,7 +117,7 @@ def _tensorboard(
 ) -> tuple[Log, Close]:
     from torch.utils.tensorboard import SummaryWriter
 
-    # What a killed process logged after its last checkpoint is logged again.
+    # Steps after the last checkpoint of a killed process are logged again.
     writer: Any = SummaryWriter(str(place), purge_step=step)
     writer.add_text("settings", "\n".join(f"    {n}: {v}" for n, v in settings.items()), step)
 

@@ -1,1 +1,1 @@
-"""The stages of a run: each a function from the context and what came before to plain data."""
+"""The stages of a run: functions from the context and the earlier outputs to plain data."""

@@ -1,8 +1,8 @@
-"""A heuristic in the place of the evolution: the same folder, checkpoints and later stages.
+"""Run a heuristic instead of the evolution, with the same folder, checkpoints and later stages.
 
 Each request of the heuristic to the evaluator counts as a generation. A resumed run repeats the
-heuristic from its beginning; what the first process paid for is known by then, and is charged as
-it was.
+heuristic from the beginning. Losses that an earlier process paid for are cached, and are charged at
+their original cost.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def ask_heuristic(
     stored: Checkpoint | None,
     record: Callable[[HeuristicState], object],
 ) -> Found:
-    """Let the heuristic of the settings pick a pattern, and evaluate it on all windows.
+    """Pick a pattern with the heuristic of the settings, and evaluate it on all windows.
 
     Args:
         context: the run.
-        stopping: limits of the heuristics that search.
-        stored: what an interrupted run of the same has paid for.
+        stopping: limits for heuristics that search.
+        stored: checkpoint of an interrupted run, or None.
         record: called with the state after each request.
     """
     config, progress, evaluator = context.config, context.progress, context.evaluator.cached
@@ -78,14 +78,14 @@ def ask_heuristic(
         cost=state.cost,
         work=ledger.work,
         generations=state.generation,
-        stopped=(method.searches and limit) or "when the rule had picked",
+        stopped=(method.searches and limit) or "when the heuristic had picked",
         seconds=state.seconds,
         pruned=pruned,
     )
 
 
 def _changed(context: Context, pick: Pick) -> PrunedModel | None:
-    """The model in which blocks are merged, where the heuristic has merged any."""
+    """Return the model with merged blocks, or None where the heuristic merges none."""
     if not pick.merges:
         return None
     from evop_deap.models.surgery.merging import merged_model
@@ -95,12 +95,12 @@ def _changed(context: Context, pick: Pick) -> PrunedModel | None:
 
 
 class Ledger:
-    """An evaluator that writes down each request as a generation of a search.
+    """An evaluator that records each request as a generation of a search.
 
     Args:
-        evaluator: it knows what an earlier process has paid for.
-        space: which patterns may be the best.
-        earlier: the state in which that process ended.
+        evaluator: evaluates patterns, with the losses of an earlier process in its cache.
+        space: the patterns among which the best is chosen.
+        earlier: last state of the earlier process, or None.
         told: called with the state after each request that the earlier process has not made.
     """
 
@@ -127,15 +127,15 @@ class Ledger:
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Evaluate, charge what an earlier process has paid as well, and write down."""
+        """Evaluate patterns and record the request, at the cost that it had originally."""
         asked = self._meter if len(patterns) else self._evaluator
         return asked.evaluate(patterns, windows)
 
     def settle(self, pick: Pick, found: Evaluation) -> HeuristicState:
-        """The state once the heuristic has picked: its pattern evaluated, its scores paid for."""
+        """Record the evaluation of the picked pattern, and return the final state."""
         if len(self._records) < len(self._earlier):
             found = replace(found, costs=np.zeros(1), work=Work())
-        if not self._records and not self._earlier:  # it scored units and asked for no loss
+        if not self._records and not self._earlier:  # the heuristic only scored units
             found = _charged(found, pick.cost, pick.work)
         self._picked = pick.pattern
         (loss,) = self._meter.enter([pick.pattern], found).losses.tolist()
@@ -143,7 +143,7 @@ class Ledger:
         return self._state(Genome(pick.pattern, loss=known[pick.pattern]))
 
     def _as_paid(self, patterns: Sequence[Pattern], found: Evaluation) -> Evaluation:
-        """The evaluation at the cost of the first time: now it is answered from memory."""
+        """Return the evaluation at its original cost; the cache now answers it."""
         if len(self._records) >= len(self._earlier):
             return found
         paid = self._earlier[len(self._records)]
@@ -151,7 +151,7 @@ class Ledger:
         return replace(_charged(found, paid["spent"], work), hits=paid["hits"])
 
     def _record(self, patterns: Sequence[Pattern], found: Evaluation) -> None:
-        """Write a row of the logbook, and tell the state if the row is new."""
+        """Append a row to the logbook, and call `told` with the state if the row is new."""
         number, meter = len(self._records), self._meter
         losses = dict(zip(patterns, map(finite_or_worst, found.losses.tolist()), strict=True))
         before = self._records[-1]["evaluations"] if self._records else 0
@@ -181,7 +181,7 @@ class Ledger:
 
 
 def _charged(found: Evaluation, cost: float, work: Work) -> Evaluation:
-    """The same losses for so much more."""
+    """Return the evaluation with additional cost and work."""
     costs = found.costs.copy()
     costs[0] += cost
     return replace(found, costs=costs, work=found.work + work)

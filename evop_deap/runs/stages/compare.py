@@ -1,4 +1,4 @@
-"""What the pattern found is compared with: the runner-up, and the picks of heuristics."""
+"""Compare the pattern found with the runner-up and with the picks of heuristics."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from evop_deap.runs.storage.text_losses import Beside, Rival
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
 Rows = Mapping[Pattern, NDArray[np.float64]]
-"""(windows,) sums of patterns, in nats."""
+"""Pattern -> (windows,) sums of losses, in nats."""
 
 
 def second_best(losses: Mapping[Pattern, float], near: Sequence[NearEqual]) -> Pattern | None:
-    """The pattern behind the one found; None where no other was evaluated on all windows."""
+    """Return the second best pattern, or None where no other was evaluated on all windows."""
     if len(near) > 1:
         return near[1].pattern
     others = {pattern: loss for pattern, loss in losses.items() if pattern != near[0].pattern}
@@ -26,9 +26,9 @@ def second_best(losses: Mapping[Pattern, float], near: Sequence[NearEqual]) -> P
 
 
 def picked_by_heuristics(found: Found) -> dict[Pattern, tuple[str, ...]]:
-    """Patterns that the search began with and the heuristics that picked each, the best first.
+    """Return the seed patterns with the names of the heuristics that picked them, best first.
 
-    Those that the limits left no room to evaluate are not among them.
+    Patterns that were not evaluated within the limits are left out.
     """
     names: dict[Pattern, tuple[str, ...]] = {}
     for name, pattern in found.picks.items():
@@ -45,15 +45,15 @@ def rival(
     heldout: tuple[Rows, NDArray[np.int64]],
     names: tuple[str, ...] = (),
 ) -> Rival:
-    """Another pattern beside the one found, on both texts.
+    """Compare another pattern with the one found, on both texts.
 
     Args:
-        found: the pattern that the result is about.
-        other: the one beside it.
-        space: whose units they drop.
-        calibration: sums of both, and the windows' predicted tokens.
-        heldout: likewise.
-        names: of the heuristics that picked the other.
+        found: the pattern of the result.
+        other: the pattern to compare it with.
+        space: the search space of both.
+        calibration: sums of both on calibration windows, and the (windows,) predicted tokens.
+        heldout: likewise on held-out windows.
+        names: names of the heuristics that picked `other`.
     """
     on_calibration, on_heldout = (
         beside(rows[found], rows[other], tokens) for rows, tokens in (calibration, heldout)
@@ -65,7 +65,7 @@ def rival(
 def beside(
     found: NDArray[np.float64], other: NDArray[np.float64], tokens: NDArray[np.int64]
 ) -> Beside:
-    """One pattern beside another, from the (windows,) sums of both and the predicted tokens.
+    """Compare two patterns by their (windows,) sums and the predicted tokens of each window.
 
     Example:
         >>> beside(np.array([30.0, 40.0]), np.array([32.0, 44.0]), np.array([10, 10])).said

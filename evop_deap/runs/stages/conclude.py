@@ -1,4 +1,4 @@
-"""The last stage: the result, written last, with the model card and the report beside it."""
+"""The last stage: write the model card, the result and the report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
 
     Args:
         context: the run.
-        before: what all stages have come to.
+        before: outputs of all earlier stages.
         seconds: time spent on the run, over all processes.
     """
     from evop_deap.models.export.checkpoint_checks import folder_size
@@ -64,12 +64,12 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
 
 
 def draw_report(runs: Sequence[Path], output: Path, progress: Progress) -> None:
-    """Show runs as a page; one that cannot be drawn takes nothing from them."""
+    """Write the report page of runs; a failure is a message and not an error."""
     try:
         from evop_deap.reporting.page import write_report
 
         write_report(runs, output)
-    except Exception as error:  # whatever it is, the model and its figures are written
+    except Exception as error:  # the model and the result are already written
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         progress.stage(f"no report.html, everything else is written ({reason})")
 
@@ -123,7 +123,7 @@ def _findings(context: Context, before: Outputs) -> Findings:
 
 
 def _validation(context: Context, validated: Validated) -> dict[str, Any]:
-    """How the pattern was named among those near it."""
+    """Return how the pattern was chosen among its near-equals."""
     windows = context.text.validation
     count, window = (0, None) if windows is None else windows.tokens.shape
     return {
@@ -136,7 +136,7 @@ def _validation(context: Context, validated: Validated) -> dict[str, Any]:
 
 
 def _reached(space: SearchSpace, dropped: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """What was to go, and what went."""
+    """Yield each limit of the budget with the value that the pattern reaches."""
     if not space.allowances:
         yield {"kind": "units", "limit": space.n_drop, "reached": len(dropped)}
     for allowance in space.allowances:
@@ -145,19 +145,19 @@ def _reached(space: SearchSpace, dropped: Sequence[int]) -> Iterator[dict[str, A
 
 
 def _described(one: NearEqual, space: SearchSpace) -> dict[str, Any]:
-    """A near-equal in plain JSON values, its pattern by the units that go."""
+    """Return a near-equal as JSON values, with its pattern as names of dropped units."""
     dropped = [space.units[i].name for i in dropped_units(one.pattern)]
     numbers = {n: v for n, v in dataclasses.asdict(one).items() if n != "pattern"}
     return {"dropped": dropped, **numbers}
 
 
 def _learned(context: Context) -> dict[str, Any] | None:
-    """What the surrogate says of the units, from everything seen."""
+    """Return the surrogate's effects of the units, learned from all losses; None without one."""
     config, space, evaluator = context.config, context.space, context.evaluator.cached
     surrogate = surrogate_of(config.surrogate) if config.method == SEARCH else None
     seen = observe(evaluator.rows, evaluator.tokens, space.dense)
     if surrogate is None or len(seen) < 2:
         return None
-    # Asked about bad units too, it has to know how bad they are.
+    # The explanation includes harmful units, so their high losses must not be squeezed.
     process = dataclasses.replace(surrogate, ceiling=1.0).learn(seen, space)
     return explain(process, space, rng=context.rng).as_dict()

@@ -1,4 +1,4 @@
-"""The pruned model as the stages so far have left it."""
+"""The pruned model after the stages so far."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from evop_deap.runs.stages.validate import Validated
 
 
 def current_model(context: Context, before: Outputs) -> PrunedModel:
-    """What the latest stage that changes weights has made, else the pattern that was named."""
+    """Return the output of the latest stage that changed weights, else the validated pattern."""
     changed = before.get(PrunedModel) or before[Found].pruned
     return changed or of_pattern(context, before[Validated].pattern)

@@ -1,4 +1,4 @@
-"""The export stage: a checkpoint of the pruned model, reloaded and compared, and its pattern."""
+"""The export stage: write the pruned model, reload and compare it, and write its pattern."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from evop_deap.space import Pattern, dropped_units
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The checkpoint that was written.
 
     Attributes:
-        layers: of the checkpoint.
-        half_layers: those of them of which one half works.
-        parameters: elements that are stored, tied ones counted once.
-        zeroed: those of them that are there and do nothing.
+        layers: layers of the checkpoint.
+        half_layers: layers with a single active half.
+        parameters: stored elements, tied ones counted once.
+        zeroed: stored elements that are zero and have no effect.
         difference: largest difference between the logits of the reloaded checkpoint and those
             of the model in memory.
     """
@@ -41,7 +41,7 @@ class Exported:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Exported:
-        """What was written, of which `as_dict` gave these values."""
+        """Return the object that `as_dict` made these values from."""
         return cls(**plain)
 
 
@@ -49,8 +49,8 @@ def export_model(context: Context, before: Outputs) -> Exported:
     """Write the pruned model and reload it; write its pattern in the formats of other tools.
 
     Raises:
-        ExportError: the reloaded checkpoint is not the model in memory.
-        OutputError: something cannot be written; what is there stays whole.
+        ExportError: the reloaded checkpoint differs from the model in memory.
+        OutputError: a file cannot be written; existing files stay intact.
     """
     from evop_deap.models.export.export_checkpoint import export_checkpoint
     from evop_deap.models.loading.quiet import quiet_transformers
@@ -67,7 +67,7 @@ def export_model(context: Context, before: Outputs) -> Exported:
             folder.model,
             stored_dtype=loaded.stored_dtype,
             trust_remote_code=context.config.trust_remote_code,
-            # The result of an earlier, shorter run must not stand beside another model.
+            # The result of an earlier, shorter run must not describe the new model.
             before_replacing=lambda: folder.result.unlink(missing_ok=True),
         )
     if not pruned.changed:
@@ -82,7 +82,7 @@ def export_model(context: Context, before: Outputs) -> Exported:
 
 
 def _write_patterns(context: Context, pattern: Pattern) -> None:
-    """The pattern in the formats of other tools."""
+    """Write the pattern in the formats of other tools."""
     from evop_deap.models.formats import Drops, layer_drop_config, mergekit_passthrough
 
     loaded, folder = context.loaded, context.folder
@@ -96,6 +96,6 @@ def _write_patterns(context: Context, pattern: Pattern) -> None:
     ):
         try:
             write_text(path, text_of(drops))
-        except InputError:  # a format that cannot say what goes
-            # The file of an earlier, shorter run would be about another pattern.
+        except InputError:  # the format cannot hold this pattern
+            # Remove the file of an earlier, shorter run: it holds another pattern.
             path.unlink(missing_ok=True)

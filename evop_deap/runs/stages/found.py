@@ -1,4 +1,4 @@
-"""What a search or a heuristic ended in."""
+"""The outcome of a search or a heuristic."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from evop_deap.space import Pattern
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search or a heuristic ended in.
+    """The outcome of a search or a heuristic.
 
     Attributes:
-        pattern: the best one, 1 = keep.
+        pattern: the best pattern, 1 = keep.
         loss: its fitness in nats a token.
-        losses: of the space's patterns that were evaluated on all windows.
+        losses: fitness of the patterns that were evaluated on all windows.
         picks: first patterns that heuristics picked, by the heuristic's name.
         evaluations: patterns evaluated, on all windows or some.
-        eliminated: those of them that a race eliminated.
-        cache_hits: patterns whose loss was known.
+        eliminated: patterns that a race eliminated, which `evaluations` includes.
+        cache_hits: patterns with a cached loss.
         cost: dense-forward equivalents spent.
-        work: the same work by what it was.
-        generations: after the first one; of a heuristic, requests after its first one.
-        stopped: why it ended.
-        seconds: time spent, over all processes that worked on it.
-        pruned: the pruned model, where a heuristic has changed kept weights; else the pattern
-            describes it.
+        work: the executed work in tokens and bytes.
+        generations: generations after the first; for a heuristic, requests after the first.
+        stopped: reason for the end.
+        seconds: time spent, over all processes.
+        pruned: the pruned model, if a heuristic has changed kept weights; else None, and the
+            pattern describes it.
     """
 
     pattern: Pattern
@@ -48,7 +48,7 @@ class Found:
 
     @classmethod
     def of_evolution(cls, state: EvolutionState) -> Found:
-        """The end of an evolution."""
+        """Return the outcome of an evolution."""
         return cls(
             pattern=state.best.pattern,
             loss=state.best.loss,

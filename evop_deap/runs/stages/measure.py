@@ -1,4 +1,4 @@
-"""The measure stage: cross-entropy on calibration and held-out text, beside other patterns."""
+"""The measure stage: cross-entropy of the result and other patterns on both texts."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Measured:
-    """How the pruned model does on both texts, beside the dense one and other patterns.
+    """Losses of the dense model, the pruned model and other patterns on both texts.
 
     Attributes:
-        calibration: on the windows searched on.
-        heldout: on windows of other documents.
+        calibration: losses on the calibration windows.
+        heldout: losses on held-out windows.
         runner_up: the second best pattern; None where no other was evaluated.
-        heuristics: what heuristics picked for the search to begin with, the best first.
+        heuristics: seed patterns that heuristics picked, the best first.
     """
 
     calibration: TextLoss
@@ -53,7 +53,7 @@ class Measured:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Measured:
-        """What was measured, of which `as_dict` gave these values."""
+        """Return the object that `as_dict` made these values from."""
         second = plain["runner_up"]
         return cls(
             calibration=TextLoss.from_dict(plain["calibration"]),
@@ -64,7 +64,7 @@ class Measured:
 
 
 def measure(context: Context, before: Outputs) -> Measured:
-    """The losses of the dense model, the pruned one, and the patterns it is compared with."""
+    """Measure the dense model, the pruned model and the patterns to compare it with."""
     found, validated = before[Found], before[Validated]
     space, text, best = context.space, context.text, validated.pattern
     pruned = current_model(context, before)
@@ -96,7 +96,10 @@ def _evaluated(
     pruned: PrunedModel,
     weights: NDArray[np.float64] | None = None,
 ) -> tuple[Rows, NDArray[np.int64]]:
-    """Cross-entropy of each pattern, and the windows' tokens; a changed model is the second."""
+    """Return the (windows,) sums of each pattern, and the windows' predicted tokens.
+
+    A changed model takes the place of the second pattern.
+    """
     plain = context.evaluators_of("ce").plain(windows.tokens, weights)
     found = plain.evaluate(patterns[:1] if pruned.changed else patterns)
     sums = list(found.sums)

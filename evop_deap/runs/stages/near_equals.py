@@ -1,4 +1,4 @@
-"""Patterns too near the best to tell apart by the windows that they were searched on."""
+"""Near-equals: patterns that the calibration windows cannot tell from the best."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class NearEqual:
 
     Attributes:
         pattern: 1 = keep.
-        loss: in nats a token, as the search saw it.
-        behind: mean difference from the best, window by window, in nats a token.
-        error: standard error of that difference.
-        float32: loss in float32 where it was evaluated once more, else None.
-        validation: loss on the validation windows where these had to decide, else None.
+        loss: fitness in the search, in nats a token.
+        behind: mean of the paired differences from the best over windows, in nats a token.
+        error: standard error of `behind`.
+        float32: loss in float32, if it was evaluated again, else None.
+        validation: loss on the validation windows, if they were needed, else None.
 
     Example:
         >>> NearEqual((1, 0, 1), loss=3.2, behind=0.01, error=0.02).validation is None
@@ -45,12 +45,15 @@ def near_the_best(
     rows: Mapping[Pattern, NDArray[np.float64]],
     tokens: NDArray[np.int64],
 ) -> list[NearEqual]:
-    """The best pattern and those within three standard errors of it, best first, at most eight.
+    """Return the best pattern and those within three standard errors of it, at most eight.
 
     Args:
         losses: nats a token of patterns evaluated on all windows.
         rows: (windows,) sums of at least these patterns, in nats.
-        tokens: (windows,) predicted tokens of each.
+        tokens: (windows,) predicted tokens of each window.
+
+    Returns:
+        The near-equals, the best first.
     """
     ranked = sorted(losses, key=losses.__getitem__)[: 4 * MOST]
     best = rows[ranked[0]]
@@ -67,15 +70,15 @@ def near_the_best(
 def paired_difference(
     sums: NDArray[np.float64], others: NDArray[np.float64], tokens: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Mean of the windows' differences in nats a token, and its standard error.
+    """Return the mean difference over windows in nats a token, and its standard error.
 
-    What makes a window hard for both patterns drops out of the error, which is 0 where there is
-    one window.
+    The pairing removes the difficulty that a window has for both patterns. The error is 0 for a
+    single window.
 
     Args:
-        sums: (windows,) of one pattern, in nats.
-        others: (windows,) of another.
-        tokens: (windows,) predicted tokens of each.
+        sums: (windows,) sums of one pattern, in nats.
+        others: (windows,) sums of the other pattern.
+        tokens: (windows,) predicted tokens of each window.
     """
     difference = (sums - others) / tokens  # (windows,)
     count = len(difference)

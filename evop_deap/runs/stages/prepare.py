@@ -1,4 +1,4 @@
-"""The first stage: the model, its search space, and the text to evaluate on."""
+"""The first stage: load the model, its search space and the text to evaluate on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def prepare(config: SearchConfig, progress: Progress) -> Prepared:
-    """Load and check everything for a single budget, writing nothing.
+    """Load and check everything for a single budget; write nothing.
 
     Raises:
         EvopError: the model, the corpus or the budget cannot be used.
@@ -33,12 +33,13 @@ def prepare(config: SearchConfig, progress: Progress) -> Prepared:
 
 
 def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Prepared]:
-    """The same for settings that differ in their budget and in nothing else: all is loaded once.
+    """Load everything once for settings that differ only in their budget.
 
-    Where text is chosen by its response to pruning, the last of the settings says what goes.
+    Where windows are selected by their response to pruning, the last budget is used.
 
     Raises:
-        EvopError: the model, the corpus or a budget cannot be used, or two drop as many units.
+        EvopError: the model, the corpus or a budget cannot be used, or two budgets drop the same
+            number of units.
     """
     from evop_deap.models.anatomy.kv_cache import kv_cache_bytes
     from evop_deap.models.anatomy.model_units import model_units
@@ -88,15 +89,15 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
 def space_of(
     config: SearchConfig, units: tuple[Unit, ...], pairs: Collection[int] = ()
 ) -> SearchSpace:
-    """The patterns that meet the budget of `config`.
+    """Return the space of patterns that meet the budget of `config`.
 
     Args:
         config: the settings.
-        units: of the model.
-        pairs: halves that leave whole layers when they go with the one behind them.
+        units: units of the model.
+        pairs: halves that leave only whole layers if they are dropped with the next half.
 
     Raises:
-        InputError: the budget or what is protected does not fit the units.
+        InputError: the budget or the protected units do not fit the model.
     """
     protected = units_named(units, config.protect)
     if config.budget is None:
@@ -109,7 +110,7 @@ def space_of(
                 f"`repackable` drops halves in pairs, but `sparsity` {config.share} rounds to "
                 f"one of {len(units)} units: at least {1.5 / len(units):.3f}"
             )
-        # As closely below as pairs allow.
+        # Round down to an even number.
         return SearchSpace(units, count - count % 2, protected, pairs=frozenset(free))
     return SearchSpace.within(units, parse_budget(config.budget, units), protected)
 
@@ -126,10 +127,10 @@ def _check_different(configs: Sequence[SearchConfig], spaces: Sequence[SearchSpa
 def _rehearse(
     loaded: LoadedModel, anatomy: Anatomy, space: SearchSpace, rng: random.Random
 ) -> None:
-    """Show what cannot be removed before a search is paid for.
+    """Refuse a model whose units cannot be removed, before the search spends anything.
 
-    One pattern stands for all, and the first and last block are tried alone: what is special
-    in a model is special there.
+    The test removes one random pattern, and the first and the last unit alone, because special
+    layers are usually at the ends.
     """
     from evop_deap.models.surgery.rehearsal import check_removable
 

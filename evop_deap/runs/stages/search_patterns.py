@@ -1,4 +1,4 @@
-"""The search stage: the evolution assembled from settings, or a heuristic in its place."""
+"""The search stage: an evolution assembled from settings, or a heuristic."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def search_patterns(
     record: Callable[[EvolutionState | HeuristicState], object],
     smaller: Found | None = None,
 ) -> Found:
-    """Evolve from the beginning, or from where an earlier process ended; or ask a heuristic.
+    """Run or resume the evolution, or run the heuristic that `method` names.
 
     Args:
         context: the run.
-        stored: where an earlier process ended.
+        stored: checkpoint of an earlier process, or None.
         record: called with the state after each generation.
-        smaller: the end of the search at the next smaller budget, whose patterns this one grows.
+        smaller: outcome at the next smaller budget; its best patterns are grown into seeds.
     """
     config, space, progress = context.config, context.space, context.progress
     stopping, settings = config.stopping, config.evolution
@@ -67,9 +67,9 @@ def search_patterns(
 def expected_evaluations(
     settings: EvolutionSettings, stopping: Stopping, space: SearchSpace
 ) -> int | None:
-    """How many patterns a search will evaluate; None where only time ends it.
+    """Return how many patterns a search will evaluate; None where only time or cost limits it.
 
-    What it begins with is not known yet, and taken for no more than its population.
+    The first generation is assumed to be no larger than the population.
     """
     limits = [space.size]
     if stopping.generations is not None:

@@ -1,4 +1,4 @@
-"""The first patterns of a search, picked with its own model, text and evaluator."""
+"""The first patterns of a search: the picks of heuristics and patterns of a smaller budget."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from evop_deap.settings.search_config import BALANCED
 
 
 def find_seeds(context: Context, stopping: Stopping, smaller: Found | None = None) -> Seeds:
-    """What the heuristics of `init` pick, and what grows of a smaller budget's patterns.
+    """Return the picks of the heuristics in `init`, and patterns grown from a smaller budget.
 
-    Losses that heuristics ask for are remembered, and the surrogate learns from them.
+    Losses that heuristics request are cached, and the surrogate learns from them.
     """
     init, space = context.config.init, context.space
     grown = () if smaller is None else grow(smaller.losses, space)

@@ -1,18 +1,17 @@
-"""The validation stage: which of the patterns that calibration text cannot tell apart is named.
+"""The validation stage: choose among patterns that calibration text cannot tell apart.
 
-Near-equals whose paired difference from the best is within its standard error are evaluated on
-validation windows as well, which are of documents that are neither calibrated nor reported on.
-The lowest mean loss over calibration and validation windows together wins. Together, for both
-are draws of the same text and more windows know more; that the search has picked its best on
-the calibration windows flatters all of its near-equals alike, and leaves their order as good
-as any other. Replayed on known losses of the demo model with 8 windows of 128 tokens to calibrate
-on and 8 to validate, 3 (6) of 30 blocks dropped, the pattern named is 0.0135 (0.0095) nats worse
-than the best by calibration text alone, 0.0037 (0.0060) by validation text alone, and 0.0032
-(0.0050) by both (`benchmarks/calibration/near_equals.py`).
+Near-equals whose paired difference from the best is within its standard error are also evaluated
+on validation windows. These are from documents used for neither calibration nor the report. The
+pattern with the lowest mean loss over calibration and validation windows together wins. Both sets
+are samples of the same text, and more windows give a smaller error. The search has selected on
+calibration windows, which flatters all near-equals alike and favours none of them. Replayed on
+known losses of the demo model with 8 windows of 128 tokens to calibrate on and 8 to validate,
+3 (6) of 30 blocks dropped, the chosen pattern is 0.0135 (0.0095) nats worse than the best by
+calibration text alone, 0.0037 (0.0060) by validation text alone, and 0.0032 (0.0050) by both
+(`benchmarks/calibration/near_equals.py`).
 
-Half-precision losses carry rounding as large as the differences between good patterns. Where a
-model was searched in such a format, all near-equals are evaluated in float32 first, and so is
-everything after that.
+Rounding in half precision is as large as the differences between good patterns. After a search in
+half precision, near-equals are first evaluated again in float32, and validation runs in float32.
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ if TYPE_CHECKING:
     from evop_deap.fitness.model.evaluators import Evaluators
 
 Rows = Mapping[Pattern, NDArray[np.float64]]
-"""(windows,) sums of patterns, in nats."""
+"""Pattern -> (windows,) sums of losses, in nats."""
 
 
 @dataclass(frozen=True)
 class Validated:
-    """What validation came to.
+    """The outcome of validation.
 
     Attributes:
-        near_equals: the pattern named first, then those that it was hardly told from.
-        tied: how many of them calibration text could not tell from the best: 1 where there was
-            nothing to decide.
-        cost: work spent on it, in dense-forward equivalents over the calibration windows.
+        near_equals: the chosen pattern, then its near-equals.
+        tied: near-equals within one standard error of the best; 1 where there was nothing to
+            decide.
+        cost: dense-forward equivalents over the calibration windows.
     """
 
     near_equals: tuple[NearEqual, ...]
@@ -60,7 +59,7 @@ class Validated:
 
     @property
     def pattern(self) -> Pattern:
-        """The pattern named."""
+        """The chosen pattern."""
         return self.near_equals[0].pattern
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,7 +68,7 @@ class Validated:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Validated:
-        """What validation came to, of which `as_dict` gave these values."""
+        """Return the object that `as_dict` made these values from."""
         near = (
             NearEqual(**{**one, "pattern": tuple(one["pattern"])}) for one in plain["near_equals"]
         )
@@ -77,7 +76,7 @@ class Validated:
 
 
 def validate(context: Context, before: Outputs) -> Validated:
-    """The pattern that a run names; what a published heuristic picks stands as it is."""
+    """Choose the pattern of a run among near-equals; the pick of a heuristic is kept as it is."""
     found, evaluator = before[Found], context.evaluator.cached
     if found.pruned is not None:
         return Validated((NearEqual(found.pattern, found.loss, 0.0, 0.0),))
@@ -90,13 +89,13 @@ def validate(context: Context, before: Outputs) -> Validated:
 def decide(
     near: Sequence[NearEqual], rows: Rows, *, evaluators: Evaluators, text: CalibrationSet
 ) -> Validated:
-    """Decide between near-equals, in float32 and on validation windows as far as that is news.
+    """Choose between near-equals, in float32 and on validation windows.
 
     Args:
-        near: best first, as searched.
-        rows: (calibration windows,) sums of these, as searched.
-        evaluators: of the dense model.
-        text: the windows; without any for validation, calibration text decides.
+        near: near-equals of the search, best first.
+        rows: their (calibration windows,) sums in the search, in nats.
+        evaluators: factory of evaluators of the dense model.
+        text: the windows; without validation windows, calibration windows decide.
     """
     import torch
 
@@ -128,11 +127,11 @@ def decide(
 def tied_with_the_best(
     near: Sequence[NearEqual], rows: Rows, tokens: NDArray[np.int64]
 ) -> list[NearEqual]:
-    """The first near-equal, and those whose paired difference from it is within its error.
+    """Return the best near-equal and those whose paired difference from it is within its error.
 
     Args:
-        near: best first.
-        rows: (windows,) sums of these.
+        near: near-equals, best first.
+        rows: their (windows,) sums in nats.
         tokens: (windows,) predicted tokens of each window.
     """
     best, *others = near
@@ -147,16 +146,15 @@ def tied_with_the_best(
 def ranked_on_both(
     near: Sequence[NearEqual], rows: Rows, tokens: NDArray[np.int64], more: Evaluation
 ) -> list[NearEqual]:
-    """The near-equals by their mean loss over calibration and validation windows together.
+    """Sort near-equals by their mean loss over calibration and validation windows together.
 
-    One without a finite loss on validation windows cannot win against one that has it; of
-    equals the first stays first.
+    A loss that is not finite sorts last; ties keep their order.
 
     Args:
-        near: in the order of `more`.
-        rows: (calibration windows,) sums of these.
-        tokens: (calibration windows,) predicted tokens of each.
-        more: the same patterns on validation windows.
+        near: near-equals, in the order of `more`.
+        rows: their (calibration windows,) sums in nats.
+        tokens: (calibration windows,) predicted tokens of each window.
+        more: evaluation of the same patterns on validation windows.
     """
     whole = tokens.sum() + more.tokens.sum()
     evaluated = []

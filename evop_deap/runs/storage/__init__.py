@@ -1,1 +1,1 @@
-"""What a run leaves in its folder, and how it is read back."""
+"""The files of a run's folder: writing and reading them."""

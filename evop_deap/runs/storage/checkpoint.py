@@ -1,4 +1,4 @@
-"""A run's state on disk: plain JSON with a checksum, tied to the run that it belongs to."""
+"""A run's state on disk: plain JSON with a checksum and the identity of the run."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ FORMAT = 5
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a run needs to go on.
+    """The state that a run needs to resume.
 
     Attributes:
-        identity: what must be the same in the run that goes on: model, calibration set,
-            settings, seed and versions, each by name.
-        rows: (windows,) sums of every pattern evaluated, the dense one among them; those that
-            were evaluated on a part of the windows end in NaN.
+        identity: values that must match on resuming, by name: model, calibration set, settings,
+            seed and versions.
+        rows: (windows,) sums of every evaluated pattern and of the dense one, in nats; NaN for
+            windows that were not evaluated.
         tokens: (windows,) predicted tokens of each window.
-        dense_cost: what the dense one cost.
-        kept: names of the hidden states that wait for the next generation, by window group.
-        state: of the evolution, or of the heuristic in its place.
-        outputs: of the stages that came after it, by the stage's name, as plain JSON values.
+        dense_cost: cost of the dense model's evaluation.
+        kept: names of the hidden states kept for the next generation, by window group.
+        state: state of the evolution or of the heuristic.
+        outputs: outputs of later stages as JSON values, by the stage's name.
     """
 
     identity: Mapping[str, Any]
@@ -49,17 +49,17 @@ class Checkpoint:
 
     @property
     def evolution(self) -> EvolutionState | None:
-        """The state of an evolution; None of a heuristic's."""
+        """The state of an evolution; None for a heuristic."""
         return self.state if isinstance(self.state, EvolutionState) else None
 
     @property
     def heuristic(self) -> HeuristicState | None:
-        """The state of a heuristic; None of an evolution's."""
+        """The state of a heuristic; None for an evolution."""
         return self.state if isinstance(self.state, HeuristicState) else None
 
     @property
     def windows_known(self) -> int:
-        """How many windows of how many patterns it knows."""
+        """Number of known window losses, over all patterns."""
         return sum(int((~np.isnan(row)).sum()) for row in self.rows.values())
 
 
@@ -93,11 +93,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     """Read the checkpoint at `path` for a run of this identity.
 
-    Losses are not stored beside the window sums: they are their means.
+    Losses are not stored; they are computed from the window sums.
 
     Raises:
-        CheckpointError: it is damaged, was changed, or belongs to another run; the message
-            says which setting differs.
+        CheckpointError: the file is damaged, was changed, or belongs to another run; the message
+            names the first setting that differs.
     """
     payload = _read(path)
     if payload.get("format") != FORMAT:
@@ -193,7 +193,7 @@ def _heuristic_from(payload: Mapping[str, Any], common: Mapping[str, Any]) -> He
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The checkpoint's content, once its checksum was found right."""
+    """Return the checkpoint's content after a check of its checksum."""
     advice = "restore the file, or start again with --overwrite"
     try:
         payload = json.loads(path.read_text(encoding="utf-8"))
@@ -221,13 +221,13 @@ def _pattern(bits: str) -> Pattern:
 
 
 def _row(sums: Sequence[float | None], windows: int) -> NDArray[np.float64]:
-    """The sums of all windows; NaN stands for those not evaluated."""
+    """Return the sums of all windows, with NaN for those not evaluated."""
     unknown = [math.nan] * (windows - len(sums))
     return np.array([*map(infinite_if_none, sums), *unknown], dtype=np.float64)
 
 
 def _known(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sums before the first that is not known: a race sees windows in their order."""
+    """Return the sums before the first unknown one; races evaluate windows in order."""
     unknown = np.flatnonzero(np.isnan(sums))
     return sums[: unknown[0]] if len(unknown) else sums
 

@@ -1,4 +1,4 @@
-"""What several budgets came to, as plain data: the content of `curve.json`."""
+"""The results of several budgets as plain data: the content of `curve.json`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Curve:
     """The results of a run over several budgets, from the smallest to the largest.
 
     Attributes:
-        results: of each budget, as its own `result.json` has them.
-        sparsities: the share of the units that each was asked to drop.
-        folders: of each, below the run's.
-        shared_cost: what every result counts and the run paid once: the dense model's loss, or
-            all of a search for a whole front.
-        shared_evaluations: likewise, of patterns judged.
+        results: the result of each budget, as in its `result.json`.
+        sparsities: the requested share of dropped units of each budget.
+        folders: name of each budget's folder, inside the run's folder.
+        shared_cost: cost that every result includes and the run paid once: the dense model's
+            loss, and the search of a front.
+        shared_evaluations: likewise for evaluated patterns.
     """
 
     results: tuple[SearchResult, ...]
@@ -31,13 +31,13 @@ class Curve:
 
     @property
     def evaluations(self) -> int:
-        """Patterns judged at all budgets."""
+        """Patterns evaluated at all budgets."""
         shared = (len(self.results) - 1) * self.shared_evaluations
         return sum(result.evaluations for result in self.results) - shared
 
     @property
     def cost(self) -> float:
-        """Dense-forward equivalents of all budgets, what they share counted once."""
+        """Dense-forward equivalents of all budgets; shared cost counts once."""
         shared = (len(self.results) - 1) * self.shared_cost
         return sum(result.cost for result in self.results) - shared
 
@@ -47,7 +47,7 @@ class Curve:
         return sum(result.seconds for result in self.results)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values: a row a budget, the dense model to compare with, and totals."""
+        """Plain JSON values: the dense model, one row for each budget, and totals."""
         first = self.results[0]
         return {
             "model": first.model,
@@ -82,7 +82,7 @@ class Curve:
 
 
 def curve_table(curve: Curve) -> str:
-    """The curve for a terminal: a line a budget, below the dense model's."""
+    """Return the curve as text: a line for the dense model, then one for each budget."""
     plain = curve.as_dict()
     first = curve.results[0]
     noun = plural(first.granularity)
@@ -113,7 +113,7 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _text(result: Mapping[str, Any], which: str) -> dict[str, Any]:
-    """Loss and perplexity of the dense or the pruned model on both texts."""
+    """Return loss and perplexity of the dense or the pruned model on both texts."""
     return {
         name: {figure: result[name][figure][which] for figure in ("loss", "perplexity")}
         for name in ("calibration", "heldout")

@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it, who may write there, and its history."""
+"""The folder of a run: its files, its lock and its history."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BUDGET = "sparsity-"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Names of the things in a run's folder.
+    """Paths of the files in a run's folder.
 
     Example:
         >>> RunFolder(Path("runs/demo")).result.as_posix()
@@ -40,27 +40,27 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The effective settings, runnable again with `--config`."""
+        """The effective settings, for `--config`."""
         return self.path / "config.yaml"
 
     @property
     def history(self) -> Path:
-        """One JSON object a generation."""
+        """One JSON object for each generation."""
         return self.path / "history.jsonl"
 
     @property
     def checkpoint(self) -> Path:
-        """Everything needed to go on, rewritten each generation."""
+        """The state to resume from, rewritten each generation."""
         return self.path / "checkpoint.json"
 
     @property
     def calibration(self) -> Path:
-        """Which documents and windows were used, with hashes."""
+        """The documents and windows used, with hashes."""
         return self.path / "calibration.json"
 
     @property
     def result(self) -> Path:
-        """What was found; the last file to be written."""
+        """The result; it is written last."""
         return self.path / "result.json"
 
     @property
@@ -80,7 +80,7 @@ class RunFolder:
 
     @property
     def tracking(self) -> Path:
-        """What a tracker keeps on disk, where one was asked for."""
+        """Files of the tracker, if one is used."""
         return self.path / "tracking"
 
     @property
@@ -90,33 +90,33 @@ class RunFolder:
 
     @property
     def curve(self) -> Path:
-        """What several budgets came to; the last file of a run over them."""
+        """The results of several budgets; it is written last."""
         return self.path / "curve.json"
 
     @property
     def front(self) -> Path:
-        """All patterns that no other beats in loss and size."""
+        """The Pareto front: patterns that no other beats in both loss and size."""
         return self.path / "front.json"
 
     @property
     def latency(self) -> Path:
-        """How long each unit takes, where a search trades that for loss: measured once."""
+        """Milliseconds of each unit, measured once, if the search trades latency for loss."""
         return self.path / "latency.json"
 
     def budget(self, sparsity: float) -> RunFolder:
-        """Where a run over several budgets keeps one of them: a run's folder itself."""
+        """Return the folder of one budget of several; it has the layout of a run's folder."""
         return RunFolder(self.path / f"{_BUDGET}{sparsity:g}")
 
     @property
     def budgets(self) -> tuple[RunFolder, ...]:
-        """The budgets that are here, from the smallest; none of a run over a single one."""
+        """Folders of the existing budgets, from the smallest; empty for a single budget."""
         found = [RunFolder(path) for path in self.path.glob(f"{_BUDGET}*") if path.is_dir()]
         runs = [folder for folder in found if folder._is_run()]
         return tuple(sorted(runs, key=lambda folder: _share(folder.path.name)))
 
     @property
     def is_several(self) -> bool:
-        """Whether the run here is one over several budgets."""
+        """Whether the run is over several budgets."""
         try:
             return isinstance(read_settings(self.config).get("sparsity"), list)
         except InputError:
@@ -130,13 +130,13 @@ class RunFolder:
         return (*files, *fronts, *patterns, self.report, self.tracking, self.model)
 
     def check_usable(self, *, resume: bool, overwrite: bool, several: bool = False) -> None:
-        """Refuse a place that cannot be written or that holds something; writes nothing.
+        """Refuse a folder that cannot be used; write nothing.
 
         Raises:
-            InputError: the folder exists and neither flag is given, both are, or it holds
-                something that is not a run, or a run over `several` budgets where one over a
-                single budget is to go on, or the other way round.
-            OutputError: it cannot be written.
+            InputError: the folder holds files and neither flag is given, both flags are given,
+                it holds anything but a run, or a run over `several` budgets would resume one
+                over a single budget or the other way round.
+            OutputError: the folder cannot be written.
         """
         if resume and overwrite:
             raise InputError("`resume` and `overwrite` exclude each other: choose one")
@@ -160,7 +160,7 @@ class RunFolder:
         check_writable(self.path)
 
     def _is_run(self) -> bool:
-        """Whether there are a run's settings, or nothing but what was left of writing them."""
+        """Return whether the folder holds a run's settings, or only leftovers of a run."""
         try:
             return {"model", "sparsity"} <= read_settings(self.config).keys()
         except InputError:
@@ -168,7 +168,7 @@ class RunFolder:
             return all(is_leftover(path, names) for path in self.path.iterdir())
 
     def remove_leftovers(self) -> None:
-        """Delete what a killed process left half-written here."""
+        """Delete temporary files of a killed process."""
         remove_leftovers(self.path, [path.name for path in self._own])
 
     @classmethod
@@ -176,11 +176,11 @@ class RunFolder:
     def opened(
         cls, output: str | Path, *, resume: bool, overwrite: bool, several: bool = False
     ) -> Iterator[RunFolder]:
-        """A folder that can be used, and by no other process meanwhile.
+        """Check a folder, and lock it until the body ends.
 
         Raises:
-            InputError: it cannot, as `check_usable` and `exclusive` say.
-            OutputError: it cannot be written.
+            InputError: as `check_usable` and `exclusive` raise it.
+            OutputError: the folder cannot be written.
         """
         folder = cls(Path(output))
         folder.check_usable(resume=resume, overwrite=overwrite, several=several)
@@ -189,10 +189,10 @@ class RunFolder:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other processes from running a search into this folder at the same time.
+        """Lock this folder against searches of other processes until the body ends.
 
         Raises:
-            InputError: one does.
+            InputError: another process holds the lock.
         """
         from filelock import FileLock, Timeout
 
@@ -210,7 +210,7 @@ class RunFolder:
             ) from error
 
     def clear(self) -> None:
-        """Remove an earlier run's files, if there are any, its result first, its settings last."""
+        """Remove the files of an earlier run, its result first and its settings last."""
         if not self.path.exists():
             return
         with reporting_write_errors(self.path):
@@ -227,12 +227,12 @@ class RunFolder:
                     path.unlink(missing_ok=True)
 
     def append_history(self, row: Mapping[str, Any]) -> None:
-        """Add a generation to the history."""
+        """Append the row of a generation to the history."""
         with reporting_write_errors(self.history), self.history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def cut_history(self, generation: int) -> None:
-        """Drop what a killed process wrote after the checkpoint of `generation`."""
+        """Remove rows after `generation`, which a killed process wrote after its checkpoint."""
         if not self.history.exists():
             return
         kept = []
@@ -242,7 +242,7 @@ class RunFolder:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:
-                continue  # the line the process was killed in
+                continue  # a line cut off when the process was killed
             if isinstance(row, dict) and row.get("gen", math.inf) <= generation:
                 kept.append(line)
         write_text(self.history, "".join(f"{line}\n" for line in kept))

@@ -1,4 +1,4 @@
-"""What a heuristic has asked of the evaluator so far: the state of a run without an evolution."""
+"""The state of a heuristic's run: its requests to the evaluator so far."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from evop_deap.evolution.genome import Genome
 
 @dataclass(frozen=True, eq=False)
 class HeuristicState:
-    """What a heuristic has asked of the evaluator so far.
+    """The requests of a heuristic to the evaluator so far.
 
     Attributes:
-        best: the best pattern of the space, or the one that the heuristic picked.
-        records: one row a request, as in DEAP's logbook; "spent" is its cost.
-        evaluations: different patterns asked for.
+        best: the best pattern so far, or the one that the heuristic picked.
+        records: one row for each request, as in DEAP's logbook; "spent" is its cost.
+        evaluations: distinct patterns requested.
         cost: dense-forward equivalents spent.
-        cache_hits: patterns whose loss was known.
+        cache_hits: patterns with a cached loss.
         seconds: time spent, over all processes.
     """
 
@@ -31,10 +31,10 @@ class HeuristicState:
 
     @property
     def generation(self) -> int:
-        """Requests after the first one."""
+        """Number of requests after the first."""
         return len(self.records) - 1
 
     @property
     def population(self) -> tuple[Genome, ...]:
-        """The best pattern alone: nothing survives a request."""
+        """The best pattern alone, because a heuristic has no population."""
         return (self.best,)

@@ -1,4 +1,4 @@
-"""A run read back from its folder, finished or not: for notebooks, reports and comparisons."""
+"""Read a run from its folder, finished or not: for notebooks, reports and comparisons."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run's folder says.
+    """The content of a run's folder.
 
     Attributes:
-        folder: where it is.
+        folder: the folder.
         settings: the effective settings, as in `config.yaml`.
-        rows: one for each generation so far, as in `history.jsonl`.
-        calibration: the manifest of its text; None before that is chosen.
-        result: what was found; None while the search has not ended.
+        rows: one row for each generation so far, as in `history.jsonl`.
+        calibration: the manifest of the calibration text; None before it is chosen.
+        result: the result; None before the run has ended.
 
     Example:
         >>> run = Run(Path("runs/demo"), {"model": "demo"}, ({"gen": 0, "min": 3.5},), None, None)
@@ -41,14 +41,14 @@ class Run:
     result: SearchResult | None
 
     def history(self) -> DataFrame:
-        """A row a generation, under "gen": losses in nats a token, work, and what was dropped."""
+        """Return a row for each generation, indexed by "gen": losses in nats a token, and work."""
         import pandas
 
         return pandas.DataFrame(self.rows).set_index("gen") if self.rows else pandas.DataFrame()
 
 
 def load_run(folder: str | Path) -> Run:
-    """Read the run in `folder`; of one that is still going on, what there is.
+    """Read the run in `folder`, which may still be in progress.
 
     Raises:
         InputError: `folder` holds no run, or one that this version cannot read.
@@ -79,7 +79,7 @@ def load_run(folder: str | Path) -> Run:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    """The object in a file; None where there is no file."""
+    """Return the JSON object in a file, or None without a file."""
     if not path.exists():
         return None
     try:
@@ -92,7 +92,7 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _rows(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """The generations written down, but for a line that is only half there."""
+    """Return the stored generations, and skip a line that is incomplete."""
     if not path.exists():
         return ()
     rows = []

@@ -1,4 +1,4 @@
-"""A pattern as a notebook shows it: a sentence, the strip, and the figures; no script."""
+"""A pattern as HTML for notebooks: a sentence, the strip and a table, without a script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 from evop_deap.base.formatting import listed
 
-# A notebook's own text colour is inherited; these two show on light and on dark.
+# Both colours are visible on light and dark; text inherits the notebook's colour.
 _KEPT, _DROPPED = "#6f9bd1", "#d9622b"
 
 
@@ -18,13 +18,13 @@ def pattern_card(
     table: Sequence[Sequence[str]],
     notes: Sequence[str],
 ) -> str:
-    """HTML that needs nothing around it.
+    """Return the card as self-contained HTML.
 
     Args:
-        model: what the model is called.
+        model: name of the model.
         units: names of all units, in their order.
-        dropped: names of those that go.
-        table: rows of cells below a row of headings; each row begins with its name.
+        dropped: names of the dropped units.
+        table: a row of headings, then rows that begin with their name.
         notes: lines below the table.
     """
     heads, *rows = table
@@ -44,7 +44,7 @@ def pattern_card(
 
 
 def _cell(unit: str, dropped: Collection[str]) -> str:
-    """A bar of the strip: short where the unit is dropped."""
+    """Return a bar of the strip, which is short if the unit is dropped."""
     height, colour = (".35em", _DROPPED) if unit in dropped else ("1.2em", _KEPT)
     return (
         f'<span title="{escape(unit)}" style="display:inline-block;width:.55em;'

@@ -1,4 +1,4 @@
-"""What a search found, as plain data: the content of `result.json`."""
+"""The result of a search as plain data: the content of `result.json`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from evop_deap.runs.storage.text_losses import Rival, TextLoss
 
 @dataclass(frozen=True)
 class Fitness:
-    """What the search minimised, on the windows searched on.
+    """The minimised fitness, on the calibration windows.
 
     Attributes:
         name: "ce", cross-entropy, or "kl", divergence from the dense model.
-        dense: nats per predicted token of the dense model.
-        pruned: likewise, of the pattern found.
+        dense: fitness of the dense model, in nats per predicted token.
+        pruned: fitness of the pattern found, in nats per predicted token.
     """
 
     name: str
@@ -30,56 +30,55 @@ class Fitness:
 
 @dataclass(frozen=True)
 class Findings:
-    """The pattern that a run settled on and everything measured of it in memory.
+    """The pattern found by a run, and everything measured before the export.
 
     Attributes:
-        model: what the user called the model.
+        model: name of the model, as the user gave it.
         method: how the pattern was found: "search", or the name of a heuristic.
-        model_fingerprint: of its weights and configuration.
-        corpus: the corpus calibrated on.
-        kept: names of the units that stay.
-        dropped: names of the units that go.
-        merged: whether blocks that stay have taken up those that went; then the units dropped
-            do not tell the whole model.
-        units: all units in their order, each with its "name", "parameters" and "work", the
-            multiply-adds that it spends on a token.
+        model_fingerprint: hash of the weights and the configuration.
+        corpus: name of the calibration corpus.
+        kept: names of the kept units.
+        dropped: names of the dropped units.
+        merged: whether dropped blocks were merged into kept ones; the pattern then does not
+            describe the whole model.
+        units: all units in their order, each with its "name", "parameters" and "work", its
+            multiply-adds for a token.
         n_blocks: blocks of the dense model.
-        granularity: what a unit is: "block" or "half".
+        granularity: kind of the units: "block" or "half".
         sparsity: share of the units dropped.
-        budget: what was to go: of each "kind" that the budget speaks of, the "limit" and what
-            was "reached".
-        fitness: what the search minimised.
-        calibration: losses on the windows searched on.
-        heldout: losses on windows of other documents.
-        runner_up: the second best pattern beside the one found; None where no other was judged.
-        heuristics: what rules picked for the search to begin with, beside the one found, the best
-            on the calibration windows first; nothing where it began without them.
-        parameters: of the "dense" and the "pruned" model, tied ones counted once.
-        evaluations: patterns judged by the search.
-        cut_short: those of them that lost a race and were judged on a part of the windows.
-        cache_hits: patterns whose loss was known already.
-        cost: dense-forward equivalents over the calibration set, of everything that decides the
-            pattern: the dense baseline and the last look included, what is measured for the
-            report alone, held-out losses among it, not.
-        work: what the search executed: "block_tokens" (tokens times blocks run), "head_tokens"
-            and "bytes_held" (the most that hidden states took up).
-        finalists: the pattern found and those too near it to tell apart, the one named first:
-            "dropped", "loss" as searched, "behind" the best as searched and its standard "error"
-            over windows, all in nats a token, its loss in "float32" where it was judged in less,
-            and on "validation" windows where these had to decide.
-        validation: how it was named: of so many "contenders" within one standard error of the
-            best (1: nothing to decide) by calibration windows and so many "windows" of "window"
-            tokens together (0: the corpus has no document to spare, and calibration windows
-            decided alone), of this "fingerprint", at this "cost", re-judging in float32 included.
-        surrogate: what the search learned about the model, as `Explanation.as_dict` gives it;
-            None without a surrogate.
-        generations: after the first population; of a heuristic, requests after its first one.
+        budget: for each "kind" of limit in the budget, the "limit" and the value "reached".
+        fitness: the minimised fitness.
+        calibration: losses on the calibration windows.
+        heldout: losses on held-out windows.
+        runner_up: the second best pattern; None where no other was evaluated.
+        heuristics: seed patterns that heuristics picked, the best on the calibration windows
+            first; empty without such seeds.
+        parameters: parameters of the "dense" and the "pruned" model, tied ones counted once.
+        evaluations: patterns evaluated by the search.
+        cut_short: patterns among them that a race eliminated on a part of the windows.
+        cache_hits: patterns with a cached loss.
+        cost: dense-forward equivalents over the calibration set of everything that decides the
+            pattern. It includes the dense baseline and validation, but not measurements for the
+            report, such as held-out losses.
+        work: executed work: "block_tokens" (tokens times blocks run), "head_tokens" and
+            "bytes_held" (peak size of kept hidden states).
+        finalists: the pattern found, then its near-equals. Each has the units "dropped", the
+            "loss" in the search, the difference "behind" the best and its standard "error" over
+            windows, in nats a token, the loss in "float32" if the search used a smaller dtype,
+            and the loss on "validation" windows if they were needed.
+        validation: how the pattern was chosen: the number of "contenders" within one standard
+            error of the best (1: nothing to decide), the number of validation "windows" (0: the
+            corpus has no document left, and calibration windows decide alone) of "window"
+            tokens, their "fingerprint", and the "cost", with evaluations in float32.
+        surrogate: effects of the units that the surrogate has learned, from
+            `Explanation.as_dict`; None without a surrogate.
+        generations: generations after the first; for a heuristic, requests after the first.
         stopped: why the search ended.
-        seed: of everything random.
-        evaluator: class that judged the patterns.
-        dtype: number format computed in.
-        device: kind of device computed on.
-        versions: of the packages that matter.
+        seed: seed of all randomness.
+        evaluator: class name of the evaluator.
+        dtype: dtype of the model.
+        device: type of the device, such as "cuda".
+        versions: versions of the relevant packages.
     """
 
     model: str
@@ -119,14 +118,14 @@ class Findings:
 
 @dataclass(frozen=True)
 class SearchResult(Findings):
-    """What a run came to: its findings, and the checkpoint that was written.
+    """The result of a run: its findings and the checkpoint.
 
     Attributes:
-        checkpoint: what was written: "layers", those of them of which one half works,
-            "half_layers", "parameters", those of them that are "zeroed", and "bytes".
+        checkpoint: sizes of the checkpoint: "layers", "half_layers" (layers with a single active
+            half), "parameters", "zeroed" (stored parameters without effect) and "bytes".
         export_difference: largest difference between the logits of the reloaded checkpoint
             and those of the model in memory.
-        seconds: time spent, loading and exporting included.
+        seconds: time spent, with loading and exporting.
     """
 
     checkpoint: Mapping[str, int]
@@ -145,10 +144,10 @@ class SearchResult(Findings):
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> SearchResult:
-        """The result of which `as_dict` gave these values.
+        """Return the result that `as_dict` made these values from.
 
         Raises:
-            KeyError: one is missing.
+            KeyError: a value is missing.
         """
         values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
@@ -161,7 +160,7 @@ class SearchResult(Findings):
         return cls(**values)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """HTML for notebooks."""
         rule = self.heuristics[0] if self.heuristics else None
         table = [["", "dense", *([rule.name] if rule else []), "pruned"]]
         for name, text, other in (
@@ -174,15 +173,15 @@ class SearchResult(Findings):
         dense, pruned = (millions(self.parameters[kind]) for kind in ("dense", "pruned"))
         table.append(["parameters", dense, *([""] if rule else []), pruned])
         spent = (
-            f"{self.evaluations} patterns judged, cost {number(self.cost)} dense forward passes, "
-            f"stopped {self.stopped}"
+            f"{self.evaluations} patterns evaluated, cost {number(self.cost)} dense forward "
+            f"passes, stopped {self.stopped}"
         )
         units = [unit["name"] for unit in self.units]
         return pattern_card(self.model, units, self.dropped, table, [spent, *standing(self)])
 
 
 def result_table(result: SearchResult) -> str:
-    """The result for a terminal: the figures, what went and what it saves."""
+    """Return the result as text: perplexities, sizes, dropped units and cost."""
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     rule = result.heuristics[0] if result.heuristics else None
     rows = [("perplexity", "dense", "heuristic" if rule else "", "pruned", "")]
@@ -215,11 +214,11 @@ def result_table(result: SearchResult) -> str:
 
 
 def standing(result: Findings) -> list[str]:
-    """How the pattern found stands to the best heuristic's and the runner-up; what named it."""
+    """Return how the pattern found compares with the best heuristic's and the runner-up."""
     said = []
     rule, second = next(iter(result.heuristics), None), result.runner_up
     if rule is not None and rule.dropped == result.dropped:
-        said.append(f"what {rule.name} picks; the search found nothing better")
+        said.append(f"the pick of {rule.name}; the search found nothing better")
     elif rule is not None:
         too = ", the runner-up" if second is not None and second.dropped == rule.dropped else ""
         said.append(f"{rule.heldout.said} {rule.name}{too}, on held-out text")
@@ -230,10 +229,10 @@ def standing(result: Findings) -> list[str]:
 
 
 def naming(result: Findings) -> list[str]:
-    """What decided between the pattern found and its near-equals, where there were any."""
+    """Return the data that decided between near-equals; nothing without near-equals."""
     contenders, windows = result.validation["contenders"], result.validation["windows"]
     if contenders < 2:
         return []
     by = f"{windows} x {result.validation['window']} tokens of validation text and calibration text"
-    alone = "calibration text alone, for there was no text to spare for validation"
+    alone = "calibration text alone, because no text was left for validation"
     return [f"named among {contenders} near-equals by {by if windows else alone}"]

@@ -1,4 +1,4 @@
-"""How models do on a text, alone and beside each other, as plain data."""
+"""Losses of models on a text, and differences between them, as plain data."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from evop_deap.base.numbers import exponential, finite_or_none, infinite_if_none
 
 @dataclass(frozen=True)
 class TextLoss:
-    """How the dense and the pruned model do on one set of windows.
+    """Losses of the dense and the pruned model on one set of windows.
 
     Attributes:
-        loss: mean nats per predicted token, under "dense" and "pruned".
-        tokens: predicted tokens.
-        windows: windows they stand in.
+        loss: mean nats per predicted token of the "dense" and the "pruned" model.
+        tokens: number of predicted tokens.
+        windows: number of windows.
         window: tokens of a window.
-        fingerprint: of the windows' token ids.
+        fingerprint: hash of the windows' token ids.
     """
 
     loss: Mapping[str, float]
@@ -45,7 +45,7 @@ class TextLoss:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TextLoss:
-        """The losses of which `as_dict` gave these values."""
+        """Return the losses that `as_dict` made these values from."""
         values = {name: value for name, value in plain.items() if name != "perplexity"}
         values["loss"] = {name: infinite_if_none(v) for name, v in values["loss"].items()}
         return cls(**values)
@@ -53,13 +53,13 @@ class TextLoss:
 
 @dataclass(frozen=True)
 class Beside:
-    """How another pattern does on one set of windows, and the one found beside it.
+    """Loss of another pattern on one set of windows, and its difference from the pattern found.
 
     Attributes:
-        loss: of the other, mean nats per predicted token.
-        difference: mean over windows of what the pattern found loses more, in nats per token:
-            below 0 the one found is better. None where a loss is not finite.
-        error: standard error of that mean; None, too, where one window tells nothing of it.
+        loss: mean nats per predicted token of the other pattern.
+        difference: mean over windows of the loss of the pattern found minus the other's, in nats
+            per token; below 0 the pattern found is better. None where a loss is not finite.
+        error: standard error of `difference`; None also for a single window.
 
     Example:
         >>> Beside(loss=3.8, difference=-0.3, error=0.1).said
@@ -77,9 +77,9 @@ class Beside:
 
     @property
     def said(self) -> str:
-        """How the pattern found does, for people: the other's name goes behind it."""
+        """The comparison as text, to be followed by the other's name."""
         if self.difference is None:
-            return "not to be compared in nats with"
+            return "not comparable in nats with"
         error = "" if self.error is None else f" ± {self.error:.3f}"
         which = "better" if self.difference < 0 else "worse"
         return f"{abs(self.difference):.3f}{error} nats a token {which} than"
@@ -87,13 +87,13 @@ class Beside:
 
 @dataclass(frozen=True)
 class Rival:
-    """A pattern that the one found is compared with.
+    """Another pattern, compared with the pattern found.
 
     Attributes:
-        names: of the rules that picked it; none where it is the search's own second best.
-        dropped: names of the units that go.
-        calibration: on the windows searched on.
-        heldout: on the windows that the result is reported on.
+        names: names of the heuristics that picked it; empty for the search's second best.
+        dropped: names of the dropped units.
+        calibration: comparison on the calibration windows.
+        heldout: comparison on the held-out windows.
     """
 
     names: tuple[str, ...]
@@ -103,7 +103,7 @@ class Rival:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The heuristics' names, or "the runner-up"."""
         return " and ".join(self.names) or "the runner-up"
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,10 +125,10 @@ class Rival:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Rival:
-        """The rival of which `as_dict` gave these values.
+        """Return the comparison that `as_dict` made these values from.
 
         Raises:
-            KeyError: one is missing.
+            KeyError: a value is missing.
         """
         calibration, heldout = (
             Beside(infinite_if_none(text["loss"]), text["difference"], text["error"])
