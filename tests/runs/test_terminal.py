@@ -55,7 +55,10 @@ def test_the_last_thing_a_search_says_is_what_to_do_next(
     assert Path(look.split()[3].rstrip(";")).read_text().startswith("<!doctype html>")
     words = re.sub(r"^search on +python -m evop_deap.search ", "", longer).split()
     assert main([*words[:-1], "2", "--quiet"]) == 0
-    assert "2 generations" in capsys.readouterr().out or load_run(tmp_path / "run").result
+    assert "stopped after 2 generations" in capsys.readouterr().out
+    resumed = load_run(tmp_path / "run").result
+    assert resumed is not None
+    assert resumed.generations == 2
 
 
 def test_a_terminal_shows_a_bar_and_a_strip_and_no_other_output_does(
