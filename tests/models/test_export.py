@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
+from small_disk import files_of_at_most
 from toy_models import WINDOW, toy_logits, toy_model, toy_tokens
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
@@ -243,35 +242,15 @@ def test_exporting_is_silent(
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 
 
-_EXPORT_WITH_LITTLE_ROOM = """
-import resource, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from toy_models import toy_model, toy_tokenizer
-from evop_deap.base.errors import OutputError
-from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.models.export.export_checkpoint import export_checkpoint
-model, tokenizer = toy_model("llama"), toy_tokenizer()
-anatomy = find_anatomy(model)
-for limit in map(int, sys.argv[3:]):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    try:
-        export_checkpoint(model, anatomy, [1], tokenizer, Path(sys.argv[2]))
-    except OutputError as error:
-        print(error)
-"""
-
-
-def test_a_full_disk_is_said_in_one_line_and_leaves_the_older_folder(tmp_path: Path) -> None:
-    pytest.importorskip("resource")
+@pytest.mark.parametrize("limit", [100, 2000, 20000])
+def test_a_full_disk_is_said_in_one_line_and_leaves_the_older_folder(
+    limit: int, llama: PreTrainedModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     folder = _older_folder(tmp_path)
-    here = str(Path(__file__).parents[1])
-    limits = ["100", "2000", "20000"]  # of a file, in bytes
-    command = [sys.executable, "-c", _EXPORT_WITH_LITTLE_ROOM, here, str(folder), *limits]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = finished.stdout.splitlines()
-    assert len(lines) == len(limits)
-    for line in lines:
-        assert line.startswith(f"cannot write {folder}")
-        assert "File too large" in line
+    anatomy = find_anatomy(llama)
+    with pytest.raises(OutputError) as caught, files_of_at_most(limit):
+        export_checkpoint(llama, anatomy, [1], tokenizer, folder)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"cannot write {folder}")
+    assert "File too large" in line
     _assert_only_the_older_folder(tmp_path)

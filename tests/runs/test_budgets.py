@@ -14,7 +14,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from killing import run_and_kill
+from forked_searches import run_and_kill
 from toy_landscapes import toy_landscape
 from transformers import AutoModelForCausalLM
 

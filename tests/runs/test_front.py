@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import run_and_kill
+from forked_searches import run_and_kill
 from transformers import AutoModelForCausalLM
 
 from evop_deap import SearchConfig, load_run, run_budgets, run_search
