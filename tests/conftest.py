@@ -17,7 +17,7 @@ from hypothesis import settings
 from toy_models import (
     ARCHITECTURES,
     RARE_ARCHITECTURES,
-    toy_model,
+    shared_toy,
     toy_tokenizer,
     write_toy_checkpoint,
     write_toy_encoder,
@@ -65,13 +65,13 @@ def architecture(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def any_model(architecture: str) -> PreTrainedModel:
     """A toy model of every supported architecture in turn; tests leave it as it was."""
-    return toy_model(architecture)
+    return shared_toy(architecture)
 
 
 @pytest.fixture(scope="session", params=sorted(ARCHITECTURES | RARE_ARCHITECTURES))
 def any_or_rare_model(request: pytest.FixtureRequest) -> PreTrainedModel:
     """A toy model of every architecture, rare ones too, in turn; tests leave it as it was."""
-    return toy_model(request.param)
+    return shared_toy(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +83,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture(scope="session")
 def llama() -> PreTrainedModel:
     """A toy Llama; tests leave it as it was."""
-    return toy_model("llama")
+    return shared_toy("llama")
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+
+if TYPE_CHECKING:
+    from evop_deap.models.anatomy.parts import Anatomy
 
 VOCABULARY = 96
 CONTEXT = 128
@@ -423,6 +429,18 @@ REFUSED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
 def toy_model(name: str) -> PreTrainedModel:
     """A freshly built toy of the architecture `name`, float32, in evaluation mode."""
     return {**ARCHITECTURES, **RARE_ARCHITECTURES}[name]()
+
+
+@cache
+def shared_toy(name: str) -> PreTrainedModel:
+    """The one toy of the architecture `name` that tests share and leave as it was."""
+    return toy_model(name)
+
+
+@cache
+def anatomy_of(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
+    """The anatomy of a model that stays as it is, found once."""
+    return find_anatomy(model, granularity)
 
 
 def toy_tokens(rows: int = 2, length: int = 24, seed: int = 1) -> torch.Tensor:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from small_disk import files_of_at_most
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -22,8 +21,11 @@ from transformers import (
     ViTConfig,
 )
 
+from evop_deap.base.files import sha256_of_text
 from evop_deap.runs.storage.checkpoint import FORMAT
 from evop_deap.search import main
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +36,35 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def good_command(model: Path, corpus: Path, output: Path) -> list[str]:
+    return [
+        "--model", str(model), "--corpus", str(corpus), "--sparsity", "0.4",
+        "--window", "16", "--tokens", "64", "--heldout-tokens", "64", "--population", "2",
+        "--tournament", "2", "--offspring", "1", "--generations", "1", "--quiet",
+        "--output", str(output),
+    ]  # fmt: skip
+
+
 @pytest.fixture
 def good(toy_checkpoint: Path, corpus: Path, tmp_path: Path) -> list[str]:
     """A command that works; tests add what spoils it."""
-    return [
-        "--model", str(toy_checkpoint), "--corpus", str(corpus), "--sparsity", "0.4",
-        "--window", "16", "--tokens", "64", "--heldout-tokens", "64", "--population", "2",
-        "--tournament", "2", "--offspring", "1", "--generations", "1", "--quiet",
-        "--output", str(tmp_path / "run"),
-    ]  # fmt: skip
+    return good_command(toy_checkpoint, corpus, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def finished_once(
+    toy_checkpoint: Path, corpus: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What the good command writes."""
+    output = tmp_path_factory.mktemp("once") / "run"
+    assert main(good_command(toy_checkpoint, corpus, output)) == 0
+    return output
+
+
+@pytest.fixture
+def finished(finished_once: Path, tmp_path: Path) -> Path:
+    """The folder of the good command, which has run."""
+    return Path(shutil.copytree(finished_once, tmp_path / "run"))
 
 
 @pytest.fixture
@@ -72,16 +94,16 @@ def refused(good: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]):
         (["--model", "no-such/model"], "`model` no-such/model cannot be loaded"),
         (["--model", "./nowhere"], "`model` names ./nowhere, which does not exist"),
         (["--model", "nothing.gguf"], "`model` names nothing.gguf, which does not exist"),
-        (["--corpus", "nowhere.txt"], "nowhere.txt"),
+        (["--corpus", "nowhere.txt"], "`corpus` must be a file, a folder, or one of"),
         # Loading a model can take minutes: whether there is text is known before.
         (["--corpus", "nowhere.txt", "--model", "./nowhere"], "`corpus` must be a file, a folder"),
         (["--check-against", "nowhere.txt", "--model", "./nowhere"], "`check_against` must name"),
-        (["--text-column", "body"], "text"),
+        (["--text-column", "body"], "'body' is not among its columns: text"),
         (["--sparsity", "0"], "`sparsity` must be above 0 and below 1, but got 0.0"),
-        (["--sparsity", "1"], "`sparsity`"),
-        (["--sparsity", "-0.2"], "`sparsity`"),
-        (["--sparsity", "nan"], "`sparsity`"),
-        (["--sparsity", "much"], "--sparsity"),
+        (["--sparsity", "1"], "`sparsity` must be above 0 and below 1, but got 1.0"),
+        (["--sparsity", "-0.2"], "`sparsity` must be above 0 and below 1, but got -0.2"),
+        (["--sparsity", "nan"], "`sparsity` must be above 0 and below 1"),
+        (["--sparsity", "much"], "argument --sparsity: 'much' must be a share"),
         (["--sparsity", "0.05"], "rounds to none of 5 units"),
         (["--sparsity", "0.95"], "rounds to all of 5 units"),
         (["--protect", "0-3"], "`protect` leaves 1 of 5 units, fewer than the 2 to drop"),
@@ -109,9 +131,9 @@ def refused(good: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]):
         (["--device", "abacus"], "`device` must be 'auto' or a device of this machine"),
         (["--device", "meta"], "`device` must hold numbers"),
         (["--dtype", "float7"], "`dtype` must be auto, float32, bfloat16, float16"),
-        (["--attn-implementation", "psychic"], "psychic"),
-        (["--no-such-flag"], "--no-such-flag"),
-        (["--generations", "many"], "--generations"),
+        (["--attn-implementation", "psychic"], '"psychic"` is not supported'),
+        (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["--generations", "many"], "argument --generations: invalid int value: 'many'"),
         (["--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["--resume", "--overwrite"], "`resume` and `overwrite` exclude each other"),
     ],
@@ -157,25 +179,35 @@ def test_a_model_that_overflows_is_refused(refused, toy_checkpoint: Path, tmp_pa
         model.lm_head.weight *= 1e38
     model.save_pretrained(tmp_path / "huge")
     AutoTokenizer.from_pretrained(toy_checkpoint).save_pretrained(tmp_path / "huge")
-    refused("--model", str(tmp_path / "huge"), says="")
+    refused("--model", str(tmp_path / "huge"), says="LlamaForCausalLM")
 
 
-@pytest.mark.parametrize("spoil", ["no config", "no weights", "half the weights", "no tokenizer"])
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("files", "spoil", "says"),
+    [
+        ("config.json", Path.unlink, "has no config.json"),
+        ("model.safetensors", Path.unlink, "no file named model.safetensors"),
+        ("model.safetensors", halve, "incomplete metadata"),
+        ("tokenizer*", Path.unlink, "tokenizer"),
+    ],
+    ids=["no config", "no weights", "half the weights", "no tokenizer"],
+)
 def test_an_incomplete_checkpoint_is_refused(
-    refused, toy_checkpoint: Path, tmp_path: Path, spoil: str
+    refused,
+    toy_checkpoint: Path,
+    tmp_path: Path,
+    files: str,
+    spoil: Callable[[Path], None],
+    says: str,
 ) -> None:
     broken = shutil.copytree(toy_checkpoint, tmp_path / "broken")
-    weights = broken / "model.safetensors"
-    if spoil == "no config":
-        (broken / "config.json").unlink()
-    elif spoil == "no weights":
-        weights.unlink()
-    elif spoil == "half the weights":
-        weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
-    else:
-        for path in broken.glob("tokenizer*"):
-            path.unlink()
-    refused("--model", str(broken), says="`model`")
+    for path in broken.glob(files):
+        spoil(path)
+    refused("--model", str(broken), says=says)
 
 
 def test_a_tokenizer_of_another_model_is_refused(
@@ -213,11 +245,11 @@ def test_code_that_comes_with_a_checkpoint_does_not_run_unasked(
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("empty.txt", "", "empty"),
-        ("blank.jsonl", '{"text": " "}\n', "blank"),
-        ("one.jsonl", '{"text": "only one document"}\n', "one"),
-        ("small.jsonl", '{"text": "a b"}\n{"text": "c d"}\n', "tokens"),
-        ("broken.jsonl", '{"text": "a"}\n{"text": ', "broken"),
+        ("empty.txt", "", "`corpus` empty.txt holds no text"),
+        ("blank.jsonl", '{"text": " "}\n', "`corpus` blank.jsonl holds no text"),
+        ("one.jsonl", '{"text": "only one document"}\n', "must hold at least 2 documents"),
+        ("small.jsonl", '{"text": "a b"}\n{"text": "c d"}\n', "`heldout_tokens` (64) asks for"),
+        ("broken.jsonl", '{"text": "a"}\n{"text": ', "broken.jsonl: JSON parse error"),
     ],
 )
 def test_a_corpus_that_is_empty_too_small_or_broken_is_refused(
@@ -229,19 +261,16 @@ def test_a_corpus_that_is_empty_too_small_or_broken_is_refused(
 
 def test_a_missing_column_lists_those_that_are_there(refused, tmp_path: Path) -> None:
     (tmp_path / "two.csv").write_text("title,body\na,b\nc,d\n")
-    refused("--corpus", str(tmp_path / "two.csv"), says="title")
+    refused("--corpus", str(tmp_path / "two.csv"), says="its columns: title, body")
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("populaton: 3", "did you mean 'population'?"), ("window: wide", "`window` must be a whole")],
+    [("populaton: 3", "did you mean 'population'?"), ("seed: wide", "`seed` must be a whole")],
 )
 def test_a_bad_configuration_file_is_refused(refused, tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
-    arguments = ["--config", str(tmp_path / "config.yaml"), "--output", str(tmp_path / "run")]
-    code = main(["--model", "demo", "--sparsity", "0.2", *arguments])
-    assert code == 2
-    assert not (tmp_path / "run").exists()
+    refused("--config", str(tmp_path / "config.yaml"), says=says)
 
 
 @pytest.mark.parametrize(
@@ -249,14 +278,13 @@ def test_a_bad_configuration_file_is_refused(refused, tmp_path: Path, text: str,
     [
         (["--seed", "3"], "has seed 0, but got 3"),
         (["--sparsity", "0.2"], "has sparsity 0.4, but got 0.2"),
-        (["--corpus", "demo"], "its calibration set is"),
+        (["--corpus", str(README)], "its calibration set is"),
         (["--protect", "0"], "has protect [], but got ['0']"),
     ],
 )
 def test_resuming_with_other_settings_is_refused(
-    good: list[str], refused, more: list[str], says: str
+    finished: Path, refused, more: list[str], says: str
 ) -> None:
-    assert main(good) == 0
     refused("--resume", *more, says=says)
 
 
@@ -277,21 +305,28 @@ def test_resuming_with_another_model_or_corpus_at_the_same_place_is_refused(
     refused(*places, "--resume", says="belongs to another run: its model is")
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "another version"])
+def of_another_version(text: str) -> str:
+    payload = {**json.loads(text), "format": 99}
+    del payload["sha256"]
+    return json.dumps({"sha256": sha256_of_text(json.dumps(payload, sort_keys=True)), **payload})
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda text: text[: len(text) // 2], "checkpoint.json is damaged (not JSON)"),
+        (lambda text: text.replace('"generation": 1', '"generation": 0'), "wrong checksum"),
+        (of_another_version, f"has format 99, but this version reads {FORMAT}"),
+    ],
+    ids=["cut", "changed", "another version"],
+)
 def test_a_damaged_checkpoint_is_refused_and_left_alone(
-    good: list[str], refused, tmp_path: Path, damage: str
+    finished: Path, refused, damage: Callable[[str], str], says: str
 ) -> None:
-    assert main(good) == 0
-    path = tmp_path / "run" / "checkpoint.json"
-    text = path.read_text()
-    if damage == "cut":
-        path.write_text(text[: len(text) // 2])
-    elif damage == "changed":
-        path.write_text(text.replace('"generation": 1', '"generation": 0'))
-    else:
-        path.write_text(text.replace(f'"format": {FORMAT}', '"format": 99'))
+    path = finished / "checkpoint.json"
+    path.write_text(damage(path.read_text()))
     damaged = path.read_bytes()
-    refused("--resume", says="checkpoint.json")
+    refused("--resume", says=says)
     assert path.read_bytes() == damaged
 
 
@@ -313,22 +348,20 @@ def test_an_output_on_a_read_only_file_system_is_refused(refused) -> None:
     refused("--output", "/proc/run", says="cannot write /proc/run")
 
 
-@pytest.mark.parametrize("limit", [2_000, 20_000], ids=["at the checkpoint", "at the weights"])
+@pytest.mark.parametrize(
+    ("limit", "what"), [(6_000, "checkpoint.json"), (20_000, "model")], ids=["text", "weights"]
+)
 def test_a_full_disk_is_reported_and_earlier_files_stay_whole(
-    good: list[str], tmp_path: Path, limit: int
+    good: list[str], tmp_path: Path, limit: int, what: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # A limit on file size fails a write just as a full disk does, at a place one can choose.
-    done = subprocess.run(
-        [sys.executable, "-m", "evop_deap.search", *good],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    assert done.returncode == 2, done.stderr
-    assert "cannot write" in done.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in done.stderr
-    for path in (tmp_path / "run").iterdir():
+    with files_of_at_most(limit):
+        assert main(good) == 2
+    (said,) = capfd.readouterr().err.strip().splitlines()
+    assert f"cannot write {tmp_path / 'run' / what}: " in said
+    assert "File too large" in said
+    written = list((tmp_path / "run").iterdir())
+    assert {"calibration.json", "config.yaml"} <= {path.name for path in written}
+    for path in written:
         assert not path.name.startswith(".")
         assert path.name not in ("model", "result.json")
         if path.suffix == ".json":

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from toy_models import toy_model
+from toy_models import anatomy_of, toy_model
 from transformers import PreTrainedModel
 
 from evop_deap.models.anatomy.exit import find_exit
@@ -25,6 +25,6 @@ def test_the_exit_is_found_in_low_precision_too(name: str, dtype: torch.dtype) -
 
 
 def test_the_exit_is_found_for_every_architecture(any_model: PreTrainedModel) -> None:
-    leaving = find_exit(any_model, find_anatomy(any_model))
+    leaving = find_exit(any_model, anatomy_of(any_model))
     assert leaving.weight.shape[0] == any_model.config.vocab_size
     assert len(leaving.modules) >= 1

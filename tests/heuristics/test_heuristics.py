@@ -6,6 +6,8 @@ import itertools
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from toy_landscapes import toy_landscape
 from evop_deap.base.errors import InputError
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.protocol import Evaluation
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics import METHODS, Task, method_named
 from evop_deap.heuristics.angular_distance import contiguous
@@ -40,6 +43,23 @@ def task(seed: int = 0, space: SearchSpace = SPACE, **limits: float) -> Task:
     return Task(space, evaluator, random.Random(seed), Stopping(**limits))  # type: ignore[arg-type]
 
 
+class Recording(TabularEvaluator):
+    """A table that notes, of each request, for how many windows it was and what it cost."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.windows: list[int] = []
+        self.costs: list[float] = []
+
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        found = super().evaluate(patterns, windows)
+        self.windows.append(len(found.tokens))
+        self.costs.append(found.cost)
+        return found
+
+
 def loss_of(pattern: Pattern) -> float:
     return float(KNOWN.losses[KNOWN.rows[pattern]])
 
@@ -53,11 +73,13 @@ def test_a_pick_is_a_pattern_of_the_space_and_the_same_again(name: str) -> None:
 
 @pytest.mark.parametrize("name", SEARCHING)
 def test_a_searching_rule_keeps_to_its_limits(name: str) -> None:
-    assert METHODS[name](task(evaluations=13)).evaluations <= 13
-    spent = METHODS[name](task(cost=5.0))
-    # It ends after the request that passes the limit.
-    assert spent.cost >= 5.0
-    assert spent.cost < METHODS[name](task(cost=25.0)).cost
+    assert METHODS[name](task(evaluations=13)).evaluations == 13
+    evaluator = Recording(KNOWN, missing=9.0)
+    spent = METHODS[name](Task(SPACE, evaluator, random.Random(0), Stopping(cost=5.0)))
+    # It ends after the step that passes the limit: a request, of EvoPress a generation of two.
+    assert spent.cost == pytest.approx(sum(evaluator.costs))
+    before_the_last = evaluator.costs[: -2 if name == "evopress" else -1]
+    assert sum(before_the_last) < 5.0 <= spent.cost
 
 
 @pytest.mark.parametrize("name", ["random-best", "tpe", "nsga2", "cmaes"])
@@ -164,10 +186,13 @@ def test_evopress_looks_at_a_part_of_the_windows_and_pays_for_no_more() -> None:
 
 
 def test_evopress_ends_with_the_authors_generations_where_nothing_limits_it() -> None:
-    known = toy_landscape(units=5, drops=(1,))
-    space = SearchSpace(known.units, 1)
-    found = Task(space, CachedEvaluator(TabularEvaluator(known)), random.Random(0))
-    assert METHODS["evopress"](found).pattern in space
+    known = toy_landscape(units=5, drops=(1,), windows=8)
+    evaluator = Recording(known)
+    METHODS["evopress"](Task(SearchSpace(known.units, 1), evaluator, random.Random(0)))
+    # One of 5 units goes: 1 * (5 - 1) / 1.5 generations, to the nearest. Each looks at one of
+    # the 8 windows, then at four; before them the first parent is chosen by one.
+    about, *looks = evaluator.windows
+    assert (about, looks) == (8, [1, *[1, 4] * 3])
 
 
 def test_runs_of_neighbours_are_all_found_and_step_over_nothing() -> None:
@@ -202,7 +227,11 @@ def test_a_rule_meets_a_budget_of_parameters(name: str) -> None:
     evaluator = CachedEvaluator(TabularEvaluator(KNOWN, missing=9.0))
     limits = Stopping(evaluations=20)
     pick = METHODS[name](Task(space, evaluator, random.Random(0), limits))
-    assert pick.pattern in space
+    gone = dropped_units(pick.pattern)
+    left = 400 - sum(weights[unit] for unit in gone)
+    lightest = min(weights[unit] for unit in space.droppable if unit not in gone)
+    assert 0 <= left < lightest
+    assert 4 not in gone
 
 
 def test_names_tell_blocks_from_halves() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
-from toy_models import WINDOW, toy_logits, toy_model, toy_tokens
+from small_disk import files_of_at_most
+from toy_models import WINDOW, anatomy_of, toy_logits, toy_model, toy_tokens
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
@@ -42,7 +41,7 @@ def test_an_exported_model_predicts_and_generates_as_it_should(
     any_or_rare_model: PreTrainedModel, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     model = any_or_rare_model
-    anatomy = find_anatomy(model)
+    anatomy = anatomy_of(model)
     report = export_checkpoint(model, anatomy, [0, 2], tokenizer, tmp_path / "model")
     assert report.max_logit_difference == 0.0
     reloaded = _load(report.folder)
@@ -91,7 +90,7 @@ def test_weights_are_not_rounded_to_a_narrow_format(
 ) -> None:
     folder, narrow = tmp_path / "model", torch.bfloat16
     report = export_checkpoint(
-        llama, find_anatomy(llama), [1], tokenizer, folder, stored_dtype=narrow
+        llama, anatomy_of(llama), [1], tokenizer, folder, stored_dtype=narrow
     )
     assert report.max_logit_difference == 0.0
     assert _load(folder).dtype == torch.float32
@@ -102,7 +101,7 @@ def test_the_folder_holds_all_that_a_checkpoint_needs(
 ) -> None:
     folder = tmp_path / "runs" / "model"
     report = export_checkpoint(
-        llama, find_anatomy(llama), [1], tokenizer, folder, card="# Pruned: käse\n"
+        llama, anatomy_of(llama), [1], tokenizer, folder, card="# Pruned: käse\n"
     )
     names = {path.name for path in folder.iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors"} <= names
@@ -117,7 +116,7 @@ def test_the_folder_holds_all_that_a_checkpoint_needs(
 def test_without_a_card_there_is_no_readme(
     llama: PreTrainedModel, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    report = export_checkpoint(llama, find_anatomy(llama), [1], tokenizer, tmp_path / "model")
+    report = export_checkpoint(llama, anatomy_of(llama), [1], tokenizer, tmp_path / "model")
     assert not (report.folder / "README.md").exists()
 
 
@@ -143,7 +142,7 @@ def test_an_older_folder_is_replaced_whole(
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "old.txt").write_text("old")
-    export_checkpoint(llama, find_anatomy(llama), [1], tokenizer, folder)
+    export_checkpoint(llama, anatomy_of(llama), [1], tokenizer, folder)
     assert not (folder / "old.txt").exists()
     assert (folder / "config.json").exists()
 
@@ -226,7 +225,7 @@ def test_a_folder_that_cannot_be_made_is_said_in_one_line(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"cannot write .*model"):
-        export_checkpoint(llama, find_anatomy(llama), [1], tokenizer, tmp_path / "file" / "model")
+        export_checkpoint(llama, anatomy_of(llama), [1], tokenizer, tmp_path / "file" / "model")
 
 
 def test_exporting_is_silent(
@@ -238,40 +237,20 @@ def test_exporting_is_silent(
     from transformers.utils import logging
 
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    export_checkpoint(llama, find_anatomy(llama), [1], tokenizer, tmp_path / "model")
+    export_checkpoint(llama, anatomy_of(llama), [1], tokenizer, tmp_path / "model")
     assert capfd.readouterr() == ("", "")
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 
 
-_EXPORT_WITH_LITTLE_ROOM = """
-import resource, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from toy_models import toy_model, toy_tokenizer
-from evop_deap.base.errors import OutputError
-from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.models.export.export_checkpoint import export_checkpoint
-model, tokenizer = toy_model("llama"), toy_tokenizer()
-anatomy = find_anatomy(model)
-for limit in map(int, sys.argv[3:]):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    try:
-        export_checkpoint(model, anatomy, [1], tokenizer, Path(sys.argv[2]))
-    except OutputError as error:
-        print(error)
-"""
-
-
-def test_a_full_disk_is_said_in_one_line_and_leaves_the_older_folder(tmp_path: Path) -> None:
-    pytest.importorskip("resource")
+@pytest.mark.parametrize("limit", [100, 2000, 20000])
+def test_a_full_disk_is_said_in_one_line_and_leaves_the_older_folder(
+    limit: int, llama: PreTrainedModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     folder = _older_folder(tmp_path)
-    here = str(Path(__file__).parents[1])
-    limits = ["100", "2000", "20000"]  # of a file, in bytes
-    command = [sys.executable, "-c", _EXPORT_WITH_LITTLE_ROOM, here, str(folder), *limits]
-    finished = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = finished.stdout.splitlines()
-    assert len(lines) == len(limits)
-    for line in lines:
-        assert line.startswith(f"cannot write {folder}")
-        assert "File too large" in line
+    anatomy = anatomy_of(llama)
+    with pytest.raises(OutputError) as caught, files_of_at_most(limit):
+        export_checkpoint(llama, anatomy, [1], tokenizer, folder)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"cannot write {folder}")
+    assert "File too large" in line
     _assert_only_the_older_folder(tmp_path)

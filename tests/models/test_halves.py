@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_models import toy_logits, toy_model
+from toy_models import anatomy_of, shared_toy, toy_logits, toy_model
 from transformers import PreTrainedModel
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
@@ -18,7 +18,7 @@ from evop_deap.models.surgery.bypass import bypassed
 def halved(model: PreTrainedModel) -> Anatomy:
     """The anatomy by halves; a model without them is no case."""
     try:
-        return find_anatomy(model, "half")
+        return anatomy_of(model, "half")
     except UnsupportedModelError as error:
         pytest.skip(str(error))
 
@@ -62,7 +62,7 @@ def test_blocks_that_add_both_halves_to_their_input_are_told_from_those_in_a_row
 
 
 def test_dropping_a_half_adds_nothing_for_it(llama: PreTrainedModel) -> None:
-    anatomy = find_anatomy(llama, "half")
+    anatomy = anatomy_of(llama, "half")
     dense = toy_logits(llama)
     block = anatomy.blocks[2].module
     handle = block.self_attn.o_proj.register_forward_hook(lambda m, a, out: torch.zeros_like(out))
@@ -72,7 +72,7 @@ def test_dropping_a_half_adds_nothing_for_it(llama: PreTrainedModel) -> None:
         assert torch.equal(toy_logits(llama), expected)
     with bypassed(anatomy, [4, 5]):
         whole = toy_logits(llama)
-    with bypassed(find_anatomy(llama), [2]):
+    with bypassed(anatomy_of(llama), [2]):
         assert torch.equal(toy_logits(llama), whole)
     assert torch.equal(toy_logits(llama), dense)
 
@@ -81,7 +81,7 @@ def test_dropping_a_half_adds_nothing_for_it(llama: PreTrainedModel) -> None:
 @settings(max_examples=15)
 def test_both_halves_of_a_parallel_block_are_one_step(pattern: tuple[int, ...]) -> None:
     for name in ("llama", "gpt-neox-parallel"):
-        anatomy = find_anatomy(toy_model(name), "half")
+        anatomy = anatomy_of(shared_toy(name), "half")
         pattern = pattern[: 2 * len(anatomy.blocks)]
         pattern += (1,) * (2 * len(anatomy.blocks) - len(pattern))
         steps = steps_of(anatomy)

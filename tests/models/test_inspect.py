@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toy_models import toy_model
+from toy_models import anatomy_of, toy_model
 from transformers import PreTrainedModel
 
 from evop_deap.base.errors import UnsupportedModelError
@@ -26,7 +26,7 @@ def test_parameters_add_up_for_every_architecture(
     any_model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspection, "check_removable", lambda model, anatomy, dropped: None)
-    facts = inspect_model(any_model, find_anatomy(any_model))
+    facts = inspect_model(any_model, anatomy_of(any_model))
     assert facts.outside + sum(block.parameters for block in facts.blocks) == facts.parameters
     assert facts.parameters == sum(p.numel() for p in any_model.parameters())
     for block in facts.blocks:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from toy_models import toy_logits, toy_model
+from toy_models import anatomy_of, shared_toy, toy_logits, toy_model
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
@@ -28,15 +28,15 @@ from evop_deap.models.surgery.rehearsal import check_removable
 from evop_deap.models.surgery.repacking import repacked
 from evop_deap.models.surgery.zeroing import output_parameters
 
-LLAMA = toy_model("llama")
-LLAMA_HALVES = find_anatomy(LLAMA, "half")
+LLAMA = shared_toy("llama")
+LLAMA_HALVES = anatomy_of(LLAMA, "half")
 # The MLP of block 0 and the attention of block 1 go: one layer. So does the MLP of block 3.
 ONE_PAIR, ONE_LEFT = [1, 2], [7]
 
 
 def half_anatomy(model: PreTrainedModel) -> Anatomy:
     try:
-        return find_anatomy(model, "half")
+        return anatomy_of(model, "half")
     except UnsupportedModelError as error:
         pytest.skip(str(error))
 

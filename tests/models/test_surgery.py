@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy_models import IRREMOVABLE, toy_logits, toy_model, toy_tokens
+from toy_models import IRREMOVABLE, anatomy_of, toy_logits, toy_model, toy_tokens
 from transformers import PreTrainedModel
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
@@ -39,7 +39,7 @@ def test_a_bypassed_block_equals_the_physically_removed_block(
     any_or_rare_model: PreTrainedModel,
 ) -> None:
     model = any_or_rare_model
-    anatomy = find_anatomy(model)
+    anatomy = anatomy_of(model)
     dense = toy_logits(model)
     for dropped in _subsets_of(model, anatomy):
         with bypassed(anatomy, dropped):
@@ -52,7 +52,7 @@ def test_a_bypassed_block_equals_the_physically_removed_block(
 
 
 def test_every_submodule_knows_its_new_layer_index(any_model: PreTrainedModel) -> None:
-    anatomy = find_anatomy(any_model)
+    anatomy = anatomy_of(any_model)
     dropped = _subsets_of(any_model, anatomy)[2]
     pruned = without_blocks(any_model, anatomy, dropped)
     for index, block in enumerate(find_anatomy(pruned).blocks):
@@ -81,7 +81,7 @@ def test_the_live_model_is_left_as_it_was(any_model: PreTrainedModel) -> None:
 
 def test_the_pruned_model_holds_no_copies(any_model: PreTrainedModel) -> None:
     live = {tensor.data_ptr() for tensor in any_model.state_dict().values()}
-    pruned = without_blocks(any_model, find_anatomy(any_model), [1])
+    pruned = without_blocks(any_model, anatomy_of(any_model), [1])
     assert {tensor.data_ptr() for tensor in pruned.state_dict().values()} <= live
     assert not any(t.is_meta for t in [*pruned.parameters(), *pruned.buffers()])
     assert not pruned.training
@@ -94,7 +94,7 @@ def test_tied_embeddings_stay_tied() -> None:
 
 
 def test_dropping_nothing_changes_nothing(llama: PreTrainedModel) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     expected = toy_logits(llama)
     with bypassed(anatomy, []):
         assert torch.equal(toy_logits(llama), expected)
@@ -106,14 +106,14 @@ def test_dropping_nothing_changes_nothing(llama: PreTrainedModel) -> None:
 def test_any_subset_is_removed_as_it_is_bypassed(
     llama: PreTrainedModel, dropped: Iterable[int]
 ) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     with bypassed(anatomy, dropped):
         expected = toy_logits(llama)
     assert torch.equal(toy_logits(without_blocks(llama, anatomy, dropped)), expected)
 
 
 def test_bypasses_can_be_nested_and_end_in_reverse(llama: PreTrainedModel) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     dense = toy_logits(llama)
     with bypassed(anatomy, [1]):
         one = toy_logits(llama)
@@ -126,7 +126,7 @@ def test_bypasses_can_be_nested_and_end_in_reverse(llama: PreTrainedModel) -> No
 
 
 def test_an_exception_ends_the_bypass(llama: PreTrainedModel) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     dense = toy_logits(llama)
     with pytest.raises(KeyError), bypassed(anatomy, [0, 1]):
         raise KeyError
@@ -157,7 +157,7 @@ def test_attributes_that_the_models_loop_reads_stay_readable() -> None:
 def test_impossible_blocks_are_refused(
     llama: PreTrainedModel, dropped: Iterable[int], reason: str
 ) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     with pytest.raises(InputError, match=reason), bypassed(anatomy, dropped):
         pass
     with pytest.raises(InputError, match=reason):
@@ -186,13 +186,13 @@ def test_a_loaded_low_precision_model_is_removed_exactly(tmp_path: object) -> No
 
 
 def test_the_generation_settings_are_a_copy(llama: PreTrainedModel) -> None:
-    pruned = without_blocks(llama, find_anatomy(llama), [1])
+    pruned = without_blocks(llama, anatomy_of(llama), [1])
     assert pruned.generation_config.to_dict() == llama.generation_config.to_dict()
     assert pruned.generation_config is not llama.generation_config
 
 
 def test_building_a_skeleton_draws_no_random_numbers(any_model: PreTrainedModel) -> None:
-    anatomy = find_anatomy(any_model)
+    anatomy = anatomy_of(any_model)
     torch.manual_seed(3)
     before = torch.get_rng_state()
     without_blocks(any_model, anatomy, [1])
@@ -200,7 +200,7 @@ def test_building_a_skeleton_draws_no_random_numbers(any_model: PreTrainedModel)
 
 
 def test_every_supported_model_passes_the_rehearsal(any_or_rare_model: PreTrainedModel) -> None:
-    anatomy = find_anatomy(any_or_rare_model)
+    anatomy = anatomy_of(any_or_rare_model)
     for dropped in _subsets_of(any_or_rare_model, anatomy)[:2]:
         check_removable(any_or_rare_model, anatomy, dropped)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from killing import run_and_kill
+from forked_searches import run_and_kill
 from transformers import AutoModelForCausalLM
 
 from evop_deap import Curve, SearchConfig, load_run, run_budgets, run_front, run_search

@@ -7,15 +7,13 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import run_and_kill
+from forked_searches import run_and_kill, start_search, wait_for
 
 from evop_deap.runs.storage.checkpoint import load_checkpoint
 from evop_deap.search import main
@@ -48,18 +46,16 @@ def uninterrupted(settings: list[str], tmp_path_factory: pytest.TempPathFactory)
     return output
 
 
-def start(settings: list[str], output: Path, *flags: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "evop_deap.search", *settings, "--output", str(output), *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        # A shell has the jobs in its background ignore SIGINT, and their children with them.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+def interrupted(
+    arguments: list[str], number: signal.Signals, when: Callable[[], bool], errors: Path
+) -> int | None:
+    """The exit code of a run that gets a signal as soon as `when` holds; what it says is kept."""
+    process = start_search(arguments, stderr=errors)
+    wait_for(when, process)
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join()
+    return process.exitcode
 
 
 def assert_same_outcome(output: Path, expected: Path) -> None:
@@ -94,13 +90,12 @@ def a_part_of(output: Path, name: str) -> Callable[[], bool]:
     return lambda: any(output.glob(f".{name}.*.part"))
 
 
+def has_said(errors: Path, words: str) -> Callable[[], bool]:
+    return lambda: errors.exists() and words in errors.read_text()
+
+
 def is_past(moment: float) -> Callable[[], bool]:
     return lambda: time.monotonic() > moment
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    while not condition() and process.poll() is None:
-        time.sleep(0.0005)
 
 
 MOMENTS: dict[str, Callable[[Path], Callable[[], bool]]] = {
@@ -148,12 +143,10 @@ def test_a_run_killed_again_and_again_at_any_time_gets_there(
 def test_an_interrupted_run_says_how_to_go_on_and_that_command_works(
     number: signal.Signals, code: int, settings: list[str], uninterrupted: Path, tmp_path: Path
 ) -> None:
-    output = tmp_path / "run"
-    process = start(settings, output)
-    wait_for(generations_reach(output, 2), process)
-    process.send_signal(number)
-    _, errors = process.communicate()
-    assert process.returncode == code
+    output, said = tmp_path / "run", tmp_path / "stderr"
+    arguments = [*settings, "--output", str(output)]
+    assert interrupted(arguments, number, generations_reach(output, 2), said) == code
+    errors = said.read_text()
     assert "Traceback" not in errors
     advice = errors.strip().splitlines()[-1]
     assert advice.endswith(f"--resume --output {output}")
@@ -164,10 +157,9 @@ def test_an_interrupted_run_says_how_to_go_on_and_that_command_works(
 @pytest.mark.slow
 def test_an_interrupted_run_has_its_checkpoint(settings: list[str], tmp_path: Path) -> None:
     output = tmp_path / "run"
-    process = start(settings, output)
-    wait_for(appears(output / "checkpoint.json"), process)
-    process.terminate()
-    process.communicate()
+    arguments = [*settings, "--output", str(output)]
+    begun = appears(output / "checkpoint.json")
+    assert interrupted(arguments, signal.SIGTERM, begun, tmp_path / "stderr") == 143
     identity = json.loads((output / "checkpoint.json").read_text())["identity"]
     assert len(load_checkpoint(output / "checkpoint.json", identity).state.losses) >= 2
 
@@ -203,13 +195,11 @@ def test_interrupting_an_overwriting_run_early_does_not_send_one_to_the_old_run(
 ) -> None:
     output = tmp_path / "a run"
     shutil.copytree(uninterrupted, output)
-    process = start([*settings, "--seed", "9"], output, "--overwrite")
-    line = process.stderr.readline()
-    assert "loading the model" in line
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130
-    assert errors.strip().endswith("nothing was written yet")
+    said = tmp_path / "stderr"
+    arguments = [*settings, "--seed", "9", "--output", str(output), "--overwrite"]
+    begun = has_said(said, "loading the model")
+    assert interrupted(arguments, signal.SIGINT, begun, said) == 130
+    assert said.read_text().strip().endswith("nothing was written yet")
     assert timeless(output) == timeless(uninterrupted)
 
 
@@ -217,12 +207,10 @@ def test_interrupting_an_overwriting_run_early_does_not_send_one_to_the_old_run(
 def test_the_advice_can_be_pasted_whatever_the_folder_is_called(
     settings: list[str], tmp_path: Path
 ) -> None:
-    output = tmp_path / "a run; of mine"
-    process = start(settings, output)
-    wait_for(appears(output / "checkpoint.json"), process)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    advice = errors.strip().splitlines()[-1].split("evop_deap.search ")[1]
+    output, said = tmp_path / "a run; of mine", tmp_path / "stderr"
+    arguments = [*settings, "--output", str(output)]
+    interrupted(arguments, signal.SIGINT, appears(output / "checkpoint.json"), said)
+    advice = said.read_text().strip().splitlines()[-1].split("evop_deap.search ")[1]
     assert shlex.split(advice) == ["--resume", "--output", str(output)]
 
 

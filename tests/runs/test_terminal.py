@@ -7,13 +7,12 @@ import json
 import os
 import pty
 import re
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_searches import start_search
 from rich.console import Console
 
 from evop_deap.runs.listeners.display import Display, strip
@@ -55,19 +54,16 @@ def test_the_last_thing_a_search_says_is_what_to_do_next(
     assert Path(look.split()[3].rstrip(";")).read_text().startswith("<!doctype html>")
     words = re.sub(r"^search on +python -m evop_deap.search ", "", longer).split()
     assert main([*words[:-1], "2", "--quiet"]) == 0
-    assert "2 generations" in capsys.readouterr().out or load_run(tmp_path / "run").result
+    assert "stopped after 2 generations" in capsys.readouterr().out
+    resumed = load_run(tmp_path / "run").result
+    assert resumed is not None
+    assert resumed.generations == 2
 
 
 def test_a_terminal_shows_a_bar_and_a_strip_and_no_other_output_does(
-    command: list[str],
+    command: list[str], tmp_path: Path
 ) -> None:
     controller, terminal = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "100", "TERM": "xterm-256color"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "evop_deap.search", *command],
-        stdout=subprocess.PIPE, stderr=terminal, env=environment,
-    )  # fmt: skip
-    os.close(terminal)
     chunks: list[bytes] = []
 
     def read() -> None:
@@ -79,15 +75,24 @@ def test_a_terminal_shows_a_bar_and_a_strip_and_no_other_output_does(
 
     reader = threading.Thread(target=read)
     reader.start()
-    out, _ = process.communicate(timeout=300)
+    process = start_search(
+        command,
+        stdout=tmp_path / "stdout",
+        stderr=os.ttyname(terminal),
+        environment={"COLUMNS": "100", "TERM": "xterm-256color"},
+    )
+    process.join()
+    os.close(terminal)
     reader.join()
     os.close(controller)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", b"".join(chunks).decode())
-    assert process.returncode == 0
+    assert process.exitcode == 0
     assert "generation 1 " in shown
     assert re.search(r"\d/\d+ patterns +perplexity \d", shown)
     assert re.search(r"[■·]{5}", shown)
-    assert b"\x1b" not in out
+    out = (tmp_path / "stdout").read_text()
+    assert out.startswith("perplexity")
+    assert "\x1b" not in out
 
 
 def test_the_display_counts_stays_and_ends() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -79,7 +81,9 @@ def test_the_blocked_divergence_equals_that_of_whole_logits(
 
 
 def test_the_dense_model_does_not_diverge_from_itself() -> None:
-    features, weight = torch.randn(2, 7, 8), torch.randn(50, 8)
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2, 7, 8, generator=generator)
+    weight = torch.randn(50, 8, generator=generator)
     leaving, tile = Exit((), weight, None, lambda logits: logits), Tile(4, 16)
     totals = blocked_log_totals(features, leaving, tile)
     (found,) = blocked_divergences([features.clone()], features, totals, leaving, tile)
@@ -93,7 +97,20 @@ def test_the_divergence_is_that_of_a_hand_computation() -> None:
     assert float(divergence_sums(logits, dense)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_processors_tile_fills_a_part_of_its_cache() -> None:
-    tile = tile_for(torch.device("cpu"))
-    assert 512 * 1024 <= tile.tokens * tile.words <= 512 * 8192
-    assert tile.words & (tile.words - 1) == 0
+@pytest.mark.parametrize(
+    ("caches", "words"),
+    [
+        ({"SC_LEVEL3_CACHE_SIZE": 32 * 2**20}, 4096),  # 8 MiB of float32: a quarter of the cache
+        ({"SC_LEVEL3_CACHE_SIZE": 48 * 2**20}, 4096),  # less than that for a power of two
+        ({"SC_LEVEL3_CACHE_SIZE": 0, "SC_LEVEL2_CACHE_SIZE": 16 * 2**20}, 2048),
+        ({"SC_LEVEL3_CACHE_SIZE": 2**20}, 1024),
+        ({"SC_LEVEL3_CACHE_SIZE": 2**30}, 8192),
+        ({}, 4096),
+    ],
+)
+def test_a_processors_tile_fills_a_quarter_of_its_last_cache_within_bounds(
+    caches: dict[str, int], words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf_names", caches)
+    monkeypatch.setattr(os, "sysconf", caches.__getitem__)
+    assert tile_for(torch.device("cpu")) == Tile(512, words)

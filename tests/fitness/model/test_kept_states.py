@@ -6,6 +6,7 @@ import itertools
 import json
 import weakref
 from collections import OrderedDict
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -455,17 +456,18 @@ class Alive:
 @pytest.mark.parametrize("windows_at_once", [1, 2, None])
 @pytest.mark.parametrize("states", [LEAST, 2 * LEAST, 60, 200])
 def test_what_is_really_held_is_within_the_memory_budget(
-    states: int, windows_at_once: int | None, fitness: str
+    llama: PreTrainedModel, anatomy: Anatomy, states: int, windows_at_once: int | None, fitness: str
 ) -> None:
-    model, alive = toy_model("llama"), Alive()
+    alive = Alive()
     evaluator = evaluator_of(
-        model, find_anatomy(model), states=states, fitness=fitness, windows_at_once=windows_at_once
+        llama, anatomy, states=states, fitness=fitness, windows_at_once=windows_at_once
     )
-    for layer in model.model.layers:
-        layer.register_forward_hook(alive)
-    for population in (EVERY[::2], EVERY, EVERY[::3]):
-        evaluator.evaluate(population)
-    assert 0 < alive.most <= states * 4 * LENGTH * model.config.hidden_size
+    with ExitStack() as hooks:
+        for layer in llama.model.layers:
+            hooks.callback(layer.register_forward_hook(alive).remove)
+        for population in (EVERY[::2], EVERY, EVERY[::3]):
+            evaluator.evaluate(population)
+    assert 0 < alive.most <= states * 4 * LENGTH * llama.config.hidden_size
 
 
 # A race over it.

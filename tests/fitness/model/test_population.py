@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from toy_models import anatomy_of
 from transformers import PreTrainedModel
 
 from evop_deap.base.errors import UnsupportedModelError
@@ -30,7 +31,7 @@ def test_the_population_evaluator_equals_the_reference_for_every_architecture(
     any_model: PreTrainedModel, granularity: str, data: st.DataObject
 ) -> None:
     try:
-        anatomy = find_anatomy(any_model, granularity)
+        anatomy = anatomy_of(any_model, granularity)
     except UnsupportedModelError as error:
         pytest.skip(str(error))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
@@ -65,7 +66,7 @@ def test_the_population_evaluator_equals_the_reference_for_every_architecture(
 def test_a_loss_has_the_same_bits_in_any_population_and_order(
     llama: PreTrainedModel, data: st.DataObject
 ) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     tokens = np.random.default_rng(0).integers(0, llama.config.vocab_size, (3, LENGTH))
     evaluator = PopulationEvaluator(llama, anatomy, tokens)
     population = data.draw(populations(len(anatomy.blocks)))
@@ -83,7 +84,7 @@ def test_a_loss_has_the_same_bits_in_any_population_and_order(
 def test_cost_counts_each_distinct_step_once(
     llama: PreTrainedModel, population: list[Pattern], stacked: bool
 ) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     tokens = np.zeros((2, LENGTH), dtype=np.int64)
     evaluator = PopulationEvaluator(llama, anatomy, tokens, stacked=stacked)
     steps = {(p[:depth], depth) for p in population for depth in range(5) if p[depth]}
@@ -94,7 +95,7 @@ def test_cost_counts_each_distinct_step_once(
 
 
 def test_each_distinct_step_is_run_once(llama: PreTrainedModel) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     tokens = np.zeros((2, LENGTH), dtype=np.int64)
     evaluator = PopulationEvaluator(llama, anatomy, tokens)
     runs = [0] * 5
@@ -129,7 +130,7 @@ def test_the_model_is_left_as_it_was(any_model: PreTrainedModel) -> None:
 def test_some_windows_have_the_bits_that_they_have_among_all(
     llama: PreTrainedModel, data: st.DataObject
 ) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     tokens = np.random.default_rng(0).integers(0, llama.config.vocab_size, (7, LENGTH))
     budget = data.draw(st.sampled_from([1, 100_000, 2**29]))
     fast = PopulationEvaluator(llama, anatomy, tokens, memory_budget=budget)

@@ -5,12 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_models import anatomy_of
 from transformers import PreTrainedModel
 
 from evop_deap.fitness.model import reference
 from evop_deap.fitness.model.logit_losses import window_sums
 from evop_deap.fitness.model.reference import ReferenceEvaluator
-from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.surgery.repacking import without_blocks
 from evop_deap.space import dropped_units
 
@@ -20,7 +20,7 @@ def windows(model: PreTrainedModel, count: int = 3, length: int = 12) -> np.ndar
 
 
 def test_the_dense_patterns_loss_is_the_models_own(any_model: PreTrainedModel) -> None:
-    tokens, anatomy = windows(any_model), find_anatomy(any_model)
+    tokens, anatomy = windows(any_model), anatomy_of(any_model)
     dense = (1,) * len(anatomy.blocks)
     evaluation = ReferenceEvaluator(any_model, anatomy, tokens).evaluate([dense])
     for row, expected in zip(tokens, evaluation.sums[0], strict=True):
@@ -35,7 +35,7 @@ def test_the_dense_patterns_loss_is_the_models_own(any_model: PreTrainedModel) -
 def test_a_patterns_loss_is_that_of_the_model_without_its_dropped_blocks(
     any_model: PreTrainedModel,
 ) -> None:
-    tokens, anatomy = windows(any_model), find_anatomy(any_model)
+    tokens, anatomy = windows(any_model), anatomy_of(any_model)
     n_blocks = len(anatomy.blocks)
     pattern = (0, *(1,) * (n_blocks - 3), 0, 1)
     loss = ReferenceEvaluator(any_model, anatomy, tokens).evaluate([pattern]).losses[0]
@@ -51,7 +51,7 @@ def test_a_patterns_loss_is_that_of_the_model_without_its_dropped_blocks(
 def test_a_loss_depends_on_nothing_but_its_pattern(
     llama: PreTrainedModel, data: st.DataObject
 ) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     bit = st.sampled_from([0, 1])
     pattern = st.tuples(*[bit] * len(anatomy.blocks)).filter(any)
     population = data.draw(st.lists(pattern, min_size=1, max_size=5))
@@ -65,7 +65,7 @@ def test_the_model_is_left_as_it_was(llama: PreTrainedModel) -> None:
     ids = torch.tensor(windows(llama))
     with torch.no_grad():
         before = llama(input_ids=ids).logits
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     ReferenceEvaluator(llama, anatomy, windows(llama)).evaluate([(0, 1, 1, 0, 1)])
     with torch.no_grad():
         assert torch.equal(llama(input_ids=ids).logits, before)
@@ -74,7 +74,7 @@ def test_the_model_is_left_as_it_was(llama: PreTrainedModel) -> None:
 def test_windows_are_independent_of_how_many_are_computed_at_once(
     llama: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    anatomy, tokens = find_anatomy(llama), windows(llama, count=5)
+    anatomy, tokens = anatomy_of(llama), windows(llama, count=5)
     at_once = ReferenceEvaluator(llama, anatomy, tokens).evaluate([(1, 0, 1, 1, 1)])
     monkeypatch.setattr(reference, "_LOGITS_BYTES", 1)
     one_by_one = ReferenceEvaluator(llama, anatomy, tokens).evaluate([(1, 0, 1, 1, 1)])
@@ -82,7 +82,7 @@ def test_windows_are_independent_of_how_many_are_computed_at_once(
 
 
 def test_cost_is_the_share_of_the_dense_work(llama: PreTrainedModel) -> None:
-    anatomy = find_anatomy(llama)
+    anatomy = anatomy_of(llama)
     block, head = anatomy.blocks[0].work, anatomy.head_work
     costs = (
         ReferenceEvaluator(llama, anatomy, windows(llama))

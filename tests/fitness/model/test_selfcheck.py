@@ -7,13 +7,12 @@ import random
 import numpy as np
 import pytest
 import torch
-from toy_models import toy_model
+from toy_models import anatomy_of, toy_model
 from transformers import PreTrainedModel
 
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.self_check import checked_evaluator
-from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.space import SearchSpace, Unit
 
 Checked = PopulationEvaluator | ReferenceEvaluator
@@ -22,7 +21,7 @@ both_fitnesses = pytest.mark.parametrize("fitness", ["ce", "kl"])
 
 
 def check(model: PreTrainedModel, fitness: str = "ce") -> tuple[Checked, list[str]]:
-    anatomy = find_anatomy(model)
+    anatomy = anatomy_of(model)
     tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (3, 12))
     space = SearchSpace(tuple(Unit(b.name, 1, 1) for b in anatomy.blocks), n_drop=1)
     said: list[str] = []
@@ -46,7 +45,7 @@ def test_a_model_whose_fast_losses_are_right_gets_the_population_evaluator(
     assert isinstance(evaluator, PopulationEvaluator), said
     assert said == []
     if fitness == "kl":
-        dense = (1,) * len(find_anatomy(any_model).blocks)
+        dense = (1,) * len(anatomy_of(any_model).blocks)
         assert abs(evaluator.evaluate([dense]).losses[0]) < 1e-6
 
 
