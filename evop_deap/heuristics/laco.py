@@ -50,8 +50,7 @@ def pick(task: Task) -> Pick:
             work = passes(task.model_parts, 1 + len(trial.known))
             return Pick(pattern, cost=trial.cost, work=work, merges=merges)
     raise InputError(
-        "`method` laco finds no neighbouring blocks to merge: `protect` fewer or lower "
-        "`sparsity`"
+        "`method` laco finds no neighbouring blocks to merge: `protect` fewer or lower `sparsity`"
     )
 
 
