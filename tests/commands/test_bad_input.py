@@ -147,7 +147,7 @@ def test_a_model_that_sees_the_future_is_refused(
 
 def test_a_model_of_pictures_is_refused(refused, tmp_path: Path) -> None:
     ViTConfig(hidden_size=8, num_hidden_layers=2).save_pretrained(tmp_path / "vit")
-    refused("--model", str(tmp_path / "vit"), says="does not know as a causal language model")
+    refused("--model", str(tmp_path / "vit"), says="does not list as a causal language model")
 
 
 def test_a_model_that_overflows_is_refused(refused, toy_checkpoint: Path, tmp_path: Path) -> None:

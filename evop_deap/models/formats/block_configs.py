@@ -25,14 +25,16 @@ from transformers import LlamaConfig
 
 
 class DeciLMConfig(LlamaConfig):
-    """Llama's configuration; `block_configs` says what every block holds."""
+    """Llama's configuration with `block_configs`: the halves of every block."""
 
     model_type = "nemotron-nas"
 
     def __init__(self, block_configs=None, **kwargs):
         super().__init__(**kwargs)
         self.block_configs = [
-            SimpleNamespace(**{half: SimpleNamespace(**dict(says)) for half, says in block.items()})
+            SimpleNamespace(
+                **{half: SimpleNamespace(**dict(entry)) for half, entry in block.items()}
+            )
             for block in block_configs or []
         ]
 
@@ -44,7 +46,7 @@ class DeciLMConfig(LlamaConfig):
         finally:
             self.block_configs = blocks
         fields["block_configs"] = [
-            {half: dict(vars(says)) for half, says in vars(block).items()} for block in blocks
+            {half: dict(vars(entry)) for half, entry in vars(block).items()} for block in blocks
         ]
         return fields
 '''

@@ -193,7 +193,7 @@ def _load_config(where: dict[str, Any], name: str, trust_remote_code: bool) -> P
     remote = "AutoModelForCausalLM" in getattr(config, "auto_map", {})
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not remote:
         raise UnsupportedModelError(
-            f"`model` {name} is a {config.model_type}, which transformers does not know "
+            f"`model` {name} is a {config.model_type}, which transformers does not list "
             "as a causal language model"
         )
     return config
