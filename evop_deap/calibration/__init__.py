@@ -1,4 +1,4 @@
-"""Documents in, an ordered calibration set and its manifest out."""
+"""Construction of an ordered calibration set and its manifest from documents."""
 
 from __future__ import annotations
 

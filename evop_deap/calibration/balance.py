@@ -1,4 +1,4 @@
-"""Shares of clusters, and an order of windows whose every beginning holds to them."""
+"""Shares of clusters, and an order of windows in which every prefix keeps these shares."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ROUNDING = 1e-9
 
 
 def shares_of(sizes: Sequence[float], allocation: str) -> NDArray[np.float64]:
-    """The share of the windows that each cluster gets.
+    """Return the share of the windows that each cluster gets.
 
     Args:
-        sizes: how much text each has; above 0.
-        allocation: "proportional" to that, "equal" for all, or by its "sqrt", half-way between.
+        sizes: amount of text in each cluster, above 0.
+        allocation: "proportional" to the sizes, to their square root ("sqrt"), or "equal".
 
     Raises:
-        InputError: no such allocation.
+        InputError: there is no such allocation.
 
     Example:
         >>> shares_of([900, 100], "sqrt").tolist()
@@ -37,11 +37,12 @@ def shares_of(sizes: Sequence[float], allocation: str) -> NDArray[np.float64]:
 
 
 class Balance:
-    """Says whose turn it is, so that nobody is ever a whole turn away from a fair share.
+    """A sequence of turns in which every member's count stays within one turn of its share.
 
     Tijdeman's solution of the chairman assignment problem (Discrete Mathematics 32, 1980): after
-    n turns, each of k has had its share of n, give or take 1 - 1/(2k - 2). Among those whose
-    debt has grown large enough, the one is next that would soonest be a whole turn behind.
+    n turns, each of k members has had its share of n, up to a difference of 1 - 1/(2k - 2). Among
+    the members whose debt is above a threshold, the next is the one with the earliest deadline:
+    the turn at which it would be a whole turn behind.
 
     Example:
         >>> balance = Balance([0.5, 0.25, 0.25])
@@ -49,7 +50,7 @@ class Balance:
         [0, 1, 2, 0, 0, 1, 2, 0]
 
     Args:
-        shares: of each, above 0; they need not add up to 1.
+        shares: share of each member, above 0; they need not add up to 1.
     """
 
     def __init__(self, shares: Sequence[float] | NDArray[np.float64]) -> None:
@@ -59,7 +60,7 @@ class Balance:
         self._open = np.ones(len(given), dtype=bool)
 
     def next(self) -> int:
-        """Whose turn it is; at least one must be left."""
+        """Return the index of the next member; at least one must be left."""
         (left,) = np.nonzero(self._open)
         self._debts[left] += self._shares[left]
         if len(left) == 1:
@@ -67,25 +68,25 @@ class Balance:
         else:
             threshold = 1 / (2 * len(left) - 2)
             due = left[self._debts[left] >= threshold - _ROUNDING]
-            if not len(due):  # only after someone has left
+            if not len(due):  # only after a member has left
                 due = left[[int(self._debts[left].argmax())]]
             deadlines = (1 - threshold - self._debts[due]) / self._shares[due]
-            # Equal deadlines come out a last bit apart: the first of them is meant.
+            # Equal deadlines may differ in the last bit: take the first of them.
             chosen = int(due[np.nonzero(deadlines <= deadlines.min() + _ROUNDING)[0][0]])
         self._debts[chosen] -= 1
         return chosen
 
-    def leave(self, who: int) -> None:
-        """Who was named last has nothing to give: the others have its turns from this one on."""
-        self._open[who] = False
+    def leave(self, member: int) -> None:
+        """Remove the member that `next` returned last; the others share its turns, this one too."""
+        self._open[member] = False
         (left,) = np.nonzero(self._open)
         if len(left):
             self._shares[left] /= self._shares[left].sum()
-            # Debts add up to nothing again, as if the turn had not been begun.
-            self._debts[left] += self._shares[left] * self._debts[who]
-        self._debts[who] = 0.0
+            # Debts add up to 0 again, as before the last `next`.
+            self._debts[left] += self._shares[left] * self._debts[member]
+        self._debts[member] = 0.0
 
     @property
     def over(self) -> bool:
-        """Whether all have left."""
+        """Whether all members have left."""
         return not self._open.any()

@@ -1,4 +1,4 @@
-"""The calibration set: what a search looks at, what it is judged on, and a record of both."""
+"""The calibration set: windows for the search, validation and held-out windows, a manifest."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 HELDOUT_SHARE = 0.25
 
-# Every draw has a stream of its own, so that asking for more held-out text, say, leaves the
-# calibration windows as they are.
+# Every draw has its own random stream, so that more held-out text, for example, does not change
+# the calibration windows.
 _SPLIT, _CALIBRATION_ORDER, _CALIBRATION_CUTS, _HELDOUT_ORDER, _HELDOUT_CUTS = range(5)
 _STRATA, _VALIDATION_CUTS = 5, 6
 
 
 class Stratify(Protocol):
-    """Parts documents into strata; a `ClusterSampler` is one."""
+    """Splits documents into strata, as `ClusterSampler` does."""
 
     def __call__(
         self,
@@ -46,21 +46,21 @@ class Stratify(Protocol):
         window: int,
         rng: np.random.Generator,
     ) -> Stratification:
-        """Strata that are to fill windows of so many tokens."""
+        """Return strata for windows of `window` tokens."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationSet:
-    """Windows from documents that no window of another part is from.
+    """Calibration, held-out and validation windows; no document is in two of these parts.
 
     Attributes:
-        calibration: what patterns are judged by during the search.
-        heldout: what the result is reported on; a uniform sample whatever the strategy.
+        calibration: windows on which the search evaluates patterns.
+        heldout: windows on which the result is reported; a uniform sample for every strategy.
         manifest: plain JSON that names the corpus, the strategy, every document and window.
-        weights: (windows,) what each calibration window counts; None where all count the same.
-        validation: what decides between patterns that `calibration` cannot tell apart, and
-            nothing else; a uniform sample, too. None where no document is left for it.
+        weights: (windows,) weight of each calibration window; None for equal weights.
+        validation: windows that decide between near-equal patterns, and nothing else; a uniform
+            sample. None if no document is left for it.
     """
 
     calibration: WindowSet
@@ -89,25 +89,25 @@ def build_calibration(
 ) -> CalibrationSet:
     """Split the corpus by document, order the documents, and pack each part into windows.
 
-    Documents to hold out that no held-out window needs are for validation: they fill as many
-    windows as there are to calibrate on, or as many as they can.
+    Validation windows come from the held-out documents that no held-out window uses. There are
+    as many as calibration windows, or fewer if the documents do not suffice.
 
     Args:
-        corpus: what to draw from.
+        corpus: source of all documents.
         tokenizer: the model's tokenizer.
-        window: tokens a window.
-        tokens: calibration tokens; a multiple of `window`, or what is over is left out.
-        heldout_tokens: held-out tokens, likewise.
+        window: tokens in a window.
+        tokens: calibration tokens, rounded down to a multiple of `window`.
+        heldout_tokens: held-out tokens, rounded down likewise.
         seed: at least 0; the same seed gives the same set.
         sampler: orders the calibration documents.
-        stratify: parts them into strata instead, such as a `ClusterSampler`; it never sees a
-            held-out document.
-        respond: judges a pool of windows by probe patterns, for the choice among them.
-        weighting: what the windows of a stratum count: "none", "corpus" or "cluster".
-        strategy: what the manifest calls the sampler.
-        context: the most tokens the model reads; None where it has no bound.
-        heldout_share: share of the documents that is held out.
-        on_strata: shown the strata and the windows that were drawn from them.
+        stratify: splits the calibration documents into strata instead, such as a
+            `ClusterSampler`; it never gets a held-out document.
+        respond: evaluates probe patterns on a larger pool of windows, to select some of them.
+        weighting: weights of the windows by stratum: "none", "corpus" or "cluster".
+        strategy: name of the sampler in the manifest.
+        context: the longest input of the model in tokens; None for no limit.
+        heldout_share: share of the documents to hold out.
+        on_strata: called with the strata and the windows drawn from them.
 
     Raises:
         InputError: an argument is out of range, or the corpus is too small for it.
@@ -121,7 +121,7 @@ def build_calibration(
 
     count = windows_in(tokens, window, "tokens")
     to_calibrate, to_hold_out = split_documents(corpus.documents, heldout_share, stream(_SPLIT))
-    # The cheap part first: what cannot be had is refused before any cluster is paid for.
+    # The cheap part first: a corpus that is too small fails before the clustering.
     held_out = in_order(to_hold_out, random_order, stream(_HELDOUT_ORDER))
     heldout = pack_windows(
         held_out,
@@ -197,7 +197,7 @@ def _drawn(
     rng_of: Callable[[int], np.random.Generator],
     respond: Respond | None,
 ) -> StratifiedWindows:
-    """Windows in balanced order, or those of a larger pool that respond as all of it does."""
+    """Return windows in balanced order; with `respond`, windows herded from a larger pool."""
     pool = draw_windows(
         strata,
         tokenizer,

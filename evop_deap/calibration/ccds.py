@@ -1,7 +1,7 @@
 """CCDS, EvoP's cluster-based calibration sampling (arXiv 2502.14910, section 3.2).
 
-Documents are embedded and clustered, and every cluster is a stratum of its own; so is what
-belongs to none. How many windows each gets and which of its documents come first are choices.
+Documents are embedded and clustered. Every cluster is a stratum, and so is the noise. Options
+choose the number of windows of each stratum and the order of its documents.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _COUNTED_AT_ONCE = 256
 
 @dataclass(frozen=True, eq=False)
 class Stratification:
-    """Strata and where they are from.
+    """Strata and the clustering that they come from.
 
     Attributes:
         strata: at least one; the largest cluster first, noise last.
-        documents: that were clustered.
-        labels: (documents,) cluster of each; -1 is noise.
-        coordinates: (documents, dimensions) where the clusters were found.
+        documents: the documents that were clustered.
+        labels: (documents,) cluster of each document; -1 is noise.
+        coordinates: (documents, dimensions) points that were clustered, after the reduction.
         about: plain JSON for the manifest.
     """
 
@@ -54,18 +54,18 @@ class Stratification:
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSampler:
-    """Parts documents into clusters and says what each is to give.
+    """Splits documents into clusters, and sets the share of windows of each.
 
     Attributes:
         encoder: an `Encoder`, a callable, or an object with a method `encode`.
         reducer: "umap", "pca", "none", or an object with `fit_transform`.
-        clusterer: an object with `fit_predict`; None is HDBSCAN.
-        min_cluster_size: of HDBSCAN; None goes by the number of documents.
-        allocation: of windows, by the "sqrt" of a cluster's text, "proportional" to it, or
-            "equal".
-        within: which documents of a cluster come first: "random", "nearest" or "spread".
-        folder: where embeddings are kept; None keeps none.
-        on_stage: told what is being done.
+        clusterer: an object with `fit_predict`; None for HDBSCAN.
+        min_cluster_size: parameter of HDBSCAN; by default it depends on the number of documents.
+        allocation: windows of a cluster: by the "sqrt" of the size of its text, "proportional"
+            to it, or "equal".
+        within: order of the documents in a cluster: "random", "nearest" or "spread".
+        folder: where embeddings are cached; None for no cache.
+        on_stage: called with a message at each stage.
 
     Example:
         >>> from evop_deap.calibration.embedding import TfidfEncoder
@@ -90,13 +90,13 @@ class ClusterSampler:
         window: int,
         rng: np.random.Generator,
     ) -> Stratification:
-        """Strata of documents that are to fill windows of so many tokens.
+        """Return strata of the documents for windows of `window` tokens.
 
         Raises:
             InputError: the encoder, the reducer or the clusterer cannot be used.
         """
         capacity = capacity_of(window, special_prefix(tokenizer))
-        # Drawn apart, so that another order within clusters leaves the clusters as they are.
+        # Two streams, so that another order within clusters does not change the clusters.
         to_cluster, to_order = rng.spawn(2)
         self.on_stage(f"embedding {len(documents)} documents")
         vectors = embed([d.text for d in documents], self.encoder, folder=self.folder)
@@ -133,7 +133,7 @@ class ClusterSampler:
 def token_counts(
     documents: Sequence[Document], tokenizer: PreTrainedTokenizerBase
 ) -> NDArray[np.int64]:
-    """(documents,) tokens of each, a few at a time."""
+    """Return the number of tokens of each document: (documents,)."""
     counts: list[int] = []
     for first in range(0, len(documents), _COUNTED_AT_ONCE):
         some = documents[first : first + _COUNTED_AT_ONCE]
@@ -144,7 +144,7 @@ def token_counts(
 def _without_small(
     labels: NDArray[np.int64], sizes: NDArray[np.int64], capacity: int
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Clusters too small to fill a window count as noise, for a window is of one stratum."""
+    """Label clusters that cannot fill a window as noise, because a window is from one stratum."""
     small = [
         label
         for label in range(int(labels.max(initial=NOISE)) + 1)
@@ -156,7 +156,7 @@ def _without_small(
     renamed = np.full_like(labels, NOISE)
     for rank, label in enumerate(kept):
         renamed[labels == label] = rank
-    return renamed, [f"{len(small)} clusters that fill no window were put with the noise"]
+    return renamed, [f"{len(small)} clusters that are too small to fill a window count as noise"]
 
 
 def _strata(
@@ -168,11 +168,11 @@ def _strata(
     within: str,
     rng: np.random.Generator,
 ) -> tuple[Stratum, ...]:
-    """A stratum for each label whose documents have any text, noise last."""
+    """Return a stratum for each label whose documents have text, noise last."""
     texts = {label: int(sizes[labels == label].sum()) for label in np.unique(labels).tolist()}
     names = sorted((label for label, size in texts.items() if size), key=lambda n: (n < 0, n))
     shares = shares_of([texts[name] for name in names], allocation)
-    # A stream for each, so that one cluster more leaves the others' order as it is.
+    # A stream for each, so that an additional cluster does not change the order of the others.
     streams = dict(zip(names, rng.spawn(len(names)), strict=True))
     strata = []
     for name, share in zip(names, shares.tolist(), strict=True):
@@ -190,7 +190,7 @@ def _described(
     labels: NDArray[np.int64],
     strata: Sequence[Stratum],
 ) -> list[dict[str, Any]]:
-    """What is in each stratum, in words."""
+    """Describe each stratum for the manifest: size, share, words and a sample line."""
     texts = [[document.text for document in stratum.documents] for stratum in strata]
     described = []
     for stratum, words in zip(strata, characteristic_words(texts), strict=True):

@@ -1,4 +1,4 @@
-"""A map of the clusters and of what was drawn, as a page that needs nothing, and as an image."""
+"""A map of clusters and drawn documents, as a self-contained HTML page and as an image."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ _GOLDEN_ANGLE = 137.508
 
 @dataclass(frozen=True, eq=False)
 class ClusterMap:
-    """What is drawn, and the page.
+    """The points of the map, and the page.
 
     Attributes:
-        places: (points, 2) in a square of side 1, y upwards; near is alike, far says little.
+        places: (points, 2) in a square of side 1, y upwards; near points are similar documents,
+            large distances mean little.
         labels: (points,) cluster of each; -1 is noise.
-        drawn: (points,) whether a window holds some of the document.
+        drawn: (points,) whether a window holds a part of the document.
         html: a standalone page with the map and a table.
     """
 
@@ -43,9 +44,9 @@ class ClusterMap:
 
 
 def cluster_map(found: Stratification, drawn: StratifiedWindows) -> ClusterMap:
-    """Draw the documents where the clusters were found, in two dimensions.
+    """Return a map of the clustered documents in two dimensions.
 
-    Of more than 4,000 documents every so many are shown, and all those that are heard.
+    Of more than 4,000 documents it shows an even subset and all those in windows.
     """
     places = places_of(found, drawn)
     texts = [sample_line(found.documents[i].text, 80) for i in places.documents.tolist()]
@@ -53,12 +54,12 @@ def cluster_map(found: Stratification, drawn: StratifiedWindows) -> ClusterMap:
         {**entry, "windows": int((drawn.labels == entry["cluster"]).sum())}
         for entry in found.about["clusters"]
     ]
-    page = _page(places.at, places.labels, places.heard, texts, rows)
-    return ClusterMap(places.at, places.labels, places.heard, page)
+    page = _page(places.at, places.labels, places.drawn, texts, rows)
+    return ClusterMap(places.at, places.labels, places.drawn, page)
 
 
 def map_image(picture: ClusterMap) -> bytes | None:
-    """The map as a PNG; None where matplotlib is not installed."""
+    """Return the map as a PNG; None if matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
         return None
     from matplotlib.figure import Figure
@@ -71,10 +72,10 @@ def map_image(picture: ClusterMap) -> bytes | None:
         axes.scatter(
             some[:, 0], some[:, 1], s=6, color=colour_of(label), alpha=0.6, linewidths=0, label=name
         )
-    heard = picture.places[picture.drawn]
+    drawn = picture.places[picture.drawn]
     axes.scatter(
-        heard[:, 0],
-        heard[:, 1],
+        drawn[:, 0],
+        drawn[:, 1],
         s=36,
         facecolors="none",
         edgecolors="black",
@@ -90,7 +91,7 @@ def map_image(picture: ClusterMap) -> bytes | None:
 
 
 def colour_of(label: int) -> str:
-    """A colour for each cluster, neighbours in number far apart; grey for noise."""
+    """Return the colour of a cluster, grey for noise; consecutive labels differ strongly."""
     if label < 0:
         return _NOISE_COLOUR
     hue = (label * _GOLDEN_ANGLE) % 360 / 360
@@ -107,7 +108,7 @@ def _page(
 ) -> str:
     circles = []
     room = _SIDE - 2 * _MARGIN
-    # What was drawn lies on top.
+    # Drawn documents are on top.
     for i in sorted(range(len(labels)), key=lambda i: bool(drawn[i])):
         x, y = _MARGIN + room * places[i, 0], _SIDE - _MARGIN - room * places[i, 1]
         ring = ' class="drawn" r="4.5"' if drawn[i] else ' r="2.5"'
@@ -163,7 +164,7 @@ i {{ display: inline-block; width: .7em; height: .7em; border-radius: 50%;
 {circles}
 </svg>
 <table>
-<caption>Ringed documents are heard during calibration.</caption>
+<caption>Documents in the calibration windows have a ring.</caption>
 <thead><tr><th>cluster</th><th>documents</th><th>tokens</th><th>windows</th><th>words</th>
 <th>from its middle</th></tr></thead>
 <tbody>

@@ -1,4 +1,4 @@
-"""The words that tell a cluster from the others."""
+"""The words that distinguish a cluster from the others."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Sequence
 
 _WORD = re.compile(r"[^\W\d_][\w'-]+")
-_CHARACTERS = 4_000  # of a document: its subject shows by then
+_CHARACTERS = 4_000  # of a document, enough to show its subject
 
 
 def characteristic_words(groups: Sequence[Sequence[str]], count: int = 8) -> list[list[str]]:
-    """The words of largest class-based TF-IDF (Grootendorst 2022, arXiv 2203.05794) of each group.
+    """Return the words of largest class-based TF-IDF (Grootendorst 2022, arXiv 2203.05794).
 
-    As BERTopic weighs where words that all texts need are not to come first: the root of a
-    word's share of the group, times BM25's log(1 + (A - f + 1/2) / (f + 1/2)), with f how often
-    all groups have the word and A how many words a group has on average.
+    The weight is BERTopic's variant that reduces frequent words: the square root of a word's
+    share of its group, times BM25's log(1 + (A - f + 1/2) / (f + 1/2)). Here f is the word's
+    count in all groups, and A the mean number of words in a group.
 
     Args:
-        groups: the texts of each.
-        count: words a group at the most.
+        groups: the texts of each group.
+        count: largest number of words for a group.
 
     Example:
         >>> characteristic_words([["the red apples"], ["the grey stones"]], count=2)
@@ -42,7 +42,7 @@ def characteristic_words(groups: Sequence[Sequence[str]], count: int = 8) -> lis
 
 
 def sample_line(text: str, characters: int = 100) -> str:
-    """The beginning of a text on one line."""
+    """Return the beginning of a text on one line."""
     line = " ".join(text[: 4 * characters].split())
     return line if len(line) <= characters else line[: characters - 1].rstrip() + "…"
 

@@ -1,7 +1,7 @@
-"""Which texts belong together: UMAP (arXiv 1802.03426), then HDBSCAN, as EvoP's CCDS has it.
+"""Clustering of texts: UMAP (arXiv 1802.03426), then HDBSCAN, as in EvoP's CCDS.
 
-Both are used through their scikit-learn face, so anything with that face can stand in for
-either, and cuML's accelerator can take over both.
+Both are used through scikit-learn's interface. So any object with that interface can replace
+either, and cuML's accelerator can run both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMPONENTS = 5
 FIT_LIMIT = 50_000
 _FEWEST_POINTS = 20
 _ASSIGNED_AT_ONCE = 256
-_HELD = 0.8  # of a cluster by its parts; chance parts of one kind hold less
+_COVERED = 0.8  # share of a cluster that its parts must hold; random parts hold less
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,9 @@ class Clustering:
 
     Attributes:
         labels: (texts,) cluster of each, from 0, the largest first; -1 is noise.
-        coordinates: (texts, dimensions) where the clusters were found, for drawing.
-        parameters: plain JSON: what was used, as it was used.
-        notes: what was done otherwise than asked for, and why; a line each.
+        coordinates: (texts, dimensions) points that were clustered, for drawing.
+        parameters: plain JSON: the algorithms and the parameters that were used.
+        notes: deviations from the request and their reasons, a line each.
     """
 
     labels: NDArray[np.int64]
@@ -46,14 +46,14 @@ class Clustering:
 
     @property
     def count(self) -> int:
-        """How many clusters there are, noise not counted."""
+        """Number of clusters, without noise."""
         return int(self.labels.max(initial=NOISE)) + 1
 
 
 def default_min_cluster_size(points: int) -> int:
-    """Texts that make a cluster in a corpus of so many: the root of their half, at least 5.
+    """Return the default smallest cluster: the square root of half the points, at least 5.
 
-    Of twice as many documents there are more kinds to tell apart, and more documents of each.
+    A larger corpus has more kinds of documents, and more documents of each kind.
 
     Example:
         >>> default_min_cluster_size(40), default_min_cluster_size(3236)
@@ -73,32 +73,31 @@ def cluster(
 ) -> Clustering:
     """Find clusters among embeddings.
 
-    Texts with the same embedding are one point. Where that leaves fewer than 20 points, all
-    texts are one cluster, and so they are where all points are noise: what is drawn from them
-    is then a uniform sample. HDBSCAN weighs a whole against its parts by how long either lasts,
-    and may so end with nearly everything in one: a cluster of more than two thirds of the points
-    gives way to its parts, where these hold four fifths of it. Beyond `fit_limit` points, that
-    many are drawn at random to find the clusters in, and every other gets the label of the
-    nearest of these.
+    Texts with the same embedding are one point. If there are fewer than 20 points, or all points
+    are noise, all texts are one cluster, and a sample from it is uniform. HDBSCAN may put nearly
+    all points into one cluster. A cluster of more than two thirds of the points is replaced by
+    its parts if these hold four fifths of it. Of more than `fit_limit` points, that many are
+    drawn at random and clustered; every other point gets the label of the nearest one.
 
     Args:
         vectors: (texts, dimensions) of length 1, at least one.
-        rng: draws what is fitted and seeds the reducer; the same state gives the same clusters
-            on the same machine.
+        rng: draws the points to fit and seeds the reducer; the same state gives the same
+            clusters on the same machine.
         reducer: "umap", "pca", "none", or an object with `fit_transform`.
         clusterer: an object with `fit_predict`; by default HDBSCAN.
-        min_cluster_size: of HDBSCAN; by default by the number of points.
-        fit_limit: points to fit at the most.
+        min_cluster_size: parameter of HDBSCAN; by default it depends on the number of points.
+        fit_limit: largest number of points to fit.
 
     Raises:
-        InputError: no such reducer, or what was passed gives no label for each point.
+        InputError: there is no such reducer, or a given object does not return one point or
+            label for each text.
     """
     if isinstance(reducer, str) and reducer not in ("umap", "pca", "none"):
         raise InputError(f"`reducer` must be umap, pca or none, but got '{reducer}'")
     points, members = np.unique(vectors, axis=0, return_inverse=True)
     members = members.reshape(-1)
     if len(points) < _FEWEST_POINTS:
-        note = f"{len(points)} different embeddings are too few for clusters: all are one"
+        note = f"{len(points)} different embeddings are too few for clusters: all texts are one"
         return Clustering(np.zeros(len(vectors), np.int64), _flat(vectors), {}, (note,))
     size = min_cluster_size or default_min_cluster_size(min(len(points), fit_limit))
     seed = int(rng.integers(2**31))
@@ -123,7 +122,7 @@ def cluster(
 
 
 def _reduced(points: Vectors, reducer: Any, seed: int) -> tuple[Vectors, dict[str, Any]]:
-    """Points in few dimensions, and how they came there."""
+    """Return the points in few dimensions, and the parameters of the reduction."""
     count, dimensions = points.shape
     if not isinstance(reducer, str):
         reduced = np.asarray(reducer.fit_transform(points), dtype=np.float32)
@@ -144,7 +143,7 @@ def _reduced(points: Vectors, reducer: Any, seed: int) -> tuple[Vectors, dict[st
             "min_dist": 0.0,
             "random_state": seed,
         }
-        # One thread, or the result would not be the same again.
+        # More threads would make the result irreproducible.
         umap = UMAP(**options, n_jobs=1)
         return np.asarray(umap.fit_transform(points), np.float32), {"name": "umap", **options}
     if reducer == "pca":
@@ -153,19 +152,19 @@ def _reduced(points: Vectors, reducer: Any, seed: int) -> tuple[Vectors, dict[st
         pca = PCA(components, random_state=seed)
         options = {"n_components": components, "random_state": seed}
         return np.asarray(pca.fit_transform(points), np.float32), {"name": "pca", **options}
-    # On unit vectors, Euclidean distances stand in the order of cosine distances.
+    # On unit vectors, Euclidean and cosine distances have the same order.
     return points, {"name": "none"}
 
 
 def _labels(
     reduced: Vectors, clusterer: Any, min_cluster_size: int
 ) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """A label for each point, and how they were found."""
+    """Return a label for each point, and the parameters of the clusterer."""
     about: dict[str, Any]
     if clusterer is None:
         from hdbscan import HDBSCAN
 
-        # `min_samples` is smaller than the clusters are, or too much would be called noise.
+        # `min_samples` is well below the cluster size; else too many points would be noise.
         options = {
             "min_cluster_size": min(min_cluster_size, len(reduced)),
             "min_samples": min(max(1, min_cluster_size // 5), 10),
@@ -176,7 +175,7 @@ def _labels(
         if bulk.any():
             split = HDBSCAN(**options, max_cluster_size=most, core_dist_n_jobs=1)
             parts = np.asarray(split.fit_predict(points))
-            if (parts[bulk] >= 0).mean() > _HELD:
+            if (parts[bulk] >= 0).mean() > _COVERED:
                 labels, options = parts, {**options, "max_cluster_size": most}
         about = {"name": "hdbscan", **options}
     else:
@@ -191,13 +190,13 @@ def _labels(
 
 
 def _larger_than(most: int, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which points are of a cluster of more than so many."""
+    """Return which points are in a cluster of more than `most` points."""
     names, sizes = np.unique(labels[labels >= 0], return_counts=True)
     return np.isin(labels, names[sizes > most])
 
 
 def _by_size(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The labels counted anew, the largest cluster first; all that is below 0 is noise."""
+    """Renumber the labels, the largest cluster first; labels below 0 are noise."""
     names, where, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     order = sorted(range(len(names)), key=lambda i: (names[i] < 0, -sizes[i], names[i]))
     renamed = np.empty(len(names), dtype=np.int64)
@@ -207,7 +206,7 @@ def _by_size(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _nearest(points: Vectors, fitted: Vectors) -> NDArray[np.int64]:
-    """For each point the fitted one of the largest cosine, a few at a time."""
+    """Return for each point the index of the fitted point with the largest cosine."""
     nearest = np.empty(len(points), dtype=np.int64)
     for first in range(0, len(points), _ASSIGNED_AT_ONCE):
         some = slice(first, first + _ASSIGNED_AT_ONCE)
@@ -216,13 +215,13 @@ def _nearest(points: Vectors, fitted: Vectors) -> NDArray[np.int64]:
 
 
 def _flat(vectors: Vectors) -> Vectors:
-    """Two dimensions to draw in where no reducer has run."""
+    """Return the first two dimensions, for drawing without a reducer."""
     return np.pad(vectors, ((0, 0), (0, max(0, 2 - vectors.shape[1]))))[:, :2]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the libraries say of small or odd corpora off the terminal."""
+    """Silence the libraries' warnings about small or unusual corpora."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

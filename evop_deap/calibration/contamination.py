@@ -1,4 +1,4 @@
-"""Documents that repeat evaluation data, found by runs of words that both have."""
+"""Removal of documents that repeat evaluation data, found by shared runs of words."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from evop_deap.text.documents import Corpus, make_corpus
 from evop_deap.text.readers import read_texts
 
 WORDS = 13
-"""Words in a row that nobody writes twice by chance (Brown et al. 2020, arXiv 2005.14165)."""
+"""Words in a row that two texts do not share by chance (Brown et al. 2020, arXiv 2005.14165)."""
 
-_FEWEST = 5  # shorter texts, such as "Yes.", are everywhere
+_FEWEST = 5  # shorter texts, such as "Yes.", occur everywhere
 _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A document that is not used.
+    """A document that is left out.
 
     Attributes:
         document: its id.
-        file: name of the evaluation data that it repeats.
-        words: the first run of words that both have.
+        file: name of the evaluation file that it repeats.
+        words: the first run of words that both share.
     """
 
     document: str
@@ -38,20 +38,20 @@ class Refusal:
 def without_repeats(
     corpus: Corpus, files: Sequence[str]
 ) -> tuple[Corpus, list[Refusal], list[dict[str, Any]]]:
-    """Leave out the documents that have 13 words in a row with one of the files.
+    """Leave out the documents that share 13 consecutive words with one of the files.
 
-    Case and punctuation do not count. A document of 5 to 12 words is left out where all of it
-    stands in a file as it is; a shorter one never is.
+    Case and punctuation are ignored. A document of 5 to 12 words is left out if a file contains
+    all of it; a shorter one never is.
 
     Args:
-        corpus: what to look at.
-        files: texts or tables of evaluation data; of a table, every string counts.
+        corpus: the documents to check.
+        files: texts or tables of evaluation data; every string in a table is compared.
 
     Returns:
-        The rest of the corpus, what was refused, and each file's name and SHA-256.
+        The rest of the corpus, the refusals, and each file's name and SHA-256.
 
     Raises:
-        InputError: a file cannot be read, or nothing of the corpus is left.
+        InputError: a file cannot be read, or no document is left.
     """
     check_evaluation_files(files)
     found: dict[str, Refusal] = {}
@@ -83,14 +83,14 @@ def without_repeats(
 
 
 def check_evaluation_files(files: Sequence[str]) -> None:
-    """Refuse a name that is no file's, having read none.
+    """Check that all names are files, without reading them.
 
     Raises:
-        InputError: it is none.
+        InputError: one is not.
     """
     for name in files:
         if not Path(name).expanduser().is_file():
-            raise InputError(f"`check_against` must name files, but {name} is none")
+            raise InputError(f"`check_against` must name files, but {name} is not a file")
 
 
 def _words(text: str) -> list[str]:
@@ -98,5 +98,5 @@ def _words(text: str) -> list[str]:
 
 
 def _runs(words: Sequence[str], length: int) -> Iterator[str]:
-    """Every run of so many words; none where there are fewer."""
+    """Yield every run of `length` words; none if there are fewer words."""
     return (" ".join(words[i : i + length]) for i in range(len(words) - length + 1))

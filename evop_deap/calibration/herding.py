@@ -1,7 +1,7 @@
-"""Windows chosen by how their losses respond to pruning, rather than by what they are about.
+"""Selection of windows by the response of their losses to pruning, not by their subject.
 
-Kernel herding (Chen, Welling and Smola 2010, arXiv 1203.3472) with equal weights: the running
-mean of what was chosen follows the mean of the pool, for as many patterns as were probed.
+Kernel herding (Chen, Welling and Smola 2010, arXiv 1203.3472) with equal weights: for every probe
+pattern, the mean loss over the chosen windows follows the mean over the pool.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from evop_deap.base.errors import InputError
 from evop_deap.calibration.balance import Balance
 
 POOL = 4
-"""Windows looked at for each one chosen."""
+"""Windows in the pool for each window to choose."""
 
 Respond: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-"""(windows, length) token ids in, (patterns, windows) losses of the probe patterns out."""
+"""Maps (windows, length) token ids to (patterns, windows) losses of the probe patterns."""
 
 
 def herd(responses: NDArray[np.float64], count: int | None = None) -> list[int]:
-    """Windows in the order in which their running mean stays nearest the mean of all.
+    """Return windows in the order that keeps their running mean nearest to the mean of all.
 
-    Each pattern's losses are centred and scaled first: what all windows have in common tells
-    none from another, and a pattern of larger losses is no better a witness.
+    The losses of each pattern are standardised first, so that every pattern has the same
+    influence, whatever its mean loss and spread.
 
     Args:
         responses: (patterns, windows) finite losses of probe patterns.
-        count: how many windows to choose; by default all.
+        count: number of windows to choose; by default all.
 
     Raises:
         InputError: there is nothing to choose from, or a loss is not finite.
@@ -47,7 +47,7 @@ def herd(responses: NDArray[np.float64], count: int | None = None) -> list[int]:
     chosen: list[int] = []
     free = np.ones(windows, dtype=bool)
     for _ in range(wanted):
-        # |run + x|² up to what is the same for every candidate x
+        # |run + x|² minus |run|², which is equal for all candidates x
         distances = np.where(free, lengths + 2 * (run @ standard), np.inf)
         best = int(distances.argmin())
         chosen.append(best)
@@ -57,27 +57,27 @@ def herd(responses: NDArray[np.float64], count: int | None = None) -> list[int]:
 
 
 def herd_within(responses: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> list[int]:
-    """Windows herded within each stratum, and the strata taken in turn by their share.
+    """Herd within each stratum, and take windows from the strata by their shares.
 
     Args:
         responses: (patterns, windows) finite losses of probe patterns.
-        labels: (windows,) stratum of each; its share of the pool is its share of the choice.
-        count: how many windows to choose.
+        labels: (windows,) stratum of each; it has the same share of the choice as of the pool.
+        count: number of windows to choose.
 
     Raises:
         InputError: there is nothing to choose from, or a loss is not finite.
     """
-    _standardised(responses)  # refuses what cannot be herded
+    _standardised(responses)  # raises InputError for invalid responses
     names, counts = np.unique(labels, return_counts=True)
     members = [np.nonzero(labels == name)[0] for name in names]
     orders = [iter(rows[herd(responses[:, rows])].tolist()) for rows in members]
     balance = Balance(counts.tolist())
     chosen: list[int] = []
     while len(chosen) < min(count, len(labels)):
-        who = balance.next()
-        window = next(orders[who], None)
+        stratum = balance.next()
+        window = next(orders[stratum], None)
         if window is None:
-            balance.leave(who)
+            balance.leave(stratum)
         else:
             chosen.append(window)
     return chosen
@@ -90,7 +90,7 @@ def _standardised(responses: NDArray[np.float64]) -> NDArray[np.float64]:
             f"but got shape {responses.shape}"
         )
     if not np.isfinite(responses).all():
-        raise InputError("`responses` must be finite: leave out patterns that lose all sense")
+        raise InputError("`responses` must be finite: leave out patterns with other losses")
     centred = responses - responses.mean(axis=1, keepdims=True)
     scales = centred.std(axis=1, keepdims=True)
     standard: NDArray[np.float64] = np.divide(

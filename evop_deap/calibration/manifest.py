@@ -1,4 +1,4 @@
-"""What a manifest says of a calibration set: plain JSON, enough to build it again."""
+"""The manifest of a calibration set: plain JSON from which it can be built again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VERSIONED = ("evop_deap", "transformers", "tokenizers", "datasets", "numpy")
 def describe_strata(
     manifest: dict[str, Any], found: Stratification, drawn: StratifiedWindows
 ) -> None:
-    """Add to a manifest what is known of clusters, and which each document and window is of."""
+    """Add the clusters to a manifest, and the cluster of each document and window."""
     clusters = {
         document.id: label
         for document, label in zip(found.documents, found.labels.tolist(), strict=True)
@@ -49,7 +49,7 @@ def describe_set(
     parts: Mapping[str, WindowSet | None],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What was drawn from what, and how; nothing of a part that there is not."""
+    """Return a manifest of the corpus, the settings, the tokenizer and the parts that exist."""
     documents = {document.id: document for document in corpus.documents}
     return {
         "corpus": {
@@ -73,11 +73,11 @@ def describe_set(
 
 
 def describe_windows(windows: WindowSet, documents: Mapping[str, Document]) -> dict[str, Any]:
-    """What a manifest says of one part: enough to build its windows again from the corpus.
+    """Return the manifest of one part, from which its windows can be built again.
 
     Args:
         windows: the part.
-        documents: by id, at least those that the windows are from.
+        documents: by id, at least those in the windows.
     """
     used: dict[str, list[int]] = {}
     for index, stretches in enumerate(windows.stretches):
@@ -103,7 +103,7 @@ def describe_windows(windows: WindowSet, documents: Mapping[str, Document]) -> d
 
 
 def versions() -> dict[str, str | None]:
-    """Of what decides a calibration set."""
+    """Return the versions of the packages that determine a calibration set."""
     return {name: _version(name) for name in _VERSIONED}
 
 

@@ -1,4 +1,4 @@
-"""Which documents come first: the seam where calibration strategies differ."""
+"""The order of documents, which is where calibration strategies differ, and their split."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from evop_deap.base.errors import InputError
 from evop_deap.text.documents import Document
 
 Sampler: TypeAlias = Callable[[Sequence[Document], np.random.Generator], Sequence[int]]
-"""Orders documents: their indices, the most wanted first, each at most once.
+"""Orders documents: returns their indices in the order of use, each at most once.
 
-Packing takes as many as it needs from the front, so a sampler knows nothing of tokens. It may
+Packing takes as many as it needs from the front, so a sampler does not depend on tokens. It may
 leave documents out.
 """
 
 
 def random_order(documents: Sequence[Document], rng: np.random.Generator) -> list[int]:
-    """Every order of the documents equally likely."""
+    """Return a uniformly random order."""
     return [int(index) for index in rng.permutation(len(documents))]
 
 
 def in_order(
     documents: Sequence[Document], sampler: Sampler, rng: np.random.Generator
 ) -> list[Document]:
-    """The documents as the sampler orders them.
+    """Return the documents in the sampler's order.
 
     Raises:
-        InputError: the sampler names a document twice, or one that does not exist.
+        InputError: the sampler returns an index twice, or one out of range.
     """
     order = [int(index) for index in sampler(documents, rng)]
     if len(set(order)) < len(order) or not set(order) <= set(range(len(documents))):
@@ -43,12 +43,12 @@ def in_order(
 def split_documents(
     documents: Sequence[Document], heldout_share: float, rng: np.random.Generator
 ) -> tuple[list[Document], list[Document]]:
-    """Part the documents at random: what is reported on was never calibrated on.
+    """Split the documents at random into calibration and held-out ones.
 
     Args:
         documents: distinct texts.
-        heldout_share: share of the documents to hold out, between 0 and 1; at least one
-            document goes to each side.
+        heldout_share: share of the documents to hold out, between 0 and 1; each side gets at
+            least one document.
         rng: draws the held-out documents.
 
     Returns:

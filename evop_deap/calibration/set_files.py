@@ -1,7 +1,7 @@
 """Names of the files that a calibration set's folder holds."""
 
 CALIBRATION_FILE = "calibration.json"
-"""The manifest: what makes a folder one that `--calibration` takes."""
+"""The manifest; `--calibration` takes any folder with this file."""
 
 WINDOWS_FILE = "windows.npz"
 """The token ids."""

@@ -1,4 +1,4 @@
-"""A calibration set in a folder: made once, looked at, and used by any number of searches."""
+"""Saving a calibration set in a folder, and loading it for any number of searches."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PARTS = ("calibration", "heldout")
-_VALIDATION = "validation"  # which not every corpus has text for
+_VALIDATION = "validation"  # optional: a small corpus has no text left for it
 
 
 def save_calibration(folder: Path, made: CalibrationSet) -> None:
     """Write a set into `folder`: `calibration.json`, its manifest, and `windows.npz`.
 
-    The archive holds `calibration`, `heldout` and, where there is one, `validation`, each
+    The archive holds `calibration`, `heldout` and, if it exists, `validation`, each as
     (windows, window) int64 token ids.
 
     Raises:
-        OutputError: something cannot be written.
+        OutputError: a file cannot be written.
     """
     buffer = io.BytesIO()
     parts = {"calibration": made.calibration, "heldout": made.heldout, _VALIDATION: made.validation}
@@ -44,26 +44,26 @@ def save_calibration(folder: Path, made: CalibrationSet) -> None:
 def load_calibration(
     folder: Path, tokenizer: PreTrainedTokenizerBase, *, context: int | None = None
 ) -> CalibrationSet:
-    """Read a set that `save_calibration` has written; nothing in it can run.
+    """Load a set that `save_calibration` has written; no code in it can run.
 
     Args:
-        folder: where it is.
-        tokenizer: of the model that is to read it.
-        context: the most tokens that the model reads; None where it has no bound.
+        folder: the folder of the set.
+        tokenizer: the model's tokenizer.
+        context: the longest input of the model in tokens; None for no limit.
 
     Raises:
-        InputError: it cannot be read, was changed, or is for another tokenizer or a longer
+        InputError: the set cannot be read, was changed, or is for another tokenizer or a longer
             context.
     """
     manifest, tokens = _read(folder)
     try:
         parts = {name: _part(manifest[name], array) for name, array in tokens.items()}
-        theirs = manifest["tokenizer"]["fingerprint"]
+        fingerprint = manifest["tokenizer"]["fingerprint"]
         weights = manifest["calibration"].get("weights")
         numbers = None if weights is None else np.array(weights, dtype=np.float64)
         prints = {name: manifest[name]["fingerprint"] for name in tokens}
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"`calibration` {folder} is no calibration set: {error!r}") from error
+        raise InputError(f"`calibration` {folder} is not a calibration set: {error!r}") from error
     if prints != {name: part.fingerprint for name, part in parts.items()}:
         raise InputError(f"`calibration` {folder} was changed: make it again")
     if numbers is not None and (
@@ -71,8 +71,8 @@ def load_calibration(
         or not np.isfinite(numbers).all()
         or numbers.min() < 0
     ):
-        raise InputError(f"`calibration` {folder} has other weights than one for each window")
-    if theirs != tokenizer_fingerprint(tokenizer):
+        raise InputError(f"`calibration` {folder} must have a weight of 0 or more for each window")
+    if fingerprint != tokenizer_fingerprint(tokenizer):
         raise InputError(
             f"`calibration` {folder} was made with the tokenizer of another model "
             f"({manifest['tokenizer'].get('class')}): make one with this model's"
@@ -92,17 +92,17 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.int64]]]:
         with np.load(folder / WINDOWS_FILE, allow_pickle=False) as archive:
             names = (*_PARTS, *([_VALIDATION] if _VALIDATION in manifest else []))
             tokens = {name: np.asarray(archive[name], dtype=np.int64) for name in names}
-    except Exception as error:  # parsers of JSON, archives and arrays, each with errors of its own
+    except Exception as error:  # parsers of JSON, archives and arrays raise many types
         reason = one_line(getattr(error, "strerror", None) or error)
         raise InputError(f"`calibration` {folder} cannot be read: {reason}") from error
     if not isinstance(manifest, dict) or any(t.ndim != 2 or not t.size for t in tokens.values()):
-        raise InputError(f"`calibration` {folder} is no calibration set")
+        raise InputError(f"`calibration` {folder} is not a calibration set")
     return manifest, tokens
 
 
-def _part(said: dict[str, Any], tokens: NDArray[np.int64]) -> WindowSet:
+def _part(described: dict[str, Any], tokens: NDArray[np.int64]) -> WindowSet:
     stretches = tuple(
         tuple(Stretch(str(s["document"]), int(s["start"]), int(s["tokens"])) for s in window)
-        for window in said["windows"]
+        for window in described["windows"]
     )
-    return WindowSet(tokens, stretches, tuple(int(token) for token in said["prefix"]))
+    return WindowSet(tokens, stretches, tuple(int(token) for token in described["prefix"]))

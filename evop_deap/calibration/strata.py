@@ -1,7 +1,7 @@
 """Strata of documents, and windows drawn from them in turn.
 
-A window holds text of one stratum only. So the shares that a strategy asks for are shares of
-windows, whatever the lengths of the documents are, and a window's weight is its stratum's.
+A window holds text of one stratum only. So a stratum's share is a share of windows, independent
+of the lengths of its documents, and all windows of a stratum have the same weight.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Stratum:
 
     Attributes:
         label: cluster of the documents; -1 is noise.
-        documents: the most wanted first.
-        share: of the windows, above 0.
-        size: how much of the corpus it stands for, above 0; see `text_sizes`.
+        documents: in the order of use.
+        share: its share of the windows, above 0.
+        size: amount of text that it represents, above 0; see `text_sizes`.
     """
 
     label: int
@@ -46,15 +46,15 @@ class StratifiedWindows:
     """Windows in a balanced order.
 
     Attributes:
-        windows: every beginning of them has each stratum's share, give or take one window.
-        labels: (windows,) of each one's stratum.
+        windows: every prefix has each stratum's share, up to a difference of one window.
+        labels: (windows,) stratum of each window.
     """
 
     windows: WindowSet
     labels: NDArray[np.int64]
 
     def take(self, order: Sequence[int]) -> StratifiedWindows:
-        """Some windows, in another order."""
+        """Return the windows at these positions, in this order."""
         tokens, stretches = self.windows.tokens, self.windows.stretches
         chosen = WindowSet(
             tokens[list(order)], tuple(stretches[i] for i in order), self.windows.prefix
@@ -73,19 +73,20 @@ def draw_windows(
 ) -> StratifiedWindows:
     """Fill windows from the strata in turn.
 
-    What comes first does not depend on how many follow. A stratum that is used up leaves its
-    turns to the others.
+    The first windows do not depend on the number of windows. The turns of a stratum that is used
+    up go to the others.
 
     Args:
         strata: at least one.
         tokenizer: one of transformers' tokenizers.
-        window: tokens a window.
-        tokens: tokens in all; `tokens // window` windows are filled.
-        rng_of: by label, draws which stretch of a long document comes first.
-        least: tokens that will do where there are no more; by default all.
+        window: tokens in a window.
+        tokens: total number of tokens; `tokens // window` windows are filled.
+        rng_of: maps a label to a generator, which draws which stretch of a long document comes
+            first.
+        least: number of tokens that is enough if the documents hold no more; by default `tokens`.
 
     Raises:
-        InputError: not even one window is asked for, or the documents do not fill enough.
+        InputError: `tokens` is less than one window, or the documents fill too few windows.
     """
     wanted = windows_in(tokens, window, "tokens")
     streams = [
@@ -96,13 +97,13 @@ def draw_windows(
     filled: list[tuple[Tokens, tuple[Stretch, ...]]] = []
     labels: list[int] = []
     while len(filled) < wanted and not balance.over:
-        who = balance.next()
-        found = next(turns[who], None)
+        index = balance.next()
+        found = next(turns[index], None)
         if found is None:
-            balance.leave(who)
+            balance.leave(index)
         else:
             filled.append(found)
-            labels.append(strata[who].label)
+            labels.append(strata[index].label)
     enough = tokens if least is None else least
     if len(filled) < windows_in(enough, window, "tokens"):
         left = sum(stream.left for stream in streams)
@@ -119,19 +120,19 @@ def draw_windows(
 def window_weights(
     labels: NDArray[np.int64], sizes: dict[int, float], weighting: str
 ) -> NDArray[np.float64]:
-    """What each window counts, 1 on average.
+    """Return the weight of each window, 1 on average.
 
-    With "corpus", the weighted mean of window losses estimates the mean over the corpus without
-    bias, whatever the shares of the windows are; strata that got no window are left out of it.
+    With "corpus", the weighted mean of window losses is an unbiased estimate of the mean over
+    the corpus, whatever the shares of the windows are. It excludes strata without a window.
 
     Args:
         labels: (windows,) stratum of each window.
-        sizes: how much of the corpus each stratum stands for, by label.
-        weighting: "none", every window the same; "corpus", a stratum as much as its size;
-            "cluster", every stratum the same.
+        sizes: amount of text that each stratum represents, by label.
+        weighting: "none", equal windows; "corpus", strata weighted by their size; "cluster",
+            equal strata.
 
     Raises:
-        InputError: no such weighting.
+        InputError: there is no such weighting.
 
     Example:
         >>> window_weights(np.array([0, 0, 1]), {0: 1.0, 1: 1.0}, "corpus").tolist()
@@ -149,9 +150,8 @@ def window_weights(
 
 
 def text_sizes(lengths: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
-    """How much each document counts: its tokens, but no more than a window has.
+    """Return the size of each document: its number of tokens, at most one window.
 
-    That is what it gives to a sample that takes documents uniformly, and no document can rule
-    a corpus by its length.
+    A uniform sample of documents takes that much of each, and no long document can dominate.
     """
     return np.minimum(lengths, capacity)

@@ -1,4 +1,4 @@
-"""Which documents of a cluster come first."""
+"""The order of the documents in a cluster."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from numpy.typing import NDArray
 from evop_deap.base.errors import InputError
 from evop_deap.calibration.embedding.encoder import Vectors
 
-_MOST_SPREAD = 512  # each further one looks at the whole cluster once more
+_MOST_SPREAD = 512  # each one costs a comparison with the whole cluster
 
 
 def order_within(vectors: Vectors, how: str, rng: np.random.Generator) -> NDArray[np.int64]:
-    """An order of a cluster's documents.
+    """Return an order of a cluster's documents, as indices.
 
     Args:
         vectors: (documents, dimensions) unit vectors.
-        how: "random"; "nearest", by the distance from the centre; "spread", farthest first: each
-            is the one least like those before it, beginning at the centre (the first 512 of
-            them, then the nearest first).
+        how: "random"; "nearest" to the centre first; or "spread", farthest-first traversal: it
+            begins at the centre, and each next document is the least similar to those before it
+            (512 documents, then the rest, nearest first).
         rng: draws the random order.
 
     Raises:
-        InputError: no such order.
+        InputError: there is no such order.
     """
     if how == "random":
         return rng.permutation(len(vectors))
@@ -38,13 +38,13 @@ def order_within(vectors: Vectors, how: str, rng: np.random.Generator) -> NDArra
 
 
 def centre_of(vectors: Vectors) -> Vectors:
-    """(dimensions,) the mean direction."""
+    """Return the mean vector: (dimensions,)."""
     centre: Vectors = vectors.mean(axis=0)
     return centre
 
 
 def _farthest_first(vectors: Vectors) -> NDArray[np.int64]:
-    """Indices, the first vector first."""
+    """Return indices of a farthest-first traversal that begins with the first vector."""
     chosen = [0]
     closeness = vectors @ vectors[0]
     for _ in range(min(len(vectors), _MOST_SPREAD) - 1):

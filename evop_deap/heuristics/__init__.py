@@ -1,7 +1,7 @@
-"""Published rules that pick a pattern, one a file, behind one face.
+"""Published heuristics that pick a pattern, one a file, with one interface.
 
-`METHODS` names them; each takes a `Task` and gives a `Pick`. Rules that need nothing but losses
-run on a landscape's table as well as on a model.
+`METHODS` holds them by name; each maps a `Task` to a `Pick`. Heuristics that need only losses run
+on a landscape's table as well as on a model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["METHODS", "Heuristic", "ModelParts", "Pick", "Task", "method_named"]
 
 
 def __getattr__(name: str) -> Any:
-    # The command line asks for names alone: what needs NumPy waits until it is touched.
+    # The command line needs only names, so modules that import NumPy are loaded on first use.
     if name in ("ModelParts", "Pick", "Task"):
         from evop_deap.heuristics import task
 

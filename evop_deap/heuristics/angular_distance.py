@@ -1,8 +1,9 @@
-"""Angular distance of a contiguous window (Gromov et al. 2024, arXiv 2403.17887, section 3).
+"""Angular distance of a run of blocks (Gromov et al. 2024, arXiv 2403.17887, section 3).
 
-Of all runs of neighbouring blocks that the budget allows, the one goes whose input and output
-are nearest: the angle between the two hidden states at the last token of a window, over π, in
-the mean over windows (eq. 7; the run of least distance is eq. 6).
+Among all runs of consecutive blocks that the budget allows, it drops the one with the smallest
+angular distance between its input and its output. The distance is the angle between the two
+hidden states at the last token of a window, over π, averaged over windows (eq. 7; the minimum over
+runs is eq. 6).
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def pick(task: Task) -> Pick:
-    """Drop the run of blocks that turns the last token's hidden state least."""
+    """Drop the run of blocks that rotates the last token's hidden state least."""
     from evop_deap.heuristics.observing import watching_cost
 
     states = _last_states(task)
     runs = contiguous(task.space)
     if not runs:
         raise InputError(
-            "`method` angular drops neighbouring blocks, but `protect` leaves no run that is "
+            "`method` angular drops consecutive blocks, but `protect` leaves no run that is "
             "long enough: protect fewer or lower `sparsity`"
         )
     distances = [_distance(states, *_ends(run)) for run in runs]
@@ -39,7 +40,7 @@ def pick(task: Task) -> Pick:
 
 HEURISTIC = Heuristic(
     "angular",
-    "the contiguous window of least angular distance",
+    "the run of blocks of least angular distance",
     pick,
     needs_model=True,
     granularities=(BLOCK,),
@@ -48,7 +49,7 @@ HEURISTIC = Heuristic(
 
 
 def contiguous(space: SearchSpace) -> list[Pattern]:
-    """Every pattern of the space that drops a run of neighbouring units, the earliest first."""
+    """Return every pattern of the space that drops one run of consecutive units, sorted."""
     last = len(space.units)
     patterns = dict.fromkeys(
         space.greedy([*range(first, last), *range(first)]) for first in space.droppable
@@ -62,13 +63,16 @@ def contiguous(space: SearchSpace) -> list[Pattern]:
 
 
 def _ends(run: Pattern) -> tuple[int, int]:
-    """The first block of the run, and the one behind it."""
+    """Return the first block of the run, and the block after it."""
     gone = dropped_units(run)
     return gone[0], gone[-1] + 1
 
 
 def _last_states(task: Task) -> torch.Tensor:
-    """(blocks + 1, windows, width) hidden states at the last token, between the blocks."""
+    """Return hidden states at the last token, before each block and after the last one.
+
+    Their shape is (blocks + 1, windows, width).
+    """
     import torch
 
     from evop_deap.heuristics.observing import watch_units
@@ -87,7 +91,7 @@ def _last_states(task: Task) -> torch.Tensor:
 
 
 def _distance(states: torch.Tensor, first: int, behind: int) -> float:
-    """Mean angle over windows, in half turns; no number is as far as can be."""
+    """Return the mean angle over windows, divided by π; infinity if it is not finite."""
     import torch
 
     cosine = torch.cosine_similarity(states[first], states[behind], dim=-1).clamp(-1.0, 1.0)

@@ -1,6 +1,6 @@
-"""The best of as many uniform draws as the limits allow: what any search has to beat.
+"""The best of as many uniform draws as the limits allow: the baseline of every search.
 
-Given what another method has cost as its limit, it says what that cost buys without a method.
+With the cost of another heuristic as its limit, it is the random search of equal cost.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.limited_meter import LimitedMeter
 from evop_deap.heuristics.task import Pick, Task
 
-_TOGETHER = 16  # patterns judged at once, so that they share the prefixes that they keep
-_MISSES = 1000  # draws of so many known patterns in a row end it
+_TOGETHER = 16  # patterns in one evaluation, which computes their common prefixes once
+_MISSES = 1000  # batches in a row without a new pattern that end it
 
 
 def pick(task: Task) -> Pick:
-    """Draw, judge and keep the best, until a limit is reached or nothing new is drawn."""
+    """Draw and evaluate patterns until a limit is reached or no new one is drawn; pick the best."""
     from evop_deap.evolution.operators import init_distinct, init_uniform
 
     meter, misses = LimitedMeter(task), 0

@@ -1,4 +1,4 @@
-"""ShortGPT's block influence (Men et al. 2024, arXiv 2403.03853): drop what changes least."""
+"""ShortGPT's block influence (Men et al. 2024, arXiv 2403.03853): drop the least influential."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEURISTIC = Heuristic(
 
 
 def influences_of(task: Task) -> NDArray[np.float64]:
-    """(units,) influences on the task's windows."""
+    """Return the influences of the units on the task's windows: (units,)."""
     parts = task.model_parts
     return block_influence(parts.model, parts.anatomy, parts.windows)
 
@@ -39,11 +39,11 @@ def influences_of(task: Task) -> NDArray[np.float64]:
 def block_influence(
     model: PreTrainedModel, anatomy: Anatomy, tokens: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """How much each unit turns its hidden state: 1 - E[cos(x_in, x_out)] (eq. 1).
+    """Return the influence of each unit: 1 - E[cos(x_in, x_out)] (eq. 1).
 
     Args:
         model: the dense model.
-        anatomy: its units; the authors' are blocks.
+        anatomy: its units, which are blocks in the paper.
         tokens: (windows, length) token ids.
 
     Returns:
@@ -57,12 +57,12 @@ def block_influence(
 
 
 def least_influential(influences: NDArray[np.float64], space: SearchSpace) -> Pattern:
-    """The pattern that drops the droppable units of least influence; of equals the first."""
+    """Return the pattern that drops the droppable units of least influence, ties in unit order."""
     return space.greedy(ranked(space, influences.tolist()))
 
 
 def turn(before: torch.Tensor, behind: torch.Tensor) -> torch.Tensor:
-    """(1, length) how much each token's hidden state turns: 1 - cos."""
+    """Return 1 - cos between each token's hidden states before and after a unit: (1, length)."""
     import torch
 
     return 1.0 - torch.cosine_similarity(before, behind, dim=-1)

@@ -1,7 +1,7 @@
 """BlockPruner (Zhong et al. 2024, arXiv 2406.10594): greedy removal of attention and MLP halves.
 
-A block is taken apart into its attention and its MLP, each with its residual connection; the
-perplexity without each half is measured, the least missed one goes, and all is measured anew.
+A block is split into its attention and its MLP, each with its residual connection. In each step,
+the perplexity without each remaining half is measured, and the half with the lowest is dropped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from evop_deap.heuristics.task import Pick, Task
 
 
 def pick(task: Task) -> Pick:
-    """Drop halves one by one, the least missed first; `path` has every step."""
+    """Drop halves one by one, each time the one whose absence costs least; `path` has the steps."""
     return remove_greedily(task)
 
 

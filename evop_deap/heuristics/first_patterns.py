@@ -1,4 +1,4 @@
-"""The patterns that heuristics pick for the first generation of a search, and their cost."""
+"""Patterns that heuristics pick for the first generation of a search, and their cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evop_deap.space.unit_names import granularity_of
 
 
 def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Heuristic]:
-    """The heuristics of these names; of "heuristics", all cheap ones for units of this kind."""
+    """Return the heuristics of these names; for "heuristics", all cheap ones for these units."""
     if names != (ALL_CHEAP,):
         return [METHODS[name] for name in names]
     found = granularity_of(unit.name for unit in space.units)
@@ -27,12 +27,12 @@ def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Heuristi
 
 
 def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
-    """The patterns that these methods pick, and what all of them cost together.
+    """Return the patterns that these heuristics pick, and their total cost.
 
-    Those of `SCORERS` share one pass of the model, and pick several times among halves.
+    Heuristics in `SCORERS` share one pass of the model. Among halves, each picks several patterns.
 
     Raises:
-        InputError: they evaluate as many patterns as the whole search may, or more.
+        InputError: they would use up the evaluations of the whole search.
     """
     meter = Meter(task.evaluator, space=task.space, admit=_admission(task.stopping))
     scores, work = _scores(methods, task)
@@ -54,7 +54,7 @@ def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
 
 
 def _scores(methods: Sequence[Heuristic], task: Task) -> tuple[Mapping[str, UnitScores], Work]:
-    """The scores of those in `SCORERS`, known or found now, and the work of finding them."""
+    """Return the scores of the heuristics in `SCORERS`, and the work to compute unknown ones."""
     names = [method.name for method in methods if method.name in SCORERS]
     known = {name: task.scores[name] for name in names if name in task.scores}
     if known or not names:
@@ -65,15 +65,15 @@ def _scores(methods: Sequence[Heuristic], task: Task) -> tuple[Mapping[str, Unit
 
 
 def _picked(method: Heuristic, task: Task) -> dict[str, Pick]:
-    """What the heuristic picks, by the name of its kind of pick."""
+    """Return the heuristic's picks by name."""
     known = task.scores.get(method.name)
-    if known is not None and task.space.blocks and known.knows(whole_units(task.space)):
+    if known is not None and task.space.blocks and known.covers(whole_units(task.space)):
         return sublayer_picks(method, task)
     return {method.name: method(task)}
 
 
 def _admission(stopping: Stopping) -> Callable[[int], object]:
-    """What refuses, before it is paid for, a number of patterns that leaves none to the search."""
+    """Return a check that refuses, before the evaluation, more patterns than the search has."""
 
     def admit(wanted: int) -> None:
         most = stopping.evaluations

@@ -1,4 +1,4 @@
-"""Removal of one unit at a time, all others evaluated anew: what SLEB and BlockPruner share."""
+"""Greedy removal, one unit at a time, as in SLEB and BlockPruner."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from evop_deap.heuristics.task import Pick, Task
 
 
 def remove_greedily(task: Task) -> Pick:
-    """In each step, drop the unit whose absence raises the loss least, of equals the first."""
+    """In each step, evaluate each remaining unit's removal and drop the one of lowest loss.
+
+    Ties go to the first unit.
+    """
     space, meter = task.space, Meter(task.evaluator)
     dropped: list[int] = []
     path = [space.pattern(dropped)]

@@ -1,4 +1,4 @@
-"""A published rule that picks a pattern, and what is known of it before it is asked."""
+"""A published heuristic that picks a pattern, and its properties."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ BLOCK, HALF = "block", "half"
 
 @dataclass(frozen=True)
 class Heuristic:
-    """A rule that picks a pattern.
+    """A heuristic that picks a pattern.
 
     Attributes:
-        name: as `--method` takes it.
-        title: for people.
-        pick: the rule; it finds its heavy imports when it is called.
-        needs_model: whether it looks into the model; the others need nothing but losses.
-        granularities: what its units may be: "block", "half".
+        name: its name for `--method`.
+        title: its name for readers.
+        pick: the function; it does its heavy imports when it is called.
+        needs_model: whether it runs or reads the model; the others need only losses.
+        granularities: the kinds of units that it is defined for: "block", "half".
         cheap: whether it costs few enough passes to seed a search.
-        searches: whether it goes on until a limit is reached.
-        merges: whether blocks that stay take up those that go.
+        searches: whether it runs until a limit is reached.
+        merges: whether it merges dropped blocks into kept ones.
     """
 
     name: str
@@ -43,8 +43,8 @@ class Heuristic:
         """Pick a pattern.
 
         Raises:
-            InputError: the heuristic is not defined for units of this kind, or for this budget,
-                or there is no model to look into.
+            InputError: the heuristic is not defined for these units or this budget, or it needs
+                a model and there is none.
         """
         found = granularity_of(unit.name for unit in task.space.units)
         if found not in self.granularities:

@@ -1,18 +1,19 @@
-"""LaCo, layer collapse (Yang et al. 2024, arXiv 2402.11187, algorithm 1): merge, not just drop.
+"""LaCo, layer collapse (Yang et al. 2024, arXiv 2402.11187, algorithm 1): it merges blocks.
 
-A block l takes up the K blocks behind it by the sum of their differences from it (RDSC),
+A block l absorbs the K blocks after it by the sum of their differences from it (RDSC),
 
     θ*_l = θ_l + Σ_k (θ_{l+k} - θ_l),  k = 1 … K,
 
-and they go. From the last blocks upwards such merges of C = 4 blocks are tried; one is kept if
-the mean cosine similarity of the last hidden states to the dense model's stays above a threshold
-T, and the next begins at least I = 2 blocks higher. Merged blocks may be merged again.
+and these are dropped. The sweep tries such merges of C = 4 blocks from the last blocks upwards. It
+keeps a merge if the mean cosine similarity of the last hidden states to the dense model's is at
+least a threshold T. The next merge begins at least I = 2 blocks higher. Merged blocks may be
+merged again.
 
-The authors set T by hand and let the number of blocks follow. Here the number is given: T is
-the highest of 0.95, 0.90, … at which the sweep collapses as many blocks as the budget wants, and
-the merge that meets it is cut to fit; where none does, neighbours are collapsed from the last
-upwards, however unlike the outcome. Protected blocks take no part. A merge costs the pass in
-which it is tried; none is tried twice.
+The authors set T by hand, and T determines the number of blocks. Here the budget is given: T is
+the highest of 0.95, 0.90, … at which the sweep drops enough blocks, and the last merge is
+shortened to fit the budget. If there is none, blocks are merged from the last upwards, whatever
+the similarity. Protected blocks are not merged. A merge costs the pass that tries it; no merge is
+tried twice.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ if TYPE_CHECKING:
 
 COMBINED, INTERVAL = 4, 2
 _THRESHOLDS = tuple(percent / 100 for percent in range(95, 0, -5))
-_ANY = -1.0  # what no similarity is below
+_ANY = -1.0  # the lowest cosine
 
 Group = tuple[tuple[int, float], ...]
-"""(block, share) pairs: the first block stays, its matrices the sum of these."""
+"""(block, share) pairs: the first block stays, and its matrices become this weighted sum."""
 
 Plan = tuple[Group, ...]
-"""What is left of the blocks, in order."""
+"""The groups of blocks that stay, in order."""
 
 
 def pick(task: Task) -> Pick:
-    """Collapse blocks until the budget is met; `merges` says what became of those that stay."""
+    """Merge blocks until the budget is met; `merges` has the weighted sums of those that stay."""
     trial = _Trial(task)
     for threshold in (*_THRESHOLDS, _ANY):
         plan = _sweep(task.space, trial, threshold)
@@ -49,8 +50,7 @@ def pick(task: Task) -> Pick:
             work = passes(task.model_parts, 1 + len(trial.known))
             return Pick(pattern, cost=trial.cost, work=work, merges=merges)
     raise InputError(
-        "`method` laco finds no neighbouring blocks to collapse: `protect` fewer or lower "
-        "`sparsity`"
+        "`method` laco finds no neighbouring blocks to merge: `protect` fewer or lower `sparsity`"
     )
 
 
@@ -65,7 +65,7 @@ HEURISTIC = Heuristic(
 
 
 def merge(plan: Plan, first: int, count: int) -> Plan:
-    """The plan in which the group at `first` takes up the next `count` groups."""
+    """Return the plan in which the group at `first` absorbs the next `count` groups."""
     shares: dict[int, float] = {block: (1 - count) * share for block, share in plan[first]}
     for group in plan[first + 1 : first + 1 + count]:
         for block, share in group:
@@ -76,12 +76,12 @@ def merge(plan: Plan, first: int, count: int) -> Plan:
 
 
 def _sweep(space: SearchSpace, trial: _Trial, threshold: float) -> Plan:
-    """Algorithm 1 with this threshold, ended where the budget is met."""
+    """Run algorithm 1 with this threshold until the budget is met."""
     plan: Plan = tuple(((block, 1.0),) for block in range(len(space.units)))
     deepest, interval = (2, 1) if threshold == _ANY else (COMBINED, INTERVAL)
     place = len(plan) - deepest
     while place >= 0 and space.pattern(_gone(plan)) not in space:
-        count = _that_fit(space, plan, place)
+        count = _count_that_fits(space, plan, place)
         tried = merge(plan, place, count)
         if count and trial.similarity(tried) >= threshold:
             plan = tried
@@ -91,8 +91,8 @@ def _sweep(space: SearchSpace, trial: _Trial, threshold: float) -> Plan:
     return plan
 
 
-def _that_fit(space: SearchSpace, plan: Plan, place: int) -> int:
-    """How many of the C - 1 groups behind one may be collapsed into it."""
+def _count_that_fits(space: SearchSpace, plan: Plan, place: int) -> int:
+    """Return how many of the C - 1 groups after `place` may be merged into it."""
     heads = [group[0][0] for group in plan]
     if heads[place] in space.protected:
         return 0
@@ -106,21 +106,21 @@ def _that_fit(space: SearchSpace, plan: Plan, place: int) -> int:
 
 
 def _gone(plan: Plan) -> tuple[int, ...]:
-    """The blocks that are no longer there."""
+    """Return the blocks that the plan drops."""
     blocks = {block for group in plan for block, _ in group}
     return tuple(sorted(blocks - {group[0][0] for group in plan}))
 
 
 @dataclass(eq=False)
 class _Trial:
-    """Tries plans on the model, none twice."""
+    """Evaluates plans on the model, and caches the results."""
 
     task: Task
     cost: float = 0.0
     known: dict[Plan, float] = field(default_factory=dict)
 
     def similarity(self, plan: Plan) -> float:
-        """Mean cosine of the head's inputs to the dense model's, over all tokens."""
+        """Return the mean cosine of the head's inputs to the dense model's, over all tokens."""
         import torch
 
         from evop_deap.models.surgery.bypass import bypassed
@@ -145,7 +145,7 @@ class _Trial:
         self.cost += self._share(set())
 
     def _share(self, gone: set[int]) -> float:
-        """The work of the blocks that stay and of the head, beside the dense model's."""
+        """Return the work of the kept blocks and the head as a share of the dense model's."""
         from evop_deap.heuristics.observing import dense_work
 
         dropped = sum(self.task.space.units[unit].work for unit in gone)
@@ -153,7 +153,7 @@ class _Trial:
 
 
 def _head_inputs(parts: ModelParts) -> list[torch.Tensor]:
-    """(1, length, width) of each window, in float32."""
+    """Return the head's input for each window, in float32: (1, length, width) each."""
     import torch
 
     seen: list[torch.Tensor] = []

@@ -1,7 +1,7 @@
-"""Drop the last blocks, all but the final one (Gromov et al. 2024, arXiv 2403.17887, section 4.4).
+"""Drop the last blocks but not the final one (Gromov et al. 2024, arXiv 2403.17887, section 4.4).
 
-Their simpler strategy looks at nothing: the deepest blocks go, except the last, which turns
-hidden states into what the head reads.
+Their simpler strategy needs no data: it drops the deepest blocks except the final one, which maps
+hidden states to the head's input.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from evop_deap.heuristics.task import Pick, Task
 
 
 def pick(task: Task) -> Pick:
-    """From the last block but one upwards; the final block goes last of all."""
+    """Drop blocks from the second-to-last upwards, and the final block only at the end."""
     units = task.space.units
     final = units[-1].block
     backwards = sorted(task.space.droppable, reverse=True)

@@ -1,8 +1,8 @@
 """Leave-one-out perplexity (Kim et al. 2024, Shortened LLaMA, arXiv 2402.02834, "PPL").
 
-Every unit is dropped alone, and those go whose absence raises the calibration loss least. It
-knows nothing of how units act together. Evaluated together, patterns that drop a single unit
-share all that they keep before it: about half a pass a unit.
+Every unit is removed alone, and the units whose removal raises the calibration loss least are
+dropped. Interactions between units are ignored. In one evaluation, patterns that drop a single
+unit share the blocks before it, so each costs about half a pass.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from evop_deap.heuristics.task import Pick, Task, lowest
 
 
 def pick(task: Task) -> Pick:
-    """Drop the units whose loss alone is lowest; `scores` are these losses."""
+    """Drop the units with the lowest loss when removed alone; `scores` are these losses."""
     meter, units = Meter(task.evaluator), task.space.droppable
     losses = meter.evaluate([task.space.pattern([unit]) for unit in units]).losses.tolist()
     scores = [float("inf")] * len(task.space.units)

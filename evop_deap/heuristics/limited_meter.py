@@ -1,4 +1,4 @@
-"""A meter that says when a heuristic that searches has had enough, and what it has found."""
+"""A meter with the limits of a heuristic that searches, and its best pattern."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from evop_deap.heuristics.task import Pick, Task
 
 
 class LimitedMeter(Meter):
-    """The task's evaluator, counted against the task's limits."""
+    """A meter on the task's evaluator that applies the task's limits."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task.evaluator, space=task.space)
@@ -19,7 +19,7 @@ class LimitedMeter(Meter):
 
     @property
     def left(self) -> int:
-        """How many more patterns the space and the limits allow; 0 once a limit is reached."""
+        """Number of patterns that the space and the limits still allow; 0 at a limit."""
         stopping = self._task.stopping
         reached = stopping.reason(
             0,
@@ -32,13 +32,13 @@ class LimitedMeter(Meter):
         return 0 if reached else stopping.evaluations_left(self.evaluations, inside)
 
     def pick_best(self) -> Pick:
-        """The pattern of the lowest loss so far, of equals the first.
+        """Pick the pattern of the lowest loss so far, ties in order of evaluation.
 
         Raises:
-            InputError: the limits left no room for a single pattern.
+            InputError: the limits allowed no evaluation.
         """
         if not self.losses:
-            raise InputError("`method` found no room to evaluate a pattern within its limits")
+            raise InputError("`method` could not evaluate a single pattern within its limits")
         best = min(self.losses, key=self.losses.__getitem__)
         return Pick(
             best,

@@ -1,9 +1,8 @@
-"""LLM-Drop (He et al. 2024, arXiv 2406.15786): drop the attention that changes least.
+"""LLM-Drop (He et al. 2024, arXiv 2406.15786): drop the attention halves of least change.
 
-The similarity of a half is the cosine between the hidden state before it and behind it, the
-residual connection included; attention turns out the more redundant, and is dropped alone. Where
-the budget wants more than all attention halves, or MLP halves as well, these follow by the same
-measure.
+The similarity of a half is the cosine between the hidden states before and after it, with the
+residual connection. The authors find attention more redundant and drop only attention. If the
+budget needs more than all attention halves, MLP halves follow by the same measure.
 """
 
 from __future__ import annotations

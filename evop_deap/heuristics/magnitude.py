@@ -1,6 +1,6 @@
 """Weight magnitude, as a baseline in Shortened LLaMA (Kim et al. 2024, arXiv 2402.02834, "Mag").
 
-A unit with small weights is taken for unimportant. It looks at no text, and at no unit's place.
+A unit with small weights counts as unimportant. The heuristic needs no text and ignores depth.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from evop_deap.heuristics.task import Pick, Task, lowest
 
 
 def pick(task: Task) -> Pick:
-    """Drop the units whose weights' absolute values add up to least: Σ|w|, the `scores`."""
+    """Drop the units with the smallest sum of absolute weights Σ|w|; `scores` are these sums."""
     from evop_deap.heuristics.unit_weights import parameters_of_units
 
     scores = [

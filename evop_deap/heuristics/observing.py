@@ -1,4 +1,4 @@
-"""Watching the hidden state pass through every unit of the dense model."""
+"""Observation of the hidden states before and after every unit of the dense model."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from evop_deap.space.unit import units_by_block
 from evop_deap.space.unit_names import unit_name
 
 See = Callable[[str, torch.Tensor, torch.Tensor], object]
-"""(name of the unit, hidden state before it, behind it), each (1, length, width)."""
+"""Takes the name of a unit and the hidden states before and after it, (1, length, width) each."""
 
 Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Two float32 hidden states, (1, length, width) each, to (1, length) figures."""
+"""Maps two float32 hidden states, (1, length, width) each, to (1, length) numbers."""
 
 
 def watch_units(parts: ModelParts, see: See) -> None:
-    """Run the dense model window by window and show what each unit does to the hidden state.
+    """Run the dense model window by window, and pass the states around each unit to `see`.
 
-    Between two parts of a block stands what the block returns without the second and all behind
-    it: of halves, the attention leads there, and the MLP from there to the block's output.
+    The state between two parts of a block is the block's output when the second part and all
+    later ones are bypassed: between the halves, it is the block's output without its MLP.
 
     Args:
         parts: the model and the windows to run.
-        see: called for every block of every window, "0", "1" …, and for the parts of each where
-            these are less than the block, "0.attn", "0.mlp" …
+        see: called in every window for every block, "0", "1" …, and for its parts if it has
+            several, "0.attn", "0.mlp" …
     """
 
     def watch(block: Block) -> Any:
@@ -62,14 +62,14 @@ def watch_units(parts: ModelParts, see: See) -> None:
 
 
 def mean_by_unit(parts: ModelParts, measures: Mapping[str, Measure]) -> dict[str, dict[str, float]]:
-    """By each measure's name and then by each unit's, the mean over all tokens of all windows.
+    """Return the mean of each measure for each unit, over all tokens of all windows.
 
     Args:
         parts: the model and the windows to run, once for all measures.
-        measures: what is taken of the hidden state before a unit and behind it.
+        measures: functions of the hidden states before and after a unit, by name.
 
     Returns:
-        The means of all units, and of the blocks that they make.
+        Means by the name of the measure and then of the unit, for all units and all blocks.
     """
     seen: dict[str, dict[str, list[torch.Tensor]]] = {name: {} for name in measures}
 
@@ -86,16 +86,16 @@ def mean_by_unit(parts: ModelParts, measures: Mapping[str, Measure]) -> dict[str
 
 
 def mean_of_units(parts: ModelParts, measure: Measure) -> list[float]:
-    """(units,) the same of one measure, for the units in their order."""
+    """Return the means of one measure in the order of the units: (units,)."""
     (by_unit,) = mean_by_unit(parts, {"": measure}).values()
     return [by_unit[part.name] for part in parts.anatomy.parts]
 
 
 def watching_cost(task: Task) -> float:
-    """Dense-forward equivalents of watching every unit once.
+    """Return the cost of `watch_units` in dense-forward equivalents.
 
-    One pass, and of each block as many more as it has parts but for one, the first with its first
-    part alone, the next with two of them, and so on.
+    It is one pass, and for a block of n parts n - 1 more runs: with its first part, with its first
+    two parts, and so on.
     """
     units = task.space.units
     again = sum(
@@ -108,5 +108,5 @@ def watching_cost(task: Task) -> float:
 
 
 def dense_work(task: Task) -> int:
-    """Multiply-adds a token of the dense model, head included."""
+    """Return the multiply-adds per token of the dense model, head included."""
     return sum(unit.work for unit in task.space.units) + task.model_parts.anatomy.head_work

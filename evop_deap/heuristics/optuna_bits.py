@@ -1,9 +1,9 @@
-"""One of Optuna's samplers driving the bits of a pattern: what TPE, NSGA-II and CMA-ES share.
+"""Search over the bits of a pattern with an Optuna sampler, shared by TPE, NSGA-II and CMA-ES.
 
-A trial has a whole number 0 or 1 for each unit that may go, 1 = keep. Samplers know nothing of
-the budget, so what they propose is repaired: units with a 0 go first, in random order, as far as
-the budget allows, and if it is not used up then, others follow at random. The trial keeps the
-bits that it proposed and is told the loss of the pattern that they were repaired to.
+A trial has an integer parameter 0 or 1 for each droppable unit, 1 = keep. Samplers ignore the
+budget, so each proposal is repaired: units with a 0 are dropped in random order while the budget
+allows it; if budget is left, other units follow at random. The trial keeps the proposed bits and
+gets the loss of the repaired pattern.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from optuna import Trial
     from optuna.samplers import BaseSampler
 
-_REPEATS = 200  # trials in a row that bring no new pattern end it
+_REPEATS = 200  # trials in a row without a new pattern that end it
 
 
 def drive_bits(task: Task, sampler: Callable[[], BaseSampler], *, at_once: int) -> Pick:
-    """Ask, repair, judge and tell until a limit is reached or nothing new is proposed.
+    """Ask, repair, evaluate and tell until a limit is reached or no new pattern is proposed.
 
     Args:
-        task: its limits count different patterns.
-        sampler: makes the sampler, quietly.
-        at_once: trials asked for before any is told, and judged together.
+        task: its limits count distinct patterns.
+        sampler: makes the sampler; its warnings are silenced.
+        at_once: number of trials in a batch, which is evaluated together.
     """
     import optuna
     from optuna.trial import TrialState
@@ -54,7 +54,7 @@ def drive_bits(task: Task, sampler: Callable[[], BaseSampler], *, at_once: int) 
 
 
 def _repaired(task: Task, trial: Trial) -> Pattern:
-    """The pattern that the trial's bits come to within the budget."""
+    """Return the trial's pattern, repaired to fit the budget."""
     space = task.space
     shuffled = task.rng.sample(space.droppable, len(space.droppable))
     bits = {u: trial.suggest_int(f"keep {space.units[u].name}", 0, 1) for u in space.droppable}
@@ -63,7 +63,7 @@ def _repaired(task: Task, trial: Trial) -> Pattern:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No line a trial, and no word about what is experimental."""
+    """Silence Optuna's log of trials and its warnings about experimental features."""
     import optuna
 
     before = optuna.logging.get_verbosity()

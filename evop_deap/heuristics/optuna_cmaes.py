@@ -1,7 +1,7 @@
 """Optuna's CMA-ES with margin (Hamano et al. 2022, arXiv 2205.13482) on bits.
 
-The margin keeps a least probability of flipping each bit, without which a Gaussian over whole
-numbers freezes. How bits are kept within the budget is said in `optuna_bits`.
+The margin keeps a minimum probability of flipping each bit; without it, a Gaussian over integers
+gets stuck. `optuna_bits` explains how bits are repaired to fit the budget.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from evop_deap.heuristics.task import Pick, Task
 
 
 def pick(task: Task) -> Pick:
-    """The best pattern of the study, a generation judged at once."""
+    """Pick the best pattern of the study; a generation is evaluated at once."""
     from optuna.samplers import CmaEsSampler
 
     size = 4 + math.floor(3 * math.log(len(task.space.droppable)))  # CMA-ES's usual population

@@ -1,7 +1,8 @@
 """Optuna's NSGA-II (Deb et al. 2002) with a single objective: a genetic algorithm on bits.
 
-How bits are kept within the budget is said in `optuna_bits`. With one objective, non-dominated
-sorting is sorting by loss. Optuna's population of 50 would be most of a usual budget: it is 16.
+`optuna_bits` explains how bits are repaired to fit the budget. With one objective, non-dominated
+sorting is sorting by loss. The population is 16, because Optuna's default of 50 would be most of
+a usual number of evaluations.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _POPULATION = 16
 
 
 def pick(task: Task) -> Pick:
-    """The best pattern of the study, a generation judged at once."""
+    """Pick the best pattern of the study; a generation is evaluated at once."""
     from optuna.samplers import NSGAIISampler
 
     seed = task.rng.randrange(2**31)

@@ -1,6 +1,6 @@
 """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011; Optuna's default) on bits.
 
-How bits are kept within the budget is said in `optuna_bits`.
+`optuna_bits` explains how bits are repaired to fit the budget.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from evop_deap.heuristics.task import Pick, Task
 
 
 def pick(task: Task) -> Pick:
-    """The best pattern of the study; each trial learns from all before it."""
+    """Pick the best pattern of the study; each trial depends on all before it."""
     from optuna.samplers import TPESampler
 
     seed = task.rng.randrange(2**31)

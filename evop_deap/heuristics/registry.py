@@ -1,4 +1,4 @@
-"""The heuristics by name, collected from their files; nothing heavy is imported."""
+"""The heuristics by name, collected from their files without heavy imports."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ METHODS: dict[str, Heuristic] = {file.HEURISTIC.name: file.HEURISTIC for file in
 """Every heuristic by its name."""
 
 ALL_CHEAP = "heuristics"
-"""In the place of names: all heuristics that cost few enough passes to seed a search."""
+"""The name for all heuristics that cost few enough passes to seed a search."""
 
 SCORERS = ("block-influence", "relative-magnitude")
-"""Heuristics whose scores of a model are kept for searches without it."""
+"""Heuristics whose scores of a model are stored for searches without the model."""
 
 
 def method_named(name: str) -> Heuristic:
-    """The heuristic of this name.
+    """Return the heuristic of this name.
 
     Raises:
-        InputError: there is none; the message lists them.
+        InputError: there is none; the message lists all names.
     """
     if name not in METHODS:
         raise InputError(f"`method` must be one of {', '.join(METHODS)}, but got '{name}'")

@@ -1,6 +1,7 @@
 """Relative magnitude (Samragh et al. 2023, Weight subcloning, arXiv 2312.09299).
 
-With a unit that turns x into x + f(x), how large is f(x) beside x + f(x)? What adds little goes.
+For a unit that maps x to x + f(x), the score is the norm of f(x) relative to that of x + f(x).
+Units that add little are dropped.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def pick(task: Task) -> Pick:
-    """Drop the units of least mean |f(x)| / |x + f(x)| over all tokens; these are the `scores`."""
+    """Drop the units of least mean |f(x)| / |x + f(x)| over all tokens, which are the `scores`."""
     from evop_deap.heuristics.observing import mean_of_units, watching_cost
 
     scores = mean_of_units(task.model_parts, share)
@@ -28,6 +29,6 @@ HEURISTIC = Heuristic(
 
 
 def share(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """(1, length) |f(x)| / |x + f(x)| of each token, with y = x + f(x)."""
+    """Return |f(x)| / |x + f(x)| of each token, with y = x + f(x): (1, length)."""
     part: torch.Tensor = (y - x).norm(dim=-1) / y.norm(dim=-1)
     return part

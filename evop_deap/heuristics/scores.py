@@ -1,4 +1,4 @@
-"""The scores that heuristics give the units of a model, all of them in one pass."""
+"""Scores that heuristics give the units of a model, computed in one pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MEASURES = {"block-influence": turn, "relative-magnitude": share}
 
 
 def scores_of(task: Task, names: Iterable[str] = SCORERS) -> dict[str, UnitScores]:
-    """What these heuristics of `SCORERS` say of the task's model: one pass for all of them."""
+    """Return the unit scores of these heuristics, which are in `SCORERS`, from one pass."""
     measures = {name: _MEASURES[name] for name in names}
     cost = watching_cost(task)
     means = mean_by_unit(task.model_parts, measures)

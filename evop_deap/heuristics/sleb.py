@@ -1,8 +1,9 @@
 """SLEB (Song et al. 2024, arXiv 2402.09025, section 3): verify redundancy anew at each removal.
 
-Units go one at a time. Before each, the calibration loss of what is left without each candidate
-is measured (their third metric, the loss of predicting the text), so that interactions with what
-is gone already count. With n units and k to drop it judges n + (n - 1) + … + (n - k + 1) patterns.
+Units are dropped one at a time. Before each removal, the calibration loss without each remaining
+candidate is measured (their third metric, the loss of predicting the text), so that interactions
+with units dropped before are included. With n units and k to drop, it evaluates
+n + (n - 1) + … + (n - k + 1) patterns.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from evop_deap.heuristics.task import Pick, Task
 
 
 def pick(task: Task) -> Pick:
-    """Drop units one by one, the least missed first; `path` has every step."""
+    """Drop units one by one, each time the one whose absence costs least; `path` has the steps."""
     return remove_greedily(task)
 
 

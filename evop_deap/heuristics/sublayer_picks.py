@@ -1,12 +1,13 @@
-"""The picks of a heuristic among sublayers: whole blocks, sublayers one by one, some of both.
+"""The picks of a heuristic among sublayers: whole blocks, single sublayers, and a mixture.
 
-The sublayers of a block do to the hidden state what they do together, so a heuristic that scores
-each for itself takes the attention of one block and the MLP of another, or nothing but attention.
-Where many go that is far worse than the whole blocks that the heuristic's authors would drop,
-where few go it is better, and between the two is often what beats both: by block influence, the
-demo model without 20 of its 60 halves has a perplexity of 567 where 10 blocks go, of 879 where the
-halves are picked one by one, and of 329 where 5 blocks go first; without 6 of 138, 118 and 129
-(512 tokens of WikiText-2 in windows of 64).
+A heuristic that scores each sublayer alone may drop the attention of one block and the MLP of
+another, or only attention. For a large budget this is far worse than to drop whole blocks, as in
+the papers. For a small budget it is better. A mixture often beats both. Perplexities of the demo
+model by block influence (512 tokens of WikiText-2 in windows of 64):
+
+    halves dropped   whole blocks   single halves   half of them as blocks
+    20 of 60              567             879                 329
+     6 of 60              138             118                 129
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from evop_deap.space import SearchSpace, Unit, dropped_units
 from evop_deap.space.unit import units_by_block
 
 _WHOLE = {"": 1.0, " of both": 0.5, " of halves": 0.0}
-"""By the suffix of the pick's name: the fraction of what goes that goes as whole blocks."""
+"""Fraction of the budget spent on whole blocks, by the suffix of the pick's name."""
 
 
 def sublayer_picks(method: Heuristic, task: Task) -> dict[str, Pick]:
-    """The heuristic's picks by their names; that of whole blocks has the heuristic's own.
+    """Return the heuristic's picks by name; the pick of whole blocks has the heuristic's name.
 
-    Its scores are of blocks or of sublayers, and are left out.
+    The picks have no scores, because these may be of blocks or of sublayers.
     """
     by_blocks, by_units = pick_blocks(method, task), method(task)
     count = len(dropped_units(by_blocks.pattern))
@@ -39,10 +40,10 @@ def sublayer_picks(method: Heuristic, task: Task) -> dict[str, Pick]:
 
 
 def pick_blocks(method: Heuristic, task: Task) -> Pick:
-    """The pattern of sublayers that the heuristic comes to when its units are blocks.
+    """Return the heuristic's pick of whole blocks, as a pattern of sublayers.
 
-    Blocks go in the heuristic's order as long as the budget lets all of a block go, then
-    sublayers as they fit. Its scores are of blocks and are left out.
+    Blocks are dropped in the heuristic's order while the budget allows a whole block, then
+    sublayers while they fit. The pick has no scores, because these are of blocks.
     """
     units_of = units_by_block(task.space.units)
     whole = set(task.space.blocks)
@@ -58,7 +59,7 @@ def pick_blocks(method: Heuristic, task: Task) -> Pick:
 
 
 def whole_units(space: SearchSpace) -> tuple[Unit, ...]:
-    """The blocks that the units of a space make."""
+    """Return the blocks that the units of a space form."""
     return tuple(
         Unit(
             block,
@@ -71,7 +72,7 @@ def whole_units(space: SearchSpace) -> tuple[Unit, ...]:
 
 
 def _blocks_within(space: SearchSpace, order: tuple[int, ...], most: float) -> tuple[int, ...]:
-    """The first units of an order, block by block, as long as whole blocks are at most so many."""
+    """Return the units of the first blocks in `order`, at most `most` units."""
     first: tuple[int, ...] = ()
     for units in units_by_block(space.units, order).values():
         if len(first) + len(units) > most:

@@ -1,4 +1,4 @@
-"""What a heuristic is given, and what it gives back."""
+"""The input and the output of a heuristic."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ModelParts:
     """The model that a heuristic runs or reads.
 
     Attributes:
-        model: the dense model, left as it was.
+        model: the dense model, which stays unchanged.
         anatomy: its units, the genes of the task's space.
         windows: (windows, length) token ids to run it on.
     """
@@ -42,32 +42,32 @@ class UnitScores:
     """The scores that a heuristic gave the units of a model.
 
     Attributes:
-        scores: by the unit's name, the lower, the sooner it goes; where units are less than
-            blocks, those of the blocks beside theirs.
-        cost: dense-forward equivalents that it took, for all heuristics that ran together.
+        scores: by the unit's name; the lowest is dropped first. If the units are sublayers, it
+            also has the scores of the blocks.
+        cost: dense-forward equivalents spent, for all heuristics that ran together.
     """
 
     scores: Mapping[str, float]
     cost: float
 
-    def knows(self, units: Sequence[Unit]) -> bool:
-        """Whether all of these have a score."""
+    def covers(self, units: Sequence[Unit]) -> bool:
+        """Return whether all of these units have a score."""
         return all(unit.name in self.scores for unit in units)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A pattern is wanted: from which space, evaluated by what, for how much.
+    """A request for a pattern: the space, the evaluator and the limits.
 
     Attributes:
-        space: which patterns there are.
-        evaluator: finds their losses.
-        rng: all randomness is drawn from it.
-        stopping: `evaluations`, `cost` and `seconds` bind the heuristics that search; the others
-            take what they take.
-        parts: the model, for heuristics that need it; None where only losses are known.
-        scores: by the heuristic's name, the scores that are known already: it goes by them and
-            does not run the model again.
+        space: the space of patterns.
+        evaluator: evaluates patterns.
+        rng: source of all randomness.
+        stopping: `evaluations`, `cost` and `seconds` limit the heuristics that search; the others
+            ignore them.
+        parts: the model, for heuristics that need it; None if only losses are known.
+        scores: known scores by the heuristic's name; a heuristic with scores here does not run
+            the model again.
 
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator
@@ -88,41 +88,40 @@ class Task:
 
     @property
     def model_parts(self) -> ModelParts:
-        """The model and what belongs to it.
+        """The model, its anatomy and its windows.
 
         Raises:
-            InputError: there is none.
+            InputError: the task has no model.
         """
         if self.parts is None:
-            raise InputError("`method` looks into a model, but only losses are known here")
+            raise InputError("`method` needs a model, but only losses are known here")
         return self.parts
 
     def recalled(self, name: str) -> Pick | None:
-        """What the heuristic of this name picks by scores that are known; None without them."""
+        """Return the pick of this heuristic from known scores; None without them."""
         known, units = self.scores.get(name), self.space.units
-        if known is None or not known.knows(units):
+        if known is None or not known.covers(units):
             return None
         return lowest(self, [known.scores[unit.name] for unit in units], cost=known.cost)
 
 
 @dataclass(frozen=True, eq=False)
 class Pick:
-    """The pattern that a heuristic picked, and what finding it out cost.
+    """The pattern that a heuristic picked, and the cost.
 
     Attributes:
         pattern: 1 = keep.
         cost: dense-forward equivalents spent.
-        evaluations: different patterns that were evaluated, on all windows or some.
-        work: the same work as `cost`, by what it was; of a backward pass as of two forward ones.
-        scores: (units,) where the heuristic has any: the lower, the sooner the unit goes.
-        order: the droppable units in the order in which the heuristic would drop them, where
-            it has one.
-        path: patterns on the way to `pattern`, each with one more unit gone, where the
-            heuristic goes step by step.
-        losses: of patterns of the space evaluated on all windows, where `pattern` was picked
-            because it has the lowest of them.
-        merges: of blocks that stay and take up others, how much of each block's matrices theirs
-            become.
+        evaluations: number of distinct patterns evaluated, on all windows or some.
+        work: the same work as `cost`, by kind; a backward pass counts as two forward passes.
+        scores: (units,) scores, if the heuristic has any; the lowest unit is dropped first.
+        order: the droppable units in the heuristic's order of dropping, if it has one.
+        path: patterns on the way to `pattern`, each with one more unit dropped, if the heuristic
+            goes step by step.
+        losses: losses of the patterns evaluated on all windows, if `pattern` is the one with
+            the lowest of them.
+        merges: for each kept block that absorbs others, the share of each block's matrices in
+            its weighted sum.
     """
 
     pattern: Pattern
@@ -137,7 +136,7 @@ class Pick:
 
 
 def ranked(space: SearchSpace, scores: Sequence[float]) -> tuple[int, ...]:
-    """The droppable units, lowest score first, of equals the first; no number goes last."""
+    """Return the droppable units by ascending score, ties in unit order, non-finite scores last."""
     worth = [finite_or_worst(score) for score in scores]
     return tuple(sorted(space.droppable, key=worth.__getitem__))
 
@@ -150,7 +149,7 @@ def lowest(
     evaluations: int = 0,
     work: Work | None = None,
 ) -> Pick:
-    """The pattern that drops the units of the lowest scores, as far as the budget goes."""
+    """Return the pattern that drops the units of lowest score within the budget."""
     order = ranked(task.space, scores)
     return Pick(
         task.space.greedy(order),
@@ -163,6 +162,6 @@ def lowest(
 
 
 def passes(parts: ModelParts, count: int = 1) -> Work:
-    """What so many passes of the dense model over the windows execute."""
+    """Return the work of `count` passes of the dense model over the windows."""
     tokens = count * parts.windows.size
     return Work(block_tokens=tokens * len(parts.anatomy.blocks), head_tokens=tokens)

@@ -1,8 +1,8 @@
 """First-order Taylor importance, as in Shortened LLaMA (Kim et al. 2024, arXiv 2402.02834).
 
 Setting a weight to 0 changes the loss by about w · ∂L/∂w (LeCun et al. 1989; Molchanov et al.
-2017): a unit's importance is the sum of |w · ∂L/∂w| over its weights, L the mean calibration
-loss. A backward pass counts as two forward passes, so that it costs 3.
+2017). A unit's importance is the sum of |w · ∂L/∂w| over its weights, where L is the mean
+calibration loss. A backward pass counts as two forward passes, so the cost is 3.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FORWARD, _BACKWARD = 1, 2  # passes
 
 
 def pick(task: Task) -> Pick:
-    """Drop the units of least importance, the `scores`."""
+    """Drop the units of least importance; `scores` are the importances."""
     from evop_deap.heuristics.unit_weights import parameters_of_units
 
     units = parameters_of_units(task)
@@ -42,7 +42,7 @@ def _importance(parameter: nn.Parameter) -> float:
 
 @contextmanager
 def _gradients(parts: ModelParts, wanted: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Gradients of the mean loss over all predicted tokens, for these parameters alone."""
+    """Set the gradients of the mean loss over all predicted tokens, for these parameters only."""
     import torch
 
     tokens = torch.as_tensor(parts.windows, device=parts.model.device)
@@ -59,7 +59,7 @@ def _gradients(parts: ModelParts, wanted: Sequence[nn.Parameter]) -> Iterator[No
                 logits = parts.model(input_ids=window.unsqueeze(0), use_cache=False).logits
                 predictions = logits[0, :-1].float()
                 loss = torch.nn.functional.cross_entropy(predictions, window[1:], reduction="sum")
-                (loss / count).backward()  # gradients of the windows add up
+                (loss / count).backward()  # accumulates over the windows
         yield
     finally:
         for parameter, required, gradient in before:

@@ -1,4 +1,4 @@
-"""A pattern drawn uniformly: what any rule has to beat."""
+"""A uniformly random pattern: the baseline of every heuristic."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from evop_deap.heuristics.task import Pick, Task
 
 
 def pick(task: Task) -> Pick:
-    """One draw, which costs nothing."""
+    """Draw one pattern, at no cost."""
     return Pick(task.space.random_pattern(task.rng))
 
 

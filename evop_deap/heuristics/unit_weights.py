@@ -1,4 +1,4 @@
-"""The parameters that a unit consists of."""
+"""The parameters of each unit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from evop_deap.heuristics.task import Task
 
 
 def parameters_of_units(task: Task) -> list[list[nn.Parameter]]:
-    """All parameters of each unit's modules; the norms of an attention or MLP are none of them."""
+    """Return all parameters of each unit's modules, without the norms of an attention or MLP."""
     return [
         [parameter for module in part.modules for parameter in module.parameters()]
         for part in task.model_parts.anatomy.parts

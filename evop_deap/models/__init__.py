@@ -1,1 +1,1 @@
-"""Everything that knows transformers: loading, anatomy, surgery, export."""
+"""All code that depends on transformers: loading, anatomy, surgery, export."""

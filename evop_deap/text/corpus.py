@@ -1,4 +1,4 @@
-"""From what the user names to a corpus: a file, a folder, a preset of the hub, or `demo`."""
+"""Loading of a corpus from a file, a folder, a preset of the hub, or `demo`."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def load_corpus(
 ) -> Corpus:
     """Read a corpus.
 
-    Rows without text and repeated texts are dropped. A row's own `id` names its document where
-    it is a string that no row before it had; the others are named after their file and row.
+    Rows without text and repeated texts are dropped. A document takes its row's `id` if that is a
+    string that no earlier row had; otherwise it is named after its file and row.
 
     Args:
         source: a text, jsonl, json, csv, tsv or parquet file, packed with gzip or not; a folder
             of them (read recursively, in the order of their paths); `wikitext2`, `c4` or
             `fineweb-edu` from the hub; or `demo`, text that every Python installation carries.
-            A file called like one of these is read when written as `./c4`.
+            A file with one of these names is read if given as a path, such as `./c4`.
         text_column: the column that holds the text; None takes `text`, or the only column of
-            strings. Texts have no columns and ignore it.
-        max_documents: how many documents to keep, the first ones; presets that are streamed
-            stop at a few thousand.
+            strings. Plain text files ignore it.
+        max_documents: the number of documents to keep, from the start; presets that are
+            streamed stop at a few thousand.
 
     Raises:
         InputError: there is no such source, it cannot be read, or it holds no text.
@@ -50,17 +50,17 @@ def load_corpus(
 
 
 def check_corpus(source: str) -> None:
-    """Find the files of a corpus and read none, for those to whom reading comes late.
+    """Check that the files of a corpus exist, without reading them.
 
     Raises:
-        InputError: there is no such source, or a folder without files that can be read.
+        InputError: there is no such source, or the folder holds no files that can be read.
     """
     if source not in (*PRESETS, "demo"):
         _local_files(source)
 
 
 def _local_files(source: str) -> tuple[Path, list[Path]]:
-    """Where `source` is, and the files that it is made of."""
+    """Return the path of `source` and the files in it."""
     path = Path(source).expanduser()
     if not source or not _exists(path):
         known = ", ".join([*PRESETS, "demo"])

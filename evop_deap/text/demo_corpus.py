@@ -1,4 +1,4 @@
-"""Text that every Python installation carries, as a corpus for trying things out."""
+"""A demo corpus from text that every Python installation contains."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _SHORTEST_SOURCE = 800
 _FUNCTIONS_A_MODULE = 4
 _LICENCES_A_PACKAGE = 4
 
-# Disjoint from _SOURCE_MODULES: a function's source repeats its docstring, and one of the two
-# could end up among the held-out documents.
+# Disjoint from _SOURCE_MODULES: a function's source repeats its docstring, and a split could hold
+# out one of the two.
 _DOCSTRING_MODULES = (
     "abc", "argparse", "asyncio/events", "asyncio/locks", "asyncio/streams", "base64",
     "calendar", "cmd", "code", "codecs", "concurrent/futures/_base", "contextlib", "csv",
@@ -54,14 +54,13 @@ _LICENCE_FILE = re.compile(r"licen[cs]e|copying|notice", re.IGNORECASE)
 
 
 def demo_documents() -> list[Document]:
-    """Prose and code of four kinds, for trying evop_deap out where no corpus is at hand.
+    """Return prose and code of four kinds, to try evop_deap without a corpus.
 
-    The language reference, docstrings and source of the standard library, and the licences of
-    Python and of the packages evop_deap stands on. The ids tell the kind, such as
-    `"reference/for"`, `"docstring/argparse"`, `"source/heapq.merge"` and `"licence/numpy"`. The
-    documents are the same for one installation and differ between versions of Python, so
-    figures measured on them are not comparable between machines. What an installation lacks is
-    left out.
+    The kinds are the language reference, docstrings and source of the standard library, and the
+    licences of Python and of the packages that evop_deap depends on. Ids begin with the kind:
+    `"reference/for"`, `"docstring/argparse"`, `"source/heapq.merge"`, `"licence/numpy"`. The
+    documents differ between versions of Python, so figures measured on them are not comparable
+    between machines. Files that an installation lacks are skipped.
 
     Returns:
         A few hundred documents of at most about 6,000 characters, kind by kind.
@@ -125,7 +124,7 @@ def _licence_files() -> Iterator[tuple[str, Path]]:
 
 
 def _modules(names: tuple[str, ...]) -> Iterator[tuple[str, ast.Module, list[str]]]:
-    """Name, syntax tree and lines of the modules that lie in the standard library as source."""
+    """Yield name, syntax tree and lines of the modules whose source is installed."""
     for name in names:
         text = _text_of(_library() / f"{name}.py")
         try:
@@ -138,7 +137,7 @@ def _modules(names: tuple[str, ...]) -> Iterator[tuple[str, ast.Module, list[str
 
 
 def _public_definitions(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Public classes and functions with their methods, in the order they are written."""
+    """Yield public classes, their public methods, and public functions in source order."""
     for node in tree.body:
         if _is_public(node):
             yield node
@@ -153,7 +152,7 @@ def _is_public(node: ast.stmt) -> bool:
 
 
 def _described(node: ast.AST, module: str) -> str:
-    """The node's docstring under a heading with its name, or nothing."""
+    """Return the node's docstring under a heading with its name; "" if it has none."""
     if not isinstance(node, (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return ""
     text = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
@@ -162,7 +161,7 @@ def _described(node: ast.AST, module: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text up to the last paragraph that ends before the longest length allowed."""
+    """Return the text, cut at a paragraph's end to the longest length allowed."""
     if len(text) <= _LONGEST:
         return text
     end = text.rfind("\n\n", _LONGEST // 2, _LONGEST)
@@ -174,7 +173,7 @@ def _library() -> Path:
 
 
 def _text_of(path: Path) -> str:
-    """The file's text; empty where there is none to read."""
+    """Return the file's text; "" if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

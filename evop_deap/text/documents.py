@@ -1,4 +1,4 @@
-"""Documents and the corpus they make up: what every way of reading text ends in."""
+"""Documents and corpora: the result of every way of reading text."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _BYTE_ORDER_MARK = "\ufeff"
 
 @dataclass(frozen=True)
 class Document:
-    """A text that stays together: it is wholly calibration or wholly held out.
+    """A text that is never split between calibration and held-out data.
 
     Attributes:
-        id: names the document within its corpus, such as `"wiki.txt#12"`.
-        text: its characters, lines ended by `"\\n"`.
+        id: its name within the corpus, such as `"wiki.txt#12"`.
+        text: its characters; lines end in `"\\n"`.
     """
 
     id: str
@@ -31,9 +31,9 @@ class Corpus:
     """Distinct, non-empty documents in a fixed order.
 
     Attributes:
-        name: what the user called it, without the folder it lies in.
+        name: the user's name for it, without its folder.
         documents: at least one.
-        fingerprint: SHA-256 over the texts in order; ids and name do not count.
+        fingerprint: SHA-256 over the texts in order, without ids and name.
     """
 
     name: str
@@ -44,17 +44,17 @@ class Corpus:
 def make_corpus(
     name: str, documents: Iterable[Document], *, max_documents: int | None = None
 ) -> Corpus:
-    """Drop blank and repeated texts, so that no text can stand on both sides of a split.
+    """Return a corpus without blank or repeated texts, so that no text is on two sides of a split.
 
-    Texts that differ only in line ends or in surrounding white space are repeats.
+    Texts that differ only in line ends or in surrounding white space count as repeated.
 
     Args:
-        name: goes into messages and the manifest.
+        name: for messages and the manifest.
         documents: read lazily, and no further than needed.
-        max_documents: how many distinct documents to keep, the first ones.
+        max_documents: the number of distinct documents to keep, from the start.
 
     Raises:
-        InputError: nothing is left.
+        InputError: no document is left.
     """
     kept = tuple(islice(_distinct(documents), max_documents))
     if not kept:
@@ -74,5 +74,5 @@ def _distinct(documents: Iterable[Document]) -> Iterable[Document]:
 
 
 def normalised(text: str) -> str:
-    """The text with lines ended by `"\\n"` and without a byte order mark."""
+    """Return the text with `"\\n"` as line end and without a byte order mark."""
     return text.removeprefix(_BYTE_ORDER_MARK).replace("\r\n", "\n").replace("\r", "\n")

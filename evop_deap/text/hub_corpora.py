@@ -1,4 +1,4 @@
-"""Corpora known by name on the Hugging Face hub."""
+"""Presets: corpora of the Hugging Face hub with a short name."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ class Preset:
 
     Attributes:
         repository: hub id.
-        configuration: the subset of it.
-        streamed: read over the network row by row, rather than downloaded and cached.
-        lines: rows are lines of one text rather than documents.
-        documents: how many documents to read at most, the first ones.
+        configuration: its subset.
+        streamed: whether rows are read over the network one by one; else the set is downloaded
+            and cached.
+        lines: whether rows are lines of one text; else each is a document.
+        documents: the largest number of documents to read, from the start.
     """
 
     repository: str
@@ -45,18 +46,18 @@ PRESETS = {
 
 
 def preset_documents(name: str) -> Iterator[Document]:
-    """Documents of a preset's training split, named `name#row`.
+    """Yield the documents of a preset's training split, named `name#row`.
 
-    With `HF_HUB_OFFLINE=1`, what `datasets` has in its cache still works.
+    With `HF_HUB_OFFLINE=1`, data in the cache of `datasets` is still read.
 
     Raises:
-        InputError: the hub cannot be reached, or does not give the data.
+        InputError: the hub cannot be reached, or refuses the data.
     """
     preset = PRESETS[name]
     try:
         _check_reachable(preset)
         texts = (row["text"] for row in _load(preset))
-        # WikiText's rows are lines that keep their line end, blank ones excepted.
+        # Rows of WikiText are lines; all but blank ones keep their line end.
         documents = split_text("\n".join(map(str.rstrip, texts))) if preset.lines else texts
         for index, text in enumerate(documents):
             yield Document(f"{name}#{index}", text)
@@ -68,10 +69,10 @@ def preset_documents(name: str) -> Iterator[Document]:
 
 
 def hub_rows(name: str, split: str) -> list[str]:
-    """The texts in the rows of another split of a preset, as they are published.
+    """Return the texts of the rows of a split of a preset, unchanged.
 
     Raises:
-        InputError: the hub cannot be reached, or does not give the data.
+        InputError: the hub cannot be reached, or refuses the data.
     """
     preset = PRESETS[name]
     try:
@@ -85,7 +86,7 @@ def hub_rows(name: str, split: str) -> list[str]:
 
 
 def _check_reachable(preset: Preset) -> None:
-    """Ask once, for the library itself asks again and again before it gives up."""
+    """Send one request first, because the library retries many times before it fails."""
     from huggingface_hub import HfApi, constants
 
     if not constants.HF_HUB_OFFLINE:

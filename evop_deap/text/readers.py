@@ -1,4 +1,4 @@
-"""Local files through the `datasets` library: one file in, its rows or its text out."""
+"""Reading of local files with the `datasets` library: the rows of a table, or a whole text."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _HEAD_ROWS = 100
 
 
 def readable_files(folder: Path) -> list[Path]:
-    """Files below `folder` that can hold documents, sorted by path; hidden ones are left out.
+    """Return the readable files below `folder`, sorted by path, without hidden ones.
 
     Raises:
-        InputError: there is none.
+        InputError: there are none.
     """
     found = []
     others: set[str] = set()
@@ -56,20 +56,20 @@ def readable_files(folder: Path) -> list[Path]:
 def read_documents(
     path: Path, *, name: str, text_column: str | None, used_ids: set[str]
 ) -> Iterator[Document]:
-    """Documents of one file, named by their own `id` where it is new, else `name#row`.
+    """Yield the documents of one file, named by their `id` if it is new, else `name#row`.
 
-    A file of an unknown type is read as text. The row counts from 0 and skips nothing, so that
-    a document can be found in its file; in a text it counts the documents cut from it.
+    A file of an unknown type is read as text. Rows are counted from 0 and include those without
+    text. In a text, the documents cut from it are counted.
 
     Args:
-        path: a file; `.gz` is unpacked on the way.
-        name: how documents are called after their file.
+        path: a file; `.gz` is unpacked while reading.
+        name: the first part of `name#row`.
         text_column: the column that holds the text; None takes `text`, or the only column of
             strings.
-        used_ids: ids of rows read before; those of this file are added.
+        used_ids: ids used so far; the ids of this file are added.
 
     Raises:
-        InputError: the file cannot be read, or does not have the column.
+        InputError: the file cannot be read, or has no such column.
     """
     if _suffix(path) not in _TABLES:
         for index, text in enumerate(split_text(_whole_text(path))):
@@ -96,7 +96,7 @@ def read_documents(
 
 
 def read_texts(path: Path) -> Iterator[str]:
-    """Every text of a file: the whole of it, or every string in the rows of a table.
+    """Yield the whole text of a text file, or every string in the rows of a table.
 
     Raises:
         InputError: the file cannot be read.
@@ -110,12 +110,12 @@ def read_texts(path: Path) -> Iterator[str]:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file has rows and columns, by its name."""
+    """Return whether the name of a file is that of a table."""
     return _suffix(path) in _TABLES
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a table, with all their columns.
+    """Yield the rows of a table, with all their columns.
 
     Raises:
         InputError: the file cannot be read.
@@ -124,7 +124,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_whole_text(path: Path) -> str:
-    """All of a text file, lines ended by a line feed.
+    """Return the text of a file, with a line feed as line end.
 
     Raises:
         InputError: the file cannot be read, or is not text.
@@ -135,10 +135,10 @@ def read_whole_text(path: Path) -> str:
 def choose_text_column(
     rows: Sequence[dict[str, Any]], text_column: str | None, path: Path | str
 ) -> str:
-    """The column to read: the one asked for, `text`, or the only one that holds strings.
+    """Return the column to read: `text_column`, else `text`, else the only column of strings.
 
     Raises:
-        InputError: there is no such column; the message lists those found.
+        InputError: there is no such column; the message lists the columns.
     """
     columns = list(dict.fromkeys(key for row in rows for key in row))
     listed = ", ".join(columns)
@@ -167,7 +167,7 @@ def choose_text_column(
 
 @contextmanager
 def quiet_datasets() -> Iterator[None]:
-    """Keep `datasets`, the hub client and pandas from printing; put things back afterwards."""
+    """Silence `datasets`, the hub client and pandas, and restore their settings afterwards."""
     import datasets
     from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import (
@@ -196,11 +196,11 @@ def quiet_datasets() -> Iterator[None]:
 
 
 def reason_of(error: BaseException) -> str:
-    """First line of what a library says went wrong."""
+    """Return the first line of an error's message."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
-    said = (getattr(error, "strerror", None) or str(error)).strip()
-    return said.splitlines()[0][:200] if said else type(error).__name__
+    message = (getattr(error, "strerror", None) or str(error)).strip()
+    return message.splitlines()[0][:200] if message else type(error).__name__
 
 
 def _whole_text(path: Path) -> str:
@@ -214,7 +214,7 @@ def _whole_text(path: Path) -> str:
 def _rows(
     path: Path, builder: str | None = None, options: dict[str, Any] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows of a file, streamed: nothing is converted on disk, so nothing stays behind."""
+    """Yield the rows of a file. Streaming leaves no converted copy on disk."""
     import datasets
 
     if builder is None or options is None:
@@ -234,18 +234,18 @@ def _rows(
                 **options,
             )
             yield from stream
-        except Exception as error:  # parsers of five formats, each with errors of its own
+        except Exception as error:  # parsers of five formats raise many types
             raise InputError(f"cannot read {path}: {reason_of(error)}") from error
 
 
 def _suffix(path: Path) -> str:
-    """The suffix that tells the format: `.jsonl` for `a.jsonl.gz`."""
+    """Return the suffix of the format: `.jsonl` for `a.jsonl.gz`."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """The strings in a row, however deep."""
+    """Yield all strings in a row, nested ones included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Where one long text comes apart into documents."""
+"""Splitting of one long text into documents."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 def split_text(text: str) -> list[str]:
     """Cut a text into documents.
 
-    Where WikiText's ` = Title = ` lines occur at least twice, each starts a document, and so
-    does what stands before the first. Otherwise paragraphs (parted by blank lines, or lines
-    where no line is blank) are merged into passages of at least `PASSAGE_CHARACTERS`; a
+    If the text has two or more ` = Title = ` lines of WikiText, each starts a document, and the
+    text before the first is one too. Otherwise paragraphs (separated by blank lines, or single
+    lines if no line is blank) are merged into passages of at least `PASSAGE_CHARACTERS`. A
     paragraph of several times that length is cut between words.
 
     Args:
-        text: lines ended by `"\\n"`.
+        text: lines end in `"\\n"`.
 
     Returns:
         Non-blank documents in the text's order.
@@ -36,10 +36,10 @@ def split_text(text: str) -> list[str]:
 
 
 def _title_starts(text: str) -> list[int]:
-    """Where titles begin.
+    """Return the positions of titles.
 
-    WikiText also breaks lines at the `=` of formulas and legends (` = Goals ; A = `). Titles
-    stand between blank lines; where those were dropped, the legends show by their semicolon.
+    Formulas and legends of WikiText also have lines with `=` at both ends (` = Goals ; A = `).
+    Titles are between blank lines. If blank lines were removed, a semicolon marks a legend.
     """
     lines = text.split("\n")
     titles = [index for index, line in enumerate(lines) if _TITLE.match(line)]
@@ -78,7 +78,7 @@ def _passages(text: str) -> list[str]:
 
 
 def _pieces(paragraph: str) -> Iterator[str]:
-    """The paragraph, cut at spaces where it is so long that it would rule its corpus."""
+    """Yield the paragraph; one that is long enough to dominate a corpus is cut at spaces."""
     start = 0
     while len(paragraph) - start >= 4 * PASSAGE_CHARACTERS:
         earliest = start + PASSAGE_CHARACTERS

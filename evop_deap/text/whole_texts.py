@@ -1,4 +1,4 @@
-"""Text to judge a model on: read whole, in the order in which it stands."""
+"""Whole texts for the evaluation of a model, in their original order."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _BETWEEN = "\n\n"
 
 @dataclass(frozen=True)
 class EvaluationText:
-    """A text, or several by domain.
+    """A text, or one text for each domain.
 
     Attributes:
-        name: what the user called it, without the folder it lies in.
-        parts: the text of each domain; where there are none, all of it under "".
-        protocol: how rows or documents became a text, in words.
+        name: the user's name for it, without its folder.
+        parts: text by domain; a text without domains has the key "".
+        protocol: how rows or documents were joined, in words.
 
     Example:
         >>> text = EvaluationText("two.jsonl", {"law": "Article 1", "code": "x = 1"}, "joined")
@@ -52,16 +52,16 @@ class EvaluationText:
 
 
 def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
-    """Read a text to judge on.
+    """Read a text for evaluation.
 
     WikiText-2 is read the usual way, from the hub (`wikitext2`, its test split) or from one of
-    its own files (`wiki.test.raw`): blank rows are empty, the others keep their line end, and
-    all are joined by a blank line. Any other text file is read as it stands. The documents of
-    anything else that `load_corpus` reads are joined by a blank line, those of a table with a
-    column `domain` by domain.
+    its own files (`wiki.test.raw`): blank rows become empty, the others keep their line end, and
+    all are joined by a blank line. Any other text file is read unchanged. The documents of any
+    other source of `load_corpus` are joined by a blank line; a table with a column `domain` gives
+    one text for each domain.
 
     Args:
-        source: a file, a folder, `wikitext2`, or what else `load_corpus` takes.
+        source: a file, a folder, `wikitext2`, or another source of `load_corpus`.
         text_column: column of a table that holds the text.
 
     Raises:
@@ -88,13 +88,13 @@ def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
 
 
 def join_wikitext(raw: str) -> str:
-    r"""WikiText's file as its rows are usually joined.
+    r"""Return the text of a WikiText file with its rows joined in the usual way.
 
     Example:
         >>> join_wikitext(" \n = Title = \n \n Some words . \n")
         '\n\n = Title = \n\n\n\n\n Some words . \n'
     """
-    rows = re.findall(r"[^\n]*\n|[^\n]+", raw)  # not `splitlines`: it ends lines elsewhere, too
+    rows = re.findall(r"[^\n]*\n|[^\n]+", raw)  # `splitlines` would split at other characters, too
     return _BETWEEN.join(row if row.strip() else "" for row in rows)
 
 
@@ -115,7 +115,7 @@ def _from_table(path: Path, text_column: str | None) -> EvaluationText:
 
 
 def _documents(source: str, text_column: str | None) -> tuple[Document, ...]:
-    """The documents of a corpus; what is wrong with it is said of `perplexity`."""
+    """Return the documents of a corpus; error messages name `perplexity` as the argument."""
     try:
         return load_corpus(source, text_column=text_column).documents
     except InputError as error:

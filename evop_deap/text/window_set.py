@@ -1,4 +1,4 @@
-"""Token windows, all of one length, and where their tokens are from."""
+"""Token windows of equal length, and the source of their tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Stretch:
     Attributes:
         document: id of the document.
         start: position of the first token in the document, special tokens not counted.
-        tokens: how many.
+        tokens: number of tokens.
     """
 
     document: str
@@ -25,14 +25,14 @@ class Stretch:
 
 @dataclass(frozen=True, eq=False)
 class WindowSet:
-    """Token windows and where their tokens are from.
+    """Token windows and the source of their tokens.
 
     A window is the prefix, then its stretches with the tokens of a blank line between them,
     cut at the window's length.
 
     Attributes:
         tokens: token ids, (windows, window).
-        stretches: of each window, in order.
+        stretches: the stretches of each window, in order.
         prefix: special tokens that every window starts with, such as the beginning of sequence.
     """
 
@@ -42,12 +42,12 @@ class WindowSet:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over shape and token ids, the same on every machine."""
+        """SHA-256 over shape and token ids; equal on every machine."""
         digest = hashlib.sha256(repr(self.tokens.shape).encode())
         digest.update(self.tokens.astype("<i8").tobytes())
         return digest.hexdigest()
 
     @property
     def documents(self) -> frozenset[str]:
-        """Ids of the documents that any window is from."""
+        """Ids of all documents in the windows."""
         return frozenset(s.document for stretches in self.stretches for s in stretches)

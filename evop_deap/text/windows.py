@@ -1,4 +1,4 @@
-"""From ordered documents to windows of tokens, all of one length and without padding."""
+"""Packing of ordered documents into token windows of equal length, without padding."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _BATCH_CHARACTERS = 1_000_000
 
 
 def check_window(window: int, context: int | None) -> None:
-    """Refuse a window that predicts nothing or that the model cannot read.
+    """Refuse a window that is too short to predict a token or longer than the model's context.
 
     Args:
-        window: tokens a window.
-        context: the most tokens the model reads; None where it has no bound.
+        window: tokens in a window.
+        context: the longest input of the model in tokens; None for no limit.
 
     Raises:
         InputError: `window` is below 2 or above `context`.
     """
     if window < 2:
         raise InputError(
-            f"`window` must be at least 2, for its first token is never predicted, but got {window}"
+            f"`window` must be at least 2, because no first token is predicted, but got {window}"
         )
     if context is not None and window > context:
         raise InputError(
@@ -50,18 +50,18 @@ def pack_windows(
     rng: np.random.Generator,
     budget_name: str = "tokens",
 ) -> WindowSet:
-    """Fill windows with the documents, in their order; see `WindowStream` for how.
+    """Fill windows with the documents in their order, as `WindowStream` does.
 
     Args:
-        documents: the most wanted first.
+        documents: in the order of use.
         tokenizer: one of transformers' tokenizers.
-        window: tokens a window.
-        tokens: tokens in all; `tokens // window` windows are filled.
+        window: tokens in a window.
+        tokens: total number of tokens; `tokens // window` windows are filled.
         rng: draws which stretch of a long document comes first.
-        budget_name: what the user calls `tokens`.
+        budget_name: name of the user's argument for `tokens`.
 
     Raises:
-        InputError: not even one window is asked for, or the documents do not fill them all.
+        InputError: `tokens` is less than one window, or the documents do not fill all windows.
     """
     count = windows_in(tokens, window, budget_name)
     stream = WindowStream(documents, tokenizer, window=window, rng=rng)
@@ -79,13 +79,13 @@ def spare_windows(
     most: int,
     rng: np.random.Generator,
 ) -> WindowSet | None:
-    """As many windows as the documents fill, at most so many; None where they fill none.
+    """Return as many windows as the documents fill, up to `most`; None if they fill none.
 
     Args:
-        documents: the most wanted first; there may be none.
+        documents: in the order of use; may be empty.
         tokenizer: one of transformers' tokenizers.
-        window: tokens a window.
-        most: how many windows to fill.
+        window: tokens in a window.
+        most: largest number of windows.
         rng: draws which stretch of a long document comes first.
     """
     stream = WindowStream(documents, tokenizer, window=window, rng=rng)
@@ -94,22 +94,22 @@ def spare_windows(
 
 
 class WindowStream:
-    """Windows filled with documents in their order, one by one, until these are used up.
+    """Iterator over windows filled with documents in their order, until these are used up.
 
-    Each document in turn gives one stretch of at most a window, and the rounds go on, with the
-    next unread stretch of each. A window that a stretch leaves open goes on with the next one;
-    what of that does not fit is dropped. Only as many documents are tokenised as are needed.
+    In each round, every document gives its next unread stretch of at most one window. A window
+    that a stretch does not fill continues with the next stretch; the part of it that does not fit
+    is dropped. Documents are tokenised only when needed.
 
     Args:
-        documents: the most wanted first.
+        documents: in the order of use.
         tokenizer: one of transformers' tokenizers.
-        window: tokens a window.
-        rng: draws which stretch of a long document comes first. Each of its tokens is equally
-            likely to be in it, so that beginnings are not over-heard.
+        window: tokens in a window.
+        rng: draws which stretch of a long document comes first. Each token of the document is
+            equally likely to be in it, so that beginnings are not over-represented.
 
     Attributes:
         prefix: special tokens that every window starts with.
-        left: tokens in the window that the documents did not fill, once they are used up.
+        left: at the end, the number of tokens in the last window, which was not filled.
 
     Raises:
         InputError: the window is too short.
@@ -130,7 +130,7 @@ class WindowStream:
         self._rounds = _rounds(documents, tokenizer, self._capacity, rng)
 
     def __iter__(self) -> Iterator[tuple[Tokens, tuple[Stretch, ...]]]:
-        """Token ids (window,) and the stretches they are from."""
+        """Yield token ids (window,) and the stretches that they come from."""
         first = np.array(self.prefix, dtype=np.int64)
         parts, held, room = [first], list[Stretch](), self._capacity
         for document, start, piece in self._rounds:
@@ -160,10 +160,10 @@ def _window_set(
 
 
 def windows_in(tokens: int, window: int, budget_name: str) -> int:
-    """How many windows a budget of tokens comes to.
+    """Return how many windows a number of tokens makes.
 
     Raises:
-        InputError: none, or a window that predicts nothing.
+        InputError: it makes none, or the window is too short.
     """
     check_window(window, None)
     if tokens < window:
@@ -172,7 +172,7 @@ def windows_in(tokens: int, window: int, budget_name: str) -> int:
 
 
 def capacity_of(window: int, prefix: Sequence[int]) -> int:
-    """Tokens of text in a window.
+    """Return the number of tokens of text in a window, special tokens not counted.
 
     Raises:
         InputError: there is no room for any.
@@ -188,26 +188,26 @@ def capacity_of(window: int, prefix: Sequence[int]) -> int:
 def too_few(
     budget_name: str, tokens: int, window: int, filled: int, left: int, documents: int
 ) -> InputError:
-    """What to say where documents fill fewer windows than were asked for."""
+    """Return the error for documents that fill fewer windows than requested."""
     remedy = f"lower it to {filled * window}" if filled else "lower `window` as well"
     return InputError(
         f"`{budget_name}` ({tokens}) asks for {tokens // window} windows of {window} tokens, but "
-        f"the {documents} documents at hand fill only {filled} ({filled * window + left} tokens); "
+        f"the {documents} documents fill only {filled} ({filled * window + left} tokens); "
         f"{remedy}, or give a larger corpus"
     )
 
 
 def cut_points(length: int, capacity: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Cut `length` tokens into stretches of `capacity` and put these into a random order.
+    """Cut `length` tokens into stretches of `capacity`, in a random order.
 
     Returns:
-        (start, end) of each stretch; the chance to come next is in proportion to its length.
+        (start, end) of each stretch; the probability to be next is proportional to its length.
     """
     starts = np.arange(0, length, capacity)
     if len(starts) < 2:
         return [(0, length)] if length else []
     ends = np.minimum(starts + capacity, length)
-    # Exponential arrival times at rates given by the lengths: a weighted order without repeats.
+    # Sorting exponential variables with the lengths as rates gives a weighted random order.
     arrivals = rng.exponential(size=len(starts)) / (ends - starts)
     return [(int(starts[index]), int(ends[index])) for index in np.argsort(arrivals)]
 
@@ -218,7 +218,7 @@ def _rounds(
     capacity: int,
     rng: np.random.Generator,
 ) -> Iterator[tuple[str, int, Tokens]]:
-    """Id, start and tokens of one stretch of each document in turn, again and again."""
+    """Yield id, start and tokens of one stretch of each document, round after round."""
     unread: list[tuple[str, Tokens, list[tuple[int, int]]]] = []
     for batch in _batches(documents):
         texts = [document.text for document in batch]
@@ -237,7 +237,7 @@ def _rounds(
 
 
 def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
-    """Few documents at a time, fewer where they are long: most are never needed."""
+    """Yield small batches of documents, smaller if they are long, because most are never needed."""
     batch: list[Document] = []
     characters = 0
     for document in documents:

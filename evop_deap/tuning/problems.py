@@ -107,7 +107,7 @@ def scores_in(landscape: Landscape) -> dict[str, UnitScores]:
         }
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"`looks` of a landscape cannot be read: {error!r}") from error
-    short = [name for name, known in scores.items() if not known.knows(landscape.units)]
+    short = [name for name, known in scores.items() if not known.covers(landscape.units)]
     if short:
         raise InputError(
             f"`looks` of a landscape must score all {count} units, but {short[0]} does not"

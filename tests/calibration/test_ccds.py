@@ -178,7 +178,7 @@ def test_clusters_that_fill_no_window_are_heard_with_the_noise(tokenizer) -> Non
     )
     labels = [entry["cluster"] for entry in made.manifest["clustering"]["clusters"]]
     assert -1 in labels
-    assert any("fill no window" in note for note in made.manifest["clustering"]["notes"])
+    assert any("too small to fill" in note for note in made.manifest["clustering"]["notes"])
 
 
 def test_within_a_cluster_order_is_by_the_centre_by_distance_or_by_chance() -> None:

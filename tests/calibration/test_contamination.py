@@ -67,5 +67,5 @@ def test_a_corpus_of_nothing_but_repeats_is_refused(tmp_path) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
-    with pytest.raises(InputError, match="`check_against` must name files, but .*nowhere is none"):
+    with pytest.raises(InputError, match="`check_against` must name files, but .*nowhere is not a"):
         without_repeats(corpus("a"), [str(tmp_path / "nowhere")])

@@ -164,12 +164,12 @@ def test_a_model_that_sees_the_future_is_refused(
     )  # fmt: skip
     BertForMaskedLM(config).save_pretrained(tmp_path / "bert")
     AutoTokenizer.from_pretrained(toy_checkpoint).save_pretrained(tmp_path / "bert")
-    refused("--model", str(tmp_path / "bert"), says="no causal language model")
+    refused("--model", str(tmp_path / "bert"), says="not a causal language model")
 
 
 def test_a_model_of_pictures_is_refused(refused, tmp_path: Path) -> None:
     ViTConfig(hidden_size=8, num_hidden_layers=2).save_pretrained(tmp_path / "vit")
-    refused("--model", str(tmp_path / "vit"), says="does not know as a causal language model")
+    refused("--model", str(tmp_path / "vit"), says="does not list as a causal language model")
 
 
 def test_a_model_that_overflows_is_refused(refused, toy_checkpoint: Path, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_rule_says_which_granularity_it_is_for(name: str) -> None:
 
 
 def test_a_rule_that_looks_into_a_model_says_so_where_there_is_none() -> None:
-    with pytest.raises(InputError, match="looks into a model"):
+    with pytest.raises(InputError, match="needs a model"):
         METHODS["block-influence"](task())
 
 

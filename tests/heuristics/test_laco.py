@@ -145,7 +145,7 @@ def test_the_checkpoint_is_the_merged_model_and_its_losses_are_those_reported(
     assert not (tmp_path / "run" / "mergekit.yaml").exists()
     # The units dropped are not the model: no other format may be made of them.
     for format in ("layer-drop", "transformers"):
-        with pytest.raises(InputError, match="taken up those that went"):
+        with pytest.raises(InputError, match="merged into kept ones"):
             evop_deap.export_run(tmp_path / "run", format, tmp_path / "other")
-    with pytest.raises(InputError, match="taken up those that went"):
+    with pytest.raises(InputError, match="merged into kept ones"):
         evop_deap.apply_pattern(config, str(tmp_path / "run"), tmp_path / "other")

@@ -187,7 +187,9 @@ def test_what_cannot_be_exported_is_said_in_one_line(
     halves: Path, blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for format in ("mergekit", "prune-layers"):
-        refused(export, [str(halves), "--format", format], capsys, "half of a block goes: 1.mlp")
+        refused(
+            export, [str(halves), "--format", format], capsys, "half of a block is dropped: 1.mlp"
+        )
     refused(export, [str(tmp_path / "no")], capsys, "must be the folder of a finished run")
     refused(export, [str(halves), "--format", "zip"], capsys, "`format` must be one of")
     refused(export, [str(halves)], capsys, "`output` is required")

@@ -68,7 +68,7 @@ def test_whole_blocks_are_two_halves(drops: Drops) -> None:
 
 def test_a_half_is_no_block() -> None:
     drops = Drops.named(4, ["1", "2.mlp", "3.attn"])
-    with pytest.raises(InputError, match=r"half of a block goes: 2\.mlp, 3\.attn"):
+    with pytest.raises(InputError, match=r"half of a block is dropped: 2\.mlp, 3\.attn"):
         drops.positions(list("0123"))
 
 
@@ -152,9 +152,9 @@ def test_a_recipe_that_does_more_than_leave_out_is_refused(recipe: str, reason: 
 
 def test_what_knows_only_blocks_refuses_halves_by_name() -> None:
     drops = Drops.named(3, ["0", "1.attn"])
-    with pytest.raises(InputError, match=r"mergekit recipe cannot say .*: 1\.attn"):
+    with pytest.raises(InputError, match=r"mergekit recipe cannot express .*: 1\.attn"):
         mergekit_passthrough("some/model", drops, "float32")
-    with pytest.raises(InputError, match=r"--prune-layers cannot say .*: 1\.attn"):
+    with pytest.raises(InputError, match=r"--prune-layers cannot express .*: 1\.attn"):
         prune_layers(drops)
     assert prune_layers(Drops.named(5, ["3", "0"])) == "0,3"
 
@@ -227,7 +227,7 @@ def test_block_configs_begin_with_attention(names: list[str]) -> None:
     "block", [{}, {"attention": {"no_op": True}}, 1, {"attention": 1, "ffn": 1}]
 )
 def test_block_configs_without_halves_are_refused(block: object) -> None:
-    with pytest.raises(InputError, match="must say `no_op`"):
+    with pytest.raises(InputError, match="must have `no_op`"):
         parse_block_configs([block])
 
 

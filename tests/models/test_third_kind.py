@@ -129,5 +129,5 @@ def test_what_cannot_be_exported_or_said_is_refused_by_name(anatomy: Anatomy) ->
     drops = Drops.named(5, ["0.head2", "3"])
     with pytest.raises(InputError, match=r"but got 0\.head2"):
         layer_drop_config(drops)
-    with pytest.raises(InputError, match=r"half of a block goes: 0\.head2"):
+    with pytest.raises(InputError, match=r"half of a block is dropped: 0\.head2"):
         drops.whole("a mergekit recipe")

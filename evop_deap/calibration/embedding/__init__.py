@@ -1,4 +1,4 @@
-"""Texts in, vectors out: what clusters are found in."""
+"""Encoders, which turn texts into vectors for the clustering."""
 
 from __future__ import annotations
 

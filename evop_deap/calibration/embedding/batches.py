@@ -1,4 +1,4 @@
-"""Batches by length, in shapes that make a text's vector independent of its company."""
+"""Batches by length, in shapes that make a text's vector independent of the other texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS = 32
 STEP = 16
 
 Forward = Callable[[NDArray[np.int64], NDArray[np.int64]], Vectors]
-"""(rows, length) token ids and 0/1 mask in, (rows, dimensions) out."""
+"""Maps (rows, length) token ids and their 0/1 mask to (rows, dimensions) vectors."""
 
 
 def encode_batched(
@@ -23,16 +23,16 @@ def encode_batched(
     padding: int,
     on_encoded: Callable[[int], object] | None = None,
 ) -> Vectors:
-    """Run `forward` over all texts, those of like length together.
+    """Run `forward` over all texts, in batches of similar length.
 
-    Every batch has `ROWS` rows, and a length that is a multiple of `STEP`, so that a text is
-    always computed in the same shapes: last bits of a matrix product depend on these.
+    Every batch has `ROWS` rows and a length that is a multiple of `STEP`. So a text is always
+    computed in the same shape, on which the last bits of a matrix product depend.
 
     Args:
         ids: token ids of each text, at least one each.
         forward: the model.
-        padding: token id that fills rows up on the right.
-        on_encoded: told how many texts each batch held.
+        padding: token id for padding on the right.
+        on_encoded: called with the number of texts in each batch.
 
     Returns:
         (texts, dimensions) in the order of `ids`.
@@ -57,7 +57,7 @@ def encode_batched(
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
-    """Indices of a batch and the length it is filled up to, the shortest first."""
+    """Yield the indices of each batch and its padded length, the shortest first."""
     by_length: dict[int, list[int]] = {}
     for index, length in enumerate(lengths):
         by_length.setdefault(-(-length // STEP) * STEP, []).append(index)

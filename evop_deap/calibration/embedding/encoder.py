@@ -1,4 +1,4 @@
-"""The face of everything that embeds texts, and how foreign encoders come to have it."""
+"""The protocol of encoders, and the adapter for other objects that embed texts."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Encoder(Protocol):
 
     @property
     def name(self) -> str:
-        """What the manifest calls it."""
+        """Its name in the manifest."""
         ...
 
     @property
     def fingerprint(self) -> str | None:
-        """Content of all that decides a text's vector; None where other texts decide it too."""
+        """Hash of all that determines a text's vector; None if it also depends on other texts."""
         ...
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """(texts, dimensions) numbers."""
+        """Return one vector for each text: (texts, dimensions)."""
         ...
 
 
@@ -43,13 +43,13 @@ class _Foreign:
 
 
 def as_encoder(encoder: Any) -> Encoder:
-    """`encoder` itself, or a face for a callable or for an object with a method `encode`.
+    """Return `encoder` itself, or an adapter for a callable or an object with a method `encode`.
 
-    What sentence-transformers builds is such an object. Vectors of one without a `fingerprint`
-    are not kept for later.
+    A model of sentence-transformers is such an object. Vectors of an object without a
+    `fingerprint` are not cached.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is none of these.
 
     Example:
         >>> as_encoder(lambda texts: [[len(text), 1.0] for text in texts]).encode(["four"])
@@ -69,10 +69,10 @@ def as_encoder(encoder: Any) -> Encoder:
 
 
 def normalised_vectors(found: Any, count: int, name: str) -> Vectors:
-    """What an encoder gave as (count, dimensions) float32 vectors of length 1; zeros stay zero.
+    """Return an encoder's output as (count, dimensions) float32 unit vectors; zeros stay zero.
 
     Raises:
-        InputError: it is not one finite vector for each text.
+        InputError: the output is not one finite vector for each text.
     """
     vectors = np.asarray(found, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != count or vectors.shape[1] < 1:

@@ -1,4 +1,4 @@
-"""Embeddings kept by content: no text is put through the same encoder twice."""
+"""A cache of embeddings by content: no text is encoded twice by the same encoder."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _TEXTS_A_FILE = 1024
 
 
 def embed(texts: Sequence[str], encoder: Any, *, folder: Path | None = None) -> Vectors:
-    """Unit vectors of texts, from `folder` where an earlier call has put them there.
+    """Return unit vectors of texts, from the cache in `folder` if they are there.
 
     `folder` holds a folder for each encoder's fingerprint, and in it NumPy archives of these
-    arrays: `texts` (rows, 32) uint8, SHA-256 of each text, and `vectors` (rows, dimensions)
-    float32. What cannot be read is encoded again.
+    arrays: `texts` (rows, 32) uint8, the SHA-256 of each text, and `vectors` (rows, dimensions)
+    float32. Texts of an unreadable archive are encoded again.
 
     Args:
         texts: at least one.
         encoder: an `Encoder`, a callable, or an object with a method `encode`.
-        folder: where vectors are kept; None keeps none.
+        folder: the cache; None for no cache.
 
     Returns:
-        (texts, dimensions), each of length 1; zeros where the encoder gave nothing but zeros.
+        (texts, dimensions), each of length 1; zeros if the encoder returned only zeros.
 
     Raises:
-        InputError: the encoder does not give one finite vector for each text.
+        InputError: the encoder does not return one finite vector for each text.
         OutputError: `folder` cannot be written.
     """
     encoder = as_encoder(encoder)
@@ -61,7 +61,7 @@ def _read(place: Path) -> dict[bytes, NDArray[np.float32]]:
                 keys, vectors = archive["texts"], archive["vectors"]
             if vectors.dtype != np.float32 or keys.shape != (len(vectors), 32):
                 raise ValueError(f"{path} holds other arrays")
-        except Exception:  # archives and arrays each have errors of their own
+        except Exception:  # readers of archives and arrays raise many types
             path.unlink(missing_ok=True)
             continue
         known.update((key.tobytes(), vector) for key, vector in zip(keys, vectors, strict=True))

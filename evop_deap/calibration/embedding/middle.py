@@ -1,4 +1,4 @@
-"""The model that is to be pruned as its own encoder: its states half-way down."""
+"""The model to prune as an encoder: its hidden states after the middle block."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class MiddleStates:
-    """Mean of the directions of a text's hidden states behind the middle block.
+    """An encoder: the mean direction of a text's hidden states after the middle block.
 
     Args:
         model: a causal language model, in evaluation mode.
         anatomy: its blocks.
-        tokenizer: its own.
-        max_tokens: how far a text is read.
-        on_encoded: told how many texts each batch held.
+        tokenizer: the model's tokenizer.
+        max_tokens: number of tokens that are read of a text.
+        on_encoded: called with the number of texts in each batch.
     """
 
     name = "model"
@@ -52,12 +52,12 @@ class MiddleStates:
 
     @property
     def fingerprint(self) -> str:
-        """Weights, words, depth, length and what computes them."""
+        """Hash of weights, vocabulary, depth, length, device and PyTorch version."""
         manner = f"directions behind block {self._depth} of {self._max_tokens}"
         return encoder_fingerprint(self._model, self._tokenizer, manner)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """(texts, width) unit vectors."""
+        """Return unit vectors: (texts, width)."""
         ids = first_tokens(self._tokenizer, texts, self._max_tokens, add_special_tokens=False)
         return encode_batched(ids, self._forward, padding=0, on_encoded=self._on_encoded)
 
@@ -68,14 +68,14 @@ class MiddleStates:
 
         device = self._model.device
         with torch.inference_mode():
-            # No token sees those after it, so what fills a row up on the right changes nothing.
+            # Tokens do not attend to later ones, so padding on the right changes nothing.
             entrance = enter(self._model, self._anatomy, torch.as_tensor(tokens, device=device))
             hidden = entrance.hidden
             blocks = self._anatomy.blocks[: self._depth]
             for call, block in zip(entrance.calls, blocks, strict=False):
                 hidden = call(block, hidden)  # (rows, length, width)
-            # The first token's state is often a hundred times as long as any other, and says
-            # nothing of the text: only directions count.
+            # The first token's state often has a hundred times the norm of any other, whatever
+            # the text is, so only directions are averaged.
             directions = torch.nn.functional.normalize(hidden.float(), dim=-1)
             weights = torch.as_tensor(mask, device=device).unsqueeze(-1)
             means = (directions * weights).sum(dim=1) / weights.sum(dim=1)

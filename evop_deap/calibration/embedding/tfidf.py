@@ -1,4 +1,4 @@
-"""Words counted and squeezed: an embedding that needs no model."""
+"""TF-IDF with an SVD: an embedding that needs no model."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _MOST_WORDS = 20_000
 
 
 class TfidfEncoder:
-    """TF-IDF over words, reduced by a truncated singular value decomposition.
+    """An encoder: TF-IDF over words, reduced by a truncated singular value decomposition.
 
-    A text's vector depends on the other texts, so none is kept for later.
+    A text's vector depends on the other texts, so none is cached.
 
     Example:
         >>> vectors = TfidfEncoder().encode(["a red apple", "a green apple", "two stones fall"])
@@ -26,11 +26,11 @@ class TfidfEncoder:
     fingerprint = None
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """(texts, at most 64) numbers."""
+        """Return one vector for each text: (texts, at most 64)."""
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        # Any run of letters is a word; a text without any has its signs to go by.
+        # Any run of letters is a word, and other signs count too, for texts without words.
         counting = TfidfVectorizer(
             sublinear_tf=True,
             max_features=_MOST_WORDS,

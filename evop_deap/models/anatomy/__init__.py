@@ -1,1 +1,1 @@
-"""Where the parts of a model are, what each costs, and how to run some of them alone."""
+"""The parts of a model: where they are, what they cost, and how to run some of them alone."""

@@ -1,4 +1,4 @@
-"""Finding the decoder layers of a model: the module list that runs as a plain chain."""
+"""Search for the decoder layers of a model: the module list that runs as a plain chain."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What came out of a chain of modules, and which module took it."""
+    """The output of a chain of modules, and the module that takes it as input."""
 
     output: Any
     successor: nn.Module | None
 
 
 def find_chain(model: PreTrainedModel) -> tuple[str, Trace]:
-    """Path and trace of the outermost module list that is a pure chain of all the layers."""
+    """Return path and trace of the outermost module list that is a plain chain of all layers."""
     name = type(model).__name__
     count = int(model.config.get_text_config(decoder=True).num_hidden_layers)
     lists = {
-        # By index: `children` would hide that one module stands for several layers.
+        # By index: `children` would list a module that is used for several layers only once.
         path: [module[index] for index in range(count)]
         for path, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == count
@@ -46,14 +46,14 @@ def find_chain(model: PreTrainedModel) -> tuple[str, Trace]:
         )
     calls = _record_calls(model)
     reasons = []
-    # named_modules goes from the outside in, so that the first chain is the outermost one.
+    # named_modules goes from the outside in, so the first chain is the outermost.
     for path, chain in lists.items():
         reason = _why_no_chain(chain, calls)
         if reason is None:
             return path, _trace_of(chain, calls)
         reasons.append(f"{path}: {reason}")
     raise UnsupportedModelError(
-        f"the blocks of {name} are no plain chain and cannot be dropped one by one"
+        f"the blocks of {name} are not a plain chain and cannot be dropped one by one"
         f" ({'; '.join(reasons)})"
     )
 
@@ -68,7 +68,7 @@ class _Call:
 
 
 def _record_calls(model: PreTrainedModel) -> list[_Call]:
-    """Every module call of one probe forward, in the order the calls begin."""
+    """Return all module calls of one probe forward pass, in the order in which they begin."""
     calls: list[_Call] = []
     running: list[_Call] = []
 
@@ -89,7 +89,7 @@ def _record_calls(model: PreTrainedModel) -> list[_Call]:
 
 
 def _why_no_chain(chain: Sequence[nn.Module], calls: Sequence[_Call]) -> str | None:
-    """What keeps `chain` from being blocks that run once, in order, output to input."""
+    """Return why `chain` is not blocks that run once each, in order, output to input; else None."""
     if len(set(chain)) < len(chain):
         return "the same module stands for several layers"
     members = set(chain)

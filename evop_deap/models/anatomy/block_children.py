@@ -1,4 +1,4 @@
-"""Which children of a block let a token see its neighbours, and which do not."""
+"""Search for the children of a block that mix tokens, and for those that do not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Children = tuple[tuple[nn.Module, ...], tuple[nn.Module, ...]]
 
 
 def find_children(model: PreTrainedModel, chain: Sequence[nn.Module]) -> list[Children]:
-    """Per block, its children that mix tokens and its other children with matrices."""
+    """Return for each block its children that mix tokens, and its other children with matrices."""
     mixes: dict[nn.Module, bool | None] = {}
 
     def after(
@@ -43,19 +43,19 @@ def find_children(model: PreTrainedModel, chain: Sequence[nn.Module]) -> list[Ch
 
 
 def _split(children: Sequence[nn.Module], mixes: Mapping[nn.Module, bool | None]) -> Children:
-    verdicts = [mixes.get(child) for child in children]
-    # One child in doubt puts every half in doubt: what it does may belong to either.
-    if None in verdicts:
+    mixing = [mixes.get(child) for child in children]
+    # One uncertain child makes both halves uncertain, because it may belong to either.
+    if None in mixing:
         return (), ()
-    attention = tuple(c for c, mixing in zip(children, verdicts, strict=True) if mixing)
-    mlp = tuple(c for c, mixing in zip(children, verdicts, strict=True) if not mixing)
+    attention = tuple(child for child, mixed in zip(children, mixing, strict=True) if mixed)
+    mlp = tuple(child for child, mixed in zip(children, mixing, strict=True) if not mixed)
     return attention, mlp
 
 
 def _mixes_tokens(
     forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
 ) -> bool | None:
-    """Whether another first token changes what comes out for later ones; None: no telling."""
+    """Return whether another first token changes the output for later ones; None if unknown."""
     key = hidden_key(args, kwargs)
     before = first_tensor(output)
     if key is None or before is None:
@@ -64,7 +64,7 @@ def _mixes_tokens(
     if hidden.shape[-2] != PROBE_TOKENS or before.shape[-2] != PROBE_TOKENS:
         return None
     changed = hidden.clone()
-    # Another direction of the same length: what follows stays in the range it is made for.
+    # Another direction with the same norm, so that the module's values stay in their usual range.
     changed[..., 0, :] = -hidden[..., 0, :].roll(1, dims=-1)
     if isinstance(key, int):
         again = forward(*args[:key], changed, *args[key + 1 :], **kwargs)

@@ -1,4 +1,4 @@
-"""What a model does before its first block, and how it calls each block."""
+"""The computation before a model's first block, and its calls of each block."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class BlockCall:
-    """How the model calls a block: all arguments but the hidden state, whose place is `key`."""
+    """The model's call of a block: all arguments except the hidden state, which goes to `key`."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     key: int | str
 
     def __call__(self, block: Block, hidden: torch.Tensor) -> torch.Tensor:
-        """The block's output hidden state: (rows, length, width)."""
+        """Return the block's output hidden state: (rows, length, width)."""
         args, kwargs = list(self.args), self.kwargs
         if isinstance(self.key, int):
             args[self.key] = hidden
@@ -38,12 +38,12 @@ class BlockCall:
 
 @dataclass(frozen=True, eq=False)
 class Entrance:
-    """What the model does with token ids before its first block.
+    """The result of the model before its first block.
 
     Attributes:
-        hidden: (rows, length, width) hidden state that the first block is given.
-        calls: how each block is called for token ids of this shape: masks, rotary embeddings
-            and whatever else the model makes, taken from the model itself.
+        hidden: (rows, length, width) input of the first block.
+        calls: the call of each block for token ids of this shape, with the masks, rotary
+            embeddings and other arguments that the model made.
     """
 
     hidden: torch.Tensor
@@ -51,7 +51,7 @@ class Entrance:
 
 
 def enter(model: PreTrainedModel, anatomy: Anatomy, tokens: torch.Tensor) -> Entrance:
-    """Run the model up to its first block and note how it would call each one.
+    """Run the model without its blocks, and record how it calls each block.
 
     Args:
         model: the dense model.
@@ -82,4 +82,4 @@ def enter(model: PreTrainedModel, anatomy: Anatomy, tokens: torch.Tensor) -> Ent
 
 
 class _AllCalled(Exception):
-    """Every block has been called: the rest of the forward pass is of no use."""
+    """Raised when every block has been called, to stop the forward pass."""

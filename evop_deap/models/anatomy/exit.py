@@ -1,4 +1,4 @@
-"""What comes after a model's last block, up to the logits, as something to be run by itself."""
+"""The computation after a model's last block, up to the logits, in a form that runs alone."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Exit:
-    """What the model does after its last block.
+    """The computation of the model after its last block.
 
     Attributes:
-        modules: applied in turn, such as the final norm; their output is the head's input.
+        modules: applied in sequence, such as the final norm; their output is the head's input.
         weight: (vocabulary, width) of the head.
         bias: (vocabulary,) of the head, or None.
-        transform: what is done to the float32 logits after the head, element by element; may
-            work in place.
+        transform: elementwise function of the float32 logits after the head; may work in place.
     """
 
     modules: tuple[nn.Module, ...]
@@ -42,7 +41,7 @@ class Exit:
     transform: Callable[[torch.Tensor], torch.Tensor]
 
     def features(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The head's input for the last block's output: (rows, length, width)."""
+        """Return the head's input for the last block's output: (rows, length, width)."""
         for module in self.modules:
             output = first_tensor(module(hidden))
             assert output is not None
@@ -51,10 +50,10 @@ class Exit:
 
 
 def find_exit(model: PreTrainedModel, anatomy: Anatomy) -> Exit:
-    """Find what stands between the last block and the logits by running a few tokens.
+    """Find the modules and functions between the last block and the logits by a short run.
 
     Raises:
-        UnsupportedModelError: something there is no module and no known function of the logits.
+        UnsupportedModelError: a step there is neither a module nor a known function of the logits.
     """
     ids = probe_tokens(model)
     calls: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
@@ -81,7 +80,7 @@ def find_exit(model: PreTrainedModel, anatomy: Anatomy) -> Exit:
             hidden = behind
     raise UnsupportedModelError(
         f"{type(model).__name__} does something between its last block and its head that is "
-        "no module of its own"
+        "not a module"
     )
 
 
@@ -97,7 +96,7 @@ def _exit(
     with torch.inference_mode():
         plain = nn.functional.linear(features, head.weight, bias).float()
         for transform in _transforms(model):
-            # In the format of the logits, whose rounding is all that may stand between them.
+            # In the dtype of the logits, so that only rounding may differ.
             if nearly_equal(transform(plain.clone()).to(logits.dtype), logits):
                 return Exit(modules, head.weight, bias, transform)
     raise UnsupportedModelError(
@@ -106,9 +105,9 @@ def _exit(
 
 
 def _transforms(model: PreTrainedModel) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
-    """What models of transformers do to their logits; the configuration has the numbers.
+    """Yield the known functions of logits in transformers, with numbers from the configuration.
 
-    What is configured comes first: on a few small logits, none of it looks like much.
+    The identity comes last, because small logits hardly differ from their transformed values.
     """
     config = model.config.get_text_config(decoder=True)
     for name, invert in (("logit_scale", False), ("logits_scaling", True)):  # Cohere; Granite
@@ -125,5 +124,5 @@ def _soft_capped(logits: torch.Tensor, *, cap: float) -> torch.Tensor:
 
 
 def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Equal values: models hand on slices and views, which are other objects."""
+    """Compare values, not objects, because models pass on slices and views."""
     return left.shape == right.shape and torch.equal(left, right)

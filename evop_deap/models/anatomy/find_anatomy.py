@@ -1,4 +1,4 @@
-"""What a decoder-only language model is made of, found by running it once and watching."""
+"""Search for the parts of a decoder-only language model by observing a short run."""
 
 from __future__ import annotations
 
@@ -28,24 +28,23 @@ _PARTS: dict[str, Callable[[PreTrainedModel, Anatomy], tuple[Part, ...]]] = {
     "block": lambda model, anatomy: anatomy.parts,
     "half": find_halves,
 }
-"""By granularity: what finds the parts of a model whose blocks are known."""
+"""By granularity, the function that finds the parts of a model with known blocks."""
 
 
 def find_anatomy(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
     """Find blocks, their parts, final norm and head by running a few tokens.
 
-    The blocks are the children of a module list that run once each, in order, every one
-    taking exactly the tensor its predecessor returned. The model is left in evaluation mode.
+    The blocks are the children of a module list that run once each, in order. Each takes exactly
+    the tensor that its predecessor returned. The model is left in evaluation mode.
 
     Args:
         model: A causal language model.
-        granularity: What one gene is to switch: "block", or "half" for a block's attention
-            and its MLP apart.
+        granularity: What one gene switches: "block", or "half" for a block's attention or MLP.
 
     Raises:
-        InputError: `granularity` is another word.
-        UnsupportedModelError: the model is no decoder-only causal language model, or its
-            blocks are no plain chain, or have no halves to be switched; the message says why.
+        InputError: there is no such granularity.
+        UnsupportedModelError: the model is not a decoder-only causal language model, its blocks
+            are not a plain chain, or their halves cannot be switched. The message has the reason.
     """
     if granularity not in _PARTS:
         known = " or ".join(f"'{name}'" for name in _PARTS)
@@ -92,13 +91,13 @@ def find_anatomy(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
 
 
 def _check_causal(model: PreTrainedModel) -> None:
-    """Refuse a model whose earlier predictions know later tokens."""
+    """Refuse a model whose predictions depend on later tokens."""
     ids = probe_tokens(model)
     changed = ids.clone()
     changed[0, -1] = (changed[0, -1] + 1) % embedding_table(model).shape[0]
     before, after = run_forward(model, ids), run_forward(model, changed)
     if not nearly_equal(before[:, :-1], after[:, :-1]):
         raise UnsupportedModelError(
-            f"{type(model).__name__} is no causal language model: its prediction at a position"
+            f"{type(model).__name__} is not a causal language model: its prediction at a position"
             " depends on later tokens"
         )

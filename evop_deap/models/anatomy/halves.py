@@ -1,8 +1,8 @@
-"""The parts of a block that a gene may switch apart: its attention and its MLP.
+"""The halves of a block, which genes can switch separately: its attention and its MLP.
 
-A half is silent when its modules answer zeros: what they would add to the hidden state is not
-added. Which norms belong to which half, and whether the MLP follows the attention or stands
-beside it, is found by running each half alone.
+A half is bypassed by letting its modules return zeros, so that they add nothing to the hidden
+state. Runs of each half alone show which norms belong to which half, and whether the MLP follows
+the attention or runs in parallel.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _OTHER = {ATTENTION: MLP, MLP: ATTENTION}
 
 
 def find_halves(model: PreTrainedModel, anatomy: Anatomy) -> tuple[Part, ...]:
-    """The attention and the MLP of every block, tried out on a few tokens.
+    """Return the attention and the MLP of every block, checked on a few tokens.
 
     Raises:
-        UnsupportedModelError: the halves of a block cannot be told apart or silenced; the
-            message names the block and says why.
+        UnsupportedModelError: the halves of a block cannot be told apart or bypassed; the
+            message has the block and the reason.
     """
     share = expert_share(model.config.get_text_config(decoder=True))
     found: list[Part] = []
@@ -56,32 +56,32 @@ def find_halves(model: PreTrainedModel, anatomy: Anatomy) -> tuple[Part, ...]:
 def _halves_of(
     call: BlockCall, block: Block, hidden: torch.Tensor, share: tuple[int, float]
 ) -> tuple[list[Part], torch.Tensor]:
-    """The halves of a block, and its output for `hidden`."""
+    """Return the halves of a block, and its output for `hidden`."""
     if not block.attention or not block.mlp:
         raise _refusal(block, "its attention and its MLP cannot be told apart")
     if list(block.module.parameters(recurse=False)):
-        raise _refusal(block, "it has weights beside those of its attention and its MLP")
-    answers, output = _answers(call, block, hidden)
+        raise _refusal(block, "it has weights other than those of its attention and its MLP")
+    zeros, output = _zero_forwards(call, block, hidden)
     modules = {ATTENTION: block.attention, MLP: block.mlp}
-    silence = {
-        kind: partial(replaced_forward, {module: answers[module] for module in own})
+    bypass = {
+        kind: partial(replaced_forward, {module: zeros[module] for module in own})
         for kind, own in modules.items()
     }
 
     def alone(kind: str, start: torch.Tensor) -> torch.Tensor:
-        with silence[_OTHER[kind]]():
+        with bypass[_OTHER[kind]]():
             return call(block, start)
 
-    with silence[ATTENTION](), silence[MLP]():
+    with bypass[ATTENTION](), bypass[MLP]():
         if not nearly_equal(call(block, hidden), hidden):
             raise _refusal(block, "it changes the hidden state even without them")
     attention = alone(ATTENTION, hidden)
-    # Exact where it is so; the other order differs by what the halves have to do with another.
-    after = float((alone(MLP, attention) - output).abs().max())
-    beside = float((attention + (alone(MLP, hidden) - hidden) - output).abs().max())
+    # The error of the true arrangement is rounding; the other's is the halves' interaction.
+    in_sequence = float((alone(MLP, attention) - output).abs().max())
+    in_parallel = float((attention + (alone(MLP, hidden) - hidden) - output).abs().max())
     scale = float(output.abs().max())
-    if not min(after, beside) <= torch.finfo(output.dtype).eps ** 0.5 * scale:
-        raise _refusal(block, "it is more than its attention and its MLP, one by one")
+    if not min(in_sequence, in_parallel) <= torch.finfo(output.dtype).eps ** 0.5 * scale:
+        raise _refusal(block, "it is not its attention and its MLP in sequence or in parallel")
     norms = _norms(block, lambda kind: alone(kind, hidden))
     halves = [
         Part(
@@ -91,10 +91,10 @@ def _halves_of(
                 work=sum(matrix_work(module, share) for module in own),
             ),
             block=block,
-            turn=int(kind == MLP and after <= beside),
+            turn=int(kind == MLP and in_sequence <= in_parallel),
             modules=own,
             norms=tuple(norms[kind]),
-            bypass=silence[kind],
+            bypass=bypass[kind],
             cache_share=int(kind == ATTENTION),
         )
         for kind, own in modules.items()
@@ -102,65 +102,65 @@ def _halves_of(
     return halves, output
 
 
-def _answers(
+def _zero_forwards(
     call: BlockCall, block: Block, hidden: torch.Tensor
 ) -> tuple[dict[nn.Module, Forward], torch.Tensor]:
-    """Zeros in the place of what each module of the halves says, and the block's output."""
-    answers: dict[nn.Module, Forward] = {}
+    """Return a `forward` of zeros for each module of the halves, and the block's output."""
+    zeros: dict[nn.Module, Forward] = {}
 
     def after(module: nn.Module, args: Any, output: Any) -> None:
-        said = first_tensor(output)
-        if said is not None:
+        state = first_tensor(output)
+        if state is not None:
             items = 0 if isinstance(output, torch.Tensor) else len(output)
-            answers[module] = _zeros(
-                said.shape[-1], items, list if isinstance(output, list) else tuple
+            zeros[module] = _zero_forward(
+                state.shape[-1], items, list if isinstance(output, list) else tuple
             )
 
     with removable_hooks() as handles:
         for module in (*block.attention, *block.mlp):
             handles.append(module.register_forward_hook(after))
         output = call(block, hidden)
-    if len(answers) < len(block.attention) + len(block.mlp):
+    if len(zeros) < len(block.attention) + len(block.mlp):
         raise _refusal(block, "a part of them returns no hidden state")
-    return answers, output
+    return zeros, output
 
 
-def _zeros(width: int, items: int, kind: Callable[..., Any]) -> Forward:
-    """A module's `forward` that says nothing: zeros of this width, in a tuple of so many items.
+def _zero_forward(width: int, items: int, kind: Callable[..., Any]) -> Forward:
+    """Return a `forward` that returns zeros of this width, alone or first of `items` items.
 
-    The tuple may be another `kind` of sequence, as the block's own code expects it.
+    The items are in a sequence of type `kind`, as the block's own code expects.
     """
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        heard = hidden_input(args, kwargs)
-        assert heard is not None
-        nothing = heard.new_zeros((*heard.shape[:-1], width))
-        return kind((nothing, *[None] * (items - 1))) if items else nothing
+        hidden = hidden_input(args, kwargs)
+        assert hidden is not None
+        zeros = hidden.new_zeros((*hidden.shape[:-1], width))
+        return kind((zeros, *[None] * (items - 1))) if items else zeros
 
     return forward
 
 
 def _norms(block: Block, alone: Callable[[str], torch.Tensor]) -> dict[str, list[nn.Module]]:
-    """The children that act on one half alone, by its kind: those that it feels a change of."""
+    """Return the children that affect only one half, by its kind."""
     own = {*block.attention, *block.mlp}
     norms: dict[str, list[nn.Module]] = {kind: [] for kind in _OTHER}
     plain = {kind: alone(kind) for kind in norms}
     for child in block.module.children():
         if child in own or not list(child.parameters()):
             continue
-        # Zeros, not a multiple: what is normed once more would not feel another length.
+        # Zeros, because a second norm would hide a mere change of scale.
         handle = child.register_forward_hook(lambda module, args, output: torch.zeros_like(output))
         try:
-            feeling = [kind for kind in norms if not torch.equal(alone(kind), plain[kind])]
+            affected = [kind for kind in norms if not torch.equal(alone(kind), plain[kind])]
         finally:
             handle.remove()
-        if len(feeling) == 1:
-            norms[feeling[0]].append(child)
+        if len(affected) == 1:
+            norms[affected[0]].append(child)
     return norms
 
 
 def _refusal(block: Block, reason: str) -> UnsupportedModelError:
     return UnsupportedModelError(
-        f"block {block.index} has no halves that can be dropped apart: {reason};"
+        f"block {block.index} has no halves that can be dropped separately: {reason};"
         " search whole blocks instead"
     )

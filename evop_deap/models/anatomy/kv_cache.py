@@ -1,4 +1,4 @@
-"""What each block keeps in the key-value cache."""
+"""The size of each block's key-value cache."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Growth:
-    """How a block's keys and values grow with the text.
+    """The growth of a block's keys and values with the number of tokens.
 
     Attributes:
-        per_token: bytes that every token adds; None where the block has no such cache.
-        window: tokens at which that ends; None where it does not.
+        per_token: bytes that every token adds; None if the block has no such cache.
+        window: number of tokens after which the cache stops growing; None for no limit.
     """
 
     per_token: int | None = None
@@ -30,7 +30,7 @@ class Growth:
 
 
 def cache_growth(model: PreTrainedModel, anatomy: Anatomy) -> tuple[Growth, ...]:
-    """The growth of every block, seen on a few tokens."""
+    """Return the growth of every block, measured on a few tokens."""
     layers = _layers(model)
     return tuple(
         _growth(layers[block.index]) if block.index < len(layers) else Growth()
@@ -41,12 +41,12 @@ def cache_growth(model: PreTrainedModel, anatomy: Anatomy) -> tuple[Growth, ...]
 def kv_cache_bytes(
     model: PreTrainedModel, anatomy: Anatomy, context: int | None
 ) -> tuple[int, ...]:
-    """Bytes of keys and values that each block holds for one text of `context` tokens.
+    """Return the bytes of keys and values in each block for one text of `context` tokens.
 
     Args:
         model: the dense model.
         anatomy: its blocks.
-        context: tokens; None for one token.
+        context: number of tokens; None for one token.
 
     Raises:
         UnsupportedModelError: no block keeps keys and values.
@@ -60,7 +60,7 @@ def kv_cache_bytes(
 
 
 def _layers(model: PreTrainedModel) -> Sequence[Any]:
-    """What each layer remembers after a few tokens; nothing where a model keeps no such cache."""
+    """Return the cache of each layer after a few tokens; () if the model has no such cache."""
     parts: Any = model
     try:
         with torch.no_grad():

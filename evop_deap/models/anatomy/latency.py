@@ -1,4 +1,4 @@
-"""How long each unit of a model takes on this machine."""
+"""The latency of each unit of a model on this machine."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
-_PASSES = 5  # of which the median counts, after one that warms up
+_PASSES = 5  # for the median, after one warm-up pass
 
 
 def unit_milliseconds(
     model: PreTrainedModel, anatomy: Anatomy, window: NDArray[np.int64]
 ) -> tuple[tuple[float, ...], float]:
-    """Milliseconds that each unit takes in a pass over one window, and what is left of the pass.
+    """Return the milliseconds of each unit in a pass over one window, and those of the rest.
 
-    Every block is timed by itself. The last of its parts takes what the block takes less when
-    this part is bypassed, the one before it what it takes less without both, and so on.
+    Every block is timed. The time of its last part is the difference that bypassing this part
+    makes; the time of the part before it is the further difference without both, and so on.
 
     Args:
         model: the dense model.
@@ -53,7 +53,7 @@ def unit_milliseconds(
 def _timed(
     model: PreTrainedModel, anatomy: Anatomy, window: NDArray[np.int64], gone: Sequence[Part]
 ) -> tuple[list[float], float]:
-    """Median milliseconds of each block without these parts, and of the whole pass."""
+    """Return the median milliseconds of each block without these parts, and of the whole pass."""
     tokens = torch.as_tensor(window, device=model.device)[None]
     began = [0.0] * len(anatomy.blocks)
     took: list[list[float]] = [[] for _ in anatomy.blocks]
@@ -83,7 +83,7 @@ def _timed(
 
 
 def _now(device: torch.device) -> float:
-    """Seconds, once the device has done all it was given."""
+    """Return the time in seconds after the device has finished its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
     return time.perf_counter()

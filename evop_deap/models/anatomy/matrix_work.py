@@ -1,4 +1,4 @@
-"""Counting the multiply-adds that a part of a model spends on one token."""
+"""The number of multiply-adds that a part of a model spends on one token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXPERTS_PER_TOKEN = (
 
 
 def expert_share(config: PreTrainedConfig) -> tuple[int, float]:
-    """Number of experts of a layer and the share of them that one token is sent to."""
+    """Return the number of experts of a layer, and the share of them that one token uses."""
     experts = _first_count(config, _EXPERTS)
     chosen = _first_count(config, _EXPERTS_PER_TOKEN)
     if experts < 2 or chosen < 1:
@@ -31,14 +31,19 @@ def expert_share(config: PreTrainedConfig) -> tuple[int, float]:
 
 
 def _first_count(config: PreTrainedConfig, names: Sequence[str]) -> int:
-    # Read from the dictionary: attributes that differ by layer refuse to be read as one value.
+    # Read from the dictionary, because attributes that differ by layer raise an error.
     fields = config.to_dict()
     values = (fields.get(config.attribute_map.get(name, name)) for name in names)
     return next((value for value in values if isinstance(value, int)), 0)
 
 
 def matrix_work(module: nn.Module, routing: tuple[int, float]) -> int:
-    """Multiply-adds per token of all the matrices in `module`; `routing` is `expert_share`'s."""
+    """Return the multiply-adds per token of all matrices in `module`.
+
+    Args:
+        module: any module.
+        routing: the result of `expert_share`.
+    """
     experts, share = routing
     expert_lists = [
         m for m in module.modules() if isinstance(m, nn.ModuleList) and len(m) == experts

@@ -1,4 +1,4 @@
-"""The units of a model: what a gene switches, and what each weighs."""
+"""The units of a model and their sizes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from evop_deap.space import Unit
 
 
 def model_units(anatomy: Anatomy, kv_bytes: Sequence[int] = ()) -> tuple[Unit, ...]:
-    """The blocks "0", "1" …, or their halves "0.attn", "0.mlp", "1.attn" …, in order.
+    """Return the blocks "0", "1" …, or their halves "0.attn", "0.mlp", "1.attn" …, in order.
 
     Args:
-        anatomy: of the model, at the granularity of the units.
-        kv_bytes: (blocks,) of the key-value cache, where that is what a budget speaks of.
+        anatomy: anatomy of the model, at the granularity of the units.
+        kv_bytes: (blocks,) bytes of the key-value cache, if the budget counts them.
     """
     held = tuple(kv_bytes) or (0,) * len(anatomy.blocks)
     return tuple(

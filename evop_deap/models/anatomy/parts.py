@@ -1,4 +1,4 @@
-"""What a model is made of: its blocks, and the parts that genes switch."""
+"""The blocks of a model, and the parts that genes switch."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Block:
         index: Position in the dense model.
         name: Module path, such as "model.layers.12".
         module: The layer itself.
-        attention: Direct children holding matrices that let a token see its neighbours.
-        mlp: The other direct children holding matrices; both are empty when the sublayers
-            cannot be told apart.
+        attention: Direct children with matrices that mix tokens.
+        mlp: The other direct children with matrices; both are empty if the sublayers cannot be
+            told apart.
         parameters: Number of elements of all its parameters.
-        work: Multiply-adds per token: the elements of its matrices, of which a mixture of
-            experts uses the share that one token is sent to.
+        work: Multiply-adds per token: the elements of its matrices, and of experts only the share
+            that one token is routed to.
     """
 
     index: int
@@ -44,13 +44,13 @@ class Part:
     """What one gene switches: a block, or a part of one.
 
     Args:
-        unit: Its name and kind, and what it weighs.
+        unit: Its name, kind and size.
         block: The block that it is, or is in.
-        turn: When it runs in its block: 0, 1 and so on. Parts of one turn stand side by side:
-            they read the same hidden state.
+        turn: Its position in the order of execution in its block, from 0. Parts with the same
+            turn run in parallel: they read the same hidden state.
         modules: Modules that hold its matrices.
-        norms: Direct children of the block that act on it alone.
-        bypass: Makes the hidden state pass it unchanged, for the length of a `with`.
+        norms: Direct children of the block that act only on this part.
+        bypass: Returns a context in which the hidden state passes the part unchanged.
         cache_share: Share of the block's key-value cache that it holds, 0 or 1.
     """
 
@@ -69,32 +69,32 @@ class Part:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is a block or a sublayer, so that nothing runs where it has gone."""
+        """Whether it is a block or a sublayer, so that nothing runs in its place when dropped."""
         return self.unit.kind in (BLOCK, *SUBLAYERS)
 
     @property
     def children(self) -> set[str]:
-        """Names of the direct children of the block that belong to it."""
+        """Names of the block's direct children that belong to it."""
         own = {*self.modules, *self.norms}
         return {name for name, child in self.block.module.named_children() if child in own}
 
     @property
     def weights(self) -> set[nn.Parameter]:
-        """The weights that no one needs without it."""
+        """The weights that are unused if it is dropped."""
         return {p for module in (*self.modules, *self.norms) for p in module.parameters()}
 
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """Where the parts of a model are.
+    """The blocks of a model, its parts, and the modules after the last block.
 
     Args:
         path: Module path of the list of blocks, such as "model.layers".
-        blocks: The decoder layers in the order they run.
-        norm: The module that takes the last block's output; None when the head does.
+        blocks: The decoder layers in the order in which they run.
+        norm: The module that takes the last block's output; None if the head does.
         head: The output embeddings.
         head_work: Multiply-adds per token of the head.
-        output_items: Number of items in the tuple a block returns, hidden state first; 0 when
+        output_items: Number of items in the tuple that a block returns, hidden state first; 0 if
             it returns the hidden state itself.
         parts: What each gene switches, in the order of genes, those of a block together.
     """
@@ -114,21 +114,21 @@ class Anatomy:
 
     @property
     def returns_tuple(self) -> bool:
-        """Whether a block returns a tuple with the hidden state first, or a bare tensor."""
+        """Whether a block returns a tuple with the hidden state first, not a bare tensor."""
         return self.output_items > 0
 
     @property
     def of_blocks(self) -> Anatomy:
-        """The same model where each gene switches a block."""
+        """The anatomy of the same model in which each gene switches a block."""
         parts = tuple(_whole(block, self.output_items) for block in self.blocks)
         return replace(self, parts=parts)
 
     def parts_of(self, block: Block) -> tuple[Part, ...]:
-        """The parts of one block, in the order of genes."""
+        """Return the parts of one block, in the order of genes."""
         return tuple(part for part in self.parts if part.block is block)
 
     def part(self, name: str) -> Part:
-        """The part with this name."""
+        """Return the part with this name."""
         return next(part for part in self.parts if part.name == name)
 
 
@@ -146,7 +146,7 @@ def _whole(block: Block, output_items: int) -> Part:
 
 @contextmanager
 def silenced(parts: Iterable[Part]) -> Iterator[None]:
-    """Let the hidden state pass each of these parts unchanged. May be nested."""
+    """In this context, the hidden state passes these parts unchanged. May be nested."""
     with ExitStack() as stack:
         for part in parts:
             stack.enter_context(part.bypass())

@@ -1,4 +1,4 @@
-"""Running a model on a few tokens to see what it does."""
+"""Runs of a model on a few tokens, to observe its modules."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from evop_deap.base.errors import UnsupportedModelError, one_line
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Short, so that even a sliding window of a few tokens covers its neighbours.
+# Short, so that even a small sliding window covers several tokens.
 PROBE_TOKENS = 5
 
 
 def probe_tokens(model: PreTrainedModel, length: int = PROBE_TOKENS) -> torch.Tensor:
-    """A fixed batch of one row of `length` valid token ids, spread over the vocabulary: (1, L)."""
+    """Return a fixed row of valid token ids, spread over the vocabulary: (1, length)."""
     table = embedding_table(model)
     ids = (torch.arange(1, length + 1) * 7919) % table.shape[0]
     return ids.unsqueeze(0).to(table.device)
 
 
 def embedding_table(model: PreTrainedModel) -> torch.Tensor:
-    """The token embeddings: (vocabulary, width)."""
+    """Return the token embeddings: (vocabulary, width)."""
     embeddings: Any = model.get_input_embeddings()
     table: torch.Tensor = embeddings.weight
     return table
 
 
 def run_forward(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
-    """Logits of a plain pass over token ids, without a cache: (rows, tokens, vocabulary).
+    """Return the logits of a pass over token ids without a cache: (rows, length, vocabulary).
 
     Raises:
         UnsupportedModelError: the model does not run on token ids alone.
@@ -52,14 +52,14 @@ def run_forward(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
 
 
 def first_tensor(output: Any) -> torch.Tensor | None:
-    """The hidden state of a module's output: the tensor itself or a tuple's first item."""
+    """Return the hidden state of a module's output: the tensor itself or a tuple's first item."""
     if isinstance(output, tuple | list) and output:
         output = output[0]
     return output if isinstance(output, torch.Tensor) else None
 
 
 def hidden_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-    """The hidden state among a call's arguments: `hidden_states`, or the first float tensor."""
+    """Return the hidden state in a call's arguments: `hidden_states`, or the first float tensor."""
     key = hidden_key(args, kwargs)
     if key is None:
         return None
@@ -68,7 +68,7 @@ def hidden_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tens
 
 
 def hidden_key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int | str | None:
-    """Where the hidden state is among a call's arguments: a position, a keyword or nowhere."""
+    """Return the position or keyword of the hidden state in a call's arguments, or None."""
     for position, value in enumerate(args):
         if _is_hidden(value):
             return position
@@ -82,7 +82,10 @@ def _is_hidden(value: Any) -> bool:
 
 
 def nearly_equal(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Equal but for rounding, which differs when experts serve other groups of tokens."""
+    """Return whether two tensors are equal up to rounding.
+
+    Rounding differs, for example, if an expert gets another batch of tokens.
+    """
     tolerance = math.sqrt(torch.finfo(left.dtype).eps)
     scale = float(left.float().abs().max())
     return float((left.float() - right.float()).abs().max()) <= tolerance * scale
@@ -90,7 +93,7 @@ def nearly_equal(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 @contextmanager
 def removable_hooks() -> Iterator[list[Any]]:
-    """A list of hook handles that are all removed at the end."""
+    """Provide a list for hook handles, and remove them all at the end."""
     handles: list[Any] = []
     try:
         yield handles

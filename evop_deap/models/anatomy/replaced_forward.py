@@ -1,4 +1,4 @@
-"""Standing in for modules: another `forward` for the length of a `with`."""
+"""Temporary replacement of the `forward` of modules."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import nn
 from evop_deap.models.anatomy.probe import hidden_input
 
 Forward = Callable[..., Any]
-"""What a module does when it is called."""
+"""A module's `forward`."""
 
 
 @contextmanager
 def replaced_forward(forwards: Mapping[nn.Module, Forward]) -> Iterator[None]:
-    """Let each of these modules answer with another `forward`. May be nested."""
-    # Only `forward` is replaced: a model's own loop reads other attributes of its blocks.
-    # accelerate puts a `forward` of its own on the instance, which has to come back.
+    """In this context, each of these modules runs another `forward`. May be nested."""
+    # Only `forward` is replaced, because a model's loop reads other attributes of its blocks.
+    # accelerate sets a `forward` on the instance, which must be restored.
     before = {module: module.__dict__.get("forward") for module in forwards}
     try:
         for module, forward in forwards.items():
@@ -34,7 +34,7 @@ def replaced_forward(forwards: Mapping[nn.Module, Forward]) -> Iterator[None]:
 
 
 def pass_through(output_items: int) -> Forward:
-    """A block's `forward` that returns its input, as a block of this model returns its output."""
+    """Return a `forward` for a block that returns its input in the form of a block's output."""
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         return block_output(hidden_input(args, kwargs), output_items)
@@ -43,5 +43,5 @@ def pass_through(output_items: int) -> Forward:
 
 
 def block_output(hidden: torch.Tensor | None, output_items: int) -> Any:
-    """`hidden` in a tuple of `output_items`, or as it is where there are none."""
+    """Return `hidden` as the first of `output_items` items; as it is if that is 0."""
     return (hidden, *[None] * (output_items - 1)) if output_items else hidden

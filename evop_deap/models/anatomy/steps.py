@@ -1,7 +1,7 @@
-"""What the genes that are kept make a model do: runs of blocks, or of parts of them.
+"""The steps of a model: runs of blocks, or of parts of blocks.
 
-A step is one such run. A pattern takes some of a model's steps, in order, and its hidden state
-depends on the steps taken alone: patterns that begin with the same steps share them.
+A pattern takes some of a model's steps, in order. Its hidden state depends only on the steps
+taken, so patterns that begin with the same steps share their computation.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Step:
 
     Attributes:
         block: the block.
-        silent: parts of it that do not run.
-        work: multiply-adds a token.
+        silent: parts of it that are bypassed.
+        work: multiply-adds per token.
     """
 
     block: Block
@@ -33,7 +33,12 @@ class Step:
     work: int
 
     def run(self, calls: Sequence[BlockCall], hidden: torch.Tensor) -> torch.Tensor:
-        """The hidden state after the step: (rows, length, width); `calls` of all blocks."""
+        """Return the hidden state after the step: (rows, length, width).
+
+        Args:
+            calls: the calls of all blocks.
+            hidden: (rows, length, width) hidden state before the step.
+        """
         call = calls[self.block.index]
         if not self.silent:
             return call(self.block, hidden)
@@ -43,14 +48,14 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """Parts of a block that stand side by side: one run of the block does all that are kept.
+    """Parts of a block that run in parallel, so that one run of the block computes all kept ones.
 
-    It has one step for each set of its parts that may be kept. A set is a number whose bit i is
-    the i-th part; no part kept is a step only where the rest of the block runs without them.
+    It has one step for each set of its parts that may be kept. A set is an integer whose bit i
+    is the i-th part. The empty set is a step only if the rest of the block runs without them.
 
     Attributes:
-        first: place of its first step among all steps of the model.
-        parts: what runs, by its gene.
+        first: index of its first step among all steps of the model.
+        parts: its parts by gene.
         others: parts of the block that have another turn.
     """
 
@@ -60,21 +65,21 @@ class Turn:
 
     @property
     def least(self) -> int:
-        """The first set that is a step."""
+        """The smallest set that is a step: 1 if the empty set is none, else 0."""
         return int(all(part.is_whole for part in self.parts.values()))
 
     @property
     def end(self) -> int:
-        """The place behind its last step."""
+        """The index after its last step."""
         return self.first + (1 << len(self.parts)) - self.least
 
     def taken(self, pattern: Pattern) -> tuple[int, ...]:
-        """The place of the step that a pattern takes here; nothing where it takes none."""
+        """Return the index of the step that a pattern takes here; () if it takes none."""
         kept = sum(1 << bit for bit, gene in enumerate(self.parts) if pattern[gene])
         return (self.first + kept - self.least,) if kept >= self.least else ()
 
     def step(self, place: int) -> Step:
-        """The step at one of its places."""
+        """Return the step at an index."""
         kept = place - self.first + self.least
         parts = tuple(self.parts.values())
         silent = tuple(part for bit, part in enumerate(parts) if not kept >> bit & 1)
@@ -87,7 +92,7 @@ class Turn:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """All steps of a model, told by their places in the order of depth."""
+    """All steps of a model, indexed in the order of depth."""
 
     turns: tuple[Turn, ...]
 
@@ -96,12 +101,12 @@ class Steps:
         return turn.step(place)
 
     def taken(self, pattern: Pattern) -> tuple[int, ...]:
-        """Places of the steps that a pattern takes, ascending."""
+        """Return the indices of the steps that a pattern takes, ascending."""
         return tuple(place for turn in self.turns for place in turn.taken(pattern))
 
 
 def steps_of(anatomy: Anatomy) -> Steps:
-    """The steps of a model at the granularity of its anatomy."""
+    """Return the steps of a model at the granularity of its anatomy."""
     turns: list[Turn] = []
     genes = enumerate(anatomy.parts)
     for (block, _), side_by_side in itertools.groupby(genes, key=lambda gene: _turn(gene[1])):

@@ -1,1 +1,1 @@
-"""Pruned checkpoints: written, reloaded and compared before they are called done."""
+"""Export of pruned checkpoints, each reloaded and compared before it replaces anything."""

@@ -1,4 +1,4 @@
-"""What every checkpoint goes through that is written here: narrowed, measured, compared."""
+"""Steps that all checkpoint exports share: the stored dtype, the comparison, the size."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _CHECK_ROWS, _CHECK_TOKENS, _CHECK_SEED = 2, 48, 20250
 
 
 def narrow(pruned: PreTrainedModel, dtype: torch.dtype) -> None:
-    """Store in `dtype` where it holds the values of every parameter exactly.
+    """Convert the parameters to `dtype` if it represents all of them exactly.
 
-    A search may run in float32 on weights published in bfloat16, because that is faster on a
-    processor; the checkpoint would double in size for nothing.
+    A search may run in float32 on bfloat16 weights, because that is faster on a CPU. A float32
+    checkpoint would be twice as large for nothing.
     """
     wide = [p for p in pruned.parameters() if p.is_floating_point() and p.itemsize > dtype.itemsize]
-    # All or none: a checkpoint has one format, in which a plain reload reads all of it.
+    # All or none, because a plain reload reads a whole checkpoint in one dtype.
     if all(torch.equal(p.data.to(dtype).to(p.dtype), p.data) for p in wide):
         for parameter in wide:
-            # The parameter is this model's own; only its values are shared with the live one.
+            # The parameter belongs to this model; only its data is shared with the dense one.
             parameter.data = parameter.data.to(dtype)
 
 
 def check_tokens(model: PreTrainedModel) -> torch.Tensor:
-    """A fixed batch of random token ids, within the model's context: (rows, tokens)."""
+    """Return a fixed batch of random token ids, within the model's context: (rows, tokens)."""
     vocabulary = embedding_table(model).shape[0]
     text = model.config.get_text_config(decoder=True)
     context = getattr(text, "max_position_embeddings", None) or _CHECK_TOKENS
@@ -44,13 +44,13 @@ def check_tokens(model: PreTrainedModel) -> torch.Tensor:
 
 
 def compare(expected: torch.Tensor, got: torch.Tensor) -> float:
-    """The largest difference between logits.
+    """Return the largest absolute difference between logits.
 
     Raises:
-        ExportError: it is more than rounding explains.
+        ExportError: it is larger than rounding explains.
     """
     difference, allowed = logit_difference(expected, got)
-    # Written so that a difference of NaN fails.
+    # In this form, a difference of NaN fails.
     if not difference <= allowed:
         raise ExportError(
             "the pruned checkpoint is not the model that was searched: its logits differ by"
@@ -61,9 +61,9 @@ def compare(expected: torch.Tensor, got: torch.Tensor) -> float:
 
 @contextmanager
 def reporting_native_errors(folder: Path) -> Iterator[None]:
-    """Turn a refused write inside a native library into one line.
+    """Turn a failed write in a native library into one line.
 
-    safetensors and tokenizers do not raise OSError: only their message has the system's error.
+    safetensors and tokenizers do not raise OSError; the system's error is only in their message.
     """
     try:
         yield
@@ -77,5 +77,5 @@ def reporting_native_errors(folder: Path) -> Iterator[None]:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of all files in a folder."""
+    """Return the total size of the files in a folder, in bytes."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,6 +1,6 @@
-"""Writing a pruned Llama as vLLM's and llama.cpp's DeciLM: halves that went are simply not there.
+"""Export of a pruned Llama as DeciLM for vLLM and llama.cpp, without the weights of dropped halves.
 
-Unlike the re-packed checkpoint it keeps the dense model's layers and their numbers.
+Unlike the re-packed checkpoint, it keeps the dense model's layers and their numbers.
 """
 
 from __future__ import annotations
@@ -50,31 +50,31 @@ def export_block_configs(
     stored_dtype: torch.dtype | None = None,
     before_replacing: Callable[[], object] | None = None,
 ) -> ExportReport:
-    """Write a checkpoint with `block_configs` to `folder`, read its weights back and compare.
+    """Write a checkpoint with `block_configs` to `folder`, reload its weights and compare.
 
-    No released transformers has a class for such models. The weights read back are run in the
-    dense model with the dropped units bypassed; what those would have been is not a number then,
-    so that nothing can depend on them.
+    No released transformers has a class for such models. So the reloaded weights are run in the
+    dense model with the dropped units bypassed. Their missing weights are NaN, so that an output
+    that depends on them would show.
 
     Args:
-        model: The dense model; it is left as it is.
-        anatomy: Where its blocks are, at the granularity of the units.
+        model: The dense model, which stays unchanged.
+        anatomy: Its anatomy, at the granularity of the units.
         dropped: Positions of the units to leave out.
-        tokenizer: Saved beside the weights.
-        folder: Where the checkpoint goes.
-        card: Text of README.md; without it there is none.
-        stored_dtype: Number format of the checkpoint that `model` was loaded from.
-        before_replacing: Called when all is checked, just before the folder appears.
+        tokenizer: Saved with the weights.
+        folder: Folder of the checkpoint.
+        card: Text of README.md; None for no such file.
+        stored_dtype: Dtype of the checkpoint that `model` was loaded from.
+        before_replacing: Called after all checks, just before the folder appears.
 
     Raises:
         UnsupportedModelError: the model does not compute what Llama computes.
-        InputError: the first half that is left is an MLP.
-        ExportError: what was read back is not the bypassed model.
+        InputError: the first kept half is an MLP.
+        ExportError: the reloaded model is not the bypassed model.
         OutputError: the folder cannot be written.
     """
     drops = drops_of(anatomy, dropped)
     fields = block_configs_fields(_fields(model), drops)
-    # A second dense model, whose format may be another than that of the live one.
+    # A second dense model, whose dtype may differ from the first one's.
     whole = repacked(model, anatomy, ()).model
     narrow(whole, stored_dtype or model.dtype)
     tensors = _stored(whole, _missing(model, anatomy, dropped))
@@ -110,13 +110,13 @@ def _fields(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def _missing(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]) -> set[str]:
-    """Names of the tensors that only the dropped units have."""
+    """Return the names of the tensors that only the dropped units use."""
     gone = {weight for part in dropped_parts(anatomy, dropped) for weight in part.weights}
     return {name for name, parameter in model.named_parameters() if parameter in gone}
 
 
 def _stored(whole: PreTrainedModel, missing: set[str]) -> dict[str, torch.Tensor]:
-    """The tensors to store, of tied ones the first."""
+    """Return the tensors to store; of tied ones, the first."""
     tensors = {name: p.detach() for name, p in whole.named_parameters() if name not in missing}
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
@@ -137,7 +137,7 @@ def _logits(
     folder: Path,
     ids: torch.Tensor,
 ) -> torch.Tensor:
-    """Logits of the bypassed dense model with the weights that stand in `folder`."""
+    """Return the logits of the bypassed dense model with the weights in `folder`."""
     from safetensors.torch import load_file
 
     stored = {k: t for f in sorted(folder.glob("*.safetensors")) for k, t in load_file(f).items()}

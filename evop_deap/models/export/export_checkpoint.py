@@ -1,4 +1,4 @@
-"""Writing a pruned model as an ordinary checkpoint, and proving that it is the model searched."""
+"""Export of a pruned model as an ordinary checkpoint that is checked against the searched model."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ def export_checkpoint(
 ) -> ExportReport:
     """Write `model` without the `dropped` units to `folder`, reload it and compare.
 
-    The checkpoint is reloaded from a temporary folder, which becomes `folder` only when the
-    reloaded logits are those of the bypassed model. A folder already there is replaced then.
+    The checkpoint is reloaded from a temporary folder. This becomes `folder`, and replaces an
+    existing one, only if the reloaded logits are those of the bypassed model.
 
     Args:
-        model: The dense model; it is left as it is.
-        anatomy: Where its blocks are, at the granularity of the units.
+        model: The dense model, which stays unchanged.
+        anatomy: Its anatomy, at the granularity of the units.
         dropped: Positions of the units to leave out.
-        tokenizer: Saved beside the weights.
-        folder: Where the checkpoint goes.
-        card: Text of README.md; without it there is none.
-        stored_dtype: Number format of the checkpoint that `model` was loaded from. Where it is
-            narrower than the model's, weights go back to it if that loses nothing.
-        trust_remote_code: Whether reloading may run code that comes with the model.
-        before_replacing: Called when all is checked, just before the folder appears.
+        tokenizer: Saved with the weights.
+        folder: Folder of the checkpoint.
+        card: Text of README.md; None for no such file.
+        stored_dtype: Dtype of the checkpoint that `model` was loaded from. If it is narrower than
+            the model's, weights are converted back to it if that is exact.
+        trust_remote_code: Whether reloading may run code from the checkpoint.
+        before_replacing: Called after all checks, just before the folder appears.
 
     Raises:
         ExportError: the reloaded checkpoint is not the bypassed model.
-        OutputError: the folder cannot be written, for want of space or of rights.
+        OutputError: the folder cannot be written, for lack of space or permission.
         UnsupportedModelError: the units cannot be removed.
     """
     ids = check_tokens(model)
@@ -97,7 +97,7 @@ def export_checkpoint(
 
 
 def _reload(model: PreTrainedModel, folder: Path, trust_remote_code: bool) -> PreTrainedModel:
-    """The checkpoint as anyone would load it, with the dtype, kernels and device of `model`."""
+    """Load the checkpoint in the usual way, with the dtype, kernels and device of `model`."""
     from transformers import AutoModelForCausalLM
 
     auto: Any = AutoModelForCausalLM

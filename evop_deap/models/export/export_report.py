@@ -1,4 +1,4 @@
-"""What an export says of the checkpoint that it has written."""
+"""The report of an export on the checkpoint that it has written."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from evop_deap.base.formatting import mebibytes, millions
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written.
+    """Facts about a written checkpoint.
 
     Args:
-        folder: Where the checkpoint is.
-        layers: Physical layers of the written model.
-        half_layers: Those of them of which only one half does anything.
-        parameters: Elements that are stored, tied ones counted once.
-        zeroed: Elements of halves that are stored and say nothing, a part of `parameters`.
+        folder: Folder of the checkpoint.
+        layers: Number of physical layers.
+        half_layers: Number of layers in which only one half has an effect.
+        parameters: Number of stored elements, tied ones counted once.
+        zeroed: Number of them in halves with zero output.
         max_logit_difference: Largest absolute difference between the logits of the reloaded
             checkpoint and those of the model in memory with the dropped units bypassed.
-        bytes: Size of all files in the folder.
+        bytes: Total size of the files in the folder.
     """
 
     folder: Path
@@ -33,7 +33,7 @@ class ExportReport:
 
     @property
     def summary(self) -> str:
-        """What was written, in one line."""
+        """The facts in one line."""
         half = f" ({self.half_layers} of one half)" if self.half_layers else ""
         zero = f", of which {millions(self.zeroed)} do nothing" if self.zeroed else ""
         return (

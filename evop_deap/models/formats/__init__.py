@@ -1,4 +1,4 @@
-"""Saying in the words of other tools which parts of a model went, and reading what they say."""
+"""Pattern files of other tools: writing and reading which parts of a model are dropped."""
 
 from evop_deap.models.formats.drops import Drops
 from evop_deap.models.formats.layer_drop import layer_drop_config, parse_layer_drop_config

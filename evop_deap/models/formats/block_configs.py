@@ -1,4 +1,4 @@
-"""`block_configs` of DeciLM and Nemotron-NAS: per block, whether a half is there and how wide.
+"""`block_configs` of DeciLM and Nemotron-NAS: for each block, which halves it has and their width.
 
 vLLM (nemotron_nas.py), llama.cpp (architecture deci) and TensorRT-LLM read it, for models that
 compute what Llama computes.
@@ -13,10 +13,10 @@ from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.models.formats.drops import Drops
 
 CONFIG_MODULE = "configuration_decilm"
-"""Name of the Python file that lets the configuration be read by attribute."""
+"""Name of the Python file that makes the entries of the configuration attributes."""
 
 # vLLM reads `config.block_configs[i].attention.no_op`, and no released transformers has a class
-# of its own for this model type; LlamaConfig takes every other field.
+# for this model type; LlamaConfig takes every other field.
 CONFIG_CODE = '''"""Configuration of a Llama with blocks that lack their attention or their MLP."""
 
 from types import SimpleNamespace
@@ -25,14 +25,16 @@ from transformers import LlamaConfig
 
 
 class DeciLMConfig(LlamaConfig):
-    """Llama's configuration; `block_configs` says what every block holds."""
+    """Llama's configuration with `block_configs`: the halves of every block."""
 
     model_type = "nemotron-nas"
 
     def __init__(self, block_configs=None, **kwargs):
         super().__init__(**kwargs)
         self.block_configs = [
-            SimpleNamespace(**{half: SimpleNamespace(**dict(says)) for half, says in block.items()})
+            SimpleNamespace(
+                **{half: SimpleNamespace(**dict(entry)) for half, entry in block.items()}
+            )
             for block in block_configs or []
         ]
 
@@ -44,29 +46,29 @@ class DeciLMConfig(LlamaConfig):
         finally:
             self.block_configs = blocks
         fields["block_configs"] = [
-            {half: dict(vars(says)) for half, says in vars(block).items()} for block in blocks
+            {half: dict(vars(entry)) for half, entry in vars(block).items()} for block in blocks
         ]
         return fields
 '''
 
 
 def block_configs_fields(config: Mapping[str, Any], drops: Drops) -> dict[str, Any]:
-    """The dense model's configuration as one with `block_configs`, for config.json.
+    """Return the dense model's configuration with `block_configs`, for config.json.
 
     Args:
         config: Fields of the dense model's configuration.
-        drops: What goes.
+        drops: The dropped parts.
 
     Raises:
         UnsupportedModelError: the model computes something that Llama does not.
-        InputError: the first half that is left is an MLP, which vLLM cannot begin with.
+        InputError: the first kept half is an MLP, with which vLLM cannot begin.
     """
     _check_llama_like(config)
     first = next(live for live in drops.live if any(live))
     if not first[0]:
         raise InputError(
             "a block_configs checkpoint must begin with an attention half, because vLLM's loader "
-            f"does, but {drops.names[0]} is dropped and the MLP behind it is not"
+            f"needs one, but {drops.names[0]} is dropped and the MLP after it is not"
         )
     blocks = [_block(config, *live) for live in drops.live]
     return {
@@ -79,10 +81,10 @@ def block_configs_fields(config: Mapping[str, Any], drops: Drops) -> dict[str, A
 
 
 def parse_block_configs(blocks: Sequence[Any]) -> Drops:
-    """What the value of the field leaves out.
+    """Return the parts that the value of the field drops.
 
     Raises:
-        InputError: a block does not say whether its halves are there.
+        InputError: a block has no `no_op` for one of its halves.
     """
     gone: dict[str, set[int]] = {"attention": set(), "ffn": set()}
     for index, block in enumerate(blocks):
@@ -94,7 +96,7 @@ def parse_block_configs(blocks: Sequence[Any]) -> Drops:
                     indices.add(index)
             except (AttributeError, LookupError, TypeError) as error:
                 raise InputError(
-                    f"`block_configs` {index} must say `no_op` of its attention and its ffn"
+                    f"`block_configs` {index} must have `no_op` for its attention and its ffn"
                 ) from error
     return Drops.of_sublayers(len(blocks), gone["attention"], gone["ffn"])
 
@@ -107,7 +109,7 @@ def _check_llama_like(config: Mapping[str, Any]) -> None:
         )
     if config.get("sliding_window"):
         raise UnsupportedModelError(
-            "a block_configs checkpoint is read as a Llama, which knows no `sliding_window`"
+            "a block_configs checkpoint is read as a Llama, which has no `sliding_window`"
         )
 
 
@@ -126,7 +128,7 @@ def _block(config: Mapping[str, Any], has_attention: bool, has_mlp: bool) -> dic
 
 
 def _width(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The MLP's width: as a multiple where readers come back to it, else as it is."""
+    """Return the MLP's width: as a multiple if readers recover it exactly, else as it is."""
     hidden, width = config["hidden_size"], config["intermediate_size"]
     multiple = 1.5 * width / hidden
     # Readers round this product up to the next multiple of 256.

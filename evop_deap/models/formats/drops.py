@@ -1,4 +1,4 @@
-"""Which parts of which blocks go: what every pattern file says, whatever its format."""
+"""The dropped parts of a model: the content of a pattern file, independent of its format."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from evop_deap.space.unit_names import (
 
 @dataclass(frozen=True)
 class Drops:
-    """What a model loses.
+    """The dropped parts of a model.
 
     Args:
-        n_blocks: Blocks of the dense model.
-        gone: Names of the sublayers that go, and of smaller units; of a block, its sublayers.
+        n_blocks: Number of blocks of the dense model.
+        gone: Names of the dropped sublayers and smaller units; a block is given by its sublayers.
 
     Example:
         >>> drops = Drops.named(4, ["1", "3.mlp"])
@@ -34,7 +34,7 @@ class Drops:
         ([1], [1, 3], ('1', '3.mlp'))
 
     Raises:
-        InputError: a block that the model has not, or nothing stays.
+        InputError: the model has no such block, or nothing stays.
     """
 
     n_blocks: int
@@ -42,32 +42,32 @@ class Drops:
 
     def __post_init__(self) -> None:
         touched = {int(block_of(name)) for name in self.gone}
-        strange = sorted(i for i in touched if not 0 <= i < self.n_blocks)
-        if strange:
+        invalid = sorted(i for i in touched if not 0 <= i < self.n_blocks)
+        if invalid:
             raise InputError(
                 f"`dropped` must hold block indices from 0 to {self.n_blocks - 1}, "
-                f"but got {strange}"
+                f"but got {invalid}"
             )
         if len(self.blocks) == self.n_blocks:
             raise InputError(f"`dropped` must leave at least one of the {self.n_blocks} blocks")
 
     @classmethod
     def of_blocks(cls, n_blocks: int, dropped: Iterable[int]) -> Drops:
-        """Whole blocks, by their positions."""
+        """Return the drops of whole blocks, given by their positions."""
         return cls(n_blocks, frozenset(s for i in dropped for s in sublayers_in(unit_name(i))))
 
     @classmethod
     def of_sublayers(cls, n_blocks: int, attention: Iterable[int], mlp: Iterable[int]) -> Drops:
-        """The attention of some blocks and the MLP of some, by the positions of the blocks."""
+        """Return the drops of some attentions and some MLPs, given by the positions of blocks."""
         names = [unit_name(i, ATTENTION) for i in attention] + [unit_name(i, MLP) for i in mlp]
         return cls(n_blocks, frozenset(names))
 
     @classmethod
     def named(cls, n_blocks: int, names: Iterable[str]) -> Drops:
-        """By the names of units: "3" is a block, "12.attn" and "12.mlp" are its halves.
+        """Return the drops with these names: "3" is a block, "12.attn" and "12.mlp" are halves.
 
         Raises:
-            InputError: a name that no unit has.
+            InputError: a name is not that of a unit.
         """
         gone: set[str] = set()
         for name in names:
@@ -80,35 +80,35 @@ class Drops:
 
     @property
     def attention(self) -> frozenset[int]:
-        """The blocks that lose their attention."""
-        return self._losing(ATTENTION)
+        """The blocks without their attention."""
+        return self._without(ATTENTION)
 
     @property
     def mlp(self) -> frozenset[int]:
-        """The blocks that lose their MLP."""
-        return self._losing(MLP)
+        """The blocks without their MLP."""
+        return self._without(MLP)
 
     @property
     def blocks(self) -> frozenset[int]:
-        """The blocks that go whole."""
+        """The blocks that are dropped whole."""
         return self.attention & self.mlp
 
     @property
     def halves(self) -> frozenset[int]:
-        """The blocks that go in part."""
+        """The blocks that are dropped in part."""
         return frozenset(int(block_of(name)) for name in self.gone) - self.blocks
 
     @property
     def granularity(self) -> str:
-        """The coarsest granularity at which this can be said: "block" or "half"."""
+        """The coarsest granularity that can express these drops: "block" or "half"."""
         return granularity_of(self.names)
 
     @property
     def live(self) -> tuple[tuple[bool, bool], ...]:
-        """Per block whether its attention and whether its MLP stays.
+        """For each block, whether its attention and its MLP are kept.
 
         Raises:
-            InputError: less than a sublayer goes.
+            InputError: a unit smaller than a sublayer is dropped.
         """
         less = sorted(name for name in self.gone if kind_of(name) not in SUBLAYERS)
         if less:
@@ -117,16 +117,19 @@ class Drops:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What goes, by unit names in order; a block that goes whole is named once."""
+        """Names of the dropped units in order; a block that is dropped whole has one name."""
         rest = (name for name in self.gone if int(block_of(name)) not in self.blocks)
         names = {*map(unit_name, self.blocks), *rest}
         return tuple(sorted(names, key=lambda name: (int(block_of(name)), name)))
 
     def positions(self, units: Sequence[str]) -> tuple[int, ...]:
-        """Positions of what goes among all units of a model, given by their names in order.
+        """Return the positions of the drops among all units of a model.
+
+        Args:
+            units: names of all units, in order.
 
         Raises:
-            InputError: the units are blocks, and only half of one goes.
+            InputError: the units are blocks, and only half of one is dropped.
         """
         found = [i for i, name in enumerate(units) if self.gone.issuperset(sublayers_in(name))]
         if self.gone.difference(*(sublayers_in(units[i]) for i in found)):
@@ -134,18 +137,21 @@ class Drops:
         return tuple(found)
 
     def whole(self, what: str) -> tuple[int, ...]:
-        """The dropped blocks in order, for a format that knows nothing smaller.
+        """Return the dropped blocks in order, for a format of whole blocks.
+
+        Args:
+            what: the format, for messages.
 
         Raises:
-            InputError: only half of a block goes; the message begins with `what`.
+            InputError: only half of a block is dropped.
         """
         if self.halves:
             raise self._refusal(what)
         return tuple(sorted(self.blocks))
 
-    def _losing(self, kind: str) -> frozenset[int]:
+    def _without(self, kind: str) -> frozenset[int]:
         return frozenset(int(block_of(name)) for name in self.gone if kind_of(name) == kind)
 
     def _refusal(self, what: str) -> InputError:
         names = ", ".join(name for name in self.names if kind_of(name) != BLOCK)
-        return InputError(f"{what} cannot say that only half of a block goes: {names}")
+        return InputError(f"{what} cannot express that only half of a block is dropped: {names}")

@@ -1,4 +1,4 @@
-"""EvoPress's file: a line a block that says which of its halves goes.
+"""EvoPress's file: one line per block with its dropped halves.
 
 Sieberling et al. (2024), https://arxiv.org/abs/2410.14649.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from evop_deap.base.errors import InputError
 from evop_deap.models.formats.drops import Drops
 
-# By whether the attention and whether the MLP stays.
+# Keys: whether the attention and whether the MLP is kept.
 _WORDS = {
     (True, True): "none",
     (False, True): "attn",
@@ -18,17 +18,17 @@ _WORDS = {
 
 
 def layer_drop_config(drops: Drops) -> str:
-    """The file as EvoPress writes it: none, attn, mlp or attn+mlp for every block."""
+    """Return the file's text in EvoPress's format: none, attn, mlp or attn+mlp for every block."""
     return "".join(f"{_WORDS[live]}\n" for live in drops.live)
 
 
 def is_layer_drop_config(text: str) -> bool:
-    """Whether the first line of a text is one of EvoPress's four words."""
+    """Return whether a text begins with one of EvoPress's four words."""
     return bool(text.strip()) and text.split()[0] in _WORDS.values()
 
 
 def parse_layer_drop_config(text: str) -> Drops:
-    """Read an EvoPress file; blank lines at its end do not count.
+    """Read the text of an EvoPress file; blank lines at its end are ignored.
 
     Raises:
         InputError: the text is empty, or a line is none of the four words.

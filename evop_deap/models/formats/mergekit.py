@@ -1,4 +1,4 @@
-"""mergekit's passthrough recipe: the runs of kept blocks, stacked."""
+"""mergekit's passthrough recipe: a stack of the runs of kept blocks."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from evop_deap.models.formats.drops import Drops
 
 
 def mergekit_passthrough(model_id: str, drops: Drops, dtype: str) -> str:
-    """A recipe that stacks the runs of kept blocks; upper bounds are exclusive.
+    """Return a recipe that stacks the runs of kept blocks; upper bounds are exclusive.
 
     Args:
         model_id: Hub id or folder of the dense model.
-        drops: What goes.
-        dtype: As mergekit spells it: "bfloat16", "float16" or "float32".
+        drops: The dropped parts.
+        dtype: "bfloat16", "float16" or "float32", as in mergekit.
 
     Raises:
-        InputError: only half of a block goes.
+        InputError: only half of a block is dropped.
     """
     gone = drops.whole("a mergekit recipe")
     kept = (index for index in range(drops.n_blocks) if index not in gone)
-    # A JSON string is a YAML string, whatever characters a path has.
+    # A JSON string is a YAML string, with any characters in the path.
     model = json.dumps(model_id, ensure_ascii=False)
     slices = "".join(
         f"  - sources:\n      - model: {model}\n        layer_range: [{start}, {stop}]\n"
@@ -33,10 +33,10 @@ def mergekit_passthrough(model_id: str, drops: Drops, dtype: str) -> str:
 
 
 def parse_mergekit(recipe: dict[str, Any], n_blocks: int) -> Drops:
-    """What a recipe that only leaves blocks of one model out leaves out.
+    """Return the blocks that a recipe drops.
 
     Raises:
-        InputError: the recipe does something else.
+        InputError: the recipe does more than drop blocks of one model.
     """
     stacked: list[int] = []
     models = set()
@@ -59,7 +59,7 @@ def parse_mergekit(recipe: dict[str, Any], n_blocks: int) -> Drops:
 
 
 def _runs(indices: Iterable[int]) -> list[tuple[int, int]]:
-    """The unbroken runs of ascending `indices` as (first, behind the last)."""
+    """Return the runs of consecutive `indices`, which ascend, as (first, last + 1)."""
     runs: list[tuple[int, int]] = []
     for index in indices:
         if runs and runs[-1][1] == index:

@@ -1,4 +1,4 @@
-"""A pattern from a file in any format that is written here, or from a list."""
+"""Reading of a pattern from a file in any supported format, or from a list."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from evop_deap.models.formats.sleb_results import is_sleb, parse_sleb
 
 
 def read_pattern(given: str, n_blocks: int) -> Drops:
-    """What goes, as a file or a list such as "3,4,12.attn" says it.
+    """Return the drops in a file, or in a list such as "3,4,12.attn".
 
     The file may be the result.json of a run, or its folder; an EvoPress layer_drop_config.txt; a
     SLEB result; a mergekit passthrough recipe; a `per_layer_config`; a configuration with
-    `block_configs`; or the list as text, with commas, blanks or lines.
+    `block_configs`; or the list as text, separated by commas, spaces or line ends.
 
     Args:
         given: Path of the file, or the list itself.
-        n_blocks: Blocks of the model that it is meant for.
+        n_blocks: Number of blocks of the model.
 
     Raises:
-        InputError: it is none of these, or meant for another number of blocks.
+        InputError: it is none of these, or is for another number of blocks.
     """
     path = Path(given).expanduser()
     path = path / "result.json" if path.is_dir() else path
@@ -48,7 +48,7 @@ def read_pattern(given: str, n_blocks: int) -> Drops:
 
 
 def parse_pattern(text: str, n_blocks: int) -> Drops:
-    """What goes, from the text of a file in any of the formats.
+    """Return the drops in the text of a file in any of the formats.
 
     Raises:
         InputError: it is in none of them.
@@ -71,8 +71,8 @@ def _from_json(text: str, n_blocks: int) -> Drops:
         raise InputError(f"it is no JSON: {error}") from error
     if value.get("merged"):
         raise InputError(
-            "blocks that stay have taken up those that went, which no pattern says: "
-            "the checkpoint in the run's model/ is all there is"
+            "dropped blocks were merged into kept ones, which a pattern cannot express: "
+            "use the checkpoint in the run's model/"
         )
     if isinstance(value.get("dropped"), list) and isinstance(value.get("n_blocks"), int):
         return Drops.named(value["n_blocks"], [str(name) for name in value["dropped"]])

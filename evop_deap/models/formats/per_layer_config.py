@@ -1,4 +1,4 @@
-"""transformers' `per_layer_config`: what single layers skip, by number.
+"""transformers' `per_layer_config`: the sublayers that each layer skips, by layer number.
 
 https://huggingface.co/docs/transformers/heterogeneous_configurations
 """
@@ -13,13 +13,13 @@ from evop_deap.models.formats.drops import Drops
 
 PER_LAYER_WARNING = (
     "per_layer_config is for code that reads it: Llama, Qwen, Mistral and most models of "
-    "transformers 5 take the field, say nothing and compute the dense model"
+    "transformers 5 accept the field, ignore it silently and compute the dense model"
 )
 _ATTENTION, _MLP = "attention", "mlp"
 
 
 def per_layer_config(drops: Drops) -> dict[str, Any]:
-    """The field to put into the dense model's config.json, whose layers all stay counted."""
+    """Return the field for the dense model's config.json, which keeps its number of layers."""
     skipped = {
         i: [name for name, gone in ((_ATTENTION, drops.attention), (_MLP, drops.mlp)) if i in gone]
         for i in sorted(drops.attention | drops.mlp)
@@ -28,10 +28,10 @@ def per_layer_config(drops: Drops) -> dict[str, Any]:
 
 
 def parse_per_layer_config(layers: Mapping[str, Any], n_blocks: int) -> Drops:
-    """What the value of the field skips.
+    """Return the sublayers that the value of the field skips.
 
     Raises:
-        InputError: a layer says something else than to skip its attention or its MLP.
+        InputError: a layer does anything but skip its attention or its MLP.
     """
     skipped: dict[int, set[str]] = {}
     for number, overrides in layers.items():
@@ -40,7 +40,7 @@ def parse_per_layer_config(layers: Mapping[str, Any], n_blocks: int) -> Drops:
             index = int(number)
         except (AttributeError, ValueError) as error:
             raise InputError(
-                f"`per_layer_config` of layer {number} must say `skip` and nothing else"
+                f"`per_layer_config` of layer {number} must have `skip` and nothing else"
             ) from error
         names = set(skip) if isinstance(skip, list) else {str(skip)}
         if "skip" not in overrides or not names <= {_ATTENTION, _MLP}:

@@ -1,4 +1,4 @@
-"""What `--prune-layers` of llama.cpp's llama-quantize takes: block numbers with commas."""
+"""The argument of `llama-quantize --prune-layers` in llama.cpp: block numbers with commas."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from evop_deap.models.formats.drops import Drops
 
 
 def prune_layers(drops: Drops) -> str:
-    """The dropped blocks, as in `llama-quantize --prune-layers 3,7,11 in.gguf out.gguf F16`.
+    """Return the dropped blocks as in `llama-quantize --prune-layers 3,7,11 in.gguf out.gguf F16`.
 
     Raises:
-        InputError: only half of a block goes.
+        InputError: only half of a block is dropped.
     """
     return ",".join(str(index) for index in drops.whole("--prune-layers"))

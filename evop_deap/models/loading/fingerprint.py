@@ -1,4 +1,4 @@
-"""A model's identity by content: what it computes, wherever it was loaded from."""
+"""A model's identity by content, independent of its source."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Where a checkpoint came from and what wrote it say nothing about what it computes.
+# Fields about the source and the writer of a checkpoint, which do not affect its computation.
 _INCIDENTAL = {"_name_or_path", "_model_name_or_path", "transformers_version", "_commit_hash"}
 
 
 def fingerprint_model(model: PreTrainedModel) -> str:
-    """SHA-256 over the configuration and every weight with its name, shape and dtype."""
+    """Return the SHA-256 of the configuration and of every weight's name, shape, dtype and data."""
     config = {k: v for k, v in model.config.to_dict().items() if k not in _INCIDENTAL}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""Which device to work on, and which number format multiplies fastest there without harm."""
+"""The choice of a device, and of the fastest dtype on it that loses no precision."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of that name; "auto" takes CUDA, then MPS, then the CPU.
+    """Return the device of that name; "auto" is CUDA, else MPS, else the CPU.
 
     Raises:
-        InputError: no such device here.
+        InputError: this machine has no such device.
     """
     if device == "auto":
         if torch.cuda.is_available():
@@ -36,13 +36,13 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_dtype(dtype: str, stored: torch.dtype, device: torch.device) -> torch.dtype:
-    """The number format of that name; "auto" is the fastest that keeps what is stored.
+    """Return the dtype of that name; "auto" is the fastest that holds the stored values.
 
-    A checkpoint in bfloat16 or float16 may also be computed in float32, which holds every
-    number of either; nothing is ever made coarser than it is stored.
+    A bfloat16 or float16 checkpoint may also be computed in float32, which represents all of
+    its values. No dtype of lower precision than the stored one is chosen.
 
     Raises:
-        InputError: no such format.
+        InputError: there is no such dtype.
     """
     if dtype != "auto":
         if dtype not in DTYPES:
@@ -50,7 +50,7 @@ def choose_dtype(dtype: str, stored: torch.dtype, device: torch.device) -> torch
         return DTYPES[dtype]
     if stored not in (torch.bfloat16, torch.float16):
         return torch.float32
-    # A plain float32 wins ties: it is as fast and finer.
+    # float32 wins ties: it is as fast and more precise.
     halved = _seconds_to_multiply(stored, device) < 0.9 * _seconds_to_multiply(
         torch.float32, device
     )
@@ -58,7 +58,7 @@ def choose_dtype(dtype: str, stored: torch.dtype, device: torch.device) -> torch
 
 
 def _seconds_to_multiply(dtype: torch.dtype, device: torch.device, size: int = 768) -> float:
-    """Median seconds of a matrix product about as large as a block's."""
+    """Return the median seconds of a matrix product of about the size of a block's."""
     left = torch.full((size, size), 0.5, dtype=dtype, device=device)
     seconds = []
     for _ in range(7):

@@ -1,4 +1,4 @@
-"""From what the user names to a model and its tokenizer, ready to be evaluated."""
+"""Loading of a causal language model and its tokenizer by the user's name for it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A causal language model and what belongs to it.
+    """A causal language model, its tokenizer and facts about its checkpoint.
 
     Attributes:
         model: in evaluation mode, on its device.
-        tokenizer: the model's own.
-        name: what the user called it.
-        hub_id: where it is on the hub, or None for a local one.
-        stored_dtype: the number format of the checkpoint, which may be coarser than the
-            model's.
-        context: the longest window that the model can read, or None where it says nothing.
+        tokenizer: the model's tokenizer.
+        name: the user's name for it.
+        hub_id: its id on the hub; None for a local model.
+        stored_dtype: dtype of the checkpoint, which may be of lower precision than the model's.
+        context: the longest input in tokens; None if the configuration has no limit.
     """
 
     model: PreTrainedModel
@@ -58,12 +57,12 @@ def load_model(
         name: a hub id, a checkpoint folder, a GGUF file, or "demo".
         dtype: "auto", "float32", "bfloat16" or "float16"; see `choose_dtype`.
         device: "auto" or a PyTorch device.
-        attn_implementation: as transformers spells it.
+        attn_implementation: as in transformers.
         revision: branch, tag or commit on the hub.
-        trust_remote_code: whether code that comes with the checkpoint may run.
+        trust_remote_code: whether code from the checkpoint may run.
 
     Raises:
-        InputError: there is no such model, or an option does not fit it.
+        InputError: there is no such model, or it does not support an option.
         UnsupportedModelError: it is not a decoder-only causal language model.
     """
     place = choose_device(device)
@@ -85,7 +84,7 @@ def load_model(
     rows = embedding_table(model).shape[0]
     if max(tokenizer.get_vocab().values(), default=0) >= rows:
         raise InputError(
-            f"`model` {name} has embeddings for {rows} tokens, but its tokenizer knows "
+            f"`model` {name} has embeddings for {rows} tokens, but its tokenizer has "
             f"{len(tokenizer)}: they do not belong together"
         )
     return LoadedModel(model.eval(), tokenizer, name, hub_id, stored, _context(config))
@@ -94,7 +93,7 @@ def load_model(
 def load_tokenizer(
     name: str, *, revision: str | None = None, trust_remote_code: bool = False
 ) -> tuple[PreTrainedTokenizerBase, int | None]:
-    """A model's tokenizer and its context in tokens, without the model.
+    """Return a model's tokenizer and its context in tokens, without loading the model.
 
     Raises:
         InputError: there is no such model.
@@ -108,7 +107,7 @@ def load_tokenizer(
 
 
 def _locate(name: str) -> dict[str, Any]:
-    """The arguments that tell `from_pretrained` where the checkpoint is."""
+    """Return the arguments of `from_pretrained` that locate the checkpoint."""
     from evop_deap.models.loading.demo_model import demo_checkpoint
 
     if name == "demo":
@@ -131,11 +130,11 @@ def _locate(name: str) -> dict[str, Any]:
 
 
 def reach_hub(name: str, argument: str) -> dict[str, Any]:
-    """Ask the hub once, for transformers asks again and again; without it the cache must do.
+    """Send the hub one request, because transformers retries many times; on failure use the cache.
 
     Args:
         name: a hub id.
-        argument: where the user gave it, for messages.
+        argument: the user's argument, for messages.
 
     Returns:
         Arguments for `from_pretrained`.
@@ -154,27 +153,27 @@ def reach_hub(name: str, argument: str) -> dict[str, Any]:
             f"`{argument}` {name} is neither a folder here nor a model on the hub: "
             "check the spelling, or log in if it is private"
         ) from error
-    except Exception:  # gated, offline, too slow: each has errors of its own
+    except Exception:  # gated, offline or too slow: many types of errors
         return {"local_files_only": True}
     return {}
 
 
 @contextmanager
 def _explaining(name: str) -> Iterator[None]:
-    """Turn what transformers raises about a checkpoint into one line."""
+    """Turn errors of transformers about a checkpoint into one line."""
     try:
         yield
     except (InputError, UnsupportedModelError):
         raise
-    except Exception as error:  # every format and every library below has errors of its own
+    except Exception as error:  # formats and libraries raise many types
         reason = one_line(error)
         if "trust_remote_code" in reason:
             raise InputError(
-                f"`model` {name} comes with code of its own, which only runs where "
+                f"`model` {name} comes with its own code, which only runs if "
                 "`trust_remote_code` allows it"
             ) from error
         if "connect to" in reason:
-            reason = "it is no folder here, and the hub cannot be reached or does not give it"
+            reason = "it is not a local folder, and the hub cannot be reached or refuses it"
         short = reason if len(reason) <= 300 else reason[:297] + "..."
         raise InputError(f"`model` {name} cannot be loaded: {short}") from error
 
@@ -194,7 +193,7 @@ def _load_config(where: dict[str, Any], name: str, trust_remote_code: bool) -> P
     remote = "AutoModelForCausalLM" in getattr(config, "auto_map", {})
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not remote:
         raise UnsupportedModelError(
-            f"`model` {name} is a {config.model_type}, which transformers does not know "
+            f"`model` {name} is a {config.model_type}, which transformers does not list "
             "as a causal language model"
         )
     return config
@@ -210,7 +209,7 @@ def _load_weights(where: dict[str, Any], **options: Any) -> PreTrainedModel:
     loaded: Any = AutoModelForCausalLM.from_pretrained(**where, **options, output_loading_info=True)
     model: PreTrainedModel = loaded[0]
     if missing := sorted(loaded[1]["missing_keys"]):
-        # transformers would go on with random numbers in their place.
+        # transformers would initialise them at random.
         raise InputError(
             f"`model` {where['pretrained_model_name_or_path']} lacks {len(missing)} weights "
             f"that its configuration asks for, such as {missing[0]}"

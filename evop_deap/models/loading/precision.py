@@ -1,4 +1,4 @@
-"""Computing in float32 with a model that is stored in less, one module's weights at a time."""
+"""Computation in float32 with a model in lower precision, one module's weights at a time."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 _NARROW = (torch.bfloat16, torch.float16)
 
 _Stored = list[tuple[nn.Parameter, torch.Tensor]]
-"""Weights and what each is stored as."""
+"""Weights and the tensor that each is stored as."""
 
 
 @contextmanager
 def computing_in_float32(model: PreTrainedModel) -> Iterator[None]:
-    """While this lasts, passes of a bfloat16 or float16 model are float32 throughout.
+    """Inside this context, a bfloat16 or float16 model computes in float32 throughout.
 
-    The weights that a module reads are widened when it is called and put back as they were when
-    it returns, so no second copy of the model is ever held.
+    The weights that a module reads are widened when it is called, and restored when it returns.
+    So there is never a second copy of the model.
     """
     stored = _narrow(model.parameters())
     head = model.get_output_embeddings()
-    # What each call under way has widened, so that of calls within each other only the outermost
-    # to read a weight narrows it. A call that fails before it widens finds nothing to narrow.
+    # The weights that each running call has widened. In nested calls, only the outermost call
+    # that reads a weight restores it. A call that failed before it widened restores nothing.
     widened: defaultdict[nn.Module, list[_Stored]] = defaultdict(list)
 
     def widen(module: nn.Module, _: Any) -> None:
@@ -56,10 +56,10 @@ def computing_in_float32(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _weights_read(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Parameter]:
-    """Its own weights and those of the children that it may use without calling them.
+    """Yield a module's own weights, and those of children that it may use without calling them.
 
-    Mixers of Mamba's kind hand the weights of their convolution to a kernel. Tables of the
-    vocabulary are always called, and too large to be held wide throughout a pass.
+    Mixers such as Mamba's pass the weights of their convolution to a kernel. Embeddings and the
+    head are always called, and too large to be widened for a whole pass.
     """
     yield from module.parameters(recurse=False)
     for child in module.children():

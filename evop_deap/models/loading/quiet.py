@@ -1,4 +1,4 @@
-"""Keeping transformers' bars and load reports off the terminal while it works for us."""
+"""Silencing of transformers' progress bars and load reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence everything below an error for the duration, then put the settings back."""
+    """Silence all messages below an error in this context, and restore the settings after it."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

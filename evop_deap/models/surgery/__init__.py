@@ -1,1 +1,1 @@
-"""Taking parts out of a model: bypassed for a while, or for good in a second model."""
+"""Removal of parts of a model: bypassed temporarily, or left out of a second model."""

@@ -1,4 +1,4 @@
-"""Taking parts out of a model for the length of a `with`."""
+"""Temporary removal of units from a model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from evop_deap.models.surgery.dropped_parts import dropped_parts
 
 @contextmanager
 def bypassed(anatomy: Anatomy, dropped: Collection[int]) -> Iterator[None]:
-    """Let the hidden state pass the `dropped` units unchanged, everything else in its place.
+    """In this context, the hidden state passes the `dropped` units unchanged. May be nested.
 
-    Positions, masks, layer types and cache slots of the other blocks stay what they are in
-    the dense model, so this is the reference of what dropping means. May be nested.
+    Positions, masks, layer types and cache slots of the other blocks stay as in the dense model.
+    So this defines what dropping means.
 
     Args:
-        anatomy: of the model, at the granularity of the units.
+        anatomy: anatomy of the model, at the granularity of the units.
         dropped: positions of units, in the order of `anatomy.parts`.
     """
     with silenced(dropped_parts(anatomy, dropped)):

@@ -1,4 +1,4 @@
-"""Whether a pruned model still generates with a cache what it predicts without one."""
+"""A check that a pruned model generates with a cache what it predicts without one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def cache_fault(model: PreTrainedModel, pruned: PreTrainedModel, ids: torch.Tensor) -> str | None:
-    """What goes wrong when `pruned` decodes with a cache; None if nothing that `model` does well.
+    """Return what fails when `pruned` decodes with a cache and works in `model`; else None.
 
-    Some models keep their count of cached tokens in one particular layer, or in the first layer
-    of a kind. Without it they still predict, and generate nonsense or fail.
+    Some models count cached tokens in one particular layer, or in the first layer of a kind.
+    Without this layer they still predict, but they generate nonsense or fail.
     """
     for decode in (_generate, _decode):
         fault = _decoding_fault(pruned, ids, decode)
@@ -30,11 +30,11 @@ def cache_fault(model: PreTrainedModel, pruned: PreTrainedModel, ids: torch.Tens
 
 
 _Decoder = Callable[["PreTrainedModel", torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-"""(model, prompt) -> text and the logits of its continuation, made with a cache."""
+"""(model, prompt) -> text and the logits of its continuation, computed with a cache."""
 
 
 def _generate(model: PreTrainedModel, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Continue greedily by the library's own loop, which prepares masks and positions."""
+    """Continue greedily with `generate`, which prepares masks and positions."""
     from transformers import GenerationConfig
 
     greedy = GenerationConfig(
@@ -54,7 +54,7 @@ def _generate(model: PreTrainedModel, prompt: torch.Tensor) -> tuple[torch.Tenso
 
 
 def _decode(model: PreTrainedModel, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Continue greedily by bare calls, where the model has to know its place in the text."""
+    """Continue greedily by plain calls, in which the model infers positions from its cache."""
     text, token, cache, steps = prompt, prompt, None, []
     for _ in range(prompt.shape[1]):
         output = model(input_ids=token, past_key_values=cache, use_cache=True)
@@ -66,10 +66,11 @@ def _decode(model: PreTrainedModel, prompt: torch.Tensor) -> tuple[torch.Tensor,
 
 
 def _decoding_fault(model: PreTrainedModel, ids: torch.Tensor, decode: _Decoder) -> str | None:
-    """Continue the first half of (rows, tokens) `ids` and predict the same text at once.
+    """Return why decoding with a cache differs from one pass over the same text; else None.
 
-    In float32 whatever the model is in: a pruned model may blow a rounding error of bfloat16 up
-    to the size of its logits, which would hide what this is after or be taken for it.
+    It continues the first half of `ids`, (rows, tokens), in float32 whatever the model's dtype is.
+    A pruned model may amplify a rounding error of bfloat16 to the size of its logits, which would
+    look like a fault of the cache or hide one.
     """
     prompt = ids[:, : ids.shape[1] // 2]
     with computing_in_float32(model):
@@ -82,7 +83,7 @@ def _decoding_fault(model: PreTrainedModel, ids: torch.Tensor, decode: _Decoder)
             return f"cannot generate with a cache: {one_line(error)}"
         at_once = run_forward(model, text)[:, prompt.shape[1] - 1 : -1].float()
     difference = float((step_by_step.float() - at_once).abs().max())
-    # Wide, because a cache adds up in another order; what this is after is off by the scale.
+    # Wide, because a cache sums in another order; a real fault is as large as the logits.
     allowed = 1e-2 * float(at_once.abs().max())
     if difference <= allowed:
         return None

@@ -1,4 +1,4 @@
-"""How a configuration says the same of other layers, dialect by dialect: each is one rule."""
+"""Rules that rewrite the per-layer fields of a configuration, one for each convention."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from evop_deap.models.surgery.layer_fields import (
     Fields,
     Sources,
-    cannot_say,
+    cannot_express,
     lettered,
     lists,
     numbered,
@@ -18,36 +18,36 @@ from evop_deap.models.surgery.layer_fields import (
 Rule = Callable[[Fields, Sources], dict[str, Any]]
 """(fields of the dense model, sources of the new layers) -> the fields that change."""
 
-# "The first so many layers are different."
+# Fields with a count n: the first n layers are different.
 _COUNTS_FROM_START = (
     "first_k_dense_replace",
     "max_window_layers",
     "num_dense_layers",
 )
-# "Every period-th layer, beginning at the offset, is different."
+# Fields with a period and an offset: every period-th layer from the offset is different.
 _PERIODS = (
     ("attn_layer_period", "attn_layer_offset"),
     ("expert_layer_period", "expert_layer_offset"),
 )
-# Layers for predicting several tokens: they sit behind the last layer in the published weights
-# and a causal language model does not load them, so none are left to save.
+# Layers for multi-token prediction: they follow the last layer in the published weights, and a
+# causal language model does not load them, so none can be saved.
 _PREDICTION_LAYERS = ("num_mtp_layers", "num_nextn_predict_layers")
 
 
 def _per_layer_lists(dense: Fields, sources: Sources) -> dict[str, Any]:
-    return {name: sources.pick(name, said) for name, said in lists(dense, sources.n_blocks)}
+    return {name: sources.pick(name, values) for name, values in lists(dense, sources.n_blocks)}
 
 
 def _index_lists(dense: Fields, sources: Sources) -> dict[str, Any]:
     return {
-        name: _positions(sources.pick(name, said))
-        for name, said in numbered(dense, sources.n_blocks)
+        name: _positions(sources.pick(name, values))
+        for name, values in numbered(dense, sources.n_blocks)
     }
 
 
 def _layer_overrides(dense: Fields, sources: Sources) -> dict[str, Any]:
     return {
-        name: {str(i): said for i, said in enumerate(sources.pick(name, by_layer)) if said}
+        name: {str(i): fields for i, fields in enumerate(sources.pick(name, by_layer)) if fields}
         for name, by_layer in overridden(dense, sources.n_blocks)
     }
 
@@ -64,7 +64,7 @@ def _positions(flags: Sequence[bool]) -> list[int]:
 
 
 def _sparse_step(dense: Fields, sources: Sources) -> dict[str, Any]:
-    """Qwen's rule, sparse at every step-th layer but `mlp_only_layers`, as that list alone."""
+    """Qwen: sparse at every step-th layer but `mlp_only_layers`; written as that list alone."""
     step = dense.get("decoder_sparse_step")
     if step is None:
         return {}
@@ -77,10 +77,10 @@ def _sparse_step(dense: Fields, sources: Sources) -> dict[str, Any]:
 
 
 def _counts_from_start(dense: Fields, sources: Sources) -> dict[str, Any]:
-    """Count the new layers among the first so many."""
+    """Count the kept layers among the first n."""
     frequency = dense.get("moe_layer_freq")
     if isinstance(frequency, int) and frequency != 1 and not dense.get("mlp_layer_types"):
-        raise cannot_say("moe_layer_freq")
+        raise cannot_express("moe_layer_freq")
     return {
         name: sum(sources.pick(name, [i < dense[name] for i in range(sources.n_blocks)]))
         for name in _COUNTS_FROM_START
@@ -89,7 +89,7 @@ def _counts_from_start(dense: Fields, sources: Sources) -> dict[str, Any]:
 
 
 def _moe_range(dense: Fields, sources: Sources) -> dict[str, Any]:
-    """ERNIE's rule, every interval-th layer from a start to an end, as one run of layers."""
+    """ERNIE: every interval-th layer from a start to an end; written as one run of layers."""
     interval = dense.get("moe_layer_interval")
     if interval is None:
         return {}
@@ -97,10 +97,10 @@ def _moe_range(dense: Fields, sources: Sources) -> dict[str, Any]:
     flags = [(i + 1) % interval == 0 and start <= i <= end for i in range(sources.n_blocks)]
     sparse = _positions(sources.pick("moe_layer_interval", flags))
     if not sparse:
-        # An end of -1 would mean the last layer, so the run has to begin behind it.
+        # An end of -1 would mean the last layer, so an empty run begins after it.
         return {"moe_layer_start_index": len(sources), "moe_layer_end_index": len(sources)}
     if sparse != list(range(sparse[0], sparse[-1] + 1)):
-        raise cannot_say("moe_layer_interval")
+        raise cannot_express("moe_layer_interval")
     return {
         "moe_layer_interval": 1,
         "moe_layer_start_index": sparse[0],
@@ -109,7 +109,7 @@ def _moe_range(dense: Fields, sources: Sources) -> dict[str, Any]:
 
 
 def _periods(dense: Fields, sources: Sources) -> dict[str, Any]:
-    """Jamba's rules: find the period and offset that hit the same layers."""
+    """Jamba: find the period and offset that give the same layers."""
     changed: dict[str, Any] = {}
     if dense.get("layers_block_type"):
         return changed
@@ -120,13 +120,13 @@ def _periods(dense: Fields, sources: Sources) -> dict[str, Any]:
         flags = [index % period == offset for index in range(sources.n_blocks)]
         found = _period_of(sources.pick(period_name, flags))
         if found is None:
-            raise cannot_say(period_name)
+            raise cannot_express(period_name)
         changed[period_name], changed[offset_name] = found
     return changed
 
 
 def _period_of(wanted: Sequence[bool]) -> tuple[int, int] | None:
-    """Smallest (period, offset) with position % period == offset exactly where wanted."""
+    """Return the smallest (period, offset) with position % period == offset exactly if wanted."""
     for period in range(1, len(wanted) + 2):
         for offset in range(period):
             if all((i % period == offset) == want for i, want in enumerate(wanted)):
@@ -135,7 +135,7 @@ def _period_of(wanted: Sequence[bool]) -> tuple[int, int] | None:
 
 
 def _attention_types(dense: Fields, sources: Sources) -> dict[str, Any]:
-    """GPT-Neo's groups `[[types, repeats], ...]`, as one group that is not repeated."""
+    """GPT-Neo: groups `[[types, repeats], ...]`; written as one group without repeats."""
     groups = dense.get("attention_types")
     if not groups:
         return {}
@@ -144,7 +144,7 @@ def _attention_types(dense: Fields, sources: Sources) -> dict[str, Any]:
 
 
 def _block_types(dense: Fields, sources: Sources) -> dict[str, Any]:
-    """RecurrentGemma's cycle of types, written out once for all new layers."""
+    """RecurrentGemma: a cycle of types; written as one type for each new layer."""
     cycle = dense.get("block_types")
     if not cycle:
         return {}
@@ -153,17 +153,17 @@ def _block_types(dense: Fields, sources: Sources) -> dict[str, Any]:
 
 
 def _key_value_sources(dense: Fields, sources: Sources) -> dict[str, Any]:
-    """Mistral's list of the layer whose keys and values each layer uses: only its own."""
+    """Mistral: the layer whose keys and values each layer uses; it must be the layer itself."""
     used = dense.get("kv_source_layers")
     if used is None:
         return {}
     if used != list(range(sources.n_blocks)):
-        raise cannot_say("kv_source_layers")
+        raise cannot_express("kv_source_layers")
     return {"kv_source_layers": list(range(len(sources)))}
 
 
 def _residual_depth(dense: Fields, sources: Sources) -> dict[str, Any]:
-    """MiniCPM divides `scale_depth` by the root of the number of layers: keep the quotient."""
+    """MiniCPM: it divides `scale_depth` by the root of the number of layers; keep the quotient."""
     scale = dense.get("scale_depth")
     if scale is None:
         return {}
@@ -174,7 +174,7 @@ def _prediction_layers(dense: Fields, sources: Sources) -> dict[str, Any]:
     return {name: 0 for name in _PREDICTION_LAYERS if dense.get(name)}
 
 
-# The sparse step says anew what the index rule has said of `mlp_only_layers`.
+# The order matters: `_sparse_step` overwrites the `mlp_only_layers` of `_index_lists`.
 RULES: tuple[Rule, ...] = (
     _per_layer_lists,
     _index_lists,

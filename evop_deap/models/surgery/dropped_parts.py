@@ -1,4 +1,4 @@
-"""What a pattern drops of a model: its parts, and their names for pattern files."""
+"""The parts of a model that a pattern drops, and their names for pattern files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from evop_deap.models.formats.drops import Drops
 
 
 def drops_of(anatomy: Anatomy, dropped: Collection[int]) -> Drops:
-    """Which blocks and sublayers go, from unit positions at the granularity of `anatomy`.
+    """Return the dropped blocks and sublayers, from unit positions at `anatomy`'s granularity.
 
     Raises:
-        InputError: a position that no unit has, or nothing stays.
+        InputError: a position is out of range, or nothing stays.
     """
     n_units = len(anatomy.parts)
     gone = frozenset(dropped)
-    strange = sorted(index for index in gone if not 0 <= index < n_units)
-    if strange:
+    invalid = sorted(index for index in gone if not 0 <= index < n_units)
+    if invalid:
         raise InputError(
             f"`dropped` must hold {anatomy.granularity} indices from 0 to {n_units - 1}, "
-            f"but got {strange}"
+            f"but got {invalid}"
         )
     if len(gone) == n_units:
         raise InputError(f"`dropped` must leave at least one of the {n_units} units")
@@ -29,10 +29,10 @@ def drops_of(anatomy: Anatomy, dropped: Collection[int]) -> Drops:
 
 
 def dropped_parts(anatomy: Anatomy, dropped: Collection[int]) -> tuple[Part, ...]:
-    """The parts that go; of a block that goes whole, the block in their place.
+    """Return the dropped parts; a block whose parts are all dropped is one part.
 
     Raises:
-        InputError: a position that no unit has, or nothing stays.
+        InputError: a position is out of range, or nothing stays.
     """
     whole = drops_of(anatomy, dropped).blocks
     rest = (anatomy.parts[unit] for unit in sorted(set(dropped)))

@@ -1,4 +1,4 @@
-"""What is known of a model's blocks, as a table for a terminal."""
+"""The facts about a model's blocks as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from evop_deap.models.surgery.inspection import BlockFacts, ModelFacts
 
 
 def facts_table(facts: ModelFacts) -> str:
-    """The facts for a terminal; blocks in a row that are alike share a line."""
+    """Return the facts as a table; consecutive equal blocks share a line."""
     rows = [("blocks", "type", "parameters", "attention", "MLP", "KV bytes/token", "may go")]
     for _, alike in groupby(facts.blocks, key=_but_its_place):
         some = list(alike)

@@ -1,4 +1,4 @@
-"""What a model's blocks are and which of them may go, before anything is searched."""
+"""Inspection of a model before a search: its blocks, and which of them can be removed."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BlockFacts:
-    """What is known of one block.
+    """Facts about one block.
 
     Attributes:
         block: its position.
-        kind: what its configuration calls it, such as "full_attention, dense", or its class.
+        kind: its type in the configuration, such as "full_attention, dense", or its class.
         parameters: elements of all its weights.
-        attention: of the half that lets a token see others; None where halves cannot be told.
-        mlp: of the other half, likewise.
-        routed: share of its multiply-adds that a token is not sent to, in a mixture of experts.
-        kv_bytes: what its cache grows by with every token; None where it has no such cache.
-        kv_window: tokens at which that growth ends; None where it does not.
-        rehearsed_as: the block whose removal was rehearsed in its place: itself at both ends,
-            else the first between them that is like it.
-        obstacle: why the model cannot be exported without it; None where it can.
+        attention: elements of its attention; None if the halves cannot be told apart.
+        mlp: elements of its MLP, likewise.
+        routed: share of its multiply-adds that one token does not use, in a mixture of experts.
+        kv_bytes: bytes by which its cache grows with every token; None if it has no such cache.
+        kv_window: number of tokens after which the cache stops growing; None for no limit.
+        rehearsed_as: the block whose removal was rehearsed for this one: the first or the last
+            block for itself, else the first equal block between them.
+        obstacle: why the model cannot be exported without it; None if it can.
     """
 
     block: int
@@ -51,16 +51,16 @@ class BlockFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a model.
+    """Facts about a model.
 
     Attributes:
         model: its class.
-        dtype: number format it was loaded in, which KV bytes are counted in.
+        dtype: dtype that it was loaded in, in which KV bytes are counted.
         parameters: elements of all its weights, tied ones counted once.
-        outside: of them, those in no block: embeddings, last norm, head.
-        tied: whether the head is the embeddings.
-        path: where the blocks are, such as "model.layers".
-        blocks: in the order they run.
+        outside: elements outside the blocks: embeddings, last norm, head.
+        tied: whether the head and the embeddings share their weights.
+        path: module path of the blocks, such as "model.layers".
+        blocks: facts about the blocks in the order in which they run.
     """
 
     model: str
@@ -72,19 +72,19 @@ class ModelFacts:
     blocks: tuple[BlockFacts, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return {**dataclasses.asdict(self), "blocks": [dataclasses.asdict(b) for b in self.blocks]}
 
 
 def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
-    """Look at every block, and rehearse on a few tokens what the model is without one.
+    """Collect facts about every block, and rehearse its removal on a few tokens.
 
-    What is special in a model is special at its ends, so of the blocks between that are alike
-    one stands for all.
+    The first and the last block are rehearsed individually, because models treat them specially.
+    Of equal blocks between them, one is rehearsed for all.
 
     Args:
-        model: with its weights.
-        anatomy: where its parts are.
+        model: a model with its weights.
+        anatomy: its anatomy.
     """
     config = model.config.get_text_config(decoder=True)
     share = expert_share(config)
@@ -92,15 +92,15 @@ def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
     kinds = _kinds(config, anatomy.blocks)
     facts = []
     for block, kind, growth in zip(anatomy.blocks, kinds, growths, strict=True):
-        told = bool(block.attention and block.mlp)
+        has_halves = bool(block.attention and block.mlp)
         everything = matrix_work(block.module, (0, 1.0))
         facts.append(
             BlockFacts(
                 block=block.index,
                 kind=kind,
                 parameters=block.parameters,
-                attention=_elements(block.attention) if told else None,
-                mlp=_elements(block.mlp) if told else None,
+                attention=_elements(block.attention) if has_halves else None,
+                mlp=_elements(block.mlp) if has_halves else None,
                 routed=1 - block.work / everything if share[0] and everything else 0.0,
                 kv_bytes=growth.per_token,
                 kv_window=growth.window,
@@ -124,17 +124,17 @@ def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
 def _rehearsed(
     model: PreTrainedModel, anatomy: Anatomy, facts: Sequence[BlockFacts]
 ) -> tuple[BlockFacts, ...]:
-    """The facts with what the rehearsals say."""
+    """Return the facts with the results of the rehearsals."""
     ends = {facts[0].block, facts[-1].block}
     found: dict[BlockFacts, BlockFacts] = {}
-    told = []
+    rehearsed = []
     for fact in facts:
         kind = fact if fact.block in ends else replace(fact, block=-1, rehearsed_as=-1)
         if kind not in found:
             found[kind] = replace(fact, obstacle=_obstacle(model, anatomy, fact.block))
         first = found[kind]
-        told.append(replace(fact, rehearsed_as=first.block, obstacle=first.obstacle))
-    return tuple(told)
+        rehearsed.append(replace(fact, rehearsed_as=first.block, obstacle=first.obstacle))
+    return tuple(rehearsed)
 
 
 def _obstacle(model: PreTrainedModel, anatomy: Anatomy, block: int) -> str | None:
@@ -148,15 +148,15 @@ def _obstacle(model: PreTrainedModel, anatomy: Anatomy, block: int) -> str | Non
 
 
 def _kinds(config: Any, blocks: Sequence[Block]) -> list[str]:
-    """A name for each block: its class, and what the configuration says of its two halves."""
-    said = [
+    """Return a name for each block: its types in the configuration, or else its class."""
+    lists = [
         kinds
         for name in ("layer_types", "layers_block_type", "mlp_layer_types")
         if isinstance(kinds := getattr(config, name, None), list | tuple)
         and len(kinds) == len(blocks)
     ]
-    # Some say the same under two names.
-    names = [dict.fromkeys(str(kinds[block.index]) for kinds in said) for block in blocks]
+    # Some configurations hold the same list under two names.
+    names = [dict.fromkeys(str(kinds[block.index]) for kinds in lists) for block in blocks]
     return [
         ", ".join(kinds) or type(block.module).__name__
         for kinds, block in zip(names, blocks, strict=True)
@@ -164,5 +164,5 @@ def _kinds(config: Any, blocks: Sequence[Block]) -> list[str]:
 
 
 def _elements(modules: Sequence[nn.Module]) -> int:
-    """Elements of all the weights in these modules, each counted once."""
+    """Return the number of elements of all weights in these modules, each counted once."""
     return sum(p.numel() for p in {p for module in modules for p in module.parameters()})

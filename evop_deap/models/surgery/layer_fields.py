@@ -1,9 +1,9 @@
-"""What a configuration says of single layers, and for which half of a layer it speaks.
+"""The per-layer fields of a configuration, and the half of a layer that each describes.
 
-Lists with one entry a layer, lists of layer numbers, overrides by number, letters: each is read as
-what is said of each block. A field speaks of a layer's attention, of its MLP, or of the whole
-layer; where the halves of a layer are from different blocks, what is said of a whole layer must be
-the same for both.
+Lists with one entry per layer, lists of layer numbers, overrides by number, and strings of letters
+are all read as one value for each block. A field describes a layer's attention, its MLP, or the
+whole layer. If the halves of a layer come from different blocks, a field of the whole layer must
+have the same value for both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from evop_deap.base.errors import UnsupportedModelError
 Fields = Mapping[str, Any]
 """The fields of a decoder's configuration by name."""
 
-# Fields that speak of the attention half of a layer: its kind, its window, its positions.
+# Fields that describe the attention half of a layer: its kind, its window, its positions.
 _OF_ATTENTION = frozenset(
     {
         "attention_layers",
@@ -37,7 +37,7 @@ _OF_ATTENTION = frozenset(
         "rope_scaling_layers",
     }
 )
-# Fields that speak of the MLP half: its width, its experts.
+# Fields that describe the MLP half: its width, its experts.
 _OF_MLP = frozenset(
     {
         "activation_sparsity_pattern",
@@ -79,7 +79,7 @@ _NO_LAYER_LISTS = frozenset(
 
 @dataclass(frozen=True)
 class Sources:
-    """Which blocks of the dense model the halves of each new layer are from, both ascending."""
+    """The blocks of the dense model that the halves of each new layer come from, both ascending."""
 
     n_blocks: int
     attention: Sequence[int]
@@ -89,56 +89,56 @@ class Sources:
         return len(self.attention)
 
     def pick(self, name: str, dense: Sequence[Any]) -> list[Any]:
-        """What a field says of the new layers, given what it says of each block.
+        """Return a field's values for the new layers, given its values for the blocks.
 
         Raises:
-            UnsupportedModelError: it speaks of whole layers, and of the two halves of one
-                differently.
+            UnsupportedModelError: it describes whole layers, and its values for the two halves
+                of a new layer differ.
         """
         attention = [dense[index] for index in self.attention]
         mlp = [dense[index] for index in self.mlp]
-        # Where a kind may be an MLP alone, a list of kinds speaks of whole layers.
+        # If a layer may be an MLP alone, a list of kinds describes whole layers.
         is_of_attention = name in _OF_ATTENTION and not any(
-            said in ("mlp", "moe") for said in dense
+            kind in ("mlp", "moe") for kind in dense
         )
         if is_of_attention or attention == mlp:
             return attention
         if name in _OF_MLP:
             return mlp
-        raise cannot_say(name)
+        raise cannot_express(name)
 
 
-def cannot_say(name: str) -> UnsupportedModelError:
-    """That a field has no way to say what the new layers need."""
+def cannot_express(name: str) -> UnsupportedModelError:
+    """Return the error for a field that cannot express the new layers."""
     return UnsupportedModelError(f"`{name}` cannot express the layers that would be kept")
 
 
 Described = Iterator[tuple[str, list[Any]]]
-"""Pairs of a field's name and what it says of each block of the dense model."""
+"""Pairs of a field's name and its values for the blocks of the dense model."""
 
 
 def described(fields: Fields, n_blocks: int) -> Described:
-    """Everything that is written down of single layers, whichever way."""
+    """Yield all per-layer fields, in any of the four forms."""
     for describe in (lists, numbered, overridden, lettered):
         yield from describe(fields, n_blocks)
 
 
 def lists(fields: Fields, n_blocks: int) -> Described:
-    """`layer_types`, `no_rope_layers`, per-layer widths and every other list of that length."""
+    """Yield lists with one entry per layer, such as `layer_types` and `no_rope_layers`."""
     for name, value in fields.items():
-        if isinstance(value, list) and len(value) == n_blocks and _speaks_of_layers(name):
+        if isinstance(value, list) and len(value) == n_blocks and _is_per_layer(name):
             yield name, value
 
 
 def numbered(fields: Fields, n_blocks: int) -> Described:
-    """Lists of layer numbers, as whether each layer is in the list."""
+    """Yield lists of layer numbers, as whether each layer is in the list."""
     for name in _INDEX_LISTS:
         if isinstance(fields.get(name), list):
             yield name, [index in fields[name] for index in range(n_blocks)]
 
 
 def overridden(fields: Fields, n_blocks: int) -> Described:
-    """`per_layer_config` of Gemma-4 and others: what single layers say otherwise, by number."""
+    """Yield `per_layer_config` of Gemma-4 and others: overrides by layer number."""
     overrides = fields.get("per_layer_config")
     if overrides:
         by_index = {int(index): override for index, override in overrides.items()}
@@ -146,13 +146,13 @@ def overridden(fields: Fields, n_blocks: int) -> Described:
 
 
 def lettered(fields: Fields, n_blocks: int) -> Described:
-    """Nemotron-H's string with one letter a layer."""
+    """Yield Nemotron-H's string with one letter per layer."""
     letters = fields.get("hybrid_override_pattern")
     if isinstance(letters, str) and len(letters) == n_blocks:
         yield "hybrid_override_pattern", list(letters)
 
 
-def _speaks_of_layers(name: str) -> bool:
+def _is_per_layer(name: str) -> bool:
     return not (
         name in _NO_LAYER_LISTS
         or name in _INDEX_LISTS

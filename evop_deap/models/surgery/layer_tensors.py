@@ -1,4 +1,4 @@
-"""The tensors of a model of fewer layers, taken from the blocks of the dense one."""
+"""The tensors of a model with fewer layers, taken from the blocks of the dense model."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Tensors = dict[str, torch.Tensor]
 
 
 def sources_of(layers: Sequence[Layer]) -> tuple[list[int], list[int]]:
-    """The blocks that attentions and MLPs are from; a silent half is its partner's own."""
+    """Return the source blocks of attentions and MLPs; an unused half comes from the other's."""
     attention = [layer.mlp if layer.attention is None else layer.attention for layer in layers]
     mlp = [layer.attention if layer.mlp is None else layer.mlp for layer in layers]
     return [i for i in attention if i is not None], [i for i in mlp if i is not None]
 
 
 def silent_halves(anatomy: Anatomy, layers: Sequence[Layer]) -> tuple[Part, ...]:
-    """The halves of leftover layers that say nothing."""
+    """Return the halves of leftover layers that must have zero output."""
     alone = leftovers(layers)
     names = [
         *(unit_name(layer.mlp, ATTENTION) for layer in alone if layer.mlp is not None),
@@ -36,7 +36,7 @@ def silent_halves(anatomy: Anatomy, layers: Sequence[Layer]) -> tuple[Part, ...]
 
 
 def tensors_of(model: PreTrainedModel, anatomy: Anatomy, layers: Sequence[Layer]) -> Tensors:
-    """The state of the new model: all outside the blocks, and its layers' halves renumbered."""
+    """Return the state of the new model: all outside the blocks, and the renumbered halves."""
     tensors, blocks = _by_block(model.state_dict(), anatomy)
     zeroed = output_parameters(model, silent_halves(anatomy, layers))
     for position, (layer, attention, mlp) in enumerate(
@@ -44,7 +44,7 @@ def tensors_of(model: PreTrainedModel, anatomy: Anatomy, layers: Sequence[Layer]
     ):
         state = dict(blocks[attention])
         if attention != mlp:
-            # The attention's block is made of its two halves, so what is no MLP is attention.
+            # The attention's block is only its two halves, so all but the MLP is attention.
             own, new = (anatomy.part(unit_name(index, MLP)) for index in (attention, mlp))
             state = {key: t for key, t in state.items() if _child(key) not in own.children}
             state |= {key: t for key, t in blocks[mlp].items() if _child(key) in new.children}
@@ -57,14 +57,14 @@ def tensors_of(model: PreTrainedModel, anatomy: Anatomy, layers: Sequence[Layer]
 
 
 def _child(key: str) -> str:
-    """The direct child of its block that a tensor is in."""
+    """Return the name of the direct child of its block that a tensor is in."""
     return key.partition(".")[0]
 
 
 def _by_block(
     tensors: Mapping[str, torch.Tensor], anatomy: Anatomy
 ) -> tuple[Tensors, list[Tensors]]:
-    """The state outside the blocks, and that of each block under names within it."""
+    """Return the state outside the blocks, and that of each block by names within it."""
     outside: Tensors = {}
     blocks: list[Tensors] = [{} for _ in anatomy.blocks]
     prefix = f"{anatomy.path}."

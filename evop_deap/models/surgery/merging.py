@@ -1,4 +1,4 @@
-"""Blocks whose matrices are weighted sums of several blocks' matrices, in a second model."""
+"""Merging of blocks: matrices that are weighted sums of the matrices of several blocks."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Merges = Mapping[int, Mapping[int, float]]
-"""Of a block, by index: how much of each block's matrices its own become."""
+"""By the index of a block, the weight of each block in its weighted sums."""
 
 
 @contextmanager
 def combined(anatomy: Anatomy, merges: Merges) -> Iterator[None]:
-    """Give the blocks in `merges` their weighted sums, and take them back at the end.
+    """In this context, the matrices of the blocks in `merges` are weighted sums.
 
-    Sums are taken in float32 of what the matrices were before. Everything that is no matrix,
-    such as a norm, stays the block's own.
+    Sums are computed in float32 from the original matrices. Other tensors, such as norms, stay
+    unchanged.
 
     Raises:
-        UnsupportedModelError: the blocks that are summed are not alike.
+        UnsupportedModelError: the blocks in a sum differ in their matrices.
     """
     sums = {
         parameter: _sum(anatomy, name, parameter, shares)
@@ -48,12 +48,12 @@ def combined(anatomy: Anatomy, merges: Merges) -> Iterator[None]:
 def merged_model(
     model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int], merges: Merges
 ) -> PreTrainedModel:
-    """A second model without the `dropped` blocks, in which others are weighted sums.
+    """Return a second model without the `dropped` blocks, in which others are weighted sums.
 
-    It shares all other tensors with `model`, which is left as it is.
+    It shares all other tensors with `model`, which stays unchanged.
 
     Raises:
-        UnsupportedModelError: the blocks cannot be removed, or are not alike.
+        UnsupportedModelError: the blocks cannot be removed, or differ in their matrices.
     """
     with combined(anatomy, merges):
         return without_blocks(model, anatomy, dropped)

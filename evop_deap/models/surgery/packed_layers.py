@@ -1,4 +1,4 @@
-"""Which ordinary layers a model without some of its units needs; nothing is built."""
+"""The ordinary layers that a model without some of its units needs; nothing is built."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 def packed_layers(
     model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]
 ) -> tuple[Layer, ...]:
-    """The layers that a model without the `dropped` units needs.
+    """Return the layers that a model without the `dropped` units needs.
 
     Raises:
-        InputError: a position that no unit has, or nothing stays.
+        InputError: a position is out of range, or nothing stays.
     """
     return pack(drops_of(anatomy, dropped).live, halves_that_fit(model, anatomy))
 
 
 def halves_that_fit(model: PreTrainedModel, anatomy: Anatomy) -> Fits:
-    """Which halves of different blocks make one layer, as `pack` asks.
+    """Return the test of whether halves of different blocks can form one layer, for `pack`.
 
-    They do where both blocks are their MLP after their attention and hold nothing beside these,
-    and where the configuration can describe the two together.
+    They can if each block is only its attention followed by its MLP, and if the configuration
+    can describe the two halves together.
     """
 
     @functools.cache
     def fits(attention: int, mlp: int) -> bool:
         blocks = (anatomy.blocks[attention], anatomy.blocks[mlp])
-        return all(_comes_apart(anatomy, block) for block in blocks) and halves_combine(
+        return all(_is_two_halves(anatomy, block) for block in blocks) and halves_combine(
             model.config, attention, mlp
         )
 
@@ -45,25 +45,25 @@ def halves_that_fit(model: PreTrainedModel, anatomy: Anatomy) -> Fits:
 
 
 def pairs_that_repack(model: PreTrainedModel, anatomy: Anatomy) -> tuple[int, ...]:
-    """Halves, by unit position, that leave no other half over when the next one goes too.
+    """Return the positions of halves that can be dropped with the next half without a leftover.
 
-    The two halves of a block do. So do an MLP and the attention behind it, where the halves of
-    blocks before and behind them, whichever stay, make one layer.
+    The two halves of a block are such a pair. So are an MLP and the next attention, if any half
+    kept before them and any half kept after them can form one layer.
     """
     fits = halves_that_fit(model, anatomy)
 
-    def leave_none_over(first: Part, second: Part) -> bool:
+    def leave_no_leftover(first: Part, second: Part) -> bool:
         if first.block is second.block:
             return True
         before, behind = range(second.block.index), range(second.block.index, len(anatomy.blocks))
         return all(fits(i, j) for i in before for j in behind)
 
     neighbours = enumerate(itertools.pairwise(anatomy.parts))
-    return tuple(unit for unit, pair in neighbours if leave_none_over(*pair))
+    return tuple(unit for unit, pair in neighbours if leave_no_leftover(*pair))
 
 
-def _comes_apart(anatomy: Anatomy, block: Block) -> bool:
-    """Whether a block is one half after the other and nothing else."""
+def _is_two_halves(anatomy: Anatomy, block: Block) -> bool:
+    """Return whether a block is only one half after the other."""
     halves = anatomy.parts_of(block)
     tensors = {key.partition(".")[0] for key in block.module.state_dict()}
     return [half.turn for half in halves] == [0, 1] and tensors <= {

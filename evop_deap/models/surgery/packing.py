@@ -1,8 +1,8 @@
-"""The fewest ordinary decoder layers that hold the halves which a pattern keeps.
+"""Packing of the halves that a pattern keeps into the fewest ordinary decoder layers.
 
-A decoder layer is an attention half and the MLP half behind it. Where block i has lost its MLP
-and a later block j its attention, with nothing kept between them, the attention of i and the MLP
-of j follow each other as the halves of one layer do, and can be written as one.
+A decoder layer is an attention half followed by an MLP half. If block i lost its MLP, a later
+block j lost its attention, and nothing is kept between them, the attention of i and the MLP of j
+are consecutive and can be written as one layer.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Fits = Callable[[int, int], bool]
-"""(i, j) -> whether the attention of block i may stand in one layer with the MLP of block j."""
+"""(i, j) -> whether the attention of block i and the MLP of block j can form one layer."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One physical layer, by the blocks of the dense model that its halves are from.
+    """One physical layer, given by the blocks of the dense model that its halves come from.
 
     Args:
-        attention: Block whose attention half works in it; None when no attention does.
-        mlp: Block whose MLP half works in it; None when no MLP does.
+        attention: Block of its attention half; None if it has no effective attention.
+        mlp: Block of its MLP half; None if it has no effective MLP.
 
     Example:
         >>> pack([(True, False), (False, True)])
@@ -34,22 +34,20 @@ class Layer:
 
     @property
     def is_whole(self) -> bool:
-        """Whether both of its halves work."""
+        """Whether it has both halves."""
         return self.attention is not None and self.mlp is not None
 
 
 def pack(live: Sequence[tuple[bool, bool]], fits: Fits = lambda i, j: True) -> tuple[Layer, ...]:
-    """The shortest sequence of layers that computes the live halves in their order.
+    """Return the shortest sequence of layers that computes the live halves in their order.
 
-    The halves of a layer run right after each other, attention first. So a layer holds one live
-    half, or an attention and the MLP that is the next live half. An attention has one next half
-    and an MLP one half before it: such pairs never compete for a half, every pair that fits can
-    be made whatever else is, and each saves one layer. Making all of them is the optimum.
+    A layer holds one live half, or an attention and the MLP that is the next live half. Every
+    attention has one next half, and every MLP one previous half. So pairs never compete for a
+    half, and each pair saves one layer. To form all pairs that fit is optimal.
 
     Args:
-        live: Per block of the dense model whether its attention and whether its MLP is kept.
-        fits: Which halves of different blocks one layer can express; those of the same block
-            always fit.
+        live: For each block of the dense model, whether its attention and its MLP are kept.
+        fits: Which halves of different blocks can form one layer; halves of one block always can.
     """
     halves = [
         (index, is_mlp)
@@ -74,5 +72,5 @@ def _fit(attention: int | None, mlp: int, fits: Fits) -> bool:
 
 
 def leftovers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The layers of which only one half works."""
+    """Return the layers with only one effective half."""
     return tuple(layer for layer in layers if not layer.is_whole)

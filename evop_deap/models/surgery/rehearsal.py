@@ -1,4 +1,4 @@
-"""Rehearsing a removal on a few tokens, before a search is paid for."""
+"""Rehearsal of a removal on a few tokens before a search."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _TOKENS = 16
 def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]) -> None:
     """Rehearse the removal of the `dropped` units.
 
-    Dropping the first block is the hardest rehearsal: it renumbers all the others, and some
-    models read the state of their cache from it.
+    The first block is the hardest to drop: this renumbers all others, and some models read the
+    state of their cache from it.
 
     Raises:
-        UnsupportedModelError: the removed model is not the bypassed one, or does not predict
-            the same with a cache as without; the message has the number.
+        UnsupportedModelError: the pruned model differs from the bypassed one, or its predictions
+            differ with and without a cache; the message has the difference.
     """
     ids = probe_tokens(model, _TOKENS)
     pruned = without_blocks(model, anatomy, dropped)

@@ -1,4 +1,4 @@
-"""Rewriting a model's configuration for the layers of a pruned model."""
+"""Rewriting of a model's configuration for the layers of a pruned model."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.models.surgery.config_rules import RULES
-from evop_deap.models.surgery.layer_fields import Fields, Sources, cannot_say, described
+from evop_deap.models.surgery.layer_fields import Fields, Sources, cannot_express, described
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# What a configuration makes of its fields; must come out as the kept part of the dense lists.
+# Lists that a configuration derives from its fields; they must be the kept part of the dense ones.
 _DERIVED = (
     "attention_layers",
     "layer_types",
@@ -26,15 +26,15 @@ _DERIVED = (
 def remap_config(
     config: PreTrainedConfig, attention: Sequence[int], mlp: Sequence[int] | None = None
 ) -> PreTrainedConfig:
-    """A new configuration of the same class for a model of fewer layers; `config` stays.
+    """Return a new configuration of the same class for a model with fewer layers.
 
     Args:
-        config: The dense model's configuration; of a nested one only the text part changes.
-        attention: For each new layer the block that its attention half is from, ascending.
-        mlp: Likewise for its MLP half; without it, layers are whole blocks.
+        config: The dense model's configuration; in a nested one, only the text part changes.
+        attention: For each new layer, the block of its attention half, ascending.
+        mlp: The same for its MLP half; by default, layers are whole blocks.
 
     Raises:
-        UnsupportedModelError: a field cannot say what the new layers need.
+        UnsupportedModelError: a field cannot express the new layers.
     """
     text = config.get_text_config(decoder=True)
     _refuse_inexpressible(text)
@@ -50,9 +50,9 @@ def remap_config(
 
 
 def halves_combine(config: PreTrainedConfig, attention: int, mlp: int) -> bool:
-    """Whether one layer can have its attention from one block and its MLP from another.
+    """Return whether one layer can have its attention from one block and its MLP from another.
 
-    It can where all that the configuration says of whole layers is the same for both.
+    It can if all fields that describe whole layers have the same value for both blocks.
     """
     text = config.get_text_config(decoder=True)
     fields, n_blocks = text.to_dict(), int(text.num_hidden_layers)
@@ -65,7 +65,7 @@ def halves_combine(config: PreTrainedConfig, attention: int, mlp: int) -> bool:
 
 
 def _refuse_inexpressible(text: PreTrainedConfig) -> None:
-    """Refuse what makes a layer's work depend on its number or on other layers."""
+    """Refuse fields that make a layer's computation depend on its number or on other layers."""
     reasons = {
         "scale_attn_by_inverse_layer_idx": "attention is divided by the layer's number",
         "num_kv_shared_layers": "layers use the keys and values of other layers",
@@ -81,7 +81,7 @@ def _refuse_inexpressible(text: PreTrainedConfig) -> None:
 
 
 def _rebuild(config: PreTrainedConfig, text_fields: Fields) -> PreTrainedConfig:
-    """A configuration like `config` with these fields in its text part."""
+    """Return a configuration like `config` with these fields in its text part."""
     from huggingface_hub.errors import StrictDataclassError
 
     text = config.get_text_config(decoder=True)
@@ -90,7 +90,7 @@ def _rebuild(config: PreTrainedConfig, text_fields: Fields) -> PreTrainedConfig:
         key = next(name for name in config.sub_configs if getattr(config, name) is text)
         fields = {**config.to_dict(), key: fields}
     try:
-        # Built anew, because validation refuses every state between the old and the new lists.
+        # A new object, because validation refuses every state between the old and the new lists.
         rebuilt = type(config)(**fields)
     except (
         StrictDataclassError,
@@ -109,7 +109,7 @@ def _rebuild(config: PreTrainedConfig, text_fields: Fields) -> PreTrainedConfig:
 
 
 def _copy_implementations(source: PreTrainedConfig, target: PreTrainedConfig) -> None:
-    """Carry over the choice of kernels, which is no part of a saved configuration."""
+    """Copy the choice of kernels, which is not part of a saved configuration."""
     target._attn_implementation_internal = source._attn_implementation_internal
     target._experts_implementation_internal = source._experts_implementation_internal
     for name in source.sub_configs:
@@ -118,12 +118,12 @@ def _copy_implementations(source: PreTrainedConfig, target: PreTrainedConfig) ->
 
 
 def _check_derived(dense: PreTrainedConfig, text: PreTrainedConfig, sources: Sources) -> None:
-    """Refuse a configuration that reads its own fields differently from the rules above."""
+    """Refuse a configuration whose derived lists differ from those that the rules imply."""
     if text.num_hidden_layers != len(sources):
-        raise cannot_say("num_hidden_layers")
+        raise cannot_express("num_hidden_layers")
     for name in _DERIVED:
         before = getattr(dense, name, None)
         if not isinstance(before, list) or len(before) != sources.n_blocks:
             continue
         if list(getattr(text, name)) != sources.pick(name, before):
-            raise cannot_say(name)
+            raise cannot_express(name)

@@ -1,8 +1,8 @@
-"""A second model of the halves that are kept, in the fewest ordinary layers of its architecture.
+"""Construction of a second model from the kept halves, in the fewest ordinary layers.
 
-Its layers take their attention from one block of the dense model and their MLP from the same or a
-later one, as `packing` arranges them. Where a layer has only one half to run, the other is its own
-block's dropped one with a zeroed output: it is there, and says nothing.
+Each layer takes its attention from one block of the dense model and its MLP from the same or a
+later block, as `packing` arranges them. If a layer needs only one half, the other is the dropped
+half of the same block with zero output.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Repacked:
-    """A model of fewer layers that shares its tensors with the dense one.
+    """A model with fewer layers that shares its tensors with the dense model.
 
     Args:
-        model: In evaluation mode, on the device of the dense one.
-        layers: What its layers are made of.
-        zeroed: Elements of the halves that are there and say nothing.
+        model: In evaluation mode, on the device of the dense model.
+        layers: The source blocks of its layers.
+        zeroed: Elements of the halves with zero output.
     """
 
     model: PreTrainedModel
@@ -42,12 +42,12 @@ class Repacked:
 
 
 def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]) -> Repacked:
-    """Build the model that lacks the `dropped` units; `model` itself is not touched.
+    """Return a model without the `dropped` units; `model` itself stays unchanged.
 
-    It is built from a remapped configuration, so every submodule knows its new layer index.
+    It is built from a remapped configuration, so every submodule has its new layer index.
 
     Raises:
-        InputError: a position that no unit has, or nothing stays.
+        InputError: a position is out of range, or nothing stays.
         UnsupportedModelError: something in the model depends on its number of layers in a way
             that cannot be rewritten; the message names it.
     """
@@ -64,7 +64,7 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
             f" {len(anatomy.blocks)} blocks: {reason}"
         ) from error
     pruned.tie_weights()
-    # Tensors that no checkpoint holds are computed where the skeleton is built, on the CPU.
+    # Tensors that are not in the state are computed with the skeleton, on the CPU.
     pruned.to(device)
     pruned.generation_config = copy.deepcopy(model.generation_config)
     zeroed = sum(half.unit.parameters for half in silent_halves(anatomy, layers))
@@ -74,7 +74,7 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
 def without_blocks(
     model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]
 ) -> PreTrainedModel:
-    """The model of `repacked` alone."""
+    """Return only the model of `repacked`."""
     return repacked(model, anatomy, dropped).model
 
 
@@ -97,12 +97,12 @@ def _only_device(model: PreTrainedModel) -> torch.device:
 
 
 def _skeleton(model: PreTrainedModel, layers: Sequence[Layer]) -> PreTrainedModel:
-    """An uninitialised model of these layers: parameters on meta, buffers computed."""
+    """Return an uninitialised model of these layers: parameters on meta, buffers computed."""
     from accelerate import init_empty_weights
 
     model_class: Any = type(model)
     config = remap_config(model.config, *sources_of(layers))
-    # Buffers are real because nothing else would fill the ones that no checkpoint holds.
+    # Buffers are computed, because no state fills the non-persistent ones.
     with init_empty_weights(include_buffers=False):
         pruned: PreTrainedModel = model_class._from_config(config, dtype=model.dtype)
     return pruned

@@ -1,4 +1,4 @@
-"""Which weights of a part must be zero so that it says nothing, found by running it."""
+"""Search for the weights of a part that must be zero to make its output zero."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ if TYPE_CHECKING:
 
 
 def output_parameters(model: PreTrainedModel, parts: Sequence[Part]) -> set[nn.Parameter]:
-    """The weights that make what these parts add to the hidden state.
+    """Return the weights that produce the output of these parts.
 
-    Of each module of a part those of the projection whose output is the module's own; where no
-    single one is, as in a mixture of experts, all weights of the module.
+    For each module of a part, they are the weights of the projection whose output is the module's
+    output. If there is no such projection, as in a mixture of experts, they are all its weights.
     """
     modules = [module for part in parts for module in part.modules]
     if not modules:
         return set()
-    said = _what_is_said(model, modules)
-    return {p for module in modules for p in _projection(module, said).parameters()}
+    outputs = _outputs_of(model, modules)
+    return {p for module in modules for p in _projection(module, outputs).parameters()}
 
 
-def _what_is_said(
+def _outputs_of(
     model: PreTrainedModel, modules: Sequence[nn.Module]
 ) -> dict[nn.Module, torch.Tensor | None]:
-    """The last output of these modules and of everything in them, on a few tokens."""
-    said: dict[nn.Module, torch.Tensor | None] = {}
+    """Return the last output of these modules and of all their submodules, on a few tokens."""
+    outputs: dict[nn.Module, torch.Tensor | None] = {}
 
     def after(module: nn.Module, args: Any, output: Any) -> None:
         tensor = first_tensor(output)
-        # A copy, because what comes after may add to it in place.
-        said[module] = None if tensor is None else tensor.clone()
+        # A copy, because later code may change it in place.
+        outputs[module] = None if tensor is None else tensor.clone()
 
     with removable_hooks() as handles:
         for module in modules:
             for inner in module.modules():
                 handles.append(inner.register_forward_hook(after))
         run_forward(model, probe_tokens(model))
-    return said
+    return outputs
 
 
-def _projection(module: nn.Module, said: dict[nn.Module, torch.Tensor | None]) -> nn.Module:
-    """The part of `module` that says what the module says, or the module itself."""
-    whole = said.get(module)
+def _projection(module: nn.Module, outputs: dict[nn.Module, torch.Tensor | None]) -> nn.Module:
+    """Return the submodule whose output is that of `module`, or `module` itself."""
+    whole = outputs.get(module)
     for part in _leaves(module):
-        own = said.get(part)
+        own = outputs.get(part)
         if own is not None and whole is not None and torch.equal(own, whole):
             return part
     return module
 
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:
-    """The parts with weights of their own that are no members of a list.
+    """Yield the submodules with their own weights, without members of module lists.
 
-    A member of a list may have spoken for all on these few tokens, as one expert among others.
+    On a few tokens, one member of a list, such as an expert, may produce the whole output.
     """
     if list(module.parameters(recurse=False)):
         yield module
