@@ -37,7 +37,7 @@ def one_line(error: object) -> str:
     """Return the message of another library's error on one line.
 
     Example:
-        >>> one_line(ValueError("no such\n  file"))
+        >>> one_line(ValueError("no such\\n  file"))
         'no such file'
     """
     return " ".join(str(error).split())
