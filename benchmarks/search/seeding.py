@@ -84,11 +84,11 @@ def figures(problem: Problem, state: EvolutionState) -> dict[str, Any]:
     found = reached.size > 0
 
     def regret(evaluations: int) -> float:
-        inside = min(evaluations - state.beside, len(lowest))
+        inside = min(evaluations - state.other_evaluations, len(lowest))
         return float(lowest[inside - 1]) if inside > 0 else problem.typical - problem.best
 
     return {
-        "evaluations": state.beside + int(reached[0]) + 1 if found else None,
+        "evaluations": state.other_evaluations + int(reached[0]) + 1 if found else None,
         "cost": state.cost if found else None,
         "regret": {str(count): regret(count) for count in AFTER},
     }
