@@ -128,7 +128,7 @@ def measure(
                 continue
             try:
                 figures = _figures(path, method, problem.space.size, asked, pool)
-            except InputError as error:  # heuristics that drop fewer units ask for patterns beside
+            except InputError as error:  # heuristics that drop fewer units need patterns outside
                 print(f"{path.name}: {method} left out: {error}", file=sys.stderr, flush=True)
                 continue
             report["methods"][method] = {**asked, **figures}
