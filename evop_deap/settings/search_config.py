@@ -131,8 +131,7 @@ class SearchConfig(CalibrationConfig):
         ("block-influence", "relative-magnitude"),
         EVOLUTION,
         f"first patterns: {BALANCED} (random, every block dropped equally often), or the picks of "
-        f"heuristics followed by balanced ones: heuristics by name, or {ALL_CHEAP} (all that cost "
-        "only a few passes)",
+        f"heuristics by name, or of {ALL_CHEAP} (every one that costs few passes), then balanced",
         metavar="NAME",
     )
     surrogate: str = option(
