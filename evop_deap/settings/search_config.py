@@ -130,8 +130,8 @@ class SearchConfig(CalibrationConfig):
     init: tuple[str, ...] = option(
         ("block-influence", "relative-magnitude"),
         EVOLUTION,
-        f"first patterns: {BALANCED} (random, every block dropped equally often), or the picks of "
-        f"heuristics by name, or of {ALL_CHEAP} (every one that costs few passes), then balanced",
+        f"first patterns: {BALANCED} (random, every block dropped equally often), {ALL_CHEAP} (the "
+        "picks of all that cost few passes) or heuristics by name; then balanced ones",
         metavar="NAME",
     )
     surrogate: str = option(
