@@ -1,1 +1,1 @@
-"""Scripts that measure: each prints a table and writes JSON."""
+"""Benchmark scripts; each prints a table and writes JSON."""

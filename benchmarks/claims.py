@@ -1,9 +1,9 @@
-"""The index of claims: every figure that the project states, and where it comes from.
+"""The index of claims: every figure that the project states, with its source.
 
 python -m benchmarks.claims
 
-The table that it prints is the one in benchmarks/README.md. Figures are read from the results
-that are committed; only those without a file stand here as they were read off the screen.
+The table that it prints is the one in benchmarks/README.md. Figures are read from committed
+results; only figures without a file are constants here.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ BY_HAND = "by hand"
 
 
 def claims() -> list[Claim]:
-    """All of them, folder by folder."""
+    """All claims, by folder."""
     rooms = (of_board, of_search, of_calibration, of_evaluator, of_tuning, of_interop)
     return [*(claim for room in rooms for claim in room()), *_of_commands()]
 
 
 def _of_commands() -> list[Claim]:
-    """What documents show of runs whose results are not committed."""
+    """Claims on runs whose results are not committed."""
     return [
         Claim(
             "first run in README: held-out perplexity dense, by block influence, by search; cost",
@@ -67,7 +67,7 @@ def _of_commands() -> list[Claim]:
 
 
 def index() -> str:
-    """A row a claim; what a row has in common with the one above it is not said twice."""
+    """A table with a row for each claim; cells equal to the one above are left empty."""
     rows, above = [], ("", "", "")
     for claim in claims():
         source = (f"`{claim.command}`", _linked(claim.file), claim.commit)

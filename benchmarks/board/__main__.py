@@ -5,10 +5,9 @@ r"""Every heuristic and the search under one protocol: one calibration set, one 
         --heldout mixed.jsonl --tasks-from tasks/ --output runs/board
     python -m benchmarks.board ... --granularity half --sparsity 0.2 --methods search sleb
 
-Each cell (method, budget, granularity, seed) is a file of the folder, there only when it is
-finished: running the command again makes what is missing, and several processes with the same
-command share the work. `benchmarks.board.table` prints the tables of a folder and draws its
-picture.
+Each finished cell (method, budget, granularity, seed) is a file of the folder. Running the command
+again makes the missing cells, and several processes with the same command share the work.
+`benchmarks.board.table` prints the tables of a folder and draws its picture.
 """
 
 from __future__ import annotations

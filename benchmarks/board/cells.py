@@ -1,4 +1,4 @@
-"""What the board runs: a cell is a method, a budget, a granularity and a seed."""
+"""The cells of the board: each is a method, a budget, a granularity and a seed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of its file."""
+        """The name of its file."""
         if self.method == DENSE:
             return DENSE
         return f"{self.granularity}-{self.sparsity:g}-{self.method}-{self.seed}"
@@ -50,13 +50,13 @@ class Cell:
 def cells_of(
     methods: Sequence[str], sparsities: Sequence[float], granularities: Sequence[str], seeds: int
 ) -> list[Cell]:
-    """The dense model, then every method, those without chance in them with one seed alone.
+    """Return the cells of a board: the dense model, then every method.
 
-    A whole board with one seed comes before any second seed. Methods are left out where they are
-    not defined for a granularity.
+    All cells of the first seed come before any of the second. Deterministic methods get one seed.
+    Methods that are not defined for a granularity are left out.
 
     Raises:
-        InputError: a method that there is not, no seed, or nothing to run.
+        InputError: a method is unknown, there is no seed, or there is nothing to run.
     """
     if seeds < 1:
         raise InputError(f"`seeds` must be at least 1, but got {seeds}")

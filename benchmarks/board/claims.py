@@ -1,4 +1,4 @@
-"""What the board shows: the search beside every heuristic."""
+"""Claims from the board: the search compared with every heuristic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ONCE = ("angular", "relative-magnitude", "block-influence", "llm-drop")
 
 
 def claims() -> list[Claim]:
-    """Of the whole board, of its zero-shot part, of the two smaller ones and of its limit."""
+    """Claims of the whole board, its zero-shot part, the two smaller boards and the limit."""
     return [*_whole(), _zero_shot(), _less_text(), _quick(), _limit()]
 
 

@@ -1,4 +1,4 @@
-"""What a board says over all of its cells: the search against the others, held-out."""
+"""Comparison of the search with the other methods over all cells of a board, held-out."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Methods = Mapping[str, list[Run]]
 Cells = Sequence[tuple[str, Methods]]
 """The name of each cell and its runs by method, the best method first."""
 
-_OVERRUN = 1.1  # searches of one limit end with the generation in which they reach it
+_OVERRUN = 1.1  # a search ends after the generation that reaches its limit
 
 
 def comparison(cells: Cells, bootstrap: Bootstrap) -> str | None:
-    """Against the best of the others in each cell, and where there are several against each.
+    """Compare the search with the best other method in each cell, and with each over all cells.
 
-    The best whatever it costs, and the best that costs no more. Who chooses a heuristic has
-    to do so beforehand, and may meet a cell where another is the best.
+    The best is taken over all methods, and over those that cost no more than the search. In
+    practice a heuristic must be chosen before its result is known.
 
     Args:
-        cells: of the board.
-        bootstrap: of the board.
+        cells: the cells of the board.
+        bootstrap: the bootstrap of the board.
     """
     cells = [(name, m) for name, m in cells if SEARCH in m and len(m) > 1]
     if not cells:
@@ -40,13 +40,13 @@ def comparison(cells: Cells, bootstrap: Bootstrap) -> str | None:
 
 
 def _affordable(methods: Methods) -> Methods:
-    """The search, and those of a cell that cost no more, but for the generation they end in."""
+    """The search, and the methods that cost no more, apart from their last generation."""
     most = _cost(methods[SEARCH]) * _OVERRUN
     return {name: runs for name, runs in methods.items() if name == SEARCH or _cost(runs) <= most}
 
 
 def _against_the_best(cells: Sequence[Methods], bootstrap: Bootstrap, limit: str = "") -> str:
-    """One sentence, over cells whose best method is first, and which was the best in each."""
+    """Return a sentence that compares the search with the best other method of each cell."""
     best = [next(name for name in methods if name != SEARCH) for methods in cells]
     pairs = [(m[SEARCH], m[name]) for m, name in zip(cells, best, strict=True)]
     said = (f"{name} (cost {_cost(runs):.1f})" for name, (_, runs) in zip(best, pairs, strict=True))
@@ -59,7 +59,7 @@ def _against_the_best(cells: Sequence[Methods], bootstrap: Bootstrap, limit: str
 
 
 def against_each(cells: Cells, bootstrap: Bootstrap) -> str | None:
-    """A row a method, the best over the cells that it was run in first."""
+    """Return a table with a row for each method, best first over the cells it was run in."""
     names = dict.fromkeys(name for _, methods in cells for name in methods)
     if len(names) < 2:
         return None

@@ -1,7 +1,7 @@
-"""What the board evaluates a pruned model on: perplexity by window, and zero-shot tasks.
+"""The board's evaluation of a pruned model: perplexity by window, and zero-shot tasks.
 
-The model without its units is built in memory as an export builds it, so that a pattern of
-blocks, one of halves and a merge are all evaluated alike.
+The pruned model is built in memory as in an export, so that patterns of blocks, patterns of halves
+and merges are all evaluated in the same way.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class CutText:
-    """A text that models are evaluated on, cut once for all of them.
+    """A text that models are evaluated on, cut into windows once for all of them.
 
     Attributes:
-        role: what it is to the board: "wiki" or "heldout".
-        text: by domain, where it has any.
+        role: its role on the board: "wiki" or "heldout".
+        text: the text, by domain if it has domains.
         window: tokens of a window.
-        tokens: of each domain, the first ones; None takes all.
+        tokens: number of first tokens of each domain to use; None uses all.
         cut: (windows, window) token ids of each domain.
     """
 
@@ -51,10 +51,10 @@ class CutText:
     def of(
         cls, role: str, text: EvaluationText, loaded: LoadedModel, window: int, tokens: int | None
     ) -> CutText:
-        """Cut a text for a model.
+        """Cut a text into windows for a model.
 
         Raises:
-            InputError: the window does not fit the model, or no domain fills one.
+            InputError: the window is too long for the model, or no domain fills one.
         """
         argument = f"`{role}_window`"
         try:
@@ -68,7 +68,7 @@ class CutText:
         return cls(role, text, window, tokens, cut)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, the text by its fingerprint."""
+        """Plain JSON values, with the fingerprint of the text."""
         return {
             "role": self.role,
             "name": self.text.name,
@@ -81,14 +81,14 @@ class CutText:
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """All that a model is evaluated on.
+    """The texts and tasks that a model is evaluated on.
 
     Attributes:
-        texts: cut into windows.
-        tasks: zero-shot tasks by the harness' names.
+        texts: the texts, cut into windows.
+        tasks: names of zero-shot tasks in lm-evaluation-harness.
         tasks_from: folder with their files; None lets the harness fetch them.
-        limit: questions of each task, the first ones; None asks all.
-        batch_size: choices scored together.
+        limit: number of first questions of each task to use; None uses all.
+        batch_size: number of answers scored in one batch.
     """
 
     texts: tuple[CutText, ...]
@@ -98,10 +98,10 @@ class EvaluationPlan:
     batch_size: int = 8
 
     def check(self) -> None:
-        """Refuse at once what cannot be asked.
+        """Check that the tasks can be run.
 
         Raises:
-            InputError: a task without a file, or no harness.
+            InputError: a task has no file, or the harness is not installed.
         """
         if self.tasks:
             check_harness()
@@ -109,7 +109,7 @@ class EvaluationPlan:
                 check_tasks(self.tasks, self.tasks_from)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, texts and task files by their fingerprints."""
+        """Plain JSON values, with the fingerprints of texts and task files."""
         folder = self.tasks_from
         files = {t: sha256_of_file(task_file(folder, t)) if folder else None for t in self.tasks}
         return {
@@ -122,9 +122,9 @@ class EvaluationPlan:
 def evaluate_model(
     model: PreTrainedModel, loaded: LoadedModel, plan: EvaluationPlan
 ) -> dict[str, Any]:
-    """Perplexities with each window's loss, task scores with each question's, as JSON values.
+    """Evaluate a model; return losses by window and task scores by question, as JSON values.
 
-    A text that has domains is evaluated by domain; the figure of all of it follows from them.
+    A text with domains is evaluated by domain.
 
     Args:
         model: the model to evaluate.
@@ -155,7 +155,7 @@ def evaluate_model(
 
 
 def _of_perplexity(found: Perplexity) -> dict[str, Any]:
-    """Seven digits of a loss are more than rounding leaves."""
+    """Plain JSON values; losses are rounded to seven digits, which exceeds their precision."""
     plain = found.as_dict()
     losses = [None if loss is None else float(f"{loss:.7g}") for loss in plain["losses"]]
     kept = ("text", "domain", "window", "windows", "tokens", "perplexity", "perplexity_error")
@@ -163,6 +163,6 @@ def _of_perplexity(found: Perplexity) -> dict[str, Any]:
 
 
 def _of_task(score: TaskScore) -> dict[str, Any]:
-    """Scores are right or wrong: a digit each."""
+    """Plain JSON values; each score is 0 or 1, so one digit is enough."""
     plain = score.as_dict()
     return {**plain, "scores": "".join(str(round(one)) for one in score.scores)}

@@ -1,13 +1,13 @@
-r"""How good a pattern there is to be found: the best of a landscape by a board's held-out text.
+r"""The best pattern of a landscape by a board's held-out text, as a limit for all methods.
 
     python -m benchmarks.board.limit --landscape demo.blocks.npz --best 60 --quick \
         --corpus mixed.jsonl wiki.train.txt --heldout mixed.jsonl
 
-All other flags are the board's own, and its first `--sparsity` counts. The patterns of least loss
-in the landscape are evaluated on the calibration text, which every method is given, and on the
-held-out text, which none is. The lowest held-out loss is about the least that any method can
-reach. The more patterns are evaluated the surer that is, for another text has another order. A
-perfect search on the calibration text finds the pattern of lowest calibration loss.
+All other flags are the board's own; of several values of `--sparsity` the first is used. The
+patterns with the lowest loss in the landscape are evaluated on the calibration text, which all
+methods use, and on the held-out text, which none uses. The lowest held-out loss is approximately
+the lowest that any method can reach; the approximation improves with more patterns, because the two
+texts rank patterns differently. A perfect search would find the lowest calibration loss.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ SHOWN = 8
 
 
 def least(landscape: Landscape, sparsity: float, count: int) -> list[Pattern]:
-    """The `count` patterns of least loss among those that drop this share of the units.
+    """Return the `count` patterns of lowest loss that drop this share of the units.
 
     Raises:
-        InputError: the landscape has no such patterns, or none is asked for.
+        InputError: the landscape has no such patterns, or `count` is too small.
     """
     if count < 1:
         raise InputError(f"`best` must be at least 1, but got {count}")
@@ -54,7 +54,7 @@ def least(landscape: Landscape, sparsity: float, count: int) -> list[Pattern]:
 
 
 def measure(given: argparse.Namespace, board: argparse.Namespace) -> list[dict[str, Any]]:
-    """Each pattern with its losses in nats a token, the best by held-out text first."""
+    """Evaluate each pattern; return losses in nats per token, the best by held-out text first."""
     patterns = least(load_landscape(given.landscape), board.sparsity[0], given.best)
     loaded = load_model(board.model, dtype=board.dtype, device=board.device)
     anatomy = find_anatomy(loaded.model, board.granularity[0])

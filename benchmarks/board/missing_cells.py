@@ -1,4 +1,4 @@
-"""Making the cells of a board that are missing in its folder."""
+"""Running the cells of a board that are missing in its folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from evop_deap.text.whole_texts import EvaluationText, read_text
 
 
 def fill(given: argparse.Namespace) -> list[Cell]:
-    """Make the cells that are missing; returns those that could not be made.
+    """Run the missing cells; return those that failed.
 
     Raises:
         EvopError: an argument, a model or a text cannot be used, or the folder holds runs of
@@ -74,7 +74,7 @@ def _settings_of(given: argparse.Namespace) -> SearchConfig:
 
 
 def calibration_for(given: argparse.Namespace, loaded: LoadedModel) -> CalibrationSet:
-    """The text that every method of the board is given.
+    """Return the calibration set that all methods of the board use.
 
     Raises:
         InputError: a corpus cannot be read or is too small.
@@ -91,10 +91,10 @@ def calibration_for(given: argparse.Namespace, loaded: LoadedModel) -> Calibrati
 def plan_of(
     given: argparse.Namespace, loaded: LoadedModel, calibration: CalibrationSet
 ) -> EvaluationPlan:
-    """What the board evaluates on.
+    """Return the texts and tasks that the board evaluates on.
 
     Raises:
-        InputError: a text cannot be read or fills no window, or a task cannot be asked.
+        InputError: a text cannot be read or fills no window, or a task cannot be run.
     """
     texts = []
     if given.wiki_test is not None:
@@ -117,7 +117,7 @@ def _protocol_of(
     calibration: CalibrationSet,
     plan: EvaluationPlan,
 ) -> dict[str, Any]:
-    """What all cells of a folder have in common, by content rather than by place."""
+    """The settings common to all cells of a folder, with texts identified by their content."""
     return {
         "model": _name_of(given.model),
         "model_sha256": fingerprint_model(loaded.model),
@@ -135,7 +135,7 @@ def _protocol_of(
 
 
 def _name_of(model: str) -> str:
-    """Of a folder its last part: where it lies decides nothing."""
+    """The name of a model; of a folder the last part, since its location does not matter."""
     path = Path(model).expanduser()
     return path.resolve().name if path.exists() else model
 
@@ -143,7 +143,7 @@ def _name_of(model: str) -> str:
 def _make(
     folder: Path, bench: Bench, plan: EvaluationPlan, protocol: dict[str, Any], missing: list[Cell]
 ) -> list[Cell]:
-    """Make these cells, one after the other; one that fails does not stop the others."""
+    """Run these cells one after the other; a failure does not stop the others."""
     failed = []
     for number, cell in enumerate(missing, start=1):
         with claimed(path_of(folder, cell.name)) as mine:
@@ -165,7 +165,7 @@ def _make(
 
 
 def _evaluated_before(folder: Path, run: Run) -> dict[str, Any] | None:
-    """What the board has of the same pattern, which another method may have picked."""
+    """The evaluation of the same pattern in another cell, if there is one."""
     if (key := _pattern(run)) is None:
         return None
     known = (other["judged"] for other in read_runs(folder) if _pattern(other) == key)
@@ -173,7 +173,7 @@ def _evaluated_before(folder: Path, run: Run) -> dict[str, Any] | None:
 
 
 def _check_sizes(given: argparse.Namespace) -> None:
-    """Refuse, before the model is loaded, to take less of a text than a window."""
+    """Check, before the model is loaded, that no text is shorter than a window."""
     for name, window in (
         ("wiki_tokens", max(given.wiki_window)),
         ("heldout_tokens", given.heldout_window),
@@ -196,7 +196,7 @@ def _wiki(source: str) -> EvaluationText:
 
 
 def _pattern(run: Run) -> tuple[str, ...] | None:
-    """The pattern that was evaluated; None for a merge, which no pattern describes."""
+    """The pattern that was evaluated; None for a merge."""
     found = run["found"]
     return None if found["merged"] else (run["cell"]["granularity"], *found["dropped"])
 

@@ -28,16 +28,16 @@ QUICK: dict[str, Any] = {
     "tasks": [],
     "output": Path("runs/board.quick"),
 }  # fmt: skip
-"""What `--quick` sets; flags that are given go before it."""
+"""Values that `--quick` sets; flags given override them."""
 
 
 def parsed(arguments: Sequence[str] | None, description: str | None = None) -> argparse.Namespace:
-    """The settings of a board."""
+    """Parse the settings of a board."""
     parser = Parser(prog="python -m benchmarks.board", description=description)
     add = parser.add_argument
-    add("--quick", action="store_true", help="a small true board in ten minutes on two cores")
+    add("--quick", action="store_true", help="a small board, in ten minutes on two cores")
     add("--output", type=Path, default=Path("runs/board"), metavar="DIR", help="%(default)s")
-    add("--model", default=DEMO, help="what evop_deap.search takes (default: demo)")
+    add("--model", default=DEMO, help="as for evop_deap.search (default: demo)")
     add("--dtype", default="auto", help="number format (default: %(default)s)")
     add("--device", default="auto", help="where to compute (default: %(default)s)")
 
@@ -46,7 +46,7 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
     add("--sparsity", type=float, nargs="+", default=[0.1, 0.2, 0.33], metavar="SHARE")
     add("--granularity", nargs="+", choices=("block", "half"), default=["block", "half"])
     add("--methods", nargs="+", default=list(ALL), metavar="NAME", help=", ".join(ALL))
-    add("--seeds", type=int, default=5, metavar="N", help="of methods with chance in them")
+    add("--seeds", type=int, default=5, metavar="N", help="seeds of random methods")
 
     group = parser.add_argument_group("what every method is given")
     add = group.add_argument
@@ -59,7 +59,7 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
         type=float,
         default=60.0,
         metavar="COST",
-        help="of methods that search, in dense forward passes (default: %(default)s)",
+        help="limit of methods that search, in dense forward passes (default: %(default)s)",
     )
 
     group = parser.add_argument_group("what every pruned model is evaluated on")
@@ -70,7 +70,7 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
     add(
         "--heldout",
         metavar="FILE",
-        help="JSON lines: id, domain, text; what was calibrated on is left out; demo for its kinds",
+        help="JSON lines with id, domain and text, without the calibration documents; or demo",
     )
     add("--heldout-window", type=int, default=512, metavar="N")
     add("--heldout-tokens", type=int, default=8192, metavar="N", help="of each domain")

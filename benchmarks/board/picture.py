@@ -1,4 +1,4 @@
-"""A picture of a board: held-out perplexity against what finding the pattern cost."""
+"""A plot of a board: held-out perplexity against the cost of finding the pattern."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from evop_deap.base.files import write_bytes
 from evop_deap.base.formatting import plural
 from evop_deap.settings.search_config import SEARCH
 
-_FREE = 0.5  # where what costs nothing stands on the logarithmic axis
-_WORST = 30.0  # times the best: what is worse stands at the upper edge
+_FREE = 0.5  # position of a cost of 0 on the logarithmic axis
+_WORST = 30.0  # times the best: worse points are drawn at the upper edge
 
 
 def draw_board(cells: Mapping[tuple[str, float], Mapping[str, Sequence[Run]]], path: Path) -> None:
-    """A panel a cell, a point a method, the search filled.
+    """Draw a panel for each cell with a point for each method; the search is filled.
 
     Raises:
         OutputError: the picture cannot be written.

@@ -1,7 +1,7 @@
-"""What a method makes of the model in a cell of the board, in memory.
+"""Pruning of the model by the method of a cell, in memory.
 
-Every cell pays for itself. Losses are not shared between cells, for what is taken from a cache
-costs nothing, and a search that is limited by cost would then go on for longer.
+Cells do not share losses: cached losses cost nothing, and a search with a limit on cost would run
+for longer.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What all cells share, loaded once.
+    """The model, text and settings that all cells share.
 
     Attributes:
         loaded: the dense model.
-        calibration: what every method is given.
-        config: settings of every cell, but for what a cell says.
-        anatomies: of the model, by granularity.
+        calibration: the calibration set of all methods.
+        config: the settings that do not depend on the cell.
+        anatomies: the anatomies of the model, by granularity.
     """
 
     loaded: LoadedModel
@@ -64,33 +64,33 @@ class Bench:
         config: SearchConfig,
         granularities: Sequence[str],
     ) -> Bench:
-        """Find the model's parts.
+        """Find the model's parts at each granularity.
 
         Raises:
-            UnsupportedModelError: they cannot be told apart.
+            UnsupportedModelError: the parts cannot be separated.
         """
         found = {name: find_anatomy(loaded.model, name) for name in {"block", *granularities}}
         return cls(loaded, calibration, config, found)
 
     def prepared_for(self, cell: Cell) -> Prepared:
-        """What the cell's method is to prune.
+        """Prepare the model and the search space for a cell's method.
 
         Raises:
-            InputError: so much cannot be dropped.
+            InputError: the budget cannot be met.
         """
         anatomy = self.anatomies[cell.granularity]
         config = config_of(self.config, cell)
         space = space_of(config, model_units(anatomy))
         name = self.calibration.manifest["corpus"]["name"]
-        # Nothing is shared by content, so that nobody asks for the model's fingerprint.
+        # Losses are not shared, so the model's fingerprint is not needed.
         return Prepared(config, self.loaded, anatomy, space, "", name, self.calibration)
 
 
 def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:
-    """The settings of a search or heuristic; only `max_cost` ends those that search.
+    """The settings of a cell's method; only `max_cost` limits methods that search.
 
     Raises:
-        InputError: a value out of its bounds.
+        InputError: a value is out of bounds.
     """
     return config.replace(
         method=cell.method,
@@ -104,12 +104,11 @@ def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """What a method made of the model.
+    """A pruned model with the result of its method.
 
     Attributes:
-        model: the pruned one, or the dense one itself.
-        found: plain JSON values: what went, what that is worth on the calibration set, and what
-            it took.
+        model: the pruned model, or the dense one for the method "dense".
+        found: plain JSON values: the dropped units, calibration losses and costs.
     """
 
     model: PreTrainedModel
@@ -117,10 +116,10 @@ class Pruned:
 
 
 def prune(bench: Bench, cell: Cell) -> Pruned:
-    """Let the cell's method pick, and build what it picked in memory.
+    """Run the cell's method and build the pruned model in memory.
 
     Raises:
-        EvopError: the method cannot do what is asked, or the model cannot be pruned exactly.
+        EvopError: the method fails, or the model cannot be pruned exactly.
     """
     if cell.method == DENSE:
         return Pruned(bench.loaded.model, _dense(bench))

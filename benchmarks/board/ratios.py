@@ -1,9 +1,9 @@
-"""Held-out perplexities of a board's runs against each other, paired by window of text.
+"""Ratios of held-out perplexities between a board's runs, paired by window.
 
-Every model reads the same windows, so what makes a window hard drops out of a difference. The
-figure is the mean over domains of the mean loss in a domain, each domain counting the same; its
-exponential is the geometric mean of the domains' perplexities. Intervals are from a bootstrap
-that draws windows anew within each domain, and seeds where there are several.
+All models are evaluated on the same windows, so the difficulty of a window cancels in differences.
+The figure is the mean over domains of the mean loss in a domain, with equal weights; its
+exponential is the geometric mean of the domains' perplexities. Intervals come from a bootstrap over
+the windows of each domain, and over seeds if there are several.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.board.run_files import HELDOUT, WIKI, Run
 
 DRAWS = 4000
-_MOST = 100.0  # nats; a loss that is no number counts as this much
+_MOST = 100.0  # nats; a loss that is not finite counts as this value
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Ratio:
     """A ratio of perplexities.
 
     Attributes:
-        value: below 1 where the first is better.
+        value: below 1 if the first is better.
         low: lower end of its 95 % interval.
         high: upper end.
     """
@@ -40,9 +40,9 @@ class Ratio:
 
 
 def losses_by_domain(run: Run) -> list[list[float]]:
-    """The losses of each domain's windows of the text that the board ranks by.
+    """The window losses of each domain of the text that the board ranks by.
 
-    That is the held-out text, or wiki.test in its shortest windows where there is no other.
+    It is the held-out text, or wiki.test in its shortest windows if there is none.
     """
     entries = [entry for entry in run["judged"]["perplexity"] if entry["role"] == HELDOUT]
     if not entries:
@@ -90,11 +90,11 @@ class Bootstrap:
         self._windows = np.concatenate(draws, axis=1) / len(sizes)  # (draws, windows)
 
     def ratio(self, runs: Sequence[Run], others: Sequence[Run]) -> Ratio:
-        """Of the perplexity of one method's runs to that of another's."""
+        """The ratio of the perplexities of two methods, from their runs."""
         return self.mean_ratio([(runs, others)])
 
     def mean_ratio(self, pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> Ratio:
-        """The geometric mean over cells of such ratios, all of them on the same draws."""
+        """The geometric mean of ratios over cells, all with the same bootstrap draws."""
         logs = [mean_loss(runs) - mean_loss(others) for runs, others in pairs]
         drawn = [self._drawn(runs) - self._drawn(others) for runs, others in pairs]
         low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])

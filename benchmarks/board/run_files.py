@@ -1,8 +1,8 @@
-"""Results as data: a file a cell, written once the cell is finished, and never two protocols.
+"""The result files of a board: one for each finished cell, all of the same protocol.
 
-A file is JSON: `protocol`, what all cells of a folder have in common; `cell`; `found`, what the
-method dropped and what finding it took; `judged`, what is left evaluated, window by window and
-question by question; versions, machine, date and commit.
+A file is JSON: `protocol`, the settings common to all cells of a folder; `cell`; `found`, the
+dropped units and the cost of finding them; `judged`, the evaluation of the pruned model by window
+and question; versions, machine, date and commit.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from evop_deap.base.files import write_text
 Run = Mapping[str, Any]
 
 WIKI, HELDOUT = "wiki", "heldout"
-"""What a text is to the board."""
+"""The roles of a text on the board."""
 
 _PARTS = ("protocol", "cell", "found", "judged")
 
 
 def path_of(folder: Path, name: str) -> Path:
-    """The file of the cell of this name."""
+    """The file of the cell with this name."""
     return folder / f"{name}.json"
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """All finished runs of a folder, in the order of their names; none where there is no folder.
+    """Read all finished runs of a folder, in order of their names; none if there is no folder.
 
     Raises:
-        InputError: a file that is no run.
+        InputError: a file is not a run.
     """
     # A file that is being written has a name that begins with a dot.
     paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
@@ -50,12 +50,12 @@ def _read(path: Path) -> Run:
 
 
 def check_protocol(runs: Sequence[Run], protocol: Mapping[str, Any]) -> None:
-    """Refuse to put runs beside those of another protocol.
+    """Check that all runs have this protocol.
 
     Raises:
-        InputError: a setting that differs, what it was and what it is.
+        InputError: a setting differs; the message gives both values.
     """
-    # As a file would give it back: lists for tuples.
+    # As read from a file: lists for tuples.
     now = dict(_flat(json.loads(json.dumps(protocol))))
     for run in runs:
         then = dict(_flat(run["protocol"]))
@@ -84,7 +84,7 @@ def _said(value: Any) -> str:
 
 
 def write_run(folder: Path, name: str, run: Run) -> None:
-    """Put a finished run into its file, which is there whole or not at all.
+    """Write a finished run to its file, atomically.
 
     Raises:
         OutputError: it cannot be written.
@@ -97,7 +97,7 @@ def write_run(folder: Path, name: str, run: Run) -> None:
 
 
 def _lines(items: Any) -> str:
-    """A line an entry: files stay small, and their differences readable."""
+    """JSON with a line for each entry: small files with readable diffs."""
     lines = []
     for key, value in items:
         many = isinstance(value, list) and value and isinstance(value[0], dict)

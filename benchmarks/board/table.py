@@ -31,10 +31,10 @@ Methods = dict[str, list[Run]]
 
 
 def board_tables(runs: Sequence[Run]) -> str:
-    """Everything that the runs say, in Markdown.
+    """Return all tables of the runs, in Markdown.
 
     Raises:
-        InputError: there are none, none of the dense model, or they are of several protocols.
+        InputError: there are no runs, none of the dense model, or several protocols.
     """
     if not runs:
         raise InputError("`output` holds no run of a board")
@@ -74,7 +74,7 @@ def _machine(run: Run) -> str:
 
 
 def _setting(protocol: dict[str, Any], machines: list[str]) -> str:
-    """What all tables have in common."""
+    """Return the lines on the protocol, which apply to all tables."""
     text = protocol["calibration"]
     texts = [
         f"{one['name']} in windows of {one['window']}"
@@ -98,7 +98,7 @@ def _named(granularity: str, methods: Methods) -> str:
 def _rows(
     dense: list[Run], methods: Methods, columns: Callable[[list[Run]], list[str]]
 ) -> list[list[str]]:
-    """A row a method under the dense model's, the search's name in bold."""
+    """A row for the dense model and for each method; the search's name is bold."""
     rows = [["dense", *columns(dense)]]
     for name, runs in methods.items():
         rows.append([f"**{name}**" if name == SEARCH else name, *columns(runs)])
@@ -106,7 +106,7 @@ def _rows(
 
 
 def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap, timed: bool) -> str:
-    """Perplexities and cost; seconds are shown where all runs are of one machine."""
+    """Perplexities and cost; seconds are shown if all runs are of one machine."""
     wiki = [e["window"] for e in dense[0]["judged"]["perplexity"] if e["role"] == WIKI]
     heldout = any(entry["role"] == HELDOUT for entry in dense[0]["judged"]["perplexity"])
     tasks = bool(dense[0]["judged"]["tasks"])
@@ -158,7 +158,7 @@ def _spent(runs: list[Run]) -> list[str]:
 
 
 def _domain_table(dense: list[Run], methods: Methods) -> str | None:
-    """Perplexity by domain, where there are several."""
+    """Perplexity by domain, if there are several."""
     domains = [e["domain"] for e in dense[0]["judged"]["perplexity"] if e["role"] == HELDOUT]
     if len(domains) < 2:
         return None
@@ -177,7 +177,7 @@ def _of_domain(runs: list[Run], domain: str) -> Iterable[float]:
 
 
 def _task_table(dense: list[Run], methods: Methods) -> str | None:
-    """Accuracy by task, where there are tasks."""
+    """Accuracy by task, if there are tasks."""
     tasks = task_names(dense[0])
     return markdown_table(["", *tasks], _rows(dense, methods, task_accuracies)) if tasks else None
 
@@ -191,7 +191,7 @@ def _mean(figures: Iterable[float]) -> float:
 
 
 def _with_range(figures: list[float]) -> str:
-    """The geometric mean over seeds, and their range where there are several."""
+    """The geometric mean over seeds, and their range if there are several."""
     mean = figure(_mean(figures))
     if len(figures) < 2:
         return mean
@@ -199,10 +199,10 @@ def _with_range(figures: list[float]) -> str:
 
 
 def main() -> None:
-    """Parse, print, and draw where that is wanted."""
+    """Parse, print the tables and draw the picture if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path, help="what benchmarks.board has written")
-    parser.add_argument("--png", type=Path, help="draw perplexity against cost there")
+    parser.add_argument("folder", type=Path, help="folder written by benchmarks.board")
+    parser.add_argument("--png", type=Path, help="file for the plot of perplexity against cost")
     given = parser.parse_args()
     runs = read_runs(given.folder)
     print(board_tables(runs))

@@ -1,4 +1,4 @@
-"""What the board calibrates on and what it reports on, so that no document is on both sides."""
+"""The calibration and held-out texts of the board, without common documents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEMO = "demo"
 
 
 def joined_corpus(sources: Sequence[str]) -> Corpus:
-    """The documents of all sources as one corpus; of several, ids begin with the source's name.
+    """Return all documents as one corpus; with several sources, ids begin with the source's name.
 
     Raises:
         InputError: a source cannot be read.
@@ -35,10 +35,10 @@ def joined_corpus(sources: Sequence[str]) -> Corpus:
 def calibration_of(
     corpus: Corpus, loaded: LoadedModel, *, window: int, tokens: int, seed: int
 ) -> CalibrationSet:
-    """The one set that every method is given.
+    """Return the calibration set that all methods use.
 
     Raises:
-        InputError: the corpus is too small, or a window does not fit the model.
+        InputError: the corpus is too small, or the window is too long for the model.
     """
     return build_calibration(
         corpus,
@@ -52,13 +52,13 @@ def calibration_of(
 
 
 def heldout_text(source: str, calibration: CalibrationSet) -> EvaluationText:
-    """The documents of `source` that no calibration window was cut from, by domain.
+    """Return the documents of `source` that are not used for calibration, by domain.
 
-    JSON lines have a column `domain`; the demo corpus has kinds, which its ids begin with; any
-    other source is one domain.
+    The domain is the column `domain` of JSON lines, or the first part of the ids of the demo
+    corpus; any other source is a single domain.
 
     Raises:
-        InputError: the source cannot be read, or nothing of it is left.
+        InputError: the source cannot be read, or no document is left.
     """
     used = {entry["sha256"] for entry in calibration.manifest["calibration"]["documents"]}
     try:

@@ -1,4 +1,4 @@
-"""Zero-shot accuracy on a board: in per cent with its standard error, which is of the questions."""
+"""Zero-shot accuracy on a board, in per cent, with its standard error over questions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NORMED = "acc_norm"
 
 
 def task_names(run: Run) -> list[str]:
-    """The tasks that a run was asked, each with its metric."""
+    """The tasks of a run, each with its metric."""
     return [f"{task} {score['metric']}" for task, score in _tasks(run).items()]
 
 
 def task_accuracies(runs: Sequence[Run]) -> list[str]:
-    """Of each task, the mean over the runs."""
+    """The accuracy in each task, averaged over the runs."""
     found = [_tasks(run) for run in runs]
     return [
         _accuracy(
@@ -36,19 +36,19 @@ def task_accuracies(runs: Sequence[Run]) -> list[str]:
 
 
 def mean_accuracy(runs: Sequence[Run]) -> str:
-    """Over tasks, each counting the same, and runs."""
+    """The mean accuracy over runs and tasks, with equal weights of the tasks."""
     return _accuracy(*_mean_and_error(runs))
 
 
 def accuracy_table(
     dense: Sequence[Run], cells: Sequence[tuple[str, Mapping[str, Sequence[Run]]]]
 ) -> str | None:
-    """A row a method and a column a cell; None without tasks, or where there is one cell.
+    """Return a table of methods by cells; None without tasks, or with only one cell.
 
-    After the cells comes their mean, of methods that were run in all of them; the error is that
-    of its questions, which are the same in every cell. The last column is what the search has
-    right more, in points over the cells of both, paired by question; it is left out where
-    nothing was searched.
+    A further column has the mean over cells, for methods that were run in all of them; its error
+    is over questions, which are the same in every cell. The last column is the difference of the
+    search to each method in percentage points, paired by question, over the cells of both. It is
+    left out if there is no search.
     """
     if len(cells) < 2 or not _tasks(dense[0]):
         return None
@@ -76,7 +76,7 @@ def accuracy_table(
 
 
 def _tasks(run: Run) -> dict[str, Any]:
-    """Each task's score, length-normalised where the harness has it so."""
+    """Each task's score, length-normalised if the harness has that metric."""
     found: dict[str, Any] = {}
     for score in run["judged"]["tasks"]:
         if score["task"] not in found or score["metric"] == _NORMED:
@@ -92,7 +92,7 @@ def _mean_and_error(runs: Sequence[Run]) -> tuple[float, float]:
 
 
 def _lead(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> str:
-    """What the first of each pair have right more than the second, tasks counting the same."""
+    """The difference in accuracy within the pairs, with equal weights of the tasks."""
     first, second = zip(*pairs, strict=True)
     tasks = list(map(difference_of, _right(first), _right(second)))
     value = statistics.mean(task.value for task in tasks)
@@ -102,12 +102,12 @@ def _lead(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> str:
 
 
 def _right(cells: Iterable[Sequence[Run]]) -> list[NDArray[np.float64]]:
-    """Of each task, how often each question was answered right: the mean over cells."""
+    """For each task, how often each question was answered correctly, averaged over cells."""
     return [np.mean(task, axis=0) for task in zip(*map(_right_in, cells), strict=True)]
 
 
 def _right_in(runs: Sequence[Run]) -> list[NDArray[np.float64]]:
-    """Of each task, the share of runs that answered each question right."""
+    """For each task, the share of runs that answered each question correctly."""
     asked = [[list(map(int, task["scores"])) for task in _tasks(run).values()] for run in runs]
     return [np.mean(task, axis=0) for task in zip(*asked, strict=True)]
 

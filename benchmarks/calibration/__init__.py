@@ -1,1 +1,1 @@
-"""What the choice of calibration text is worth."""
+"""Benchmarks of the choice of calibration text."""

@@ -1,13 +1,13 @@
-r"""Whether clusters are the corpus's kinds of text, and what choosing by them buys.
+r"""Agreement of clusters with the domains of a corpus, and the gain from choosing text by them.
 
     python -m benchmarks.calibration clusters --corpus mixed.jsonl --json clusters.json
     python -m benchmarks.calibration losses --corpus mixed.jsonl --other wiki.txt \
         --window 128 --output losses.128.npz
     python -m benchmarks.calibration replay --losses losses.128.npz --json replay.json
 
-`clusters` compares the clusters with the column `domain`, which they never see. `losses`
-evaluates patterns on every window of a pool once, with the population evaluator, best on an
-accelerator; `replay` plays every sampling strategy on that matrix.
+`clusters` compares the clusters with the column `domain`, which the clustering does not use.
+`losses` evaluates patterns on every window of a pool, with the population evaluator, preferably on
+an accelerator. `replay` applies every sampling strategy to that matrix.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from evop_deap.base.files import write_text
 
 
 def measure_replay(given: argparse.Namespace) -> dict[str, Any]:
-    """Every strategy at every budget, for each matrix."""
+    """Measure every strategy at every budget, for each matrix."""
     pools = []
     for path in given.losses:
         pool, names, about = pool_of(load_matrix(path), given)
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     clusters = commands.add_parser("clusters", help="clusters against true domains")
     clusters.add_argument("--reducer", default="umap")
-    clusters.add_argument("--tokens", type=int, default=16384, help="of the set that is drawn")
+    clusters.add_argument("--tokens", type=int, default=16384, help="of the calibration set")
     clusters.add_argument("--window", type=int, default=256)
     clusters.add_argument("--repeat-to", type=int, metavar="N", help="perturbed vectors to N")
     losses = commands.add_parser("losses", help="patterns evaluated on every window of a pool")
@@ -82,12 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     losses.add_argument("--other-tokens", type=int, default=16384)
     losses.add_argument("--sparsities", type=float, nargs="+", default=[0.1, 0.2])
     losses.add_argument(
-        "--like", type=Path, metavar="FILE", help="a matrix whose patterns are evaluated again"
+        "--like", type=Path, metavar="FILE", help="matrix whose patterns to evaluate"
     )
-    losses.add_argument("--random", type=int, default=20, help="patterns a sparsity")
-    losses.add_argument("--near", type=int, default=16, help="survivors of a search, likewise")
+    losses.add_argument("--random", type=int, default=20, help="patterns per sparsity")
+    losses.add_argument("--near", type=int, default=16, help="survivors of a search per sparsity")
     losses.add_argument("--generations", type=int, default=5, help="of that search")
-    losses.add_argument("--probes", type=int, default=4, help="of a sparsity; never compared")
+    losses.add_argument("--probes", type=int, default=4, help="probes per sparsity; never compared")
     losses.add_argument("--dtype", default="auto")
     losses.add_argument("--output", type=Path, required=True)
     replaying = commands.add_parser("replay", help="every strategy on matrices of losses")

@@ -1,4 +1,4 @@
-"""What the choice of calibration text is worth."""
+"""Claims on the choice of calibration text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from benchmarks.common.claim import Claim, measured_at, read
 
 DEFAULT = "ccds sqrt random"
-"""What `replay` calls `--calibration ccds` as it is by default."""
+"""The name in `replay` of the default `--calibration ccds`."""
 
 
 def claims() -> list[Claim]:
-    """Of clusters, of losses that are replayed, of whole searches and of validation."""
+    """Claims on clusters, replayed losses, whole searches and validation."""
     return [*map(_clusters, ("mixed", "mixed_50k")), *_replay(), _searches(), *_near_equals()]
 
 

@@ -1,4 +1,4 @@
-"""How well clusters agree with the true domains, and what finding them takes."""
+"""Agreement of clusters with the true domains, and the time and memory of clustering."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evop_deap.calibration.clustering import Clustering, cluster
 from evop_deap.calibration.embedding import TfidfEncoder, embed, load_sentence_encoder
 from evop_deap.models.loading.load_model import load_tokenizer
 
-PERTURBED_BY = 0.3  # length of what is added to a repeated unit vector
+PERTURBED_BY = 0.3  # length of the perturbation of a repeated unit vector
 
 
 def encoder_named(name: str) -> Any:
@@ -28,7 +28,7 @@ def encoder_named(name: str) -> Any:
 
 
 def measure_clusters(given: argparse.Namespace) -> dict[str, Any]:
-    """How well clusters and domains agree, and what finding the clusters took."""
+    """Measure the agreement of clusters and domains, and the time and memory of clustering."""
     truth = domains_of(given.corpus)
     corpus = load_corpus(given.corpus)
     encoder = encoder_named(given.embedding)
@@ -61,12 +61,12 @@ def measure_clusters(given: argparse.Namespace) -> dict[str, Any]:
     }
     if not given.repeat_to:
         made = _drawn(given, encoder)
-        report |= domains_heard(made, truth)
+        report |= domains_drawn(made, truth)
     return report
 
 
 def agreement(found: Clustering, domains: NDArray[np.int64]) -> dict[str, Any]:
-    """Homogeneity and normalised mutual information over what is in a cluster, and the rest."""
+    """Homogeneity and normalised mutual information of the clustered documents, and the noise."""
     from sklearn.metrics import homogeneity_score, normalized_mutual_info_score
 
     inside = found.labels >= 0
@@ -81,7 +81,7 @@ def agreement(found: Clustering, domains: NDArray[np.int64]) -> dict[str, Any]:
 def perturbed(
     vectors: NDArray[np.float32], domains: NDArray[np.int64], count: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """So many vectors: the given ones, and copies of them that were moved a little."""
+    """Return `count` vectors: the given ones, and slightly perturbed copies of them."""
     if count <= len(vectors):
         raise InputError(f"`repeat_to` must be above the {len(vectors)} documents, got {count}")
     rng = np.random.default_rng(seed)
@@ -94,7 +94,7 @@ def perturbed(
 
 
 def _compile(reducer: str) -> None:
-    """Let numba compile on a few points, so that it is not measured."""
+    """Make numba compile on a few points, so that compilation is not measured."""
     rng = np.random.default_rng(0)
     cluster(rng.normal(size=(200, 8)).astype(np.float32), rng=rng, reducer=reducer)
 
@@ -118,8 +118,8 @@ def _drawn(given: argparse.Namespace, encoder: Any) -> CalibrationSet:
     )
 
 
-def domains_heard(made: CalibrationSet, truth: dict[str, str]) -> dict[str, Any]:
-    """How many domains a set draws from, and how many its beginnings do."""
+def domains_drawn(made: CalibrationSet, truth: dict[str, str]) -> dict[str, Any]:
+    """Count the domains in a calibration set, and in its first windows."""
     heard: list[set[str]] = []
     for stretches in made.calibration.stretches:
         before = heard[-1] if heard else set()

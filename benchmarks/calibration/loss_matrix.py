@@ -1,4 +1,4 @@
-"""The losses of many patterns on every window of a pool: found once, kept in a file."""
+"""Matrices of losses: many patterns on every window of a pool, stored in a file."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ from evop_deap.space import Pattern, SearchSpace, units_to_drop
 
 SEARCHED_WINDOWS = 8
 INFLUENCE_WINDOWS = 8
-STORED_TOKENS = 4096  # of text, with all patterns before their losses are stored
+STORED_TOKENS = 4096  # of text, evaluated with all patterns before their losses are stored
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """The patterns of a pool: their sparsities, and which of them are probes."""
+class Evaluated:
+    """The patterns of a matrix: their sparsities, and the positions of the probes."""
 
     patterns: list[Pattern]
     groups: list[int]
@@ -60,18 +60,18 @@ class Judged:
 
 @dataclass(frozen=True, eq=False)
 class LossMatrix:
-    """Summed losses of many patterns on many windows, and where both are from.
+    """Summed losses of many patterns on many windows, and their origin.
 
     Attributes:
         sums: (patterns, windows) nats.
         patterns: (patterns, units) 1 = keep.
-        groups: (patterns,) units dropped.
+        groups: (patterns,) number of units dropped.
         probes: (patterns,) whether a pattern is a probe, which is never compared.
         tokens: (windows, length) token ids.
-        domains: (windows,) true domain of each, from 0; -1 is text from elsewhere.
-        names: (domains,) of the domains.
+        domains: (windows,) true domain of each, from 0; -1 is text of another corpus.
+        names: (domains,) names of the domains.
         model: name of the model.
-        about: JSON text, versions and machine.
+        about: JSON text with versions and machine.
     """
 
     sums: NDArray[np.float64]
@@ -85,10 +85,12 @@ class LossMatrix:
     about: NDArray[np.str_]
 
 
-def patterns_of(prepared: Prepared, tokens: NDArray[np.int64], given: argparse.Namespace) -> Judged:
-    """Random patterns, a heuristic's, and the survivors of a short search, at each sparsity.
+def patterns_of(
+    prepared: Prepared, tokens: NDArray[np.int64], given: argparse.Namespace
+) -> Evaluated:
+    """Return random patterns, a heuristic's, and survivors of a short search, at each sparsity.
 
-    The probes of a sparsity are its heuristic's pattern and as many random ones as are asked for.
+    The probes of a sparsity are the heuristic's pattern and `--probes` random ones.
     """
     units = prepared.space.units
     rng = random.Random(given.seed)
@@ -111,7 +113,7 @@ def patterns_of(prepared: Prepared, tokens: NDArray[np.int64], given: argparse.N
         for genome in state.population:
             patterns.setdefault(genome.pattern, (space.n_drop, False))
     listed = list(patterns)
-    return Judged(
+    return Evaluated(
         listed,
         [patterns[p][0] for p in listed],
         [i for i, p in enumerate(listed) if patterns[p][1]],
@@ -154,7 +156,7 @@ def matrix_of(given: argparse.Namespace) -> LossMatrix:
 
 
 def summed(prepared: Prepared, patterns: Sequence[Pattern], name: str) -> NDArray[np.float64]:
-    """(patterns, windows) sums; what an interrupted run evaluated is not evaluated again."""
+    """(patterns, windows) sums; sums of an interrupted run are reused."""
     count, length = prepared.text.calibration.tokens.shape
     step = max(1, STORED_TOKENS // length)
     parts = []
@@ -166,11 +168,11 @@ def summed(prepared: Prepared, patterns: Sequence[Pattern], name: str) -> NDArra
     return np.concatenate(parts, axis=1)
 
 
-def patterns_like(path: Path, prepared: Prepared) -> Judged:
-    """The patterns of the matrix at `path`, to be evaluated on other windows.
+def patterns_like(path: Path, prepared: Prepared) -> Evaluated:
+    """Return the patterns of the matrix at `path`, to be evaluated on other windows.
 
     Raises:
-        InputError: it is no matrix, or one of a model with other blocks.
+        InputError: the file is not a matrix, or its model has another number of blocks.
     """
     try:
         known = load_matrix(path)
@@ -182,7 +184,7 @@ def patterns_like(path: Path, prepared: Prepared) -> Judged:
             f"`like` {path} has patterns of {known.patterns.shape[1]} units, the model {units}"
         )
     patterns = [tuple(row) for row in known.patterns.tolist()]
-    return Judged(patterns, known.groups.tolist(), np.flatnonzero(known.probes).tolist())
+    return Evaluated(patterns, known.groups.tolist(), np.flatnonzero(known.probes).tolist())
 
 
 def save_matrix(path: Path, matrix: LossMatrix) -> None:
@@ -197,7 +199,7 @@ def load_matrix(path: Path) -> LossMatrix:
     """Read the matrix at `path`.
 
     Raises:
-        InputError: it cannot be read, or is no matrix of losses.
+        InputError: the file cannot be read, or is not a matrix of losses.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -209,7 +211,7 @@ def load_matrix(path: Path) -> LossMatrix:
 def pool_of(
     matrix: LossMatrix, given: argparse.Namespace
 ) -> tuple[Pool, list[str], dict[str, Any]]:
-    """The windows with their losses, clusters and embeddings, and what else is known of them."""
+    """Return the windows with their losses, domains, clusters and embeddings."""
     window = matrix.tokens.shape[1]
     losses = matrix.sums / (window - 1)
     names, labels, apart = matrix.names.tolist(), matrix.domains, ~matrix.probes
@@ -251,7 +253,7 @@ def _windows(
     prepared: Prepared,
     given: argparse.Namespace,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Token windows of one domain each, in the corpus's order, then those of other text."""
+    """Token windows of one domain each, in the corpus's order, then those of the other corpus."""
     by_domain = {
         number: tuple(d for d in documents if truth[d.id] == name)
         for number, name in enumerate(names)

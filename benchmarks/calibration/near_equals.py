@@ -1,12 +1,12 @@
-"""What deciding between near-equals by more text is worth, replayed on known losses.
+"""The gain from validating near-equals on more text, replayed on known losses.
 
     python -m benchmarks.calibration.near_equals losses.128.npz --json near_equals.json
 
-The file is a matrix that `python -m benchmarks.calibration losses` has written. Each draw deals
-its windows out: some to calibrate on, some to validate, and all others are the truth. Patterns
-within one standard error of the best on the first are decided between by the first alone, by the
-second alone, or, as a search does, by both together; regret is the loss of the one named above
-the lowest of all, by the truth.
+The file is a matrix written by `python -m benchmarks.calibration losses`. Each draw splits its
+windows at random into calibration, validation and the rest, which serves as the truth. Near-equals
+are the patterns within one standard error of the best on the calibration windows. One of them is
+chosen by calibration alone, by validation alone, or, as in a search, by both. Regret is its true
+loss above the lowest true loss of all patterns.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ DECIDED_BY = ("calibration", "validation", "both")
 def regrets(
     sums: NDArray[np.float64], tokens: int, calibrate: int, validate: int, rng: np.random.Generator
 ) -> tuple[list[float], int]:
-    """Of one draw: the regret of each way to decide, in nats a token, and how many competed.
+    """Return the regret of each way to choose in nats per token, and the number of near-equals.
 
     Args:
         sums: (patterns, windows) losses in nats.
-        tokens: predicted tokens of a window.
-        calibrate: windows to calibrate on.
-        validate: windows to validate on.
-        rng: deals the windows out.
+        tokens: number of predicted tokens of a window.
+        calibrate: number of windows to calibrate on.
+        validate: number of windows to validate on.
+        rng: draws the windows.
     """
     dealt = sums[:, rng.permutation(sums.shape[1])]
     seen, more, rest = np.split(dealt, [calibrate, calibrate + validate], axis=1)
@@ -60,7 +60,7 @@ def regrets(
 
 
 def measure(matrix: LossMatrix, sizes: list[int], draws: int, seed: int) -> list[dict[str, Any]]:
-    """A row for each number of patterns dropped and of windows to calibrate and validate on."""
+    """A row for each number of dropped units, calibration windows and validation windows."""
     rng = np.random.default_rng(seed)
     window = matrix.tokens.shape[1]
     rows = []
@@ -91,7 +91,7 @@ def measure(matrix: LossMatrix, sizes: list[int], draws: int, seed: int) -> list
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows in thousandths of a nat a token."""
+    """The rows in thousandths of a nat per token."""
     header = ["dropped", "windows", "validation", *DECIDED_BY, "near-equals"]
     return markdown_table(
         header,
@@ -110,7 +110,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the table, and write it down where asked."""
+    """Parse, measure, print the table and write it if asked to."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

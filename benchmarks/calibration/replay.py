@@ -1,8 +1,8 @@
-"""Sampling strategies as choices of columns of a loss matrix, drawn and evaluated many times.
+"""Sampling strategies, replayed as choices of columns of a loss matrix.
 
-Every draw parts the windows in two halves at random. A strategy chooses from one, and its
-choice is evaluated on the other, so that nothing is evaluated on what it was chosen from. All of it
-is arithmetic on losses that are known: a thousand draws of one budget take a minute.
+Every draw splits the windows at random into two halves. A strategy chooses windows from one half
+and is evaluated on the other. All losses are known, so a thousand draws of one budget take a
+minute.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ TRUTHS = ("tokens", "domains")
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Windows of equal length and what is known of them.
+    """Windows of equal length, with their losses, domains and clusters.
 
     Attributes:
         losses: (patterns, windows) mean nats per token of the patterns compared.
-        groups: (patterns,) sparsity of each: patterns are ranked among those of their own.
-        probes: (probes, windows) losses of other patterns, for strategies that read them.
-        domains: (windows,) true domain of each, from 0; -1 is text from elsewhere, which
-            is never evaluated on.
-        clusters: (windows,) label of each by embedding; -1 is noise.
-        centroids: (windows,) label of each by k-means.
+        groups: (patterns,) sparsity of each; patterns of the same sparsity are ranked together.
+        probes: (probes, windows) losses of other patterns, for strategies that use them.
+        domains: (windows,) true domain of each, from 0; -1 is text of another corpus, which is
+            never used for evaluation.
+        clusters: (windows,) cluster label of each; -1 is noise.
+        centroids: (windows,) k-means label of each.
         vectors: (windows, dimensions) embeddings.
     """
 
@@ -52,18 +52,18 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Windows and what each counts."""
+    """Windows and their weights."""
 
     windows: Indices
     weights: Floats | None = None
 
 
 Strategy: TypeAlias = Callable[[Pool, Indices, int, np.random.Generator], Choice]
-"""From the pool, the windows at hand in corpus order, how many are wanted, and a generator."""
+"""(pool, available windows in corpus order, number of windows to choose, generator)."""
 
 
 def strategies(pool: Pool, domain_names: Sequence[str]) -> dict[str, Strategy]:
-    """Everything that is compared, by name."""
+    """Return all strategies by name."""
     found: dict[str, Strategy] = {
         "random": lambda pool, at_hand, count, rng: Choice(rng.permutation(at_hand)[:count]),
         "first": lambda pool, at_hand, count, rng: Choice(at_hand[:count]),
@@ -93,7 +93,7 @@ def strategies(pool: Pool, domain_names: Sequence[str]) -> dict[str, Strategy]:
 
 def _only(domain: int) -> Strategy:
     def choose(pool: Pool, at_hand: Indices, count: int, rng: np.random.Generator) -> Choice:
-        # Text from elsewhere is at hand whole.
+        # All windows of the other corpus are available.
         where = at_hand if domain >= 0 else np.arange(len(pool.domains))
         return Choice(rng.permutation(where[pool.domains[where] == domain])[:count])
 
@@ -139,10 +139,10 @@ def replay(
     draws: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """A row for each strategy and number of windows.
+    """Return a row for each strategy and number of windows.
 
-    Every strategy meets the same halves. A strategy that has fewer windows than it is asked
-    for, such as one of a small domain, is evaluated with what it has; the row says how many.
+    All strategies get the same halves. A strategy with fewer windows available than requested, for
+    example in a small domain, is evaluated with those; the row has their number.
     """
     (pooled,) = np.nonzero(pool.domains >= 0)
     rows = []
@@ -163,7 +163,7 @@ def replay(
                     estimate = np.average(
                         pool.losses[:, choice.windows], axis=1, weights=choice.weights
                     )
-                    found = _judge(estimate, truth, domains, pool.groups)
+                    found = _figures(estimate, truth, domains, pool.groups)
                     seen[name].append({**found, "windows": float(len(choice.windows))})
         rows += [
             {"strategy": name, "windows": count, "draws": len(found), **summary(found)}
@@ -178,10 +178,10 @@ def by_domain(losses: Floats, domains: Indices) -> Floats:
     return np.stack([losses[:, domains == d].mean(axis=1) for d in np.unique(domains)], axis=1)
 
 
-def _judge(
+def _figures(
     estimate: Floats, truth: Mapping[str, Floats], domains: Floats, groups: Indices
 ) -> dict[str, float]:
-    """Means over the sparsities; the perplexity is of the pattern that the estimate prefers."""
+    """Means over the sparsities; the perplexity is that of the pattern with the best estimate."""
     found: dict[str, list[float]] = {}
     for group in np.unique(groups):
         (some,) = np.nonzero(groups == group)
@@ -195,7 +195,7 @@ def _judge(
 
 
 def kendall(left: Floats, right: Floats) -> float:
-    """Kendall's tau-a: pairs in the same order less pairs in the other, as a share of all.
+    """Kendall's tau-a: concordant minus discordant pairs, as a share of all pairs.
 
     Example:
         >>> kendall(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))

@@ -1,4 +1,4 @@
-"""What sampling strategies come to on matrices of losses, as tables."""
+"""Tables of the sampling strategies on matrices of losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.common.record import markdown_table
 
 
 def replay_table(about: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """A row a strategy and budget."""
+    """A row for each strategy and budget."""
     lines = [
         [
             row["strategy"],
@@ -41,7 +41,7 @@ BUDGETS = (1024, 4096, 16384)
 
 
 def summary_table(report: dict[str, Any]) -> str:
-    """A row a strategy: Kendall, and regret in mnat over tokens and over domains."""
+    """A row for each strategy: Kendall's tau, and regret in mnat over tokens and over domains."""
     columns = [(pool, budget) for pool in report["pools"] for budget in BUDGETS]
     found = {
         (pool["window"], row["strategy"], row["windows"] * pool["window"]): row

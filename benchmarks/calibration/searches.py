@@ -1,12 +1,12 @@
-r"""What the choice of calibration text does to a whole search, by every kind of text.
+r"""The effect of the choice of calibration text on a whole search, by kind of text.
 
     python -m benchmarks.calibration.searches --corpus mixed.jsonl --other wiki.train.txt \
         --text wiki.test.raw --output runs/calibration --json out.json
 
-Documents of `--corpus` are searched on in two ways, drawn uniformly and by clusters, and
-`--other` is a corpus of one kind; all sets have equal tokens, all searches equal cost. Every
-third document is kept from the searches, and what they find is evaluated on these, kind by kind,
-and on `--text`. The runs stay in `--output`, and those that are finished are not made again.
+Three calibration sets are compared: documents of `--corpus` drawn uniformly, the same drawn by
+clusters, and `--other`, a corpus of one kind. All sets have equally many tokens, and all searches
+equal cost. Every third document of `--corpus` is held out; the patterns found are evaluated on
+these, by kind, and on `--text`. The runs are kept in `--output`; finished ones are not repeated.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.text.whole_texts import EvaluationText, read_text
 
-KEPT_OUT = 3  # one document of so many is for evaluation
+KEPT_OUT = 3  # every third document is for evaluation
 
 
 def part(corpus: str, folder: Path) -> tuple[Path, Path]:
-    """Files of the documents that are searched on, and of those that are kept for evaluation.
+    """Split the corpus into a file for the searches and a file for evaluation.
 
     Raises:
-        InputError: `corpus` is no file of JSON lines with a domain each.
+        InputError: `corpus` is not a file of JSON lines with a domain each.
     """
     domains_of(corpus)
     lines = [line for line in Path(corpus).read_text(encoding="utf-8").split("\n") if line]
     parts = folder / "pool.jsonl", folder / "judged.jsonl"
-    for path, judged in zip(parts, (False, True), strict=True):
-        some = [line for number, line in enumerate(lines) if (number % KEPT_OUT == 0) == judged]
+    for path, held_out in zip(parts, (False, True), strict=True):
+        some = [line for number, line in enumerate(lines) if (number % KEPT_OUT == 0) == held_out]
         write_text(path, "".join(f"{line}\n" for line in some))
     return parts
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
-    """Every set and seed, evaluated on every text."""
+    """Search with every set and seed, and evaluate the results on every text."""
     others = {
         f"{text.name} {domain}".strip(): part_of
         for text in (read_text(str(path)) for path in given.text)
@@ -107,7 +107,7 @@ def evaluate(
     windows: Mapping[str, NDArray[np.int64]],
     given: argparse.Namespace,
 ) -> tuple[list[tuple[str, ...]], list[dict[str, float]]]:
-    """What is dropped, nothing first, and for each the nats a token on every text."""
+    """The dense model and each result: the dropped units, and nats per token on every text."""
     loaded = load_model(given.model, dtype=given.dtype)
     anatomy = find_anatomy(loaded.model)
     dropped = list(dict.fromkeys([(), *(result.dropped for result in results)]))
@@ -137,7 +137,7 @@ def _windows(tokenizer: Any, name: str, text: str, given: argparse.Namespace) ->
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """Perplexities: a row a set, geometric means over seeds; dense first."""
+    """Perplexities: the dense model, then a row for each set with geometric means over seeds."""
     names, others = list(report["dense"]), report["texts"]
 
     def row(label: str, runs: Sequence[Mapping[str, float]]) -> list[str]:
@@ -166,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--judged-window", type=int, default=512)
     parser.add_argument("--judged-tokens", type=int, default=4096, help="of each domain and text")
-    parser.add_argument("--embedding", default="demo", help="that clusters are found in")
+    parser.add_argument("--embedding", default="demo", help="embedding for the clusters")
     parser.add_argument("--sparsity", type=float, default=0.2)
     parser.add_argument("--window", type=int, default=128)
     parser.add_argument("--tokens", type=int, default=1024)

@@ -1,4 +1,4 @@
-"""A figure that the project states, and where it comes from."""
+"""Claims: figures that the project states, with their source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-"""The folder of all benchmarks, which files are named from."""
+"""The folder of all benchmarks; paths of files are relative to it."""
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class Claim:
     """One row of the index of claims.
 
     Attributes:
-        what: what the figure is of.
-        figure: as documents write it, with its interval or error.
-        command: what makes the file, as it follows `python -m`.
-        file: where the figure is read from; empty where it was read off a screen.
-        commit: what the code was when it was measured, several where runs were made over time;
-            in parentheses the commit that added a file which does not say.
+        what: the quantity.
+        figure: the value as documents write it, with its interval or error.
+        command: the command that makes the file, without `python -m`.
+        file: the file with the figure; empty if there is none.
+        commit: the commit at which it was measured, or several; in parentheses the commit that
+            added the file, if the file does not name one.
     """
 
     what: str
@@ -33,14 +33,14 @@ class Claim:
 
 
 def read(file: str) -> Any:
-    """A committed result."""
+    """Read a committed result."""
     return json.loads((ROOT / file).read_text(encoding="utf-8"))
 
 
 def measured_at(file: str) -> str:
-    """The short hashes of the commits that a result, or a folder of results, names.
+    """The short hashes of the commits in a result, or in a folder of results, earliest first.
 
-    The earliest is first; "+" follows a commit whose files had been changed.
+    "+" after a hash means that files had uncommitted changes.
     """
     path = ROOT / file
     results = [*path.glob("*.json")] if path.is_dir() else [path]
@@ -53,5 +53,5 @@ def measured_at(file: str) -> str:
 
 
 def _records(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each part of a result that says when and at which commit it was made."""
+    """Yield each part of a result that has a date and a commit."""
     yield from (one for one in (result, *result.get("runs", ())) if one.get("commit"))

@@ -11,7 +11,7 @@ from evop_deap.base.errors import InputError
 def domains_of(corpus: str) -> dict[str, str]:
     """The true domain of each document, by its id."""
     try:
-        # Texts may hold other line ends than this one.
+        # Texts may contain other line separators than "\n".
         lines = Path(corpus).read_text(encoding="utf-8").split("\n")
         rows = [json.loads(line) for line in lines if line]
         return {row["id"]: row["domain"] for row in rows}

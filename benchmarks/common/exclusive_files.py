@@ -1,4 +1,4 @@
-"""One process makes a file and others go on to the next, so that several fill a folder together."""
+"""Locks on files, so that several processes can fill a folder together."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from evop_deap.base.files import remove_leftovers, reporting_write_errors
 
 @contextmanager
 def claimed(path: Path) -> Iterator[bool]:
-    """Whether `path` is this process's to make: it is missing, and no other process is at it.
+    """Claim `path` for this process; false if the file exists or another process has claimed it.
 
-    The claim ends with the process, however that ends; what a killed one left half-written of
-    this file is deleted.
+    The claim ends with the process, even if that is killed. Temporary files of killed processes
+    are deleted.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -27,7 +27,7 @@ def claimed(path: Path) -> Iterator[bool]:
         return
     try:
         remove_leftovers(path.parent, [path.name])
-        # Asked for under the lock: another process may have made it a moment ago.
+        # Check under the lock: another process may just have made the file.
         yield not path.exists()
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
@@ -35,7 +35,7 @@ def claimed(path: Path) -> Iterator[bool]:
 
 
 def _locked(path: Path) -> FileLock | None:
-    """The lock of `path`, or None where another process holds it."""
+    """The lock of `path`, or None if another process holds it."""
     with reporting_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)

@@ -1,4 +1,4 @@
-"""Runs that stay where they were made, so that a benchmark makes only those that are missing."""
+"""Runs kept in a folder, so that a benchmark repeats only missing ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from evop_deap.settings.search_config import SearchConfig
 
 
 def searched(config: SearchConfig, folder: RunFolder) -> SearchResult:
-    """The run in `folder`, made where it is missing and finished where it was interrupted.
+    """Return the run in `folder`; start it if missing, resume it if interrupted.
 
     Raises:
-        InputError: it is of other settings.
+        InputError: the run in the folder has other settings.
     """
     if not folder.result.exists():
         progress = TerminalProgress(config.fitness)

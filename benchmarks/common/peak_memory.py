@@ -1,4 +1,4 @@
-"""The most main memory that this process has held."""
+"""Peak main memory of this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def peak_memory() -> int:
-    """Bytes of main memory that this process held at the most."""
+    """Peak main memory of this process in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -17,7 +17,7 @@ def peak_memory() -> int:
 
 
 def forget_peak_memory() -> int:
-    """Start the peak anew where the system can: loading a model takes more than it leaves."""
+    """Reset the peak if the system supports it, for example after a model was loaded."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return peak_memory()

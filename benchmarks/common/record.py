@@ -1,4 +1,4 @@
-"""What every measurement says of itself."""
+"""Metadata of a measurement, and helpers for tables and errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def circumstances() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """What this code is: the commit, "+" where files of it were changed since; None outside git."""
+    """The commit of this code, with "+" if files were changed since; None outside git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run(
@@ -58,7 +58,7 @@ def _accelerator() -> dict[str, str]:
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """What the library refuses ends the program with its message and its exit code."""
+    """Exit with the message and the exit code of an `EvopError`."""
     try:
         yield
     except EvopError as error:
@@ -67,12 +67,12 @@ def errors_in_one_line() -> Iterator[None]:
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
-    """Rows as a Markdown table."""
+    """Format rows as a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def table_rows(table: str) -> dict[str, list[str]]:
-    """The cells of each row of a Markdown table by the first one, the header left out."""
+    """The cells of each row of a Markdown table, by the first cell; without the header."""
     cells = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
     return {first: rest for first, *rest in cells}

@@ -1,1 +1,1 @@
-"""What evaluating patterns costs, in work and in seconds."""
+"""Benchmarks of the evaluators, in work and in seconds."""

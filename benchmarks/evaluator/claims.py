@@ -1,4 +1,4 @@
-"""What evaluating patterns together is worth."""
+"""Claims on evaluating patterns together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SPEED = "benchmarks.evaluator.speed --corpus wiki.train.first1MB.txt"
 
 
 def claims() -> list[Claim]:
-    """Of seconds on three machines, and of counted work."""
+    """Claims on seconds on three machines, and on counted work."""
     return [
         _speed("demo", "two cores, float32", "--dtype float32", "(a849a15)"),
         _speed("h200.bfloat16", "an H200, bfloat16", "--dtype bfloat16", "(16c96fa)"),

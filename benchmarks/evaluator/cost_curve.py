@@ -1,9 +1,9 @@
-"""What a generation costs, by its size and by how much is dropped: in work and in seconds.
+"""Cost of a generation by its size and by the share of dropped units, in work and in seconds.
 
     python -m benchmarks.evaluator.cost_curve --json out.json --plot out.png
 
-Populations are children of one pattern (1 to 3 swaps), evaluated with nothing kept
-from before. Work is counted and the same everywhere; seconds are of this machine.
+Populations are children of one pattern (1 to 3 swaps), evaluated without kept states. Work is
+counted and the same on every machine; seconds are of this machine.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from evop_deap.runs.prepared import Prepared
-
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.evaluator.speed import children_of, seconds_of
 from evop_deap.base.files import write_json
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.stages.prepare import prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace, units_to_drop
 
 
 def measure(prepared: Prepared, sparsities: list[float], sizes: list[int]) -> list[dict[str, Any]]:
-    """A row for each share dropped and population size."""
+    """Measure; return a row for each share of dropped units and population size."""
     model, anatomy, tokens = (
         prepared.loaded.model,
         prepared.anatomy,
@@ -62,7 +61,7 @@ def measure(prepared: Prepared, sparsities: list[float], sizes: list[int]) -> li
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """A row a measurement, each figure a pattern."""
+    """A row for each measurement, with figures per pattern."""
     return markdown_table(
         ["dropped", "patterns", "cost a pattern", "seconds a pattern"],
         [
@@ -78,7 +77,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Both figures a pattern against the size of the population."""
+    """Plot both figures per pattern against the size of the population."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")

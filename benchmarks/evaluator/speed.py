@@ -1,15 +1,15 @@
-"""How much faster a generation is evaluated together than one pattern at a time.
+"""Speed of evaluating a generation together, compared with one pattern at a time.
 
-Three ways to evaluate the same patterns on the same windows, in turns within one process:
-(a) as published searches do: a transformers forward pass a pattern, whole logits, and
-    `cross_entropy` in the model's own number format;
+Three ways to evaluate the same patterns on the same windows are timed in turns in one process:
+(a) the way of published searches: for each pattern a forward pass of transformers, whole logits,
+    and `cross_entropy` in the model's dtype;
 (b) the reference evaluator; (c) the population evaluator.
 
     python -m benchmarks.evaluator.speed --corpus wiki.train.txt --dtype bfloat16 --json out.json
 
 The populations are 64 children of one pattern (1 to 3 swaps), 64 random patterns, and every
-pair of blocks. (a) and (b) take the same time for every pattern that drops as many blocks, so
-they are timed on a few patterns of each population; (c) is timed on all of them.
+pair of blocks. (a) and (b) take the same time for all patterns with equally many dropped blocks,
+so they are timed on a few patterns of each population; (c) is timed on all of them.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
 POPULATIONS = ["offspring", "random", "pairs"]
-FEW = 3  # patterns of a population that (a) and (b) are timed on, a round
+FEW = 3  # patterns of a population on which (a) and (b) are timed in each round
 
 
 def populations(space: SearchSpace, rng: random.Random) -> dict[str, list[Pattern]]:
-    """The three populations by name."""
+    """Return the three populations by name."""
     children = children_of(init_uniform(space, rng=rng), 64, space, rng)
     fresh: dict[Pattern, None] = {}
     while len(fresh) < 64:
@@ -63,7 +63,7 @@ def populations(space: SearchSpace, rng: random.Random) -> dict[str, list[Patter
 
 
 def children_of(elite: Genome, count: int, space: SearchSpace, rng: random.Random) -> list[Pattern]:
-    """Different mutants of one pattern, most of them by one to three swaps."""
+    """Return `count` different mutants of one pattern, most of them with one to three swaps."""
     children: dict[Pattern, None] = {}
     while len(children) < count:
         (child,) = mutate_swap(Genome(elite), rng=rng, droppable=space.droppable, more=0.5)
@@ -72,7 +72,7 @@ def children_of(elite: Genome, count: int, space: SearchSpace, rng: random.Rando
 
 
 def published_way(prepared: Prepared, pattern: Pattern) -> float:
-    """The loss of one pattern as published searches take it."""
+    """The loss of one pattern, computed as in published searches."""
     model = prepared.loaded.model
     tokens = torch.as_tensor(prepared.text.calibration.tokens, device=model.device)
     with torch.inference_mode(), bypassed(prepared.anatomy, dropped_units(pattern)):
@@ -82,14 +82,14 @@ def published_way(prepared: Prepared, pattern: Pattern) -> float:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes."""
+    """Run `work` and return its time in seconds."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 def roofline_seconds(prepared: Prepared, patterns: Sequence[Pattern]) -> float:
-    """Seconds of the matrix products that the distinct work of `patterns` cannot do without."""
+    """Seconds of the matrix products in the distinct work of `patterns`: a lower limit."""
     tokens = prepared.text.calibration.tokens.size
     model, anatomy = prepared.loaded.model, prepared.anatomy
     steps = {(p[:d], d) for p in patterns for d in range(len(p)) if p[d]}
@@ -118,7 +118,7 @@ def _product_seconds(rows: int, out: int, inner: int, like: torch.Tensor) -> flo
 
 
 def measure(prepared: Prepared, names: Sequence[str], rounds: int) -> dict[str, Any]:
-    """Everything, as the JSON file holds it, for the populations of these names."""
+    """Measure the populations of these names; return the content of the JSON file."""
     model, anatomy, tokens = (
         prepared.loaded.model,
         prepared.anatomy,
@@ -142,7 +142,7 @@ def measure(prepared: Prepared, names: Sequence[str], rounds: int) -> dict[str, 
             few = patterns[turn * FEW : (turn + 1) * FEW]
             times["a"].append(seconds_of(lambda: [published_way(prepared, p) for p in few]) / FEW)  # noqa: B023
             times["b"].append(seconds_of(lambda: one_by_one.evaluate(few)) / FEW)  # noqa: B023
-            # A new one each round: nothing is kept from the round before.
+            # A new evaluator in each round, without kept states.
             fresh = PopulationEvaluator(model, anatomy, tokens)
             times["c"].append(seconds_of(lambda: fresh.evaluate(patterns)) / len(patterns))  # noqa: B023
             print(name, {k: round(v[-1], 3) for k, v in times.items()}, file=sys.stderr, flush=True)
@@ -167,7 +167,7 @@ def measure(prepared: Prepared, names: Sequence[str], rounds: int) -> dict[str, 
 
 
 def lookup_microseconds(evaluator: Evaluator, patterns: Sequence[Pattern]) -> float:
-    """Median microseconds a pattern of a population whose losses are all known."""
+    """Median microseconds per pattern for a population whose losses are all known."""
     cached = CachedEvaluator(evaluator)
     cached.restore({pattern: np.ones(len(cached.tokens)) for pattern in patterns})
     rounds = [seconds_of(lambda: cached.evaluate(patterns)) for _ in range(50)]
@@ -175,7 +175,7 @@ def lookup_microseconds(evaluator: Evaluator, patterns: Sequence[Pattern]) -> fl
 
 
 def table(report: dict[str, Any]) -> str:
-    """A row a population."""
+    """A row for each population."""
     rows = []
     for name, group in report["populations"].items():
         seconds = group["seconds_per_pattern"]

@@ -1,1 +1,1 @@
-"""What other programs make of a pruned checkpoint."""
+"""Checks of pruned checkpoints in other programs."""

@@ -1,6 +1,6 @@
-"""Whether another program continues a text as transformers would, and as surely.
+"""Comparison of another program's greedy continuation and log-probabilities with transformers'.
 
-Imported by scripts that run in environments of their own, so it needs transformers only.
+Scripts import it in environments of their own, so it needs only transformers.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 PROMPT = "The river runs down to the sea, and the"
 
 Continue = Callable[[Path, int], tuple[list[int], list[float]]]
-"""(checkpoint, count): so many greedy tokens behind `PROMPT`, and their log-probabilities."""
+"""(checkpoint, count): `count` greedy tokens after `PROMPT`, and their log-probabilities."""
 
 
 def comparing_parser(description: str | None) -> argparse.ArgumentParser:
-    """The options of such a script."""
+    """The command-line parser of such a script."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,7 +33,7 @@ def comparing_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def compare(given: argparse.Namespace, by_another: Continue) -> None:
-    """Print how many tokens agree, and by how much log-probabilities differ at the most."""
+    """Print how many tokens agree, and the largest difference of log-probabilities."""
     continuation, said = by_another(given.checkpoint, given.tokens)
     greedy, logs = by_transformers(given.against or given.checkpoint, continuation)
     agreed = sum(a == b for a, b in zip(greedy, continuation, strict=True))
@@ -43,7 +43,7 @@ def compare(given: argparse.Namespace, by_another: Continue) -> None:
 
 
 def by_transformers(checkpoint: Path, continuation: Sequence[int]) -> tuple[list[int], list[float]]:
-    """Greedy choices before each token of the same text, and the tokens' log-probabilities."""
+    """The greedy choice at each token of the continuation, and the token's log-probability."""
     auto: Any = AutoModelForCausalLM
     model = auto.from_pretrained(checkpoint, dtype=torch.float32).eval()
     prompt = AutoTokenizer.from_pretrained(checkpoint)(PROMPT).input_ids

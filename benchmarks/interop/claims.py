@@ -1,4 +1,4 @@
-"""What other programs make of a pruned checkpoint: read off the screen, for lack of a file."""
+"""Claims on pruned checkpoints in other programs; they have no result files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from benchmarks.common.claim import Claim
 
 
 def claims() -> list[Claim]:
-    """Of stock layers, vLLM and llama.cpp."""
+    """Claims on re-packed layers, vLLM and llama.cpp."""
     return [
         Claim(
             "stock layers of EvoPress's patterns of Llama-2-7B re-packed, published, 25 %; 50 %",

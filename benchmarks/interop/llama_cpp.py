@@ -1,13 +1,13 @@
-r"""Whether llama.cpp says of a pruned checkpoint what transformers says of it.
+r"""Agreement of llama.cpp with transformers on a pruned checkpoint.
 
     python -m benchmarks.interop.llama_cpp --checkpoint pruned/demo \
         --converter llama.cpp/convert_hf_to_gguf.py
 
 The converter is in llama.cpp's repository and in the source archive of llama-cpp-python
 (`pip download llama-cpp-python --no-deps`, under vendor/llama.cpp; it needs sentencepiece).
-llama.cpp itself is `pip install xllamacpp`. A `block_configs` checkpoint is no model of
-transformers: compare it with the re-packed one of the same pattern (`--against`). The converter
-takes such checkpoints of models with Llama's own tokenizers only.
+llama.cpp itself is `pip install xllamacpp`. transformers cannot load a `block_configs` checkpoint:
+compare it with the re-packed checkpoint of the same pattern (`--against`). The converter accepts
+such checkpoints only for models with Llama's own tokenizers.
 """
 
 from __future__ import annotations

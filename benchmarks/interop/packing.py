@@ -1,4 +1,4 @@
-"""How many stock layers published half-block patterns need after re-packing.
+"""Number of ordinary layers that published half-block patterns need after re-packing.
 
 python -m benchmarks.interop.packing evopress/*.txt
 

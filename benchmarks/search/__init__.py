@@ -1,1 +1,1 @@
-"""How good a pattern each search finds, and how soon."""
+"""Benchmarks of the searches: quality of the patterns, and cost of finding them."""

@@ -1,7 +1,7 @@
-r"""Held-out perplexity of a found pattern, of ShortGPT's choice and of a random one.
+r"""Held-out perplexity of the search's pattern, of ShortGPT's and of a random one.
 
-All three are evaluated on the same windows of the same documents, per seed; the seed also decides
-the split into calibration and held-out documents.
+For each seed all three are evaluated on the same windows. The seed also decides the split into
+calibration and held-out documents.
 
     python -m benchmarks.search.against_heuristics --corpus wiki.train.txt --seeds 0 1 2 \
         --json out.json
@@ -72,7 +72,7 @@ def measure(config: SearchConfig) -> dict[str, Any]:
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """Held-out (calibration) perplexities, a row a seed, and their geometric mean."""
+    """Held-out (calibration) perplexities with a row for each seed, and their geometric mean."""
     names = list(runs[0]["patterns"])
     rows = [
         [

@@ -1,11 +1,11 @@
-r"""What dropping attention and MLP halves buys over dropping whole blocks.
+r"""Dropping attention and MLP halves compared with dropping whole blocks.
 
     python -m benchmarks.search.block_or_half --corpus mixed.jsonl --text wiki.test.raw \
         --output runs/block_or_half --json out.json
 
-Both drop equal parameters, n attention and n MLP halves against n blocks, and search at equal
-cost. The runs stay in `--output`, and those that are finished are not made again. The models of
-the first seed are timed in turns with the dense one.
+Both drop equally many parameters (n attention and n MLP halves, or n blocks) and search at equal
+cost. The runs are kept in `--output`; finished ones are not repeated. The models of the first seed
+are timed in turns with the dense one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TIMED = ("prefill", "decode")
 
 
 def config_of(config: SearchConfig, granularity: str, count: int, seed: int) -> SearchConfig:
-    """The search without `count` blocks, or without as many halves of either kind."""
+    """The settings of a search that drops `count` blocks, or `count` halves of either kind."""
     budget = f"units={count}" if granularity == BLOCK else f"attn={count},mlp={count}"
     return config.replace(sparsity=(), budget=budget, granularity=granularity, seed=seed)
 
@@ -50,7 +50,7 @@ def config_of(config: SearchConfig, granularity: str, count: int, seed: int) -> 
 def row_of(
     granularity: str, count: int, result: SearchResult, test_losses: NDArray[np.float64]
 ) -> dict[str, Any]:
-    """One run: what went, what that is worth in nats a token, and what it took."""
+    """The figures of a run: dropped units, losses in nats per token, and cost."""
     return {
         "granularity": granularity,
         "blocks": count,
@@ -72,7 +72,7 @@ def row_of(
 def speeds_of(
     models: Mapping[str, PreTrainedModel], batches: Sequence[int], repeats: int
 ) -> list[dict[str, Any]]:
-    """How many times as fast as the dense model, which comes first, each of the others is."""
+    """The speed of each model relative to the dense one, which is the first."""
     rows = []
     for batch in batches:
         dense, *others = measure_speed([*models.values()], batch=batch, repeats=repeats)
@@ -93,8 +93,8 @@ def measure(
     output: Path,
     test: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Every granularity, number of blocks and seed; then the texts and the speeds."""
-    text = read_text(str(test.text))  # what cannot be read is refused before anything is paid for
+    """Search at every granularity, number of blocks and seed; then evaluate and time the models."""
+    text = read_text(str(test.text))  # read first, so that an unreadable text fails early
     found: dict[tuple[str, int, int], tuple[SearchResult, RunFolder]] = {}
     for seed in seeds:
         for count in counts:
@@ -133,13 +133,13 @@ def measure(
 
 
 def _reloaded(folder: RunFolder, dense: LoadedModel) -> PreTrainedModel:
-    """The checkpoint as anybody loads it, in the number format of the dense model."""
+    """The checkpoint, loaded from its folder in the dtype of the dense model."""
     dtype = str(dense.model.dtype).removeprefix("torch.")
     return load_model(str(folder.model), dtype=dtype).model
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """Geometric means of perplexities over seeds, a row a size and granularity."""
+    """Geometric means of perplexities over seeds, with a row for each size and granularity."""
     dense, runs = report["dense"], report["runs"]
     speeds = {row["model"]: row["speedup"] for row in report["speed"] if row["batch"] == 1}
     rows = [
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--corpus", default="demo")
-    parser.add_argument("--drop", type=int, nargs="+", default=[3, 6, 10], help="blocks' worth")
+    parser.add_argument("--drop", type=int, nargs="+", default=[3, 6, 10], help="numbers of blocks")
     parser.add_argument("--window", type=int, default=256)
     parser.add_argument("--tokens", type=int, default=1024)
     parser.add_argument("--heldout-tokens", type=int, default=2048)

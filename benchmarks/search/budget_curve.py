@@ -1,10 +1,10 @@
-r"""The curve of loss against size, from one run over several budgets and from a run for each.
+r"""The curve of loss against size, from one run over several budgets or from one run for each.
 
     python -m benchmarks.search.budget_curve --corpus wiki.train.txt \
         --sparsity 0.1,0.2,0.3 --json out.json
 
-Both ways have the same settings and limits a budget, and neither takes losses from the user's
-cache: what differs is what the budgets of one run tell each other.
+Both ways have the same settings and the same limits for each budget, and neither uses the user's
+cache. The only difference is that the budgets of one run share patterns.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TOGETHER, APART = "together", "apart"
 
 
 def measure(config: SearchConfig, shares: Sequence[float]) -> dict[str, Any]:
-    """One seed, both ways: a row a budget, and what all of them took."""
+    """Search both ways with one seed; return a row for each budget, and total costs."""
     progress = TerminalProgress(config.fitness)
     with tempfile.TemporaryDirectory() as folder:
         curve = run_budgets(config, shares, Path(folder) / TOGETHER, progress=progress)
@@ -62,7 +62,7 @@ def _rows(shares: Sequence[float], results: Sequence[SearchResult]) -> list[dict
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Means over seeds, a row a budget and way: losses in nats a token, and what they cost."""
+    """Means over seeds for each budget and way: losses in nats per token, and costs."""
     rows = []
     for place, budget in enumerate(runs[0][TOGETHER]["budgets"]):
         for way in (TOGETHER, APART):

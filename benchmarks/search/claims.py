@@ -1,4 +1,4 @@
-"""What the search is worth beside other searches, and what its parts are worth."""
+"""Claims on the search compared with other searches, and on its parts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from benchmarks.common.claim import ROOT, Claim, measured_at, read
 from benchmarks.search.curve_reports import Run, by_method, cost_to_reach, named, read_report
 
 DEFAULT = "seeded, racing"
-"""What `search.curves` calls the search as it is by default."""
+"""The name of the default search in `search.curves`."""
 
 CURVES = ("blocks.6", "blocks.10", "halves.12")
 BOTH = "block-influence relative-magnitude"
 
 
 def claims() -> list[Claim]:
-    """Of landscapes first, then of the demo model."""
+    """Claims on landscapes, then on the demo model."""
     return [
         _quality(),
         _racing(),

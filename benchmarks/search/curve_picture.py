@@ -1,4 +1,4 @@
-"""A picture of the curves of several reports: best perplexity against patterns and against cost."""
+"""A plot of the curves of several reports: best perplexity against patterns and against cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.search.curve_reports import Report, Run, by_method, named
 from evop_deap.base.files import write_bytes
 
 _AXES = (("evaluations", "patterns asked for", 0), ("cost", "cost, dense forward passes", 1))
-_WORST = 2.5  # times the best: where the upper edge is
+_WORST = 2.5  # times the best: the upper edge of the plot
 _COLOURS = {  # the default search, and what it is without racing or its first patterns
     "seeded, racing": "#b2182b",
     "surrogate, racing": "#ef6548",
@@ -24,7 +24,7 @@ _OTHERS = ("#2166ac", "#4d9221", "#762a83", "#8c510a", "#01665e", "#4d4d4d", "#6
 
 
 def draw_curves(reports: Sequence[Report], path: Path) -> None:
-    """A column a report: medians over seeds, as far as each method went; ends as points.
+    """Draw a column for each report, with medians over seeds and the ends as points.
 
     Raises:
         OutputError: the picture cannot be written.
@@ -74,6 +74,6 @@ def _draw(panel: Any, runs: Sequence[Run], end: str, place: int, colour: str, la
 
 
 def _seen(run: Run, place: int, at: float) -> float:
-    """The best loss of a run by then."""
+    """The best loss of a run up to this abscissa."""
     seen = [event[2] for event in run["events"] if event[place] <= at]
     return float(seen[-1]) if seen else math.inf

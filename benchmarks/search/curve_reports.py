@@ -1,4 +1,4 @@
-"""A report of `search.curves`: its runs by method, and what a curve says at a cost or of a loss."""
+"""Reports of `search.curves`: runs by method, and values read from their curves."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Report = Mapping[str, Any]
 
 
 def read_report(path: Path) -> Report:
-    """What `search.curves --json` has written.
+    """Read a report that `search.curves --json` has written.
 
     Raises:
-        InputError: it cannot be read, or is something else.
+        InputError: the file cannot be read, or is not a report.
     """
     try:
         report: Report = json.loads(path.read_text(encoding="utf-8"))
@@ -37,19 +37,19 @@ def by_method(report: Report) -> dict[str, list[Run]]:
 
 
 def named(report: Report) -> str:
-    """What goes: "6 blocks"."""
+    """The number of dropped units, such as "6 blocks"."""
     settings = report["settings"]
     one, many = {"block": ("block", "blocks"), "half": ("half", "halves")}[settings["granularity"]]
     return f"{settings['drop']} {one if settings['drop'] == 1 else many}"
 
 
 def cost_to_reach(run: Run, loss: float) -> float:
-    """Work until a pattern at least as good was seen; infinite where none was."""
+    """The cost until a pattern at least this good was seen; infinity if there was none."""
     reached = (cost for _, cost, best in run["events"] if best is not None and best <= loss)
     return next(reached, math.inf)
 
 
 def best_at(run: Run, cost: float) -> float:
-    """The best loss seen for so much work; infinite before there is any."""
+    """The best loss seen up to this cost; infinity before the first."""
     seen = [best for _, spent, best in run["events"] if spent <= cost and best is not None]
     return seen[-1] if seen else math.inf

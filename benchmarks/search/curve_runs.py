@@ -1,4 +1,4 @@
-"""The runs of `search.curves` as files: each says what it is a run of, and where it was made."""
+"""The runs of `search.curves` as files, each with its settings, machine and commit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
 
 Kept = Mapping[str, Any]
-"""Versions, machine, date and commit; `of`, the settings; and `run`, what came out."""
+"""Versions, machine, date and commit; `of`, the settings; and `run`, the result."""
 
 Event = tuple[int, float, float | None]
-"""Patterns so far, cost so far, and the best loss by then; None before there is any."""
+"""Number of patterns so far, cost so far, and best loss so far; None before the first loss."""
 
 
 def path_of(folder: Path, method: str, seed: int) -> Path:
@@ -25,7 +25,7 @@ def path_of(folder: Path, method: str, seed: int) -> Path:
 
 
 def write_run(folder: Path, of: Mapping[str, Any], run: Mapping[str, Any]) -> None:
-    """Put a finished run into its file.
+    """Write a finished run to its file.
 
     Raises:
         OutputError: it cannot be written.
@@ -35,10 +35,10 @@ def write_run(folder: Path, of: Mapping[str, Any], run: Mapping[str, Any]) -> No
 
 
 def read_runs(folder: Path) -> list[Kept]:
-    """The finished runs of a folder by method and seed; none where there is no folder.
+    """Read the finished runs of a folder by method and seed; none if there is no folder.
 
     Raises:
-        InputError: a file that is no run.
+        InputError: a file is not a run.
     """
     order = {name: place for place, name in enumerate(METHODS)}
 
@@ -65,16 +65,16 @@ def check_runs(
     wanted: Collection[tuple[str, int]],
     evaluations: int,
 ) -> None:
-    """Refuse to put runs beside those of other settings.
+    """Check that the runs of a folder have these settings.
 
     Args:
-        runs: of a folder.
-        of: the settings that all have in common.
-        wanted: methods and seeds that are asked for; how long others go on may differ.
-        evaluations: how long these go on.
+        runs: the runs of a folder.
+        of: the settings common to all runs.
+        wanted: the methods and seeds to run; other runs may have another number of evaluations.
+        evaluations: the number of evaluations of the wanted runs.
 
     Raises:
-        InputError: a setting that differs, what it was and what it is.
+        InputError: a setting differs; the message gives both values.
     """
     for kept in runs:
         run, pairs = kept["run"], [(name, kept["of"].get(name), of[name]) for name in of]
@@ -89,7 +89,7 @@ def check_runs(
 
 
 def report_of(runs: Sequence[Kept], of: Mapping[str, Any]) -> dict[str, Any]:
-    """All runs as one, for a folder may be filled on several machines each with its own."""
+    """Join all runs to one report; a folder may have been filled on several machines."""
     return {
         "settings": of,
         "runs": [
@@ -100,7 +100,7 @@ def report_of(runs: Sequence[Kept], of: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def steps(events: Iterable[Event]) -> list[Event]:
-    """The events at which something better was found: all that a curve is made of."""
+    """The events at which the best loss improved; they define the curve."""
     found: list[Event] = []
     for event in events:
         if event[2] is not None and (not found or event[2] != found[-1][2]):

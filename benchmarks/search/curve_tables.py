@@ -1,4 +1,4 @@
-r"""What the runs of `search.curves` came to, as tables: a row a method, medians over seeds.
+r"""Tables of the runs of `search.curves`: a row for each method, with medians over seeds.
 
     python -m benchmarks.search.curve_tables benchmarks/search/results/curves.demo.*.json \
         --png curves.png
@@ -24,11 +24,11 @@ from benchmarks.search.curve_reports import (
 )
 
 COSTS = (20, 40, 60)
-"""At which a curve is read."""
+"""The costs at which a curve is read."""
 
 
 def table(report: Report, target: float | None) -> str:
-    """Every method of a report; with a target perplexity, what it costs to reach it."""
+    """A row for each method of a report; with a target perplexity, the cost of reaching it."""
     rows = []
     for method, runs in by_method(report).items():
         row = [method, str(len(runs)), *_ends(runs), *(_at(runs, cost) for cost in COSTS)]
@@ -44,7 +44,7 @@ def table(report: Report, target: float | None) -> str:
 
 
 def summary(reports: Sequence[Report]) -> str:
-    """All methods over several reports: at a cost of 40, and at the end with what that cost."""
+    """All methods over several reports: figures at a cost of 40, and at the end with its cost."""
     found = [by_method(report) for report in reports]
     rows = []
     for method in dict.fromkeys(method for one in found for method in one):
@@ -80,10 +80,8 @@ def _place(report: Report) -> tuple[str, int]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "reports", type=Path, nargs="+", help="files that search.curves has written"
-    )
-    parser.add_argument("--png", type=Path, help="draw the curves there")
+    parser.add_argument("reports", type=Path, nargs="+", help="files written by search.curves")
+    parser.add_argument("--png", type=Path, help="file for the plot of the curves")
     given = parser.parse_args(arguments)
     reports = sorted(map(read_report, given.reports), key=_place)
     for report in reports:

@@ -1,12 +1,12 @@
-r"""Best loss against evaluations and against work, for several ways to search one real model.
+r"""Best loss against evaluations and against cost, for several searches on one real model.
 
     python -m benchmarks.search.curves --text wiki.valid.raw --drop 6 --output runs/curves \
         --json out.json
 
-The calibration windows are the first of the text, so that everybody evaluates on the same tokens.
-Losses are kept in the user's cache, so seeds and methods share what was paid for; what each
-would have cost alone is counted all the same. A run is a file of `--output`, there only when it
-is finished: the same command makes what is missing, and several processes share the work.
+The calibration windows are the first windows of the text, so that all methods use the same tokens.
+Seeds and methods share losses in the user's cache, but each is charged its full cost. Each
+finished run is a file in `--output`: the same command makes the missing runs, and several
+processes can share the work.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.common.exclusive_files import claimed
 from benchmarks.common.record import errors_in_one_line
 from benchmarks.search.curve_runs import check_runs, path_of, read_runs, report_of, steps, write_run
 from benchmarks.search.curve_tables import table
-from benchmarks.search.methods import METHODS, Looked
+from benchmarks.search.methods import METHODS, ScoringCost
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
 from evop_deap.base.numbers import finite_or_none
@@ -49,11 +49,11 @@ from evop_deap.space import Pattern, SearchSpace, dropped_units
 
 
 class Metered(CachedEvaluator):
-    """Writes down, after each request, what was spent and the best loss of the space so far.
+    """Records the cost and the best loss of the space after each request.
 
-    Cost is what the population evaluator spends on the request with nothing kept from before,
-    so that it does not depend on what other seeds have left in the cache. What is spent between
-    requests, on deciding what to ask for, is processor time.
+    The cost is that of the population evaluator without kept states or cached losses, so it does
+    not depend on other seeds. The time between requests, in which a method chooses its next
+    patterns, is measured as CPU time.
     """
 
     def __init__(self, evaluator: Evaluator, space: SearchSpace, head_work: int) -> None:
@@ -66,7 +66,7 @@ class Metered(CachedEvaluator):
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Judge, and write down."""
+        """Evaluate and record."""
         self.seconds_deciding += time.process_time() - self._answered
         before = {pattern: self._seen(pattern) for pattern in patterns}
         found = super().evaluate(patterns, windows)
@@ -94,7 +94,7 @@ class Metered(CachedEvaluator):
 
 
 def first_windows(path: Path, tokenizer: Any, window: int, tokens: int) -> NDArray[np.int64]:
-    """(windows, window) the first tokens of a text."""
+    """(windows, window) first tokens of a text."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -107,7 +107,7 @@ def first_windows(path: Path, tokenizer: Any, window: int, tokens: int) -> NDArr
 
 
 def fill(given: argparse.Namespace) -> None:
-    """Make the runs that are missing in the folder.
+    """Make the missing runs of the folder.
 
     Raises:
         InputError: the text or the model cannot be used.
@@ -136,9 +136,9 @@ def fill(given: argparse.Namespace) -> None:
                 evaluator = Metered(shared, space, anatomy.head_work)
                 evaluator.evaluate([space.dense])
                 found = METHODS[method](Task(space, evaluator, random.Random(seed), limit, parts))
-                looked = found if isinstance(found, Looked) else 0.0
+                scoring = found if isinstance(found, ScoringCost) else 0.0
                 held_back.release()
-                run = _run(method, seed, evaluator, space, looked)
+                run = _run(method, seed, evaluator, space, scoring)
                 # "auto" is another format on another machine.
                 about = {"limit": given.evaluations, "dtype": str(model.dtype)}
                 write_run(given.output, settings_of(given), {**about, **run})
@@ -146,7 +146,7 @@ def fill(given: argparse.Namespace) -> None:
 
 
 def asked_for(given: argparse.Namespace) -> list[tuple[str, int]]:
-    """Each method with each seed; greedy removal, which has no chance in it, with one."""
+    """Each method with each seed; greedy removal is deterministic and gets one seed."""
     return [
         (method, seed)
         for method in given.methods
@@ -155,13 +155,13 @@ def asked_for(given: argparse.Namespace) -> list[tuple[str, int]]:
 
 
 def settings_of(given: argparse.Namespace) -> dict[str, Any]:
-    """What the runs of a folder have in common."""
+    """The settings common to the runs of a folder."""
     names = ("model", "window", "tokens", "drop", "granularity", "dtype")
     return {"text": given.text.name, **{name: getattr(given, name) for name in names}}
 
 
 def _run(
-    method: str, seed: int, evaluator: Metered, space: SearchSpace, looked: float
+    method: str, seed: int, evaluator: Metered, space: SearchSpace, scoring: float
 ) -> dict[str, Any]:
     full = [p for p, row in evaluator.rows.items() if p in space and not np.isnan(row).any()]
     losses = evaluator.evaluate(full).losses  # all of them known
@@ -173,10 +173,10 @@ def _run(
         "perplexity": math.exp(float(losses.min())),
         "dropped": list(dropped_units(best)),
         "evaluations": len(evaluator.rows) - 1,
-        "cost": looked + evaluator.events[-1][1],
+        "cost": scoring + evaluator.events[-1][1],
         "seconds_deciding": round(evaluator.seconds_deciding, 3),
         "events": steps(
-            (count, round(looked + cost, 4), finite_or_none(lowest))
+            (count, round(scoring + cost, 4), finite_or_none(lowest))
             for count, cost, lowest in evaluator.events
         ),
     }
@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--evaluations", type=int, default=300, help="of every search, at most")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--target", type=float, help="perplexity: the work to reach it is shown")
+    parser.add_argument("--target", type=float, help="show the cost of reaching this perplexity")
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)

@@ -1,9 +1,8 @@
-"""Ways to search for a pattern, under one face: each asks an evaluator for so many patterns.
+"""Search methods with one interface: each evaluates patterns up to a limit.
 
-What a method did is read off the evaluator, which remembers the patterns in the order in which
-they were first asked for. Asking again costs nothing. Published rules are those of
-`evop_deap.heuristics`; what stands here are variants of the default search, and EvoPress without
-its selection in steps.
+The results are read from the evaluator, which records patterns in the order of their first
+evaluation; repeated evaluations cost nothing. Published heuristics are in `evop_deap.heuristics`.
+This module has variants of the default search, and EvoPress without its multi-step selection.
 """
 
 from __future__ import annotations
@@ -29,27 +28,27 @@ from evop_deap.space import SearchSpace
 from evop_deap.tuning.settings_space import RANGES
 
 Method = Callable[[Task], object]
-"""Asks the evaluator for as many different patterns as the task's limit allows, or all."""
+"""Evaluates as many different patterns as the task's limit allows, or all."""
 
 
-class Looked(float):
-    """Dense forward passes in which the model itself was looked into, unseen by the evaluator."""
+class ScoringCost(float):
+    """Dense forward passes in which heuristics scored the model, not counted by the evaluator."""
 
 
 DEFAULTS = SearchConfig(model="demo", sparsity=(0.1,))
 
 
 def gp_sampler(task: Task) -> None:
-    """Optuna's Gaussian process, driving the bits as its other samplers do."""
+    """Optuna's Gaussian-process sampler on bits, like its other samplers."""
     from optuna.samplers import GPSampler
 
     drive_bits(task, lambda: GPSampler(seed=task.rng.randrange(2**32)), at_once=1)
 
 
 def evopress_like(task: Task) -> None:
-    """(1 + 16) by EvoPress's level switches alone.
+    """A (1 + 16) evolution with EvoPress's level switches as the only mutation.
 
-    Every child is judged in full: there are no cheaper looks, and no child is judged twice.
+    Every child is evaluated on all windows, and none twice.
     """
     assert isinstance(task.evaluator, CachedEvaluator)
     settings = EvolutionSettings(
@@ -66,8 +65,8 @@ def evolution(
     surrogate: str = "none",
     racing: str = "off",
     init: tuple[str, ...] = (),
-) -> Looked:
-    """The default search, but for what is said."""
+) -> ScoringCost:
+    """The default search, except for the arguments."""
     space, evaluator, rng = task.space, task.evaluator, task.rng
     assert isinstance(evaluator, CachedEvaluator)
     meter, seeds = Meter(evaluator, space=space), Seeds()
@@ -75,7 +74,7 @@ def evolution(
         seeds = seeds_of(seeding_methods(init, space), replace(task, evaluator=meter))
     settings = replace(DEFAULTS.evolution, surrogate=surrogate, racing=racing)
     assemble(space, evaluator, rng, settings, begin=lambda: seeds).run(task.stopping)
-    return Looked(seeds.cost - meter.cost)
+    return ScoringCost(seeds.cost - meter.cost)
 
 
 TABULAR: dict[str, Method] = {
@@ -92,7 +91,7 @@ TABULAR: dict[str, Method] = {
     "seeded by leave-one-out": partial(evolution, surrogate="gp", init=("leave-one-out",)),
     "seeded by sleb": partial(evolution, surrogate="gp", init=("sleb",)),
 }
-"""Methods that judge every pattern in full."""
+"""Methods that evaluate every pattern on all windows."""
 
 METHODS: dict[str, Method] = {
     "seeded, racing": partial(evolution, surrogate="gp", racing="on", init=DEFAULTS.init),
@@ -106,7 +105,7 @@ METHODS: dict[str, Method] = {
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    """The search's own settings, where the method is one of its variants."""
+    """The settings of the search, if the method is one of its variants."""
     method = TABULAR[name]
     if getattr(method, "func", method) is not evolution:
         return {}
@@ -115,9 +114,9 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def trace(evaluator: CachedEvaluator, space: SearchSpace) -> list[float]:
-    """Losses of all patterns but the dense one in the order in which they were asked for.
+    """Losses of all patterns but the dense one, in the order of evaluation.
 
-    Infinite for those outside of `space`, which cost as much and are no answer.
+    Patterns outside `space` count as infinite: they cost an evaluation but are not valid results.
     """
     asked = [pattern for pattern in evaluator.rows if pattern != space.dense]
     losses = evaluator.evaluate(asked).losses.tolist()

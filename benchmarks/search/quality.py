@@ -1,13 +1,13 @@
-"""How often, and how soon, each method finds the best pattern of a landscape.
+"""Hit rate and regret of each method on landscapes, by number of evaluations.
 
     python -m benchmarks.search.quality --landscape FILE ... --seeds 100 --json out.json
 
-The truth is known, so a method is measured by the share of seeds that have seen the optimum
-after so many evaluations, and by its regret: the excess of the best loss seen over the optimum's,
-in nats a token. Evaluations are of different patterns, each on all windows.
+The optimum is known. The hit rate is the share of seeds that have evaluated it after a number of
+evaluations. Regret is the best loss seen minus the optimum's, in nats per token. Evaluations are of
+different patterns, each on all windows.
 
-The JSON file is written whenever a method has gone through all seeds of a landscape, and what it
-holds is not made again. What was interrupted is not in it.
+The JSON file is written whenever a method has finished all seeds of a landscape. Results in it are
+not repeated; an interrupted method is not in it.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from evop_deap.space import Pattern
 from evop_deap.tuning.problems import Problem, landscape_problem
 
 SLOW = {"tpe": (10, max(SHARES)), "gp-sampler": (5, min(SHARES))}
-"""Methods that take up to minutes a seed: seeds, and the share of a space up to which they run."""
+"""Slow methods, with their number of seeds and the share of a space up to which they run."""
 
 
 EXACTLY = 1e-12
-"""Nats a token within which a loss is the optimum's."""
+"""Tolerance in nats per token within which a loss equals the optimum's."""
 
 
 @functools.cache
@@ -59,11 +59,11 @@ def opened(path: Path) -> tuple[Landscape, Problem]:
 
 
 class FoundError(Exception):
-    """The optimum was seen: what a method does then changes no figure."""
+    """Raised when the optimum is evaluated: later evaluations change no figure."""
 
 
 class UntilFound(CachedEvaluator):
-    """Of a landscape; ends the search that asks for the optimum."""
+    """An evaluator of a landscape that ends a search once it evaluates the optimum."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.evaluator)
@@ -72,7 +72,7 @@ class UntilFound(CachedEvaluator):
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Judge, and raise `FoundError` where that is all that was to be found out."""
+        """Evaluate; raise `FoundError` if the optimum is among the patterns."""
         before = len(self.rows)
         found = super().evaluate(patterns, windows)
         inside = [p in self._problem.space for p in map(tuple, patterns)]
@@ -83,7 +83,7 @@ class UntilFound(CachedEvaluator):
 
 
 def best_so_far(job: tuple[Path, str, int, int]) -> tuple[list[float], float]:
-    """Excess of the best loss after each evaluation, and the seconds to the optimum or the last."""
+    """Regret after each evaluation, and the seconds until the optimum or the end."""
     path, method, evaluations, seed = job
     landscape, problem = opened(path)
     space = problem.space
@@ -96,9 +96,9 @@ def best_so_far(job: tuple[Path, str, int, int]) -> tuple[list[float], float]:
         TABULAR[method](Task(space, evaluator, random.Random(seed), limit, scores=problem.scores))
     seconds = time.perf_counter() - began
     losses = np.minimum.accumulate(trace(evaluator, space))
-    # Who has seen no pattern of the space has no better answer than any.
+    # Before a pattern of the space is evaluated, the typical loss counts.
     losses = np.where(np.isfinite(losses), losses, problem.typical) - problem.best
-    # A method that ran out of ideas stays where it is.
+    # A method that ends early keeps its last value.
     padded = np.pad(losses, (0, max(0, evaluations - len(losses))), mode="edge")
     return padded[:evaluations].tolist(), seconds
 
@@ -106,7 +106,7 @@ def best_so_far(job: tuple[Path, str, int, int]) -> tuple[list[float], float]:
 def measure(
     reports: list[dict[str, Any]], given: argparse.Namespace, pool: Executor
 ) -> Iterator[None]:
-    """Put into `reports` what is not in it, a method on a landscape at each step."""
+    """Add missing results to `reports`, one method on one landscape at a time."""
     known = {report["landscape"]["fingerprint"]: report for report in reports}
     for path in given.landscape:
         landscape, problem = opened(path)
@@ -128,7 +128,7 @@ def measure(
                 continue
             try:
                 figures = _figures(path, method, problem.space.size, asked, pool)
-            except InputError as error:  # heuristics that drop fewer units ask for patterns beside
+            except InputError as error:  # heuristics that drop fewer units need patterns outside
                 print(f"{path.name}: {method} left out: {error}", file=sys.stderr, flush=True)
                 continue
             report["methods"][method] = {**asked, **figures}
@@ -139,7 +139,7 @@ def measure(
 def _figures(
     path: Path, method: str, size: int, asked: dict[str, Any], pool: Executor
 ) -> dict[str, Any]:
-    """A method's hit rate and mean regret, by share of the space and by evaluations."""
+    """A method's hit rate and mean regret, by share of the space and by number of evaluations."""
     jobs = [(path, method, asked["evaluations"], seed) for seed in range(asked["seeds"])]
     found = list(pool.map(best_so_far, jobs))
     regrets = np.array([losses for losses, _ in found])  # (seeds, evaluations)
@@ -148,7 +148,7 @@ def _figures(
 
 
 def _summary(regrets: NDArray[np.float64], size: int) -> dict[str, Any]:
-    """Figures at the shares of the space, and curves at growing numbers of evaluations."""
+    """Figures at the shares of the space, and curves over the number of evaluations."""
     at = {str(share): math.ceil(share * size) - 1 for share in SHARES}
     at = {share: place for share, place in at.items() if place < regrets.shape[1]}
     hits = regrets <= EXACTLY
@@ -178,7 +178,7 @@ def wilson(hits: NDArray[np.bool_]) -> list[float]:
 
 
 def reports_in(path: Path | None) -> list[dict[str, Any]]:
-    """What an earlier call has finished."""
+    """Read the results of an earlier call."""
     if path is None or not path.exists():
         return []
     try:
@@ -201,7 +201,7 @@ def main() -> None:
     if given.seeds < 1:
         raise InputError(f"`seeds` must be at least 1, but got {given.seeds}")
     reports = reports_in(given.json)
-    # Fresh interpreters heed the threads asked for here: one each.
+    # Spawned interpreters use the number of threads set here: one each.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
         for _ in measure(reports, given, pool):

@@ -1,4 +1,4 @@
-"""What `benchmarks.search.quality` has measured, as tables and curves."""
+"""Tables and plots of the results of `benchmarks.search.quality`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from benchmarks.common.record import markdown_table
 
 SHARES = (0.02, 0.05, 0.10)
-"""Of a space: where methods are compared."""
+"""The shares of a space at which methods are compared."""
 
 Reports = Sequence[Mapping[str, Any]]
 
 
 def tables(reports: Reports) -> str:
-    """A table a share of the space: landscapes by methods."""
+    """A table of landscapes by methods for each share of the space."""
     return "\n\n".join(
         f"After {share:.0%} of the patterns:\n\n{table_at(share, reports)}" for share in SHARES
     )
@@ -36,7 +36,7 @@ def table_at(share: float, reports: Reports) -> str:
 
 
 def hits_at(share: float, reports: Reports) -> str:
-    """The hit rates alone."""
+    """The hit rates of each method on each landscape."""
     return _table(share, reports, lambda figures: f"{figures['hit_rate'][str(share)]:.2f}")
 
 
@@ -55,7 +55,7 @@ def _table(share: float, reports: Reports, cell: Callable[[Mapping[str, Any]], s
 
 
 def plot(reports: Reports, path: Path) -> None:
-    """Hit rate and regret against evaluations, a row a landscape, with 95 % bands."""
+    """Plot hit rate and regret against evaluations, a row for each landscape, with 95 % bands."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.4 * len(reports)), layout="constrained")

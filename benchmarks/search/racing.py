@@ -1,10 +1,10 @@
-"""What racing saves, and whether it changes what is found, on a landscape of known losses.
+"""The cost that racing saves, and its effect on the result, on a landscape of known losses.
 
     python -m benchmarks.search.racing --json out.json
 
-For each seed the same search runs with and without racing on every pattern's true window sums.
-Cost is what the population evaluator would spend, counted and not timed, so a run takes seconds
-and gives the same figures on every machine.
+For each seed the same search runs with and without racing on the true window sums of the patterns.
+The cost is that of the population evaluator; it is counted, not timed. So a run takes seconds and
+gives the same figures on every machine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DEFAULTS = SearchConfig(model="demo", sparsity=(0.1,))
 def search(
     landscape: Landscape, space: SearchSpace, seed: int, generations: int, racing: str
 ) -> EvolutionState:
-    """One search with the default settings, but for `racing`."""
+    """Run one search with the default settings except `racing`."""
     evaluator = CachedEvaluator(TabularEvaluator(landscape))
     evaluator.evaluate([space.dense])
     settings = replace(DEFAULTS.evolution, racing=racing)
@@ -46,7 +46,7 @@ def search(
 
 
 def measure(path: Path, seeds: int, generations: int) -> dict[str, Any]:
-    """Each seed both ways; the top holds the share of cost and how often the winner is the same."""
+    """Run each seed both ways; return the share of cost, and how often the result is the same."""
     if seeds < 1:
         raise InputError(f"`seeds` must be at least 1, but got {seeds}")
     landscape = load_landscape(path)
@@ -90,7 +90,7 @@ def _summary(state: EvolutionState, optimum: float) -> dict[str, Any]:
 
 
 def table(reports: list[dict[str, Any]]) -> str:
-    """A row a length of search."""
+    """A row for each length of search."""
     rows = []
     for report in reports:
         runs = report["runs"]

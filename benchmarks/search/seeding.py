@@ -1,10 +1,10 @@
-r"""How soon the default search finds a landscape's optimum, by the patterns that it begins with.
+r"""Evaluations until the default search finds a landscape's optimum, by its first patterns.
 
     python -m benchmarks.search.seeding --landscape FILE --text wiki.train.txt --seeds 100 \
         --json out.json
 
-Everything is counted: the patterns that heuristics evaluate, of the space or not, and the passes
-in which they score the model. The text should be the landscape's own.
+All costs count: the patterns that heuristics evaluate, inside and outside the space, and the passes
+in which they score the model. The text should be that of the landscape.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ INITS = (
     "sleb",
 )
 AFTER = (31, 46, 62, 77)  # evaluations
-_REACHED = 1e-12  # nats a token within which a loss is the optimum's
+_REACHED = 1e-12  # nats per token; tolerance within which a loss equals the optimum's
 
 Beginning = tuple[Seeds, Mapping[Pattern, NDArray[np.float64]]]
 """What heuristics pick, and the window sums that they have asked for."""
 
 
 def beginning(problem: Problem, parts: ModelParts, init: str) -> Beginning:
-    """What a search that begins so is given; the heuristics are the same for every seed."""
+    """The seeds of a search with this `init`; they do not depend on the random seed."""
     evaluator = CachedEvaluator(problem.evaluator)
     evaluator.evaluate([problem.space.dense])
     if init == BALANCED:
@@ -66,7 +66,7 @@ def beginning(problem: Problem, parts: ModelParts, init: str) -> Beginning:
 
 
 def search(problem: Problem, begun: Beginning, seed: int, evaluations: int) -> EvolutionState:
-    """The default search without racing, until it has seen the optimum."""
+    """Run the default search without racing until it has evaluated the optimum."""
     seeds, rows = begun
     evaluator, rng = CachedEvaluator(problem.evaluator), random.Random(seed)
     evaluator.restore(rows)
@@ -78,17 +78,17 @@ def search(problem: Problem, begun: Beginning, seed: int, evaluations: int) -> E
 
 
 def figures(problem: Problem, state: EvolutionState) -> dict[str, Any]:
-    """When the optimum was seen, what had been spent by the end of that generation, and regrets."""
+    """Evaluations until the optimum, the cost by the end of that generation, and regrets."""
     lowest = np.minimum.accumulate(list(state.losses.values())) - problem.best
     reached = np.flatnonzero(lowest <= _REACHED)
     found = reached.size > 0
 
     def regret(evaluations: int) -> float:
-        inside = min(evaluations - state.beside, len(lowest))
+        inside = min(evaluations - state.other_evaluations, len(lowest))
         return float(lowest[inside - 1]) if inside > 0 else problem.typical - problem.best
 
     return {
-        "evaluations": state.beside + int(reached[0]) + 1 if found else None,
+        "evaluations": state.other_evaluations + int(reached[0]) + 1 if found else None,
         "cost": state.cost if found else None,
         "regret": {str(count): regret(count) for count in AFTER},
     }
@@ -97,7 +97,7 @@ def figures(problem: Problem, state: EvolutionState) -> dict[str, Any]:
 def measure(
     problem: Problem, parts: ModelParts, inits: Sequence[str], seeds: int, evaluations: int
 ) -> dict[str, Any]:
-    """Each way to begin, over the seeds."""
+    """Measure each `init` over the seeds."""
     found: dict[str, Any] = {}
     for init in inits:
         begun = beginning(problem, parts, init)
@@ -110,7 +110,7 @@ def measure(
 
 
 def summary(runs: Sequence[Mapping[str, Any]], evaluations: int) -> dict[str, Any]:
-    """Means over seeds; one that never sees the optimum counts as if it had at the limit."""
+    """Means over seeds; a seed that does not find the optimum counts with the limit."""
     counts = [run["evaluations"] or evaluations for run in runs]
     costs = [run["cost"] for run in runs if run["cost"] is not None]
     error = statistics.stdev(counts) / len(counts) ** 0.5 if len(counts) > 1 else None
@@ -127,7 +127,7 @@ def summary(runs: Sequence[Mapping[str, Any]], evaluations: int) -> dict[str, An
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """A row a way to begin."""
+    """A row for each `init`."""
     rows = [
         [
             init,
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--landscape", type=Path, default=DEMO_LANDSCAPE)
     parser.add_argument("--model", default="demo")
     parser.add_argument(
-        "--text", type=Path, required=True, help="what heuristics score the model with"
+        "--text", type=Path, required=True, help="text on which heuristics score the model"
     )
     parser.add_argument("--inits", nargs="+", default=list(INITS), help="each in quotes")
     parser.add_argument("--seeds", type=int, default=100)

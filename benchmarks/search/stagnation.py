@@ -1,12 +1,12 @@
-"""What gets a search out of local optima, where so many patterns go that none knows the best one.
+"""Ways out of local optima, on synthetic landscapes too large for their optimum to be known.
 
     python -m benchmarks.search.stagnation --seeds 50 --json out.json
 
-A landscape file knows a few drops. To have many, a Gaussian process is fitted to those of the demo
-model and asked for patterns that drop more; to it come interactions of three to five units, drawn
-at random. The demo model itself is no easier: 12 of its 60 halves have local optima 0.08 nats
-apart, and searches of 360 evaluations end in any of them. Every seed is another landscape; all
-ways search the same, and regret is against the best pattern that any of them has seen.
+Landscape files hold only patterns with few drops. For many drops, a Gaussian process is fitted to
+the landscapes of the demo model and extrapolated, and random interactions of three to five units
+are added. The demo model itself is not easier: with 12 of 60 halves dropped it has local optima
+0.08 nats apart, and searches of 360 evaluations end in any of them. Every seed is another landscape
+and all ways search the same ones. Regret is relative to the best pattern that any way has found.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ KINDS = {
     "12 of 60 halves": ("demo.halves.npz", 12, 0.8),
     "10 of 30 blocks": ("demo.blocks.npz", 10, 0.6),
 }
-"""What the fit is to, how many units go, and how strong each order of interactions is."""
+"""By kind: the landscape to fit, the number of dropped units, and the size of the interactions."""
 
 LOCAL = Surrogate(rounds=1, exploration_growth=0.0, climbers=0)
 EIGHT = EvolutionSettings(population=8, offspring=8, racing="off")
@@ -55,12 +55,12 @@ WAYS = {
     "and restart": (Surrogate(), replace(EIGHT, restart=6)),
 }
 _DENSE, _SPREAD = 3.0, 0.35  # nats a token; standard deviation of log excess losses
-_FITTED, _SHAPED = 900, 250  # patterns: that are known, and that the kernel's parameters are for
+_FITTED, _SHAPED = 900, 250  # patterns to condition on, and to fit the kernel's parameters on
 
 
 @dataclass(frozen=True, eq=False)
 class Rugged:
-    """An evaluator of one window: `excess(drops)` are logarithms of excess losses."""
+    """An evaluator with one window; `excess(drops)` returns logarithms of excess losses."""
 
     excess: Callable[[Drops], NDArray[np.float64]]
 
@@ -77,7 +77,7 @@ class Rugged:
 
 @functools.cache
 def fitted(file: str) -> GaussianProcess:
-    """What a landscape file says of the logarithms of excess losses."""
+    """A Gaussian process fitted to the logarithms of excess losses of a landscape file."""
     known = load_landscape(LANDSCAPES / file)
     drops, layout = as_drops(known.patterns.tolist()), Layout.of(known.units)
     pruned = drops.any(axis=1)
@@ -92,7 +92,7 @@ def fitted(file: str) -> GaussianProcess:
 
 
 def rugged(kind: str, seed: int) -> tuple[SearchSpace, Rugged]:
-    """A landscape of this kind, another for every seed."""
+    """A random landscape of this kind."""
     file, n_drop, rough = KINDS[kind]
     process, rng = fitted(file), np.random.default_rng(seed)
     space = SearchSpace(load_landscape(LANDSCAPES / file).units, n_drop)
@@ -113,7 +113,7 @@ def rugged(kind: str, seed: int) -> tuple[SearchSpace, Rugged]:
 def interactions(
     process: GaussianProcess, size: int, order: int, rng: np.random.Generator, features: int = 600
 ) -> Callable[[Drops], NDArray[np.float64]]:
-    """A draw from a kernel that knows interactions of so many units and nothing else."""
+    """Draw a function that has only interactions of `order` units."""
     alike = SetKernel(process.kernel.layout, Shape((1.0,), smooth=0.5, reach=2.0), size).likeness
     root = np.linalg.cholesky(alike + 1e-9 * np.eye(len(alike))) / size**0.5
     directions = rng.normal(size=(order, len(alike), features))
@@ -127,7 +127,7 @@ def interactions(
 
 
 def best_after(space: SearchSpace, rough: Rugged, way: str, seed: int) -> list[float]:
-    """The lowest loss seen after each number of `AFTER`."""
+    """The lowest loss after each number of evaluations in `AFTER`."""
     surrogate, settings = WAYS[way]
     evaluator = CachedEvaluator(rough)
     evaluator.evaluate([space.dense])
@@ -138,7 +138,7 @@ def best_after(space: SearchSpace, rough: Rugged, way: str, seed: int) -> list[f
 
 
 def measure(seeds: int, path: Path | None) -> dict[str, Any]:
-    """Every way on the same landscapes; written down after each seed."""
+    """Run every way on the same landscapes; write the results after each seed."""
     runs: list[dict[str, Any]] = []
     report = {**circumstances(), "after": AFTER, "runs": runs}
     for seed in range(seeds):
@@ -153,7 +153,7 @@ def measure(seeds: int, path: Path | None) -> dict[str, Any]:
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """A row a kind and way: mean regret in thousandths of a nat, and how often it is the best."""
+    """A row for each kind and way: mean regret in thousandths of a nat, and share of wins."""
     rows = []
     for kind in KINDS:
         runs = [run["best"] for run in report["runs"] if run["kind"] == kind]

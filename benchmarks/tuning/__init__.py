@@ -1,1 +1,1 @@
-"""What tuning the evolution's settings is worth."""
+"""Benchmarks of tuning the evolution's settings."""

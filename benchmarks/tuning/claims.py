@@ -1,4 +1,4 @@
-"""What a study of the evolution's settings is worth."""
+"""Claims on a study of the evolution's settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNSEEN = f"{LANDSCAPES}/{{tiny16.blocks.5,demo.blocks.8-29,demo.blocks,demo.halv
 
 
 def claims() -> list[Claim]:
-    """Of the study, of what came of it, and of mutation rates."""
+    """Claims on the study, on its result, and on mutation rates."""
     return [
         _study(),
         *(

@@ -1,10 +1,10 @@
-"""How often a search finds the optimum, by mutation rate and population size, as a heat map.
+"""Share of searches that find the optimum, by mutation rate and population size, as a heat map.
 
     python -m benchmarks.tuning.mutation --json out.json --png out.png
 
-Every child has two parents, so that the rate is the share of children that are mutated. It is
-the evolution alone, unless `--surrogate` says what chooses among its proposals. Each cell
-searches every landscape with every seed for the same number of evaluations.
+Every child has two parents, so the rate is the share of mutated children. There is no surrogate
+unless `--surrogate` names one. Each cell of the map has a search of every landscape with every
+seed, all with the same number of evaluations.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def finds_optimum(
     evaluations: int,
     surrogate: str = "none",
 ) -> bool:
-    """Whether one search does, in exactly so many evaluations."""
+    """Whether one search finds the optimum in this number of evaluations."""
     settings = SettingsSpace().effective(
         {
             "population": population,
@@ -96,7 +96,7 @@ def success(
 def heat_map(
     shares: NDArray[np.float64], rates: Sequence[float], populations: Sequence[int], title: str
 ) -> bytes:
-    """The shares as a PNG."""
+    """Draw the shares as a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

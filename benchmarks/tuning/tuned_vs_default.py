@@ -5,11 +5,10 @@ r"""Evaluations to the optimum with tuned settings and with the defaults, seed b
     python -m benchmarks.tuning.tuned_vs_default --against benchmarks/tuning/hand_set.yaml \
         --landscape ...
 
-Each search runs until it has found the landscape's best pattern, or has used `--evaluations`,
-which then count as what it needs: it would have needed more, or could not have found it at all,
-for a race does not evaluate again what it has eliminated. To say anything of settings, landscapes
-or numbers of dropped units must be others than those that the settings were tuned on; seeds
-begin at 1000, which no study uses.
+Each search runs until it has found the landscape's best pattern, or has used `--evaluations`, which
+then count. It would have needed more, or could not find the pattern because a race had eliminated
+it. For a fair comparison, use landscapes or numbers of dropped units on which the settings were not
+tuned; seeds begin at 1000, which no study uses.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ DRAWS = 10_000
 def to_optimum(
     problem: Problem, seed: int, settings: Mapping[str, Any], most: int | None = None
 ) -> dict[str, Any]:
-    """What one search needs until the best pattern of all is found, in `most` evaluations."""
+    """Evaluations and cost of one search until it finds the optimum, with a limit of `most`."""
     evaluator = CachedEvaluator(problem.evaluator)
     state = search_in(problem, evaluator, random.Random(seed), settings).run(
         Stopping(evaluations=min(most or problem.space.size, problem.space.size)),
@@ -57,7 +56,7 @@ def compare(
     settings: Mapping[str, Mapping[str, Any]],
     most: int | None = None,
 ) -> dict[str, Any]:
-    """Both ways for each seed."""
+    """Search with each of the settings for each seed."""
     runs = [
         {"seed": seed, **{way: to_optimum(problem, seed, settings[way], most) for way in settings}}
         for seed in seeds
@@ -66,10 +65,10 @@ def compare(
 
 
 def reduction(reports: Sequence[Mapping[str, Any]], what: str) -> tuple[float, list[float]]:
-    """Share of `what` that tuned settings save, and its 95 % interval.
+    """The share of `what` that tuned settings save, and its 95 % interval.
 
-    Each problem counts the same. The interval is a bootstrap over seeds within each problem,
-    in which both ways of a seed stay together.
+    All problems have equal weight. The interval is a bootstrap over seeds within each problem,
+    paired by seed.
     """
     rng = np.random.default_rng(0)
     saved, draws = [], np.zeros(DRAWS)
@@ -85,7 +84,7 @@ def reduction(reports: Sequence[Mapping[str, Any]], what: str) -> tuple[float, l
 
 
 def table(reports: Sequence[Mapping[str, Any]]) -> str:
-    """A row a problem: means over seeds."""
+    """A row for each problem, with means over seeds."""
     rows = []
     for report in reports:
         row = [report["file"], str(report["dropped"]), str(report["patterns"])]

@@ -1,1 +1,1 @@
-"""What every room uses and nothing here is about: errors, files, numbers, words."""
+"""Helpers that every room uses: errors, files, numbers, formatting."""

@@ -1,14 +1,14 @@
-"""What can go wrong because of something outside the code, said in one line each.
+"""Errors that a user can correct, each with a message of one line.
 
-Every message names the argument, what it was and what would do. The command lines print
-the message and leave with `exit_code`; anything that is not an `EvopError` is a defect.
+Every message names the argument, the value it had and the values it may have. The command lines
+print the message and exit with `exit_code`. Any other exception is a bug.
 """
 
 from __future__ import annotations
 
 
 class EvopError(Exception):
-    """Base of every error that a user can mend."""
+    """Base of every error that a user can correct."""
 
     exit_code = 2
 
@@ -18,7 +18,7 @@ class InputError(EvopError, ValueError):
 
 
 class UnsupportedModelError(EvopError, ValueError):
-    """A model that cannot be pruned exactly; the message says which part stands in the way."""
+    """A model that cannot be pruned exactly; the message names the part that prevents it."""
 
 
 class CheckpointError(EvopError, ValueError):
@@ -34,7 +34,7 @@ class OutputError(EvopError, OSError):
 
 
 def one_line(error: object) -> str:
-    """What an error of another library says, on one line.
+    """Return the message of another library's error on one line.
 
     Example:
         >>> one_line(ValueError("no such\\n  file"))

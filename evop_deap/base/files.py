@@ -1,4 +1,4 @@
-"""Writing files so that no crash can leave half of one: a temporary name, then a rename."""
+"""Atomic writing of files and folders: under a temporary name first, then a rename."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PART = ".part"
 
 @contextmanager
 def reporting_write_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write `path` into one line."""
+    """Raise an `OSError` of the body as an `OutputError` about `path`."""
     try:
         yield
     except OutputError:
@@ -31,7 +31,7 @@ def reporting_write_errors(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Put `text` at `path`: readers see the old file or the new one, never a part.
+    """Write `text` to `path`: readers see the old file or the new one, never a part.
 
     Raises:
         OutputError: the file cannot be written; an older file at `path` is untouched.
@@ -40,7 +40,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, atomically as `write_text` does.
+    """Write `content` to `path`, atomically as `write_text` does.
 
     Raises:
         OutputError: the file cannot be written; an older file at `path` is untouched.
@@ -59,15 +59,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Put `value` at `path` as indented JSON, atomically; NaN and infinity are refused."""
+    """Write `value` to `path` as indented JSON, atomically; NaN and infinity are refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path` that becomes `path` when the body succeeds.
+    """Yield an empty temporary folder that is renamed to `path` when the body succeeds.
 
-    A folder already at `path` is replaced; when the body raises, it stays and nothing else does.
+    A folder already at `path` is replaced. When the body raises, that folder stays as it was and
+    the temporary one is deleted.
     """
     with reporting_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +82,13 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def is_leftover(path: Path, names: Collection[str]) -> bool:
-    """Whether `path` is what a killed process left of writing one of `names`."""
+    """Whether `path` is a temporary file that a killed process left for one of `names`."""
     match = re.fullmatch(rf"\.(.+)\.[0-9a-f]{{8}}{re.escape(_PART)}", path.name)
     return match is not None and match[1] in names
 
 
 def remove_leftovers(folder: Path, names: Collection[str]) -> None:
-    """Delete what a killed process left half-written in `folder` of things with these names."""
+    """Delete the temporary files in `folder` that killed processes left for these names."""
     for part in folder.iterdir():
         if not is_leftover(part, names):
             continue
@@ -98,11 +99,11 @@ def remove_leftovers(folder: Path, names: Collection[str]) -> None:
 
 
 def names_in_output(folder: Path) -> list[str]:
-    """Names of what is in a folder that is to be written, in order; none where there is none.
+    """Sorted names of the entries of an output folder; empty if it does not exist yet.
 
     Raises:
-        InputError: it is a file.
-        OutputError: it cannot be looked into.
+        InputError: `folder` is a file.
+        OutputError: the folder cannot be read.
     """
     with reporting_write_errors(folder):
         if folder.exists() and not folder.is_dir():
@@ -111,7 +112,11 @@ def names_in_output(folder: Path) -> list[str]:
 
 
 def check_writable(path: Path) -> None:
-    """Try to write in `path`, or in the nearest folder above it that exists."""
+    """Create and delete a file in `path`, or in the nearest folder above it that exists.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
     place = next(p for p in (path, *path.absolute().parents) if p.exists())
     trial = place / f".{uuid.uuid4().hex[:8]}.part"
     with reporting_write_errors(path):
@@ -131,7 +136,7 @@ def sha256_of_file(path: Path) -> str:
 
 
 def sha256_of_text(text: str) -> str:
-    """Hexadecimal SHA-256 of a text's UTF-8 bytes; lone surrogates count as they stand."""
+    """Hexadecimal SHA-256 of a text's UTF-8 bytes; lone surrogates are encoded as they are."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -140,7 +145,7 @@ def _temporary_name(path: Path) -> Path:
 
 
 def _move_folder(source: Path, target: Path) -> None:
-    """Rename `source` to `target`; the folder that stood there leaves last, or comes back."""
+    """Rename `source` to `target`; an older folder there is deleted last, or restored on error."""
     if not target.exists():
         source.rename(target)
         return

@@ -1,4 +1,4 @@
-"""Numbers, lists and the nouns of units, as people read them."""
+"""Numbers, lists and names of units, formatted for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NOTHING = "\N{EN DASH}"
 
 
 def number(value: float | None) -> str:
-    """Four digits that mean something, thousands apart; a dash where there is nothing."""
+    """A number to about four significant digits, with thousands separators; a dash for None."""
     if value is None:
         return NOTHING
     if isinstance(value, int):
@@ -25,26 +25,26 @@ def number(value: float | None) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A perplexity in a terminal's table: two decimals; None is one too large for a float."""
+    """A perplexity in a terminal's table: two decimals; None means too large for a float."""
     if value is None:
         return "∞"
     return f"{value:.2f}" if value < 1e5 else f"{value:.2e}"
 
 
 def millions(count: float) -> str:
-    """A count of parameters: as it is, in millions or in billions."""
+    """A count of parameters: in full, in millions or in billions."""
     if count < 1e6:
         return f"{count:,.0f}"
     return f"{count / 1e6:.1f} M" if count < 1e9 else f"{count / 1e9:.2f} B"
 
 
 def mebibytes(size: float) -> str:
-    """A size in bytes; what is under a mebibyte in kibibytes."""
+    """A size in bytes as mebibytes, or as kibibytes below one mebibyte."""
     return f"{size / 2**20:,.1f} MiB" if size >= 2**20 else f"{size / 2**10:,.0f} KiB"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that fits."""
+    """A duration in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:
@@ -53,12 +53,12 @@ def duration(seconds: float) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a sentence: "5, 14 and 25"."""
+    """Names as an enumeration in a sentence: "5, 14 and 25"."""
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def plural(granularity: str) -> str:
-    """What units are called: "blocks" or "halves" for a granularity of "block" or "half"."""
+    """The plural of a unit's name: "blocks" or "halves" for a granularity of "block" or "half"."""
     return {"half": "halves"}.get(granularity, f"{granularity}s")

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: at once, or at a moment at which they do no harm.
+"""Ctrl-C and SIGTERM: handled at once, or delayed to a safe point.
 
-Interrupted while it waits for a journal's lock, Optuna lets go of a lock that may be another
-process's. So a signal waits until the search that goes on has done its generation.
+If Optuna is interrupted while it waits for a journal's lock, it releases a lock that may belong to
+another process. So a signal is delayed until the running search has finished its generation.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import NoReturn
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal has arrived.
+    """Raised when a signal has arrived.
 
     Attributes:
-        number: of the signal.
+        number: the signal's number.
     """
 
     def __init__(self, number: int) -> None:
@@ -27,7 +27,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM interrupt the body as Ctrl-C does."""
+    """Make SIGTERM interrupt the body as Ctrl-C does."""
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
@@ -36,14 +36,14 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 class Interruption:
-    """A signal that has arrived, or not yet."""
+    """Delays a signal until `check` is called."""
 
     def __init__(self) -> None:
         self._number: int | None = None
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
-        """Keep signals for `check` while the body runs; a second one interrupts at once."""
+        """Delay signals until `check` while the body runs; a second signal interrupts at once."""
         numbers = (signal.SIGINT, signal.SIGTERM)
         previous = [signal.signal(number, self._arrived) for number in numbers]
         try:
@@ -53,10 +53,10 @@ class Interruption:
                 signal.signal(number, handler)
 
     def check(self) -> None:
-        """Interrupt here, if a signal has arrived.
+        """Raise the delayed signal, if there is one.
 
         Raises:
-            Interrupted: one has.
+            Interrupted: a signal has arrived.
         """
         if self._number is not None:
             raise Interrupted(self._number)

@@ -1,4 +1,4 @@
-"""Fronts of packages whose names are imported when they are first touched."""
+"""Packages whose public names are imported on first use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's `__getattr__`: each name comes from its home module, and costs nothing before.
+    """Return a package's `__getattr__`, which imports a name's module when the name is first used.
 
     Args:
-        package: its `__name__`.
-        homes: by each name, the module of `evop_deap` that defines it.
+        package: the package's `__name__`.
+        homes: for each name, the module of `evop_deap` that defines it.
 
     Example:
         >>> getattr_ = lazy_names("evop_deap", {"InputError": "base.errors"})
@@ -20,7 +20,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         'InputError'
 
     Raises:
-        AttributeError: when called with a name that has no home.
+        AttributeError: from the returned function, for a name that is not in `homes`.
     """
 
     def __getattr__(name: str) -> Any:

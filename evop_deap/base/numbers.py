@@ -7,7 +7,7 @@ from typing import Any
 
 
 def finite_or_none(value: Any) -> Any:
-    """The value, or None for infinity and NaN, which JSON has no number for.
+    """The value, or None for infinity and NaN, which JSON cannot represent.
 
     Example:
         >>> [finite_or_none(value) for value in (1.5, float("nan"), None, "text")]
@@ -17,21 +17,21 @@ def finite_or_none(value: Any) -> Any:
 
 
 def infinite_if_none(value: Any) -> Any:
-    """The loss that `finite_or_none` wrote: None was infinite."""
+    """The inverse of `finite_or_none` for a loss: None becomes infinity."""
     return math.inf if value is None else value
 
 
 def finite_or_worst(loss: float) -> float:
-    """The loss, or infinity for what is not a number.
+    """The loss, or infinity if it is not finite.
 
-    DEAP's fitness comparison lets NaN win every tournament and stay in a hall of fame for
-    good; infinity sorts last.
+    In DEAP's fitness comparison NaN would win every tournament and stay in the hall of fame;
+    infinity sorts last.
     """
     return loss if math.isfinite(loss) else math.inf
 
 
 def exponential(loss: float) -> float:
-    """The perplexity of a loss in nats; infinite where it is too large for a float.
+    """The perplexity of a loss in nats; infinity if it is too large for a float.
 
     Example:
         >>> exponential(0.0), exponential(1000.0)
@@ -44,5 +44,5 @@ def exponential(loss: float) -> float:
 
 
 def perplexity(loss: float | None) -> float | None:
-    """The exponential of a loss read from JSON; None where there is none, or it is too large."""
+    """The perplexity of a loss read from JSON; None if the loss is None or the result overflows."""
     return None if loss is None else finite_or_none(exponential(loss))

@@ -1,4 +1,4 @@
-"""How far two orders agree."""
+"""Rank correlation of two lists of numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Spearman's correlation, -1 to 1, ties shared; 0 where either tells nothing apart.
+    """Spearman's correlation, -1 to 1, with average ranks for ties; 0 if either list is constant.
 
     Example:
         >>> round(rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([5.0, 7.0, 6.0])), 9)

@@ -1,4 +1,4 @@
-"""Where things that outlive a run are kept."""
+"""The folder of files that outlive a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 LOSSES_FILE = "losses.sqlite"
-"""Name of the file of shared losses in the cache folder."""
+"""Name of the file with the shared losses, in the cache folder."""
 
 
 def cache_folder() -> Path:

@@ -1,4 +1,4 @@
-"""EPPS: DEAP operators over binary genomes, and the loop that searches with them."""
+"""EPPS: the evolutionary search of EvoP, with DEAP operators on binary genomes."""
 
 from __future__ import annotations
 

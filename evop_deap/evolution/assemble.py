@@ -1,4 +1,4 @@
-"""The one assembly of a search: settings and an evaluator in, a search that is ready to run out."""
+"""Assembly of a search from settings and an evaluator."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from evop_deap.surrogate.preference import Surrogate, prefer, surrogate_of
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """Operators, settings and strategies that go together.
+    """A search that is ready to run.
 
     Attributes:
         toolbox: the operators; register another one to replace it.
-        rng: all randomness is drawn from it.
+        rng: source of all randomness.
         settings: sizes and rates.
-        strategies: what begins, proposes, prefers, chooses, evaluates and survives.
+        strategies: the replaceable parts of the loop.
     """
 
     toolbox: base.Toolbox
@@ -48,7 +48,7 @@ class Search:
         state: EvolutionState | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> EvolutionState:
-        """Search on from `state`, or from the beginning, until a limit or a callback ends it."""
+        """Search from `state`, or from the start, until a limit or a callback ends the search."""
         return evolve(
             self.toolbox,
             self.rng,
@@ -70,17 +70,17 @@ def assemble(
     begin: Callable[[], Seeds] = Seeds,
     surrogate: Surrogate | None = None,
 ) -> Search:
-    """A search for the pattern of the lowest loss.
+    """Return a search for the pattern with the lowest loss.
 
     Args:
-        space: which patterns there are.
-        evaluator: its window sums are what races and a surrogate go by. Where it has evaluated
-            the dense pattern, the surrogate counts losses from the dense model's.
-        rng: all randomness is drawn from it.
-        settings: everything that decides what the search does.
-        together: windows that are computed together, and so race together.
-        begin: what the first population begins with.
-        surrogate: in place of the one that `settings` name.
+        space: the patterns to search.
+        evaluator: provides the window sums for races and the surrogate. If it has evaluated the
+            dense pattern, the surrogate models the excess over the dense model's loss.
+        rng: source of all randomness.
+        settings: the settings of the search.
+        together: number of windows that are computed together; a race adds them together.
+        begin: returns the seeds of the first population.
+        surrogate: replaces the surrogate that `settings` name.
 
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator
@@ -119,17 +119,18 @@ def assemble(
 def assemble_front(
     trade: Trade, evaluator: Evaluator, rng: random.Random, settings: EvolutionSettings
 ) -> Search:
-    """A search for the patterns that no other beats in both loss and size, by NSGA-II.
+    """Return a search for the Pareto front of loss against size, by NSGA-II.
 
-    It begins with patterns of all sizes. Patience counts generations whose hypervolume did not
-    grow. The last state's population is sorted by loss, and `front_of` gives its archive.
+    The first population has patterns of all sizes. Patience counts generations in which the
+    hypervolume did not grow. The last state's population is sorted by loss; `front_of` returns
+    the front.
 
     Args:
-        trade: what is traded for loss.
+        trade: the space and the sizes of its units.
         evaluator: evaluates whole populations.
-        rng: all randomness is drawn from it.
-        settings: sizes and rates. There is neither a surrogate nor a race, and no restart: it
-            would keep the best loss alone of a front.
+        rng: source of all randomness.
+        settings: sizes and rates. Surrogate, racing and restart are not used; a restart would
+            keep only the best loss of the front.
     """
     toolbox = front_toolbox(trade, rng, settings)
     return Search(toolbox, rng, replace(settings, restart=0), front_strategies(trade, evaluator))

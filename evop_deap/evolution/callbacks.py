@@ -1,4 +1,4 @@
-"""What follows a generation: whether it is the last, and who hears of it."""
+"""Callbacks and stopping limits after a generation."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
 
 Callback = Callable[[EvolutionState], object]
-"""Called with the state after each generation; a true answer ends the search."""
+"""Called with the state after each generation; a true result ends the search."""
 
 
 def after_generation(
     state: EvolutionState, stopping: Stopping, callbacks: Sequence[Callback], *, began: float
 ) -> EvolutionState:
-    """The state with the time since `began`, in the clock's seconds, and why it is the last.
+    """Return the state with its time and, if the search ends here, the reason.
 
-    Every callback hears of it, whatever those before it answered.
+    All callbacks are called, even after one has ended the search.
+
+    Args:
+        state: after the generation.
+        stopping: limits of the search.
+        callbacks: called in this order.
+        began: start of the search by `time.monotonic`, in seconds.
     """
     state = at_limit(replace(state, seconds=time.monotonic() - began), stopping)
-    answers = [callback(state) for callback in callbacks]
-    if any(answers) and state.stopped is None:
+    results = [callback(state) for callback in callbacks]
+    if any(results) and state.stopped is None:
         state = replace(state, stopped="a callback asked for it")
     return state
 
 
 def at_limit(state: EvolutionState, stopping: Stopping) -> EvolutionState:
-    """The state, which says why it is the last where a limit is reached."""
+    """Return the state with the reason to stop, or None while no limit is reached."""
     reason = stopping.reason(
         state.generation,
         evaluations=state.evaluations,

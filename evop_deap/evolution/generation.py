@@ -1,4 +1,4 @@
-"""How a generation is evaluated: everyone that was chosen, whole populations at a time."""
+"""Evaluation of a generation: all chosen children in one call."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from evop_deap.space import Pattern
 
 @dataclass(frozen=True)
 class Generation:
-    """What became of a generation's children.
+    """The results of a generation's children.
 
     Attributes:
-        losses: of those evaluated on all windows.
-        eliminated: the others.
-        cost: dense-forward equivalents spent on all of them.
-        hits: how many cost nothing, because they were known.
-        work: the same work as `cost`, by what it was.
+        losses: losses of the children that were evaluated on all windows.
+        eliminated: the other children.
+        cost: dense-forward equivalents spent on all children.
+        hits: number of children that cost nothing because their losses were known.
+        work: the executed work behind `cost`.
     """
 
     losses: Mapping[Pattern, float]
@@ -38,7 +38,13 @@ def evaluate_generation(
     children: Sequence[Genome],
     choice: Choice,
 ) -> Generation:
-    """Give each child that was chosen its fitness."""
+    """Evaluate the chosen children and set their fitness.
+
+    Args:
+        evaluate: returns the losses of whole populations.
+        children: all children of the generation.
+        choice: the children to evaluate, and the cost of choosing them.
+    """
     patterns = [child.pattern for child in children]
     costs, work, losses = np.array(choice.costs, dtype=float), choice.work, {}
     if choice.chosen:
@@ -53,14 +59,14 @@ def evaluate_generation(
         losses=losses,
         eliminated=tuple(pattern for pattern in patterns if pattern not in losses),
         cost=sum(costs.tolist()),
-        # To evaluate anything runs the head at least: what cost nothing was known.
+        # An evaluation runs at least the head, so a cost of 0 means that the loss was known.
         hits=int((costs == 0).sum()),
         work=work,
     )
 
 
 def evaluate_by_map(toolbox: base.Toolbox, patterns: Sequence[Pattern]) -> Evaluation:
-    """The toolbox's own fitness, of which a pattern counts as one dense forward pass."""
+    """Evaluate by `toolbox.map(toolbox.evaluate, …)`; a pattern costs one dense forward pass."""
     fitnesses = toolbox.map(toolbox.evaluate, [Genome(pattern) for pattern in patterns])
     losses = np.array([loss for (loss,) in fitnesses], dtype=float)
     return Evaluation(losses[:, None], np.ones(1, dtype=np.int64), np.ones(len(losses)))

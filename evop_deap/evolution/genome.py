@@ -1,7 +1,7 @@
 """The individual that DEAP evolves: a list of 0/1 with a fitness to be minimised.
 
-Plain classes serve DEAP as well as those of `deap.creator`, and can be imported, typed,
-copied and pickled. Individuals made with `creator` work with every operator here too.
+Plain classes work with DEAP as well as those of `deap.creator`, and they can be imported, typed,
+copied and pickled. The operators here also accept individuals made with `creator`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evop_deap.space import Pattern
 
 
 class FitnessMin(base.Fitness):  # type: ignore[misc]
-    """A single loss in nats a token: lower is better."""
+    """A single loss in nats per token, to be minimised."""
 
     weights = (-1.0,)
 
@@ -38,7 +38,7 @@ class Genome(list[int]):
 
     @cached_property
     def fitness(self) -> FitnessMin:
-        """DEAP's; made when it is first asked for, since most children are never evaluated."""
+        """DEAP's fitness; created on first use, since most children are never evaluated."""
         return FitnessMin()
 
     @property
@@ -48,5 +48,5 @@ class Genome(list[int]):
 
     @property
     def loss(self) -> float:
-        """The loss in nats a token; only once it has been evaluated."""
+        """The loss in nats per token; defined only after an evaluation."""
         return float(self.fitness.values[0])

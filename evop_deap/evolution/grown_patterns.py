@@ -1,4 +1,4 @@
-"""Good patterns of one budget as first patterns of another."""
+"""Good patterns of one budget, adapted to another budget."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _ELITE = 10
 def grow(
     losses: Mapping[Pattern, float], space: SearchSpace, count: int = GROWN
 ) -> tuple[Pattern, ...]:
-    """The best `count` patterns as patterns of `space`, no two alike.
+    """Return the best `count` patterns, adapted to the budget of `space`, without duplicates.
 
-    Each drops what it has dropped as far as the budget goes, and then the units that most of the
-    best ten patterns drop, the better ones first where they agree on nothing.
+    Each drops the units that it dropped before, as far as they fit, and then the units that the
+    best ten patterns drop most often; ties go to the units of the better pattern.
 
     Args:
-        losses: of patterns over the same units, which drop fewer or more.
-        space: whose budget is to be met.
-        count: how many patterns to grow.
+        losses: losses of patterns over the same units that drop fewer or more of them.
+        space: the space whose budget must be met.
+        count: number of patterns to adapt.
 
     Example:
         >>> from evop_deap.space import Unit

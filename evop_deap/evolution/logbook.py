@@ -1,4 +1,4 @@
-"""Rows of the logbook: what a generation found, how unlike its survivors are, what it cost."""
+"""Rows of the logbook: losses, diversity, cost and prediction quality of a generation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record_of(
     evaluations: int,
     cost: float,
 ) -> dict[str, Any]:
-    """A row of the logbook: the survivors' losses, how unlike they are, and the work so far."""
+    """Return a row of the logbook: the survivors' losses and diversity, and the cost so far."""
     statistics = tools.Statistics(lambda individual: individual.loss)
     for name, function in (("min", np.min), ("avg", np.mean), ("std", np.std), ("max", np.max)):
         statistics.register(name, function)
@@ -33,7 +33,7 @@ def record_of(
         compiled = statistics.compile(population)
     row = {name: finite_or_worst(float(value)) for name, value in compiled.items()}
     keep = np.mean(population, axis=0)  # (units,) share of survivors that keep each unit
-    diversity = float(np.mean(2 * keep * (1 - keep)))  # chance that two differ in a unit
+    diversity = float(np.mean(2 * keep * (1 - keep)))  # probability that two differ in a unit
     return {
         "gen": number,
         "nevals": len(generation.losses),
@@ -48,7 +48,11 @@ def record_of(
 
 
 def foresight_of(preference: Preference, losses: Mapping[Pattern, float]) -> dict[str, Any]:
-    """How right the surrogate was: about what it knew, and about what it had not seen."""
+    """Return the logbook columns on the surrogate's quality, before and after the evaluation.
+
+    "fit" and "cover" are leave-one-out figures over the losses known before. "foreseen" and
+    "covered" compare the predictions with `losses`, the new ones.
+    """
     if preference.foresight is None:
         return {}
     foresight = preference.foresight

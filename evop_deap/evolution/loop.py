@@ -1,8 +1,8 @@
 """EPPS, the evolutionary search for a pruning pattern (EvoP, arXiv 2502.14910), on DEAP's toolbox.
 
-A (μ + λ) evolution in which no pattern is ever evaluated twice. It is an assembly of replaceable
-callables, knows nothing of models, and goes from one plain state to the next, so that a stored
-state continues exactly. What sets searches apart are their `Strategies`.
+A (μ + λ) evolution in which no pattern is evaluated twice. It does not depend on a model; its
+replaceable parts are `Strategies`. Each generation maps one plain state to the next, so a stored
+state continues exactly.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ def evolve(
 
     Args:
         toolbox: `population(n=…)`, `mate`, `mutate` and `select` as DEAP registers them, and
-            `evaluate` and `map` where `strategies` evaluate by them.
+            `evaluate` and `map` unless `strategies.evaluate` is given.
         rng: the generator that the toolbox's operators are bound to.
         settings: sizes and rates.
-        stopping: when to end.
-        strategies: what begins, proposes, prefers, chooses, evaluates and survives.
-        state: where to go on; without it the search begins with a first population.
-        callbacks: called in this order after each generation, the first one included.
+        stopping: limits of the search.
+        strategies: the replaceable parts of the loop.
+        state: the state to continue from; without it the search starts with a first population.
+        callbacks: called in this order after each generation, including the first.
 
     Returns:
-        The last state; its `stopped` tells why it is the last.
+        The last state; its `stopped` gives the reason for the end.
     """
     began = time.monotonic() - (state.seconds if state else 0.0)
     evaluate = strategies.evaluate or partial(evaluate_by_map, toolbox)
@@ -80,7 +80,7 @@ def evolve(
         anew = state.stagnates(settings.restart)
         proposals = draw_unseen(seen, wanted, toolbox) if anew else []
         proposals = proposals or breed.children(state.population, wanted)
-        # Where nearly all was seen, many drawn at once hold what one after the other has missed.
+        # When nearly all patterns were seen, a large draw may hold one that single draws missed.
         proposals = proposals or draw_unseen(seen, wanted, toolbox)
         if not proposals:
             return replace(state, stopped="every pattern within reach was evaluated")
@@ -97,7 +97,7 @@ def evolve(
 
 
 def _begun(seeds: Seeds) -> EvolutionState:
-    """What is known before the first generation."""
+    """Return the state before the first generation."""
     return EvolutionState(
         generation=-1,
         population=tuple(Genome(pattern, loss=loss) for pattern, loss in seeds.losses.items()),
@@ -108,7 +108,7 @@ def _begun(seeds: Seeds) -> EvolutionState:
         seconds=0.0,
         best_since=0,
         rng_state=(),
-        beside=seeds.beside,
+        other_evaluations=seeds.other_evaluations,
         picks=seeds.picks,
     )
 
@@ -116,10 +116,10 @@ def _begun(seeds: Seeds) -> EvolutionState:
 def _beginners(
     seeds: Seeds, settings: EvolutionSettings, stopping: Stopping, toolbox: base.Toolbox
 ) -> tuple[Genome, ...]:
-    """The first population, but for those of `seeds` whose losses are known."""
+    """Return the first population without the patterns of `seeds` whose losses are known."""
     begun = [Genome(pattern) for pattern in seeds.patterns if pattern not in seeds.losses]
-    wanted = max(settings.population, len(begun))  # every heuristic is heard
-    count = stopping.evaluations_left(len(seeds.losses) + seeds.beside, wanted)
+    wanted = max(settings.population, len(begun))  # the picks of all heuristics are included
+    count = stopping.evaluations_left(len(seeds.losses) + seeds.other_evaluations, wanted)
     drawn = [*begun, *map(Genome, toolbox.population(n=count))]
     new = {genome.pattern: genome for genome in drawn if genome.pattern not in seeds.losses}
     return tuple(new.values())[:count]
@@ -132,7 +132,7 @@ def _advanced(
     survival: Survival,
     size: int,
 ) -> EvolutionState:
-    """The state after another generation, of which `size` individuals survive."""
+    """Return the state after another generation; `size` individuals survive."""
     number, cost = before.generation + 1, before.cost + generation.cost
     evaluated = [child for child in preference.chosen if child.pattern in generation.losses]
     population = survival.survivors((*before.population, *evaluated), size)

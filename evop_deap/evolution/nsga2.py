@@ -1,7 +1,7 @@
-"""NSGA-II (Deb et al. 2002) over patterns of any number of drops: operators and strategies.
+"""NSGA-II (Deb et al. 2002) over patterns with any number of drops: operators and strategies.
 
-DEAP sorts and crowds; its tournament draws from a generator of the whole process, so ours has the
-generator as an argument.
+DEAP does the sorting and the crowding distances. Its tournament draws from the global random
+generator, so ours takes a generator as an argument.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from evop_deap.evolution.trade import Trade
 from evop_deap.fitness.protocol import Evaluator
 from evop_deap.space import Pattern, SearchSpace
 
-SURVIVORS = 16  # at the least: a front is of many sizes, each of which needs some
-_RESIZED = 0.5  # share of mutations that change how many units go
+SURVIVORS = 16  # at least: a front spans many sizes, each with some survivors
+_RESIZED = 0.5  # share of mutations that change the number of dropped units
 
 
 def front_toolbox(trade: Trade, rng: random.Random, settings: EvolutionSettings) -> base.Toolbox:
-    """The operators of a search for a front; what evaluates is a strategy."""
+    """Return the operators of a search for a front; the evaluation is part of the strategies."""
     toolbox = base.Toolbox()
     toolbox.register("individual", init_any_size, trade, rng=rng)
     toolbox.register("population", init_spread, trade, attempts=settings.attempts, rng=rng)
@@ -55,7 +55,7 @@ def front_toolbox(trade: Trade, rng: random.Random, settings: EvolutionSettings)
 
 
 def front_strategies(trade: Trade, evaluator: Evaluator) -> Strategies:
-    """What proposes, evaluates and survives where loss is traded for size."""
+    """Return the strategies of a search for a front: proposal, evaluation and survival."""
     return Strategies(
         evaluate=evaluator.evaluate,
         propose=partial(propose_ranked, trade=trade),
@@ -64,12 +64,12 @@ def front_strategies(trade: Trade, evaluator: Evaluator) -> Strategies:
 
 
 def init_any_size(trade: Trade, *, rng: random.Random) -> Genome:
-    """A pattern of any number of drops, each number as probable as any other."""
+    """Draw a pattern whose number of drops is uniform from 1 to the largest."""
     return trade.drawn(rng.randint(1, trade.space.n_drop), rng)
 
 
 def init_spread(trade: Trade, n: int, *, attempts: int, rng: random.Random) -> list[Genome]:
-    """Up to `n` different patterns, whose numbers of drops are spread evenly."""
+    """Draw up to `n` different patterns whose numbers of drops are evenly spread."""
     sizes = np.linspace(1, trade.space.n_drop, max(n, 1)).round().astype(int).tolist()
     found: dict[Pattern, Genome] = {}
     for size in sizes[:n]:
@@ -89,7 +89,7 @@ def mutate_or_resize(
     more: float,
     rng: random.Random,
 ) -> tuple[Individual]:
-    """Mutation in place: half of the time the number of drops changes, else `mutate_mixed`."""
+    """Mutate in place: `mutate_resize` with probability 0.5, else `mutate_mixed`."""
     droppable, blocks = space.droppable, space.blocks
     if rng.random() < _RESIZED:
         return mutate_resize(individual, rng=rng, droppable=droppable, most=space.n_drop)
@@ -108,8 +108,11 @@ def propose_ranked(
     *,
     trade: Trade,
 ) -> list[Genome]:
-    """Up to `count` children of winners by rank and crowding, or fresh draws; none in `seen`."""
-    # A loaded population knows its losses and no more; this ranks it, and keeps all of it.
+    """Up to `count` children of tournament winners by rank and crowding, or random patterns.
+
+    None of them is in `seen`.
+    """
+    # A loaded population has only its losses; this adds sizes, ranks and crowding distances.
     parents = tools.selNSGA2(trade.members(population), len(population))
 
     def child() -> Genome:
@@ -128,17 +131,17 @@ def propose_ranked(
 
 @dataclass(frozen=True)
 class FrontSurvival(Survival):
-    """The best ranks survive, and the least crowded of the last of them.
+    """Survival by rank, and by crowding distance within the last rank.
 
-    The logbook tells the "hypervolume" that the patterns dominate, in nats a token times units of
-    size, up to a reference point: "reference_loss" is the worst of the first generation,
-    "reference_size" the dense model's. A generation in which it grows is a better one.
+    The logbook gets the "hypervolume" that the patterns dominate, in nats per token times units of
+    size, up to a reference point: "reference_loss" is the worst loss of the first generation,
+    "reference_size" the dense model's size. A generation is better if the hypervolume grows.
     """
 
     trade: Trade
 
     def survivors(self, individuals: Sequence[Genome], count: int) -> tuple[Genome, ...]:
-        """`count` or 16 of them, whichever is more, lowest loss first."""
+        """The best `count` of them, but at least 16, sorted by loss."""
         best = tools.selNSGA2(self.trade.members(individuals), max(count, SURVIVORS))
         return tuple(sorted(best, key=lambda member: member.loss))
 

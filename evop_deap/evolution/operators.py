@@ -1,8 +1,8 @@
-"""Initialisation, crossover, mutation, selection: DEAP's signatures, each keeping the budget.
+"""Initialisation, crossover, mutation and selection that keep the budget, with DEAP's signatures.
 
-Every operator works on any mutable sequence of 0/1 (1 = keep), keeps the number of dropped
-units by construction but for `mutate_resize`, never drops a unit that is not in `droppable`, and
-takes its randomness as an argument, to be bound with `toolbox.register`.
+Every operator works on any mutable sequence of 0/1 (1 = keep). It keeps the number of dropped
+units by construction (except `mutate_resize`), never drops a unit that is not in `droppable`, and
+takes its random generator as an argument, to be bound with `toolbox.register`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.space import SearchSpace, dropped_units
 
-_WHOLE = 0.5  # of mutations of halves: they move blocks whole
+_WHOLE = 0.5  # share of mutations of halves that swap whole blocks
 
 Individual = TypeVar("Individual", bound=MutableSequence[int])
 
 
 def init_uniform(space: SearchSpace, *, rng: random.Random) -> Genome:
-    """A pattern drawn from the space (EvoP, section 3.3: random initial patterns)."""
+    """Draw a pattern of the space (EvoP, section 3.3: random initial patterns)."""
     return Genome(space.random_pattern(rng))
 
 
 def init_distinct(
     individual: Callable[[], Individual], n: int, *, attempts: int = 100
 ) -> list[Individual]:
-    """Up to `n` individuals, no two alike; fewer where `attempts` draws in a row bring none new."""
+    """Draw up to `n` different individuals; stop after `attempts` duplicates in a row."""
     found: dict[tuple[int, ...], Individual] = {}
     misses = 0
     while len(found) < n and misses < attempts:
@@ -43,10 +43,10 @@ def init_distinct(
 
 @dataclass(frozen=True, eq=False)
 class WithinBudget:
-    """`operator`, whose children are made to meet a budget that is no plain count.
+    """An operator whose children are repaired to meet a budget that is not a plain count.
 
-    What the operator has just dropped goes first, then what its parent had dropped, in random
-    order, each as far as it fits; what is left of the budget is filled with others at random.
+    A child drops, in random order and as far as they fit, first the units that the operator newly
+    dropped, then those that the parent had dropped, then any others.
     """
 
     operator: Callable[..., tuple[Any, ...]]
@@ -54,7 +54,7 @@ class WithinBudget:
     rng: random.Random
 
     def __call__(self, *individuals: Any, **arguments: Any) -> tuple[Any, ...]:
-        """The operator's children, repaired in place."""
+        """Return the operator's children, repaired in place."""
         before = [frozenset(dropped_units(individual)) for individual in individuals]
         children = self.operator(*individuals, **arguments)
         for child, old in zip(children, before, strict=True):
@@ -68,9 +68,9 @@ class WithinBudget:
 def mate_agreeing(
     first: Individual, second: Individual, *, rng: random.Random
 ) -> tuple[Individual, Individual]:
-    """Crossover in place: what the parents agree on stays, what they differ in is dealt out.
+    """Cross over in place: keep the genes on which the parents agree, and shuffle the others.
 
-    Of the units that only one parent drops, the first child drops a random share and the
+    Of the units that only one parent drops, the first child drops a random subset and the
     second child the rest, so that each child drops as many units as its parent did.
     """
     differing = [i for i in range(len(first)) if first[i] != second[i]]
@@ -89,10 +89,10 @@ def mutate_swap(
     droppable: Sequence[int] | None = None,
     more: float = EvolutionSettings.more_swaps,
 ) -> tuple[Individual]:
-    """Mutation in place: a few dropped units come back and as many kept ones go.
+    """Mutate in place: swap a few dropped units for as many kept ones.
 
-    The number of swaps is geometric: one for certain, and each further one with probability
-    `more`, as far as there are units to swap.
+    The number of swaps is geometric: one swap always, and each further one with probability
+    `more`, limited by the number of units that can be swapped.
     """
     dropped, kept = _swappable(individual, droppable)
     _swap(individual, [(i,) for i in dropped], [(i,) for i in kept], rng=rng, more=more)
@@ -106,9 +106,10 @@ def mutate_block(
     blocks: Sequence[Sequence[int]],
     more: float = EvolutionSettings.more_swaps,
 ) -> tuple[Individual]:
-    """Mutation in place: a few blocks dropped whole come back and as many kept whole go.
+    """Mutate in place: swap a few wholly dropped blocks for as many wholly kept ones.
 
-    Of halves, `blocks` says which of them make a block. As many swaps as `mutate_swap` makes.
+    `blocks` lists the halves of each block. The number of swaps is distributed as in
+    `mutate_swap`.
     """
     _swap(individual, *_whole(individual, blocks), rng=rng, more=more)
     return (individual,)
@@ -117,10 +118,9 @@ def mutate_block(
 def mutate_neighbour(
     individual: Individual, *, rng: random.Random, droppable: Sequence[int] | None = None
 ) -> tuple[Individual]:
-    """Mutation in place: one dropped unit comes back and a kept neighbour of it goes instead.
+    """Mutate in place: swap one dropped unit for a kept neighbour.
 
-    Neighbours are adjacent among the units that may be dropped: protected ones are stepped
-    over.
+    Neighbours are adjacent in `droppable`: protected units between them are skipped.
     """
     order = list(droppable) if droppable is not None else list(range(len(individual)))
     moves = [
@@ -143,10 +143,10 @@ def mutate_mixed(
     neighbour: float = EvolutionSettings.neighbour,
     more: float = EvolutionSettings.more_swaps,
 ) -> tuple[Individual]:
-    """Mutation in place: with probability `neighbour` a neighbour move, else swaps.
+    """Mutate in place: by a neighbour move with probability `neighbour`, else by swaps.
 
-    Of halves, every other mutation moves blocks whole where there are any to move: the good
-    patterns of blocks are few enough to be found soon, and better ones of halves lie near them.
+    With halves, every second mutation swaps whole blocks if it can: the good patterns of blocks
+    are few and soon found, and better patterns of halves are near them.
     """
     if blocks and rng.random() < _WHOLE and all(whole := _whole(individual, blocks)):
         _swap(individual, *whole, rng=rng, more=more)
@@ -163,9 +163,9 @@ def mutate_resize(
     droppable: Sequence[int] | None = None,
     most: int | None = None,
 ) -> tuple[Individual]:
-    """Mutation in place that leaves the budget: one unit more goes, or one comes back.
+    """Mutate in place without keeping the budget: drop one more unit, or restore one.
 
-    At least one unit goes, and `most` at the most; without it, all but one.
+    The number of dropped units stays between 1 and `most` (default: all units but one).
     """
     dropped, kept = _swappable(individual, droppable)
     most = len(individual) - 1 if most is None else most
@@ -180,10 +180,10 @@ def mutate_resize(
 def select_crowded(
     individuals: Sequence[Any], k: int, *, tournsize: int, rng: random.Random
 ) -> list[Any]:
-    """`k` winners of `tournsize` drawn at random: who dominates wins, else who is crowded less.
+    """Select `k` winners of tournaments by dominance, then by larger crowding distance.
 
-    Of equals the first drawn wins. Crowding distances are those of DEAP's `selNSGA2`, whose
-    `selTournamentDCD` draws two from the generator of the whole process.
+    Ties go to the first one drawn. Crowding distances must be set by DEAP's `selNSGA2`. DEAP's own
+    `selTournamentDCD` has two participants and draws from the global random generator.
     """
 
     def better(first: Any, second: Any) -> Any:
@@ -198,14 +198,14 @@ def select_crowded(
 def select_tournament(
     individuals: Sequence[Any], k: int, *, tournsize: int, rng: random.Random
 ) -> list[Any]:
-    """`k` winners, each the best of `tournsize` different individuals drawn at random."""
+    """Select `k` winners, each the best of `tournsize` different individuals drawn at random."""
     pool = list(individuals)
     size = min(tournsize, len(pool))
     return [max(rng.sample(pool, size), key=_weighted) for _ in range(k)]
 
 
 def _weighted(individual: Any) -> tuple[float, ...]:
-    """What DEAP compares fitnesses by; tuples compare faster than they do."""
+    """The values that DEAP compares; tuples compare faster than fitness objects."""
     values: tuple[float, ...] = individual.fitness.wvalues
     return values
 
@@ -221,7 +221,7 @@ def _swappable(
 def _whole(
     individual: Sequence[int], blocks: Sequence[Sequence[int]]
 ) -> tuple[list[Sequence[int]], list[Sequence[int]]]:
-    """The blocks that are dropped whole, and those that are kept whole."""
+    """The wholly dropped blocks, and the wholly kept ones."""
     gone = set(dropped_units(individual))
     dropped = [block for block in blocks if gone.issuperset(block)]
     return dropped, [block for block in blocks if gone.isdisjoint(block)]
@@ -235,7 +235,7 @@ def _swap(
     rng: random.Random,
     more: float,
 ) -> None:
-    """One of `dropped` for one of `kept`, and each further with probability `more`."""
+    """Swap one of `dropped` for one of `kept`, and each further pair with probability `more`."""
     most = min(len(dropped), len(kept))
     if most == 0:
         return

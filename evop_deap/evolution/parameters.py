@@ -1,6 +1,6 @@
-"""The settings of the evolution and their defaults, which stand here and nowhere else.
+"""The settings of the evolution and their defaults, which are defined only here.
 
-It imports neither numpy nor DEAP: the command line takes its defaults from here.
+The module imports neither numpy nor DEAP, because the command line takes its defaults from it.
 """
 
 from __future__ import annotations
@@ -13,30 +13,29 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EvolutionSettings:
-    """Sizes and rates of the evolution, and what chooses among its proposals.
+    """Sizes and rates of the evolution, and the settings of its surrogate and races.
 
-    `assemble` makes operators, a surrogate and races of them; `evolve` itself reads the first
-    seven.
+    `evolve` itself reads the first seven; `assemble` uses the others to make the operators, the
+    surrogate and the races.
 
     Attributes:
         population: μ, individuals that survive a generation.
-        offspring: λ, new patterns evaluated a generation.
+        offspring: λ, new patterns evaluated per generation.
         crossover: probability that a child has two parents.
-        mutation: probability that such a child is mutated too; one with a single parent
+        mutation: probability that a child of two parents is mutated; a child of one parent
             always is.
-        attempts: tries at a child not evaluated before, until one is drawn afresh instead.
-        proposals: children proposed for each that is evaluated, where a surrogate chooses
-            among them.
+        attempts: attempts to breed a new child before a random pattern is drawn instead.
+        proposals: children proposed for each one evaluated, in the first round of a surrogate.
         restart: generations in a row without a better pattern after which all individuals but
-            the best give way to fresh ones; 0 is never.
-        tournament: individuals that compete to be a parent.
+            the best are redrawn; 0 is never.
+        tournament: individuals that compete to become a parent.
         neighbour: share of mutations that move a dropped unit to a neighbour.
         more_swaps: probability of each further swap in the other mutations.
-        surrogate: "gp", a Gaussian process that knows interactions, "linear", one that does
-            not, or "none".
+        surrogate: "gp", a Gaussian process with interactions between units, "linear", one
+            without, or "none".
         racing: "on" evaluates children on a part of the windows first; "off" does not.
-        racing_rungs: parts that a race sees the windows in, about.
-        racing_confidence: how sure a race must be that a child does not survive.
+        racing_rungs: approximate number of steps of a race.
+        racing_confidence: confidence at which a race eliminates a child.
 
     Example:
         >>> EvolutionSettings.of({"population": 8, "window": 256}).population
@@ -60,6 +59,6 @@ class EvolutionSettings:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> EvolutionSettings:
-        """The evolution's share of settings by name; the others are left alone."""
+        """Return the evolution's settings out of a mapping by name; other names are ignored."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: settings[name] for name in names if name in settings})

@@ -1,4 +1,4 @@
-"""New patterns: children of a population by DEAP's operators, or fresh draws."""
+"""Proposals: children of a population by DEAP's operators, or random patterns."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def propose(
     rng: random.Random,
     settings: EvolutionSettings,
 ) -> list[Genome]:
-    """Up to `count` children of `population`, no two alike and none in `seen`.
+    """Return up to `count` different children of `population`, none of them in `seen`.
 
-    Fewer come back only where neither the operators nor fresh draws find anything new.
+    There are fewer only if neither the operators nor random draws find a new pattern.
     """
     return distinct(
         count,
@@ -41,9 +41,14 @@ def distinct(
     fresh: Callable[[], Genome],
     attempts: int,
 ) -> list[Genome]:
-    """Up to `count` genomes, no two alike and none in `seen`: `related` ones, else `fresh` ones.
+    """Return up to `count` different genomes, none of them in `seen`.
 
-    Either has so many attempts at each.
+    Args:
+        count: number of genomes.
+        seen: patterns to exclude.
+        related: breeds a genome.
+        fresh: draws a genome, used when `related` fails.
+        attempts: attempts per genome, first for `related` and then for `fresh`.
     """
     children: dict[Pattern, Genome] = {}
     while len(children) < count:
@@ -58,7 +63,7 @@ def distinct(
 
 
 def draw_unseen(seen: Collection[Pattern], count: int, toolbox: base.Toolbox) -> list[Genome]:
-    """Those of `count` patterns drawn together that were not seen."""
+    """Draw `count` patterns together and return those that are not in `seen`."""
     drawn = map(Genome, toolbox.population(n=count))
     return [genome for genome in drawn if genome.pattern not in seen]
 
@@ -69,7 +74,7 @@ def _child(
     rng: random.Random,
     settings: EvolutionSettings,
 ) -> Genome:
-    """One child of tournament winners: crossed over, mutated, or both."""
+    """Return a child of tournament winners, by crossover, mutation or both."""
     if rng.random() < settings.crossover:
         first, second = (Genome(parent) for parent in toolbox.select(population, 2))
         child, _ = toolbox.mate(first, second)

@@ -1,9 +1,9 @@
-"""Racing: some windows tell that a pattern is no good (after Maron and Moore 1993; Birattari 2002).
+"""Racing: elimination of children on a part of the windows (Maron and Moore 1993; Birattari 2002).
 
-Candidates are evaluated on a growing part of the calibration windows. After each part, those that
-are worse than the bar, the worst individual that would survive without them, drop out once a
-paired comparison on the same windows leaves no reasonable doubt. Who is left is evaluated on
-all windows, so that a race decides who is worth a full evaluation and never what a loss is.
+Candidates are evaluated on a growing part of the calibration windows. After each part they are
+compared, in pairs on the same windows, with the worst individual that would survive without them.
+A candidate that is significantly worse is eliminated. The others are evaluated on all windows: a
+race decides only which candidates get a full evaluation, and never changes a loss.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ _TOKENS_TOGETHER = 256
 
 
 def windows_together(length: int) -> int:
-    """How many windows of so many tokens are computed together where candidates race.
+    """The number of windows of `length` tokens that are computed together in a race.
 
-    Fewer tokens make matrix products slower, more make rungs coarse. It does not depend on how
-    many windows there are, so that a larger calibration set shares what a smaller one paid for.
+    Fewer tokens make matrix products slower, more tokens make the steps of a race coarse. The
+    number does not depend on the size of the calibration set, so that a larger set can reuse the
+    stored losses of a smaller one.
     """
     return max(1, _TOKENS_TOGETHER // length)
 
 
 @dataclass(frozen=True)
 class Racing:
-    """How candidates race.
+    """The steps and the confidence of a race.
 
     Attributes:
-        step: windows of the first rung, and that each further rung adds.
-        confidence: of a one-sided t-test, for a candidate at a rung, that a full evaluation
-            would not keep it.
+        step: windows that each rung adds, including the first.
+        confidence: of the one-sided t-test, per candidate and rung, that the candidate would not
+            survive a full evaluation.
 
     Example:
         >>> list(Racing(step=4).rungs(windows=12))
@@ -57,18 +58,18 @@ class Racing:
         rungs: int = EvolutionSettings.racing_rungs,
         confidence: float = EvolutionSettings.racing_confidence,
     ) -> Racing:
-        """A race over so many windows, by default one whose rungs each add about an eighth.
+        """Return a race over `windows`; by default each rung adds about an eighth of them.
 
         Args:
-            windows: of the calibration set.
-            together: windows that are computed together, and so are added together.
-            rungs: parts that the windows are seen in, about; the last is the full evaluation.
-            confidence: as above.
+            windows: number of windows of the calibration set.
+            together: number of windows that are computed together; `step` is a multiple of it.
+            rungs: approximate number of rungs; the last is the full evaluation.
+            confidence: see `Racing`.
         """
         return cls(max(together, windows // rungs // together * together), confidence)
 
     def rungs(self, windows: int) -> range:
-        """How many of so many windows each rung has seen; the last is short of all of them."""
+        """The number of windows evaluated by the end of each rung, without the full evaluation."""
         return range(self.step, windows, self.step)
 
 
@@ -80,14 +81,15 @@ def race(
     racing: Racing,
     size: int,
 ) -> Choice:
-    """Those of `candidates` that may be among the best `size` with `population`.
+    """Return the candidates that may be among the best `size` of population and candidates.
 
     Args:
         candidates: new individuals.
         population: individuals evaluated on all windows, best first.
-        evaluator: remembers the windows that it has evaluated, such as a `CachedEvaluator`.
-        racing: rungs and confidence.
-        size: individuals that survive. With fewer than that, everyone is let through.
+        evaluator: an evaluator with a cache, such as `CachedEvaluator`.
+        racing: steps and confidence.
+        size: number of individuals that survive. With a smaller population, no candidate is
+            eliminated.
     """
     if len(population) < size or not np.isfinite(population[size - 1].loss):
         return Choice.of_all(candidates)
@@ -101,8 +103,8 @@ def race(
         part = evaluator.evaluate(patterns, range(seen))
         costs[racers] += part.costs
         work += part.work
-        lead = part.sums / part.tokens - losses[-1, :seen]  # (racers, seen), positive is worse
-        out = _eliminated(lead, prior, len(known.tokens), racing.confidence)
+        excess = part.sums / part.tokens - losses[-1, :seen]  # (racers, seen), positive is worse
+        out = _eliminated(excess, prior, len(known.tokens), racing.confidence)
         racers = [racer for racer, gone in zip(racers, out.tolist(), strict=True) if not gone]
         if not racers:
             break
@@ -111,14 +113,14 @@ def race(
 
 @dataclass(frozen=True)
 class _Spread:
-    """How much a difference between two good patterns varies from window to window."""
+    """Variance over windows of the loss difference between two good patterns, with its freedom."""
 
     variance: float
     freedom: int
 
     @classmethod
     def of(cls, losses: NDArray[np.float64]) -> _Spread:
-        """From the survivors, each compared with the last."""
+        """Estimate it from the survivors' (population, windows) losses, compared with the last."""
         pairs = losses[:-1] - losses[-1]  # (population - 1, windows)
         if not len(pairs) or pairs.shape[1] < 2:
             return cls(0.0, 0)
@@ -126,21 +128,28 @@ class _Spread:
 
 
 def _eliminated(
-    lead: NDArray[np.float64], prior: _Spread, windows: int, confidence: float
+    excess: NDArray[np.float64], prior: _Spread, windows: int, confidence: float
 ) -> NDArray[np.bool_]:
-    """Which candidates are worse on all `windows`, with this confidence, by those seen."""
+    """Which candidates are worse over all `windows`, with this confidence.
+
+    Args:
+        excess: (candidates, windows seen) loss above that of the worst survivor.
+        prior: pooled with the candidates' own variance.
+        windows: number of all windows.
+        confidence: of the one-sided t-test.
+    """
     from scipy.special import stdtrit
 
-    seen = lead.shape[1]
+    seen = excess.shape[1]
     freedom = prior.freedom + seen - 1
-    mean = lead.mean(axis=1)
+    mean = excess.mean(axis=1)
     failed: NDArray[np.bool_] = ~np.isfinite(mean)
     if freedom == 0:
         return failed
     with np.errstate(invalid="ignore"):
-        own = ((lead - mean[:, None]) ** 2).sum(axis=1)
+        own = ((excess - mean[:, None]) ** 2).sum(axis=1)
     variance = (prior.freedom * prior.variance + own) / freedom
-    # Of the mean over all windows, those seen are known: only the rest is uncertain.
+    # The windows seen are known exactly, so only the others add uncertainty to the full mean.
     error = np.sqrt(variance / seen * (1 - seen / windows))
     worse: NDArray[np.bool_] = mean > stdtrit(freedom, confidence) * error
     return worse | failed

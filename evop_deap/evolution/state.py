@@ -1,4 +1,4 @@
-"""What an evolution knows after a generation: plain data that goes in and comes out."""
+"""The state of an evolution after a generation, as plain data."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from evop_deap.space import Pattern
 
 @dataclass(frozen=True)
 class EvolutionState:
-    """Everything the evolution knows after a generation; plain data.
+    """The state of the evolution after a generation, as plain data.
 
     Attributes:
-        generation: generations done after the first one, which is 0.
+        generation: number of the generation; the first is 0.
         population: the survivors, best first.
-        losses: every pattern evaluated on all windows so far and its loss, in that order.
-        eliminated: patterns that a race has seen in part and not chosen; never proposed again.
-        beside: how many other patterns were evaluated, to find those that the search began with.
-        picks: what it began with, by the name of the heuristic that picked it.
-        restarted: the generation in which all but the best was last drawn afresh.
-        records: one row a generation, as in DEAP's logbook.
+        losses: the loss of every pattern evaluated on all windows, in the order of evaluation.
+        eliminated: patterns that a race has eliminated; never proposed again.
+        other_evaluations: number of other patterns that heuristics evaluated to find the seeds.
+        picks: the seeds, by the name of the heuristic that picked them.
+        restarted: the generation of the last restart.
+        records: one row per generation, as in DEAP's logbook.
         cost: dense-forward equivalents spent.
-        cache_hits: patterns whose loss was known without evaluating them.
-        seconds: time spent, over all processes that worked on this search.
+        cache_hits: number of patterns whose loss was known without an evaluation.
+        seconds: time spent, summed over all processes that worked on this search.
         best_since: the generation in which the best pattern was found.
         rng_state: state of the random generator that the toolbox's operators draw from.
-        stopped: why the search ended, or None while it can go on.
+        stopped: the reason for the end, or None while the search can continue.
     """
 
     generation: int
@@ -45,24 +45,24 @@ class EvolutionState:
     best_since: int
     rng_state: tuple[Any, ...] = field(repr=False)
     eliminated: tuple[Pattern, ...] = ()
-    beside: int = 0
+    other_evaluations: int = 0
     picks: Mapping[str, Pattern] = field(default_factory=dict)
     restarted: int = 0
     stopped: str | None = None
 
     def stagnates(self, patience: int) -> bool:
-        """Whether as many generations in a row brought nothing better; never, for a 0."""
+        """Whether `patience` generations in a row found nothing better; always false for 0."""
         since = max(self.best_since, self.restarted)
         return 0 < patience <= self.generation - since
 
     @property
     def evaluations(self) -> int:
         """Patterns evaluated so far, in full or in part."""
-        return len(self.losses) + len(self.eliminated) + self.beside
+        return len(self.losses) + len(self.eliminated) + self.other_evaluations
 
     @property
     def work(self) -> Work:
-        """What was executed in all generations."""
+        """The work executed in all generations."""
         names = [field.name for field in dataclasses.fields(Work)]
         rows = (Work(**{name: record[name] for name in names}) for record in self.records)
         return sum(rows, Work())
@@ -76,7 +76,7 @@ class EvolutionState:
     def logbook(self) -> tools.Logbook:
         """The records as DEAP's Logbook."""
         logbook = tools.Logbook()
-        # A surrogate has nothing to say of the first generation.
+        # The first generation lacks the surrogate's columns.
         logbook.header = list(dict.fromkeys(name for row in self.records for name in row))
         for record in self.records:
             logbook.record(**record)
@@ -86,7 +86,7 @@ class EvolutionState:
         """The best `size` patterns ever evaluated, as DEAP's HallOfFame."""
         hall = tools.HallOfFame(size)
         ranked = sorted(self.losses.items(), key=lambda item: item[1])[:size]
-        # DEAP puts an equal that comes later first: from worst to best keeps the order.
+        # DEAP puts the later one of two equals first, so insert from worst to best.
         for pattern, loss in reversed(ranked):
             hall.insert(Genome(pattern, loss=loss))
         return hall

@@ -1,4 +1,4 @@
-"""When a search ends."""
+"""The limits of a search."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stopping:
-    """Limits of a search; None is no limit, and the first one reached ends it.
+    """Limits of a search; None is no limit, and the first one reached ends the search.
 
     Attributes:
         generations: generations after the first population.
-        evaluations: patterns evaluated, met exactly: the last generation is cut to fit.
-        cost: dense-forward equivalents, ended after the generation that passes it.
-        seconds: time spent searching, ended after the generation that passes it.
-        patience: generations in a row that bring no better pattern.
+        evaluations: patterns evaluated; met exactly, as the last generation is made smaller.
+        cost: dense-forward equivalents; the search ends after the generation that reaches it.
+        seconds: time spent searching; the search ends after the generation that reaches it.
+        patience: generations in a row without a better pattern.
 
     Example:
         >>> Stopping(generations=2).reason(2, evaluations=44, cost=9.0, seconds=1.0, stagnant=0)
@@ -30,7 +30,7 @@ class Stopping:
     def reason(
         self, generation: int, *, evaluations: int, cost: float, seconds: float, stagnant: int
     ) -> str | None:
-        """Why to end here, or None while no limit is reached."""
+        """Return the reason to end here, or None while no limit is reached."""
         if self.generations is not None and generation >= self.generations:
             return f"after {generation} generations"
         if self.evaluations is not None and evaluations >= self.evaluations:
@@ -44,5 +44,5 @@ class Stopping:
         return None
 
     def evaluations_left(self, done: int, wanted: int) -> int:
-        """`wanted`, or what is left of the limit on evaluations after `done` of them."""
+        """Return `wanted`, reduced to the evaluations left after `done` of them."""
         return wanted if self.evaluations is None else max(0, min(wanted, self.evaluations - done))

@@ -1,4 +1,4 @@
-"""The replaceable parts of the evolution, and the plain data that they hand to it."""
+"""The replaceable parts of the evolution, and the plain data that they exchange with it."""
 
 from __future__ import annotations
 
@@ -20,60 +20,60 @@ from evop_deap.space import Pattern
 
 @dataclass(frozen=True)
 class Seeds:
-    """Patterns that a search begins with, and what finding them cost.
+    """The first patterns of a search, and the cost of finding them.
 
     Attributes:
         picks: patterns of the search's space, by the name of the heuristic that picked them.
-        grown: those that the best patterns of another budget have become.
-        losses: of patterns of the space that were evaluated in full to find them.
-        beside: how many other patterns were evaluated.
-        cost: dense-forward equivalents spent on that.
-        work: the same work by what it was.
+        grown: the best patterns of another budget, adapted to this one.
+        losses: losses of patterns of the space that heuristics evaluated in full.
+        other_evaluations: number of other patterns that heuristics evaluated.
+        cost: dense-forward equivalents spent.
+        work: the executed work behind `cost`.
     """
 
     picks: Mapping[str, Pattern] = field(default_factory=dict)
     grown: tuple[Pattern, ...] = ()
     losses: Mapping[Pattern, float] = field(default_factory=dict)
-    beside: int = 0
+    other_evaluations: int = 0
     cost: float = 0.0
     work: Work = field(default_factory=Work)
 
     @property
     def patterns(self) -> tuple[Pattern, ...]:
-        """What was picked and what has grown, no two alike."""
+        """The picks and the grown patterns, without duplicates."""
         return tuple(dict.fromkeys((*self.picks.values(), *self.grown)))
 
 
 @dataclass(frozen=True)
 class Breed:
-    """How a surrogate comes to further proposals.
+    """Breeds further proposals for a surrogate.
 
     Attributes:
-        seen: patterns that need no evaluation any more.
-        propose: (parents, known, count): up to `count` children, none of them known.
+        seen: patterns that were evaluated or eliminated.
+        propose: (parents, known, count): up to `count` children, none of them in `known`.
     """
 
     seen: Collection[Pattern]
     propose: Callable[[Sequence[Genome], Collection[Pattern], int], list[Genome]]
 
     def children(
-        self, parents: Sequence[Genome], count: int, beside: Collection[Pattern] = ()
+        self, parents: Sequence[Genome], count: int, excluded: Collection[Pattern] = ()
     ) -> list[Genome]:
-        """Up to `count` children, none of them seen or among `beside`."""
-        return self.propose(parents, {*self.seen, *beside}, count)
+        """Return up to `count` children, none of them in `seen` or `excluded`."""
+        return self.propose(parents, {*self.seen, *excluded}, count)
 
 
 @dataclass(frozen=True)
 class Foresight:
-    """What was expected of patterns before they were evaluated.
+    """A surrogate's predictions for patterns before they are evaluated.
 
     Attributes:
-        expected: (patterns,) losses in nats per token.
-        low: (patterns,) lower end of an interval that should hold the loss in nine of ten cases.
+        expected: (patterns,) predicted losses in nats per token.
+        low: (patterns,) lower end of the 90 % prediction interval.
         high: (patterns,) upper end.
-        trusted: whether these decided what was evaluated.
-        fit: rank correlation of the losses known before with what all others say of each.
-        cover: share of the losses known before within the interval that all others give.
+        trusted: whether the predictions decided which proposals are evaluated.
+        fit: rank correlation of the known losses with their leave-one-out predictions.
+        cover: share of the known losses within their 90 % leave-one-out interval.
     """
 
     expected: NDArray[np.float64]
@@ -86,11 +86,11 @@ class Foresight:
 
 @dataclass(frozen=True)
 class Preference:
-    """Which of many proposals are evaluated, and what is expected of them.
+    """The proposals chosen for evaluation, and the predictions for them.
 
     Attributes:
-        chosen: in the order of preference.
-        foresight: in the order of `chosen`; None where nothing is known yet.
+        chosen: the proposals, in order of preference.
+        foresight: the predictions in the order of `chosen`; None while too little is known.
     """
 
     chosen: tuple[Genome, ...]
@@ -99,12 +99,12 @@ class Preference:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Which children are worth a full evaluation, and what finding that out cost.
+    """The children chosen for a full evaluation, and the cost of choosing them.
 
     Attributes:
         chosen: in the order of the children.
         costs: (children,) dense-forward equivalents spent on each.
-        work: the same work by what it was.
+        work: the executed work behind `costs`.
     """
 
     chosen: tuple[Genome, ...]
@@ -113,7 +113,7 @@ class Choice:
 
     @classmethod
     def of_all(cls, children: Sequence[Genome], work: Work | None = None) -> Choice:
-        """Every child, for nothing but `work`."""
+        """Choose all children, at no cost of their own; `work` is work done before."""
         return cls(tuple(children), np.zeros(len(children)), work or Work())
 
 
@@ -128,25 +128,24 @@ Propose = Callable[
     ],
     list[Genome],
 ]
-"""(population, seen, count, toolbox, rng, settings): up to `count` children, none of them seen."""
+"""(population, seen, count, toolbox, rng, settings): up to `count` children, none in `seen`."""
 
 
 @dataclass(frozen=True)
 class Strategies:
-    """The parts of a search that can be replaced; the defaults are a plain evolution.
+    """The replaceable parts of a search; the defaults are a plain evolution.
 
     Attributes:
-        evaluate: the losses of some patterns, and what they cost. Without it DEAP's
-            `toolbox.map(toolbox.evaluate, …)` is called, and a pattern counts as one dense
-            forward pass.
-        begin: the patterns that the first population begins with.
-        propose: makes children of a population.
-        prefer: (proposals, count, breed): which of many proposals to evaluate, such as a
-            surrogate's; it may `breed` more of them. Without it no more are proposed than are
-            evaluated.
-        choose: (children, population): which children to evaluate on all windows, such as
-            `race`. Without it all of them are.
-        survival: who survives a generation.
+        evaluate: returns the losses and costs of patterns. If None, DEAP's
+            `toolbox.map(toolbox.evaluate, …)` is called, and a pattern costs one dense forward
+            pass.
+        begin: returns the seeds of the first population.
+        propose: breeds children of a population.
+        prefer: (proposals, count, breed): chooses the proposals to evaluate, for example by a
+            surrogate; it may breed more of them. If None, all proposals are evaluated.
+        choose: (children, population): chooses the children to evaluate on all windows, for
+            example by `race`. If None, all are.
+        survival: selects the survivors of a generation.
     """
 
     evaluate: Callable[[Sequence[Pattern]], Evaluation] | None = None

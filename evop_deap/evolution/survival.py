@@ -1,4 +1,4 @@
-"""Who survives a generation, and whether it has brought anything better."""
+"""Selection of the survivors of a generation."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from evop_deap.space import Pattern
 
 
 class Survival:
-    """The lowest losses survive; of equals those that came first. Others override it."""
+    """Survival of the lowest losses; ties go to those that came first. Subclasses override it."""
 
     def survivors(self, individuals: Sequence[Genome], count: int) -> tuple[Genome, ...]:
-        """The best `count` of population and children, lowest loss first."""
+        """Return the best `count` of population and children, lowest loss first."""
         return tuple(sorted(individuals, key=lambda individual: individual.loss)[:count])
 
     def columns(
         self, losses: Mapping[Pattern, float], earlier: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
-        """What this survival adds to a row of the logbook.
+        """Return further columns for a row of the logbook.
 
         Args:
-            losses: of everything evaluated so far.
-            earlier: the rows of the generations before.
+            losses: all losses so far.
+            earlier: the rows of the earlier generations.
         """
         return {}
 
     def improved(self, before: EvolutionState, after: EvolutionState) -> bool:
-        """Whether the last generation of `after` has brought anything better."""
+        """Whether `after`, one generation later than `before`, is better."""
         return after.best.loss < before.best.loss

@@ -1,4 +1,4 @@
-"""The DEAP toolbox of a search: our operators and an evaluator, for our loop or any of DEAP's."""
+"""The DEAP toolbox of a search, for `evolve` or any of DEAP's algorithms."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def make_toolbox(
     neighbour: float = EvolutionSettings.neighbour,
     more_swaps: float = EvolutionSettings.more_swaps,
 ) -> base.Toolbox:
-    """Register everything that `evop_deap.evolve` and `deap.algorithms` look for.
+    """Return a toolbox with all operators that `evop_deap.evolve` and `deap.algorithms` use.
 
     Args:
-        space: which patterns there are.
-        evaluator: evaluates whole populations; it serves `evaluate` and `map`.
-        rng: all randomness of the operators is drawn from it.
-        tournament: individuals that compete to be a parent.
+        space: the patterns to search.
+        evaluator: evaluates whole populations; registered as `evaluate` and `map`.
+        rng: source of the operators' randomness.
+        tournament: individuals that compete to become a parent.
         neighbour: share of mutations that move a dropped unit to a neighbour.
         more_swaps: probability of each further swap in the other mutations.
 
@@ -79,25 +79,25 @@ def make_toolbox(
 
 @dataclass(frozen=True, eq=False)
 class PopulationFitness:
-    """An evaluator as DEAP's `evaluate`, and a `map` that hands it whole populations at once.
+    """An evaluator as DEAP's `evaluate`, with a `map` that evaluates whole populations at once.
 
-    DEAP's algorithms call `toolbox.map(toolbox.evaluate, individuals)`. Whoever registers or
-    decorates another `evaluate` is served by it, one by one.
+    DEAP's algorithms call `toolbox.map(toolbox.evaluate, individuals)`. If another `evaluate` is
+    registered, or this one is decorated, `map` calls it one individual at a time.
     """
 
     evaluator: Evaluator
 
     def __call__(self, individual: Sequence[int]) -> tuple[float]:
-        """DEAP's fitness values of one individual."""
+        """Return DEAP's fitness values of one individual."""
         return self.of_all([individual])[0]
 
     def of_all(self, individuals: Iterable[Sequence[int]]) -> list[tuple[float]]:
-        """DEAP's fitness values of each individual."""
+        """Return DEAP's fitness values of each individual."""
         found = self.evaluator.evaluate([tuple(individual) for individual in individuals])
         return [(loss,) for loss in found.losses.tolist()]
 
     def map(self, function: Callable[..., Any], *sequences: Iterable[Any]) -> list[Any]:
-        """`function` of each item; where it is this fitness as registered, of all at once."""
+        """Map `function` over the items; evaluate all at once if it is this registered fitness."""
         if isinstance(function, partial) and function.func is self:
             return self.of_all(*sequences)
         return list(map(function, *sequences))

@@ -1,4 +1,4 @@
-"""Loss against size: what is traded, and the patterns that no other beats in both."""
+"""The trade-off of loss against size, and its Pareto front."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evop_deap.space import Pattern, SearchSpace
 
 
 class FitnessBoth(base.Fitness):  # type: ignore[misc]
-    """Loss in nats a token and size: the lower, the better, both."""
+    """Loss in nats per token and size, both to be minimised."""
 
     weights = (-1.0, -1.0)
 
@@ -39,21 +39,21 @@ class Member(Genome):
 
     @cached_property
     def fitness(self) -> FitnessBoth:
-        """DEAP's, of two values."""
+        """DEAP's fitness with two values."""
         return FitnessBoth()
 
 
 @dataclass(frozen=True)
 class Trade:
-    """What is traded for loss, and how much of it may go.
+    """The trade-off of loss against size over patterns with any number of drops.
 
     Attributes:
-        space: of the largest budget; fewer drops are patterns here, too, one at least.
-        sizes: (units,) what each unit adds to the size: parameters, or milliseconds.
-        fixed: what the rest of the model adds.
+        space: the space of the largest budget; patterns drop between 1 and its `n_drop` units.
+        sizes: (units,) size of each unit: parameters, or milliseconds.
+        fixed: size of the rest of the model.
 
     Raises:
-        InputError: the space is no plain count of units.
+        InputError: the budget of the space is not a plain count of units.
     """
 
     space: SearchSpace
@@ -62,28 +62,28 @@ class Trade:
 
     def __post_init__(self) -> None:
         if not self.space.is_count:
-            raise InputError("`space` must be a plain count of units to trade size for loss")
+            raise InputError("`space` must have a plain count of units as its budget")
 
     def size(self, pattern: Sequence[int]) -> float:
-        """What a pattern keeps."""
+        """The size of the model with this pattern."""
         kept = (size for size, keep in zip(self.sizes, pattern, strict=True) if keep)
         return self.fixed + sum(kept)
 
     def drawn(self, count: int, rng: random.Random) -> Genome:
-        """A pattern that drops so many units, drawn uniformly."""
+        """Draw a pattern that drops `count` units, uniformly."""
         return init_uniform(replace(self.space, n_drop=count), rng=rng)
 
     def members(self, individuals: Iterable[Genome]) -> list[Member]:
-        """Individuals with a loss, with their sizes."""
+        """Return evaluated individuals as members, with their sizes."""
         return [Member(i, loss=i.loss, size=self.size(i)) for i in individuals]
 
     def points(self, losses: Mapping[Pattern, float]) -> list[tuple[float, float]]:
-        """The finite losses, each with its pattern's size."""
+        """The (loss, size) of each pattern with a finite loss."""
         return [(loss, self.size(p)) for p, loss in losses.items() if math.isfinite(loss)]
 
 
 def front_of(state: EvolutionState, trade: Trade) -> tools.ParetoFront:
-    """All patterns ever evaluated that no other beats in both, as DEAP's ParetoFront."""
+    """The non-dominated patterns of all that were evaluated, as DEAP's ParetoFront."""
     front = tools.ParetoFront()
     known = (Genome(p, loss=loss) for p, loss in state.losses.items() if math.isfinite(loss))
     front.update(trade.members(known))
@@ -91,6 +91,6 @@ def front_of(state: EvolutionState, trade: Trade) -> tools.ParetoFront:
 
 
 def best_within(state: EvolutionState, n_drop: int) -> Pattern | None:
-    """The pattern of least loss among those that drop so many units or more; None of none."""
+    """The pattern of lowest loss that drops at least `n_drop` units; None if there is none."""
     fitting = [pattern for pattern in state.losses if pattern.count(0) >= n_drop]
     return min(fitting, key=state.losses.__getitem__, default=None)

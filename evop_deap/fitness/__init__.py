@@ -1,1 +1,1 @@
-"""Patterns in, losses out: evaluators, each with the face of `evaluation.Evaluator`."""
+"""Evaluators: patterns in, losses out. All follow `protocol.Evaluator`."""

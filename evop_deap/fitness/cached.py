@@ -1,4 +1,4 @@
-"""An in-memory cache around an evaluator: no window of a pattern is ever paid for twice."""
+"""An in-memory cache around an evaluator: no window of a pattern is evaluated twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evop_deap.space import Pattern
 
 
 class CachedEvaluator:
-    """Remembers the window sums of every pattern and asks `evaluator` only for new ones.
+    """Caches the window sums of every pattern and calls `evaluator` only for new ones.
 
     Example:
         >>> class Ones:
@@ -33,28 +33,28 @@ class CachedEvaluator:
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Judge each pattern on all windows, or on some; what was seen before costs nothing."""
+        """Evaluate each pattern on all windows, or on some; cached sums cost nothing."""
         return evaluate_unknown(
             self._evaluator, patterns, windows, self.tokens, recall=self._recall, keep=self._keep
         )
 
     @property
     def tokens(self) -> NDArray[np.int64]:
-        """(windows,) predicted tokens of each of the evaluator's windows."""
+        """(windows,) number of predicted tokens of each window."""
         if self._tokens is None:
             self._tokens = self._evaluator.evaluate([]).tokens
         return self._tokens
 
     @property
     def rows(self) -> Mapping[Pattern, NDArray[np.float64]]:
-        """The (windows,) sums of every pattern seen so far, in the order of evaluation.
+        """The (windows,) sums of every pattern seen, in order of evaluation.
 
-        NaN stands where a pattern has not been judged.
+        NaN marks windows on which a pattern was not evaluated.
         """
         return self._rows
 
     def restore(self, rows: Mapping[Pattern, NDArray[np.float64]]) -> None:
-        """Take over what an earlier process has paid for."""
+        """Add the sums that an earlier process has computed."""
         self._rows.update({pattern: row.copy() for pattern, row in rows.items()})
 
     def _recall(self, patterns: Sequence[Pattern], windows: Sequence[int]) -> NDArray[np.float64]:
@@ -67,5 +67,5 @@ class CachedEvaluator:
     ) -> None:
         for pattern, found in zip(patterns, sums, strict=True):
             row = self._rows.setdefault(pattern, np.full(len(self.tokens), np.nan))
-            # NaN says that nothing is known; a sum that came out as no number is known, and lost.
+            # NaN means not evaluated, so a sum that was evaluated to NaN is stored as infinity.
             row[windows] = np.where(np.isnan(found), np.inf, found)

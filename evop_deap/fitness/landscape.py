@@ -1,20 +1,20 @@
-"""Landscape files: the loss of every pattern of a space, the ground truth for judging a search.
+"""Landscape files: the loss of every pattern of a space, as ground truth for evaluating a search.
 
-A landscape is a NumPy archive (`.npz`, compressed) of these arrays:
+A landscape is a compressed NumPy archive (`.npz`) of these arrays:
 
     patterns   (patterns, units) uint8, 1 = keep, in any order, all different
     sums       (patterns, windows) float64, negative log-likelihood over a window's tokens, nats
-    tokens     (windows,) int64, predicted tokens of a window
-    work       (units,) int64, multiply-adds that a unit spends on one token
-    parameters (units,) int64, elements of a unit's weights
-    head_work  () int64, multiply-adds that what follows the units spends on one token
-    about      () str, a JSON object: "format" (1), "units" (their names), and whatever tells
-               where the numbers are from; ours name model, corpus, windows, dtype and versions.
-               "looks" may hold what rules have seen in the model: by the rule's name, "scores"
-               by the unit's name, the lowest of which goes first, or in the order of the
-               units, and the "cost" of looking, which is paid once for all
+    tokens     (windows,) int64, number of predicted tokens of a window
+    work       (units,) int64, multiply-adds of a unit per token
+    parameters (units,) int64, number of parameters of a unit
+    head_work  () int64, multiply-adds of the head per token
+    about      () str, a JSON object: "format" (1), "units" (their names), and the origin of the
+               numbers; ours give model, corpus, windows, dtype and versions. "looks" may hold the
+               scores of heuristics: for each heuristic, "scores" by the unit's name or in the
+               order of the units (the lowest is dropped first), and "cost", the cost of
+               computing them, which is counted once
 
-The pattern that keeps everything may be among them; costs and excess losses refer to it.
+The pattern that keeps everything may be included; costs and excess losses refer to it.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ _ARRAYS = {
     "parameters": np.int64,
     "head_work": np.int64,
 }
-_OURS = ("format", "units", "fingerprint")  # what we write into `about` ourselves
+_OURS = ("format", "units", "fingerprint")  # keys of `about` that `save_landscape` writes
 
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """Known losses of many patterns, window by window.
+    """Known losses of many patterns, by window.
 
     Attributes:
-        units: what the genes switch.
+        units: the units, one for each gene.
         patterns: (patterns, units) uint8, 1 = keep.
         sums: (patterns, windows) negative log-likelihood in nats.
-        tokens: (windows,) predicted tokens of each window.
-        head_work: multiply-adds a token of what follows the units.
-        about: plain JSON that tells where the numbers are from.
+        tokens: (windows,) number of predicted tokens.
+        head_work: multiply-adds of the head per token.
+        about: plain JSON values on the origin of the numbers.
 
     Example:
         >>> units = (Unit("0", 10, 10), Unit("1", 10, 10))
@@ -69,7 +69,8 @@ class Landscape:
         (array([3., 2.]), 1)
 
     Raises:
-        InputError: the arrays do not fit together, or a pattern or a name stands there twice.
+        InputError: the shapes or values of the arrays are invalid, or a pattern or a name occurs
+            twice.
     """
 
     units: tuple[Unit, ...]
@@ -107,12 +108,12 @@ class Landscape:
 
     @cached_property
     def rows(self) -> dict[Pattern, int]:
-        """Where each pattern stands."""
+        """The row of each pattern."""
         return {tuple(pattern): row for row, pattern in enumerate(self.patterns.tolist())}
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the numbers, the same for the same landscape on every machine."""
+        """SHA-256 of the arrays; the same on every machine."""
         digest = hashlib.sha256(json.dumps([unit.name for unit in self.units]).encode())
         for name, array in _as_arrays(self).items():
             digest.update(f"{name}{array.shape}".encode())
@@ -120,7 +121,7 @@ class Landscape:
         return digest.hexdigest()
 
     def spaces(self) -> tuple[SearchSpace, ...]:
-        """The spaces that are known whole, the one with the fewest units dropped first."""
+        """The spaces whose patterns are all known, by number of dropped units."""
         dropped = len(self.units) - self.patterns.sum(axis=1, dtype=np.int64)
         candidates = (
             SearchSpace(self.units, int(n)) for n in np.unique(dropped) if 0 < n < len(self.units)
@@ -148,10 +149,10 @@ def save_landscape(path: Path, landscape: Landscape) -> None:
 
 
 def load_landscape(path: Path) -> Landscape:
-    """Read the landscape at `path`; nothing in it can run.
+    """Read the landscape at `path`; no code in the file can run.
 
     Raises:
-        InputError: the file cannot be read, is no landscape, or was changed.
+        InputError: the file cannot be read, is not a landscape, or does not match its fingerprint.
     """
     about, arrays = _read(path)
     if about["format"] != FORMAT:
@@ -161,12 +162,12 @@ def load_landscape(path: Path) -> Landscape:
     except InputError as error:
         raise InputError(f"`landscape` {path} is not a landscape file: {error}") from error
     if about.get("fingerprint") not in (None, landscape.fingerprint):
-        raise InputError(f"`landscape` {path} was changed: its fingerprint is another")
+        raise InputError(f"`landscape` {path} was changed: it does not match its fingerprint")
     return landscape
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What the file says of itself, and those of our arrays that it holds, as they stand there."""
+    """Read `about` and the known arrays of the file, without conversion."""
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
@@ -179,14 +180,14 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             raise InputError("`about` must be a JSON object with a `format`")
     except OSError as error:
         raise InputError(f"`landscape` {path} cannot be read: {_reason(error)}") from error
-    except Exception as error:  # parsers of archives, arrays and JSON, each with errors of its own
+    except Exception as error:  # archives, arrays and JSON each raise errors of their own
         raise InputError(f"`landscape` {path} is not a landscape file: {_reason(error)}") from error
     return about, arrays
 
 
 def _reason(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(said.split())
+    message = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(message.split())
 
 
 def _assembled(about: Mapping[str, Any], given: Mapping[str, NDArray[Any]]) -> Landscape:
@@ -211,7 +212,7 @@ def _assembled(about: Mapping[str, Any], given: Mapping[str, NDArray[Any]]) -> L
 
 
 def _exact(name: str, array: NDArray[Any] | None, kind: type[Any]) -> NDArray[Any]:
-    """`array` in the format's own kind, where that changes no number."""
+    """Convert `array` to the dtype of the format, if that changes no number."""
     if array is None:
         raise InputError(f"it lacks `{name}`")
     wanted = np.dtype(kind)

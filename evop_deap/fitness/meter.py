@@ -1,4 +1,4 @@
-"""An evaluator that counts what is asked of it, and charges for it as it is told to."""
+"""A wrapper that counts the evaluations and the cost of an evaluator."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from evop_deap.space import Pattern, SearchSpace
 
 
 class Meter:
-    """`evaluator`, counted.
+    """An evaluator that counts evaluations, cost and work of another one.
 
     Args:
         evaluator: evaluates the patterns.
-        space: only losses of its patterns are remembered; without it, of all.
-        admit: called with the number of different patterns that there would be with the next
-            request, before that is paid for; may raise to refuse it.
-        charge: (patterns, evaluation): the same losses at another price.
-        after: (patterns, evaluation): called once a request is counted.
+        space: if given, `losses` holds only patterns of this space.
+        admit: called before each request with the number of different patterns after it; may
+            raise to refuse the request.
+        charge: (patterns, evaluation): returns the evaluation with other costs.
+        after: (patterns, evaluation): called after each request.
 
     Attributes:
-        cost: dense-forward equivalents charged so far.
-        work: the same by what it was.
-        hits: how often a cache of the evaluator's own has answered.
-        asked: the different patterns evaluated so far, on all windows or some, in that order.
-        losses: of those evaluated on all windows so far, in that order.
+        cost: dense-forward equivalents spent so far.
+        work: work executed so far.
+        hits: patterns that a cache of the evaluator answered.
+        asked: the different patterns evaluated on all or some windows, in order.
+        losses: losses of the patterns evaluated on all windows, in order.
 
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator
@@ -79,5 +79,5 @@ class Meter:
 
     @property
     def evaluations(self) -> int:
-        """Different patterns evaluated so far."""
+        """Number of different patterns evaluated so far."""
         return len(self.asked)

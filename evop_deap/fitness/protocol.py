@@ -1,4 +1,4 @@
-"""What an evaluator gives back, and the face that every evaluator has."""
+"""The protocol of evaluators, and the results that they return."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What was really executed, in counts that are the same on every machine.
+    """The work that was executed, in counts that are the same on every machine.
 
     Attributes:
-        block_tokens: tokens that went through a block, over all blocks run.
-        head_tokens: tokens that went through the head.
-        bytes_held: the most that hidden states took up, those kept for later included.
+        block_tokens: tokens processed by blocks, summed over all blocks run.
+        head_tokens: tokens processed by the head.
+        bytes_held: peak size of the hidden states held, including states kept for later calls.
     """
 
     block_tokens: int = 0
@@ -28,7 +28,7 @@ class Work:
     bytes_held: int = 0
 
     def __add__(self, other: Work) -> Work:
-        """One after the other: counts add up, of the bytes the most counts."""
+        """The work of both, one after the other: counts are added, `bytes_held` is the maximum."""
         return Work(
             self.block_tokens + other.block_tokens,
             self.head_tokens + other.head_tokens,
@@ -38,15 +38,15 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The losses of a population, window by window, and what they cost.
+    """The losses of a population by window, and their cost.
 
     Attributes:
         sums: (patterns, windows) fitness summed over the predicted tokens of a window, in nats.
-        tokens: (windows,) predicted tokens of a window.
-        costs: (patterns,) work spent on each, in dense-forward equivalents: 1 is one forward
-            pass of the unpruned model over all windows, head included.
-        hits: patterns that a cache answered whole.
-        work: the same work as `costs`, by what it was.
+        tokens: (windows,) number of predicted tokens.
+        costs: (patterns,) cost in dense-forward equivalents: 1 is one forward pass of the dense
+            model over all windows, head included.
+        hits: number of patterns that a cache answered completely.
+        work: the executed work behind `costs`.
     """
 
     sums: NDArray[np.float64]
@@ -57,7 +57,7 @@ class Evaluation:
 
     @property
     def losses(self) -> NDArray[np.float64]:
-        """(patterns,) mean nats per predicted token; infinite where that is not a number."""
+        """(patterns,) mean nats per predicted token; infinity if that is not finite."""
         import numpy as np
 
         losses = self.sums.sum(axis=1) / self.tokens.sum()
@@ -78,33 +78,33 @@ class Evaluator(Protocol):
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Judge each pattern on all windows, or on some by index.
+        """Evaluate each pattern on all windows, or on some by index.
 
-        A window's sum depends on the pattern and the window alone, never on the order or the
-        company of either. `patterns` may be empty: the answer tells the windows' tokens.
+        A sum depends only on its pattern and its window, not on the others in the call or on
+        their order. `patterns` may be empty: the result then has the windows' tokens.
         """
         ...
 
 
 class KeptNames(Protocol):
-    """Intermediate results that an evaluator keeps, as names that outlive the process."""
+    """The names of the hidden states that an evaluator keeps; names can outlive the process."""
 
     @property
     def names(self) -> Sequence[tuple[int, Sequence[tuple[int, ...]]]]:
-        """What is kept, by group of windows."""
+        """For each group of windows, the prefixes whose states are kept."""
         ...
 
     def restore(self, names: Iterable[tuple[int, Sequence[tuple[int, ...]]]]) -> None:
-        """Be as an evaluator that keeps these, each to be computed anew when it is needed."""
+        """Restore these names; each state is recomputed when it is needed."""
         ...
 
 
 class ModelEvaluator(Evaluator, Protocol):
-    """An evaluator that runs a model, and what a run needs to know of it."""
+    """An evaluator that runs a model, with the properties that a run needs."""
 
     @property
     def name(self) -> str:
-        """What it is called in results."""
+        """The name of the evaluator in results."""
         ...
 
     @property
@@ -114,19 +114,19 @@ class ModelEvaluator(Evaluator, Protocol):
 
     @property
     def batches(self) -> tuple[int, ...] | None:
-        """(windows,) how many windows each is computed with; None where that varies.
+        """(windows,) size of the batch in which each window is computed; None if that varies.
 
-        Where it does not vary, the same window of the same pattern has the same bits in every
-        process, so that its sum may be stored and shared.
+        If it does not vary, a sum has the same bits in every process, so it can be stored and
+        shared.
         """
         ...
 
     @property
     def arithmetic(self) -> str:
-        """What decides the last bits of a sum, beside model, pattern, window and batch."""
+        """What affects the last bits of a sum, besides model, pattern, window and batch."""
         ...
 
     @property
     def kept(self) -> KeptNames:
-        """The hidden states that wait for the next call, by name."""
+        """The hidden states kept for the next call, by name."""
         ...

@@ -1,4 +1,4 @@
-"""An evaluator whose results outlive the process."""
+"""An evaluator that stores its results permanently."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from evop_deap.space import Pattern
 
 
 class Store(Protocol):
-    """Where sums can be looked up and put: a `LossStore`, or something that stands before one."""
+    """A store of window sums: a `LossStore`, or a wrapper of one."""
 
     def get(
         self, context: str, patterns: Sequence[Pattern], windows: Sequence[str]
     ) -> NDArray[np.float64]:
-        """(patterns, windows) sums; NaN where nothing is known."""
+        """(patterns, windows) sums; NaN where nothing is stored."""
         ...
 
     def put(
@@ -30,23 +30,23 @@ class Store(Protocol):
         windows: Sequence[str],
         sums: NDArray[np.float64],
     ) -> None:
-        """Take (patterns, windows) sums in."""
+        """Store (patterns, windows) sums."""
         ...
 
 
 class StoredEvaluator:
-    """Asks `evaluator` only for the window sums that no process has stored yet.
+    """Calls `evaluator` only for the window sums that are not stored yet.
 
     Args:
-        evaluator: judges what the store does not know.
-        store: where sums are looked up, and kept as soon as they are known.
-        context: everything that decides a bit of a sum, but for pattern and window: weights,
+        evaluator: evaluates patterns whose sums are not stored.
+        store: sums are read from it, and written as soon as they are computed.
+        context: everything that affects the bits of a sum, except pattern and window: weights,
             dtype, fitness, evaluator, device, versions.
         windows: a content hash of each of the evaluator's windows.
-        tokens: (windows,) predicted tokens of each.
+        tokens: (windows,) number of predicted tokens.
 
     Raises:
-        InputError: not as many `tokens` as `windows`.
+        InputError: `tokens` and `windows` differ in length.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class StoredEvaluator:
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Judge each pattern on all windows, or on some by index; what is stored costs nothing.
+        """Evaluate each pattern on all windows, or on some by index; stored sums cost nothing.
 
-        A pattern that stands in `patterns` twice is paid for where it stands first.
+        The cost of a repeated pattern counts at its first position.
         """
         return evaluate_unknown(
             self._evaluator, patterns, windows, self._tokens, recall=self._recall, keep=self._keep

@@ -1,4 +1,4 @@
-"""An evaluator that looks losses up in a table: a search without a model, in microseconds."""
+"""An evaluator that reads losses from a table, for searches without a model."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from evop_deap.space import Pattern
 
 
 class TabularEvaluator:
-    """Losses known beforehand, with the face of any other evaluator.
+    """An evaluator with known losses.
 
-    A table of plain losses is one window of one token, and a look-up in it counts as one dense
-    forward pass. A landscape has windows, and costs there what the population evaluator would
-    spend on the same patterns.
+    A table of plain losses has one window of one token, and each pattern costs one dense forward
+    pass. A landscape has several windows, and costs are those of the population evaluator for the
+    same patterns.
 
     Args:
         losses: nats per token of each pattern, or a landscape.
-        missing: loss of a pattern that the table lacks; None refuses such patterns.
+        missing: loss of patterns that are not in the table; with None they are errors.
 
     Example:
         >>> TabularEvaluator({(1, 0): 2.5}).evaluate([(1, 0)]).losses
         array([2.5])
 
     Raises:
-        InputError: from `evaluate`, for a pattern that the table lacks.
+        InputError: from `evaluate`, for a pattern that is not in the table.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class TabularEvaluator:
 
     @classmethod
     def from_file(cls, path: str | Path) -> TabularEvaluator:
-        """The landscape at `path`.
+        """Return an evaluator of the landscape file at `path`.
 
         Raises:
-            InputError: there is none.
+            InputError: the file cannot be read or is not a landscape.
         """
         return cls(load_landscape(Path(path)))
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Look each pattern up, on all windows or on some by index."""
+        """Return the losses of each pattern, on all windows or on some by index."""
         keys = [tuple(pattern) for pattern in patterns]
         asked = list(range(len(self._tokens)) if windows is None else windows)
         sums = np.array([self._row(key) for key in keys]).reshape(len(keys), len(self._tokens))

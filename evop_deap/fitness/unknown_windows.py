@@ -1,4 +1,4 @@
-"""Asking an evaluator only for the window sums that are not known yet."""
+"""Evaluation of only those window sums that are not known yet."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
 from evop_deap.space import Pattern
 
 Recall = Callable[[Sequence[Pattern], Sequence[int]], NDArray[np.float64]]
-"""(patterns, windows by index) -> their sums, NaN where nothing is known."""
+"""(patterns, windows by index) -> the known sums, NaN where nothing is known."""
 
 Keep = Callable[[Sequence[Pattern], Sequence[int], NDArray[np.float64]], object]
-"""Takes in (patterns, windows) sums of patterns and windows by index."""
+"""Stores (patterns, windows) sums, given patterns and windows by index."""
 
 
 def evaluate_unknown(
@@ -26,17 +26,17 @@ def evaluate_unknown(
     recall: Recall,
     keep: Keep,
 ) -> Evaluation:
-    """Judge each pattern on all windows, or on some; what is recalled costs nothing.
+    """Evaluate each pattern on all windows, or on some; known sums cost nothing.
 
-    A pattern that stands in `patterns` twice is paid for where it stands first.
+    The cost of a repeated pattern counts at its first position.
 
     Args:
-        evaluator: judges what is not known.
-        patterns: to be judged.
-        windows: by index, or None for all.
-        tokens: (all windows,) predicted tokens of each.
-        recall: what is known.
-        keep: given what is new at once: the next part may never finish.
+        evaluator: evaluates the unknown sums.
+        patterns: the patterns to evaluate.
+        windows: indices of windows, or None for all.
+        tokens: (all windows,) number of predicted tokens.
+        recall: returns the known sums.
+        keep: stores new sums, called after each part in case the process is interrupted later.
     """
     keys = [tuple(pattern) for pattern in patterns]
     asked = list(range(len(tokens)) if windows is None else windows)
@@ -66,7 +66,7 @@ def evaluate_unknown(
 def _by_missing_windows(
     sums: NDArray[np.float64], patterns: Sequence[Pattern]
 ) -> dict[tuple[int, ...], list[Pattern]]:
-    """The patterns with unknown sums, by the columns that they lack."""
+    """The patterns with unknown sums, grouped by the columns of these sums."""
     unknown = np.isnan(sums)
     groups: dict[tuple[int, ...], list[Pattern]] = {}
     for row in np.flatnonzero(unknown.any(axis=1)).tolist():

@@ -1,4 +1,4 @@
-"""What a population costs when its patterns walk down the model together."""
+"""The cost of a population that is evaluated together, with shared prefixes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from evop_deap.space import Pattern
 def walk_costs(
     patterns: Sequence[Pattern], work: Sequence[int], head_work: int
 ) -> NDArray[np.float64]:
-    """Dense-forward equivalents that the population evaluator spends on each pattern.
+    """Return the cost of each pattern in the population evaluator, in dense-forward equivalents.
 
-    Each distinct (kept prefix, unit) is run once, for the first pattern that asks for it; each
-    pattern has the head run for itself.
+    Each distinct (kept prefix, unit) runs once and counts for the first pattern that needs it.
+    The head runs once for each pattern.
 
     Args:
-        patterns: judged together.
-        work: of each unit, in multiply-adds a token.
-        head_work: of the head, likewise.
+        patterns: the population, evaluated together.
+        work: multiply-adds of each unit per token.
+        head_work: multiply-adds of the head per token.
     """
     seen: set[Pattern] = set()
     costs = np.zeros(len(patterns))

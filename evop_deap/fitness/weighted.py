@@ -1,4 +1,4 @@
-"""An evaluator whose windows do not all count the same."""
+"""An evaluator with weighted windows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from evop_deap.space import Pattern
 
 
 class WeightedEvaluator:
-    """Scales each window's sums by its weight, so that a mean loss is the weighted mean.
+    """Scales the sums of each window by its weight, so that the mean loss is the weighted mean.
 
     Args:
-        evaluator: judges windows of equal length.
-        weights: (windows,) what each counts, finite, at least 0 and not all 0; scaled to 1 on
-            average.
+        evaluator: an evaluator with windows of equal length.
+        weights: (windows,) weights, finite, at least 0 and not all 0; scaled to a mean of 1.
 
     Raises:
-        InputError: weights that say nothing.
+        InputError: the weights are invalid.
 
     Example:
         >>> class Two:
@@ -42,7 +41,7 @@ class WeightedEvaluator:
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Judge each pattern on all windows, or on some by index."""
+        """Evaluate each pattern on all windows, or on some by index."""
         found = self._evaluator.evaluate(patterns, windows)
         weights = self._weights if windows is None else self._weights[list(windows)]
         sums = found.sums * weights
@@ -50,12 +49,12 @@ class WeightedEvaluator:
 
 
 def weighted(evaluator: Evaluator, weights: NDArray[np.float64] | None) -> Evaluator:
-    """`evaluator` whose windows count as the weights say; itself where there are none."""
+    """Return `evaluator` with these window weights, or unchanged if there are none."""
     return evaluator if weights is None else WeightedEvaluator(evaluator, weights)
 
 
 def scaled(sums: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """(…, windows) sums as the weights of all windows count them."""
+    """Scale (…, windows) sums by the weights of all windows, if there are any."""
     return sums if weights is None else sums * _on_average_one(weights)
 
 

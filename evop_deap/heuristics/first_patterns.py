@@ -47,7 +47,7 @@ def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
     return Seeds(
         picks=picks,
         losses=dict(meter.losses),
-        beside=meter.evaluations - len(meter.losses),
+        other_evaluations=meter.evaluations - len(meter.losses),
         cost=cost,
         work=work,
     )

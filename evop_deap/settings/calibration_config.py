@@ -1,4 +1,4 @@
-"""The settings that decide a calibration set, as one frozen value."""
+"""The settings of a calibration set, as a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ STRATEGIES = ("random", "ccds")
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationConfig(Settings):
-    """The settings that decide a calibration set; see `python -m evop_deap.calibrate --help`.
+    """The settings of a calibration set; see `python -m evop_deap.calibrate --help`.
 
     Raises:
-        InputError: a value of the wrong type or out of its bounds.
+        InputError: a value has the wrong type or is out of bounds.
     """
 
     model: str = option(REQUIRED, MODEL, WHERE)
@@ -44,7 +44,7 @@ class CalibrationConfig(Settings):
         "demo",
         CALIBRATION,
         "text, jsonl, csv or parquet file, a folder of such files, wikitext2, c4, fineweb-edu, or "
-        "demo (prose and code that come with Python, for trying things out)",
+        "demo (prose and code that come with Python, for first trials)",
     )
     text_column: str | None = option(
         None,
@@ -61,15 +61,16 @@ class CalibrationConfig(Settings):
     )
     window: int = option(256, CALIBRATION, "tokens in a window", metavar="N", least=2)
     tokens: int = option(
-        2048, CALIBRATION, "tokens to calibrate on, in whole windows", metavar="N", least=2
+        2048, CALIBRATION, "calibration tokens, in whole windows", metavar="N", least=2
     )
     heldout_tokens: int = option(
-        8192, CALIBRATION, "tokens of other documents, for the report", metavar="N", least=2
+        8192, CALIBRATION, "tokens of held-out documents, for the report", metavar="N", least=2
     )
     check_against: tuple[str, ...] = option(
         (),
         CALIBRATION,
-        "texts or tables of evaluation data; documents that share 13 words in a row are left out",
+        "texts or tables of evaluation data; documents that share 13 words in a row with them are "
+        "left out",
         metavar="FILE",
     )
 
@@ -92,8 +93,8 @@ class CalibrationConfig(Settings):
     allocation: str = option(
         "sqrt",
         CLUSTERS,
-        "windows drawn from a cluster: by the square root of its text, in proportion to its text, "
-        "or equally many from each",
+        "windows drawn from a cluster: in proportion to the square root of the size of its text, "
+        "in proportion to the size, or equally many from each",
         choices=("sqrt", "proportional", "equal"),
     )
     within: str = option(
@@ -105,8 +106,8 @@ class CalibrationConfig(Settings):
     select: str = option(
         "balanced",
         CLUSTERS,
-        "windows drawn: balanced (in the order of their clusters) or response (from four times as "
-        "many, those whose losses respond to pruning as the losses of all do)",
+        "windows drawn: balanced (cluster by cluster), or response (draw four times as many and "
+        "keep those whose losses respond to pruning most like the losses of all)",
         choices=("balanced", "response"),
     )
     weighting: str = option(
@@ -146,8 +147,8 @@ class CalibrationConfig(Settings):
 
     @property
     def is_stored(self) -> bool:
-        """Whether `calibration` names a folder with a calibration set."""
+        """Whether `calibration` is a folder with a calibration set."""
         try:
             return (Path(self.calibration).expanduser() / CALIBRATION_FILE).is_file()
-        except (OSError, ValueError):  # the name is too long or no valid name
+        except (OSError, ValueError):  # the name is too long or invalid
             return False

@@ -1,4 +1,4 @@
-"""Settings of a search in YAML files: read with every key checked, and written to be read again."""
+"""Reading and writing the settings of a search as YAML files; every key is checked."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from evop_deap.settings.search_config import SearchConfig
 
 
 def check_names(settings: Mapping[str, Any], *, source: str) -> None:
-    """Refuse names that are not a setting, and name the nearest one.
+    """Check that every name is a setting.
 
     Raises:
-        InputError: an unknown name.
+        InputError: a name is unknown; the message suggests the nearest setting.
     """
     import difflib
 
@@ -28,15 +28,15 @@ def check_names(settings: Mapping[str, Any], *, source: str) -> None:
 
 
 def read_mapping(path: Path, *, argument: str, line: str) -> dict[str, Any]:
-    """The mapping in a YAML file; an empty file holds an empty one.
+    """Read the mapping in a YAML file; an empty file gives an empty mapping.
 
     Args:
         path: the file.
-        argument: that names it, for messages.
-        line: what a line of it looks like, for messages.
+        argument: name of the argument that gave the path, for messages.
+        line: an example of a line of the file, for messages.
 
     Raises:
-        InputError: the file cannot be read, or is not a mapping.
+        InputError: the file cannot be read, or does not hold a mapping.
     """
     import yaml
 
@@ -57,7 +57,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Read the settings in a YAML file.
 
     Raises:
-        InputError: the file cannot be read, is not a mapping, or has an unknown key.
+        InputError: the file cannot be read, does not hold a mapping, or has an unknown key.
     """
     settings = read_mapping(path, argument="config", line="name: value")
     check_names(settings, source=f"`config` {path}")
@@ -65,7 +65,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def _word(name: str, value: Any) -> Any:
-    """Undo that YAML reads the words on and off as true and false."""
+    """The words "on" and "off" for true and false, where they are choices: YAML reads them so."""
     (known,) = (field for field in dataclasses.fields(SearchConfig) if field.name == name)
     if isinstance(value, bool) and "on" in known.metadata["choices"]:
         return "on" if value else "off"
@@ -73,7 +73,7 @@ def _word(name: str, value: Any) -> Any:
 
 
 def settings_as_yaml(config: SearchConfig) -> str:
-    """The configuration as a YAML file that `--config` takes."""
+    """The configuration as YAML text for `--config`."""
     import yaml
 
     return yaml.safe_dump(config.as_dict(), sort_keys=False, allow_unicode=True)

@@ -1,4 +1,4 @@
-"""The settings of an evaluation of finished models, as one frozen value."""
+"""The settings of an evaluation of finished models, as a frozen dataclass."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class EvaluationConfig(Settings):
         ('speed', 'degeneracy')
 
     Raises:
-        InputError: a value of the wrong type or out of its bounds.
+        InputError: a value has the wrong type or is out of bounds.
     """
 
     checkpoint: str = option(REQUIRED, MODEL, WHERE)
@@ -47,8 +47,8 @@ class EvaluationConfig(Settings):
         (),
         PERPLEXITY,
         "texts to measure on: text, jsonl, csv or parquet files, folders, or wikitext2 (its test "
-        "split, from the hub); wiki.test.raw is joined as the published split is; a column "
-        "`domain` gives a figure for each domain",
+        "split, from the hub); wiki.test.raw is joined like the published split; with a column "
+        "`domain`, each domain is reported as well",
         metavar="TEXT",
     )
     window: tuple[int, ...] = option(
@@ -87,7 +87,7 @@ class EvaluationConfig(Settings):
     )
     prompt_tokens: int = option(128, SPEED, "tokens in the prompt of a row", metavar="N", least=1)
     new_tokens: int = option(32, SPEED, "tokens generated for a row", metavar="N", least=2)
-    repeats: int = option(5, SPEED, "timings of each model, in turns", metavar="N", least=1)
+    repeats: int = option(5, SPEED, "timings of each model, taken in turns", metavar="N", least=1)
 
     degeneracy: bool = option(
         False, DEGENERACY, "measure how far greedy continuations repeat themselves"
@@ -106,7 +106,7 @@ class EvaluationConfig(Settings):
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The measurements asked for; by default speed and degeneracy, which need no text."""
+        """The selected measurements; by default speed and degeneracy, which need no text."""
         asked = [
             name for name in ("perplexity", "tasks", "speed", "degeneracy") if getattr(self, name)
         ]

@@ -1,4 +1,4 @@
-"""How a model is loaded: the flags that every command about a model has, worded once."""
+"""The options for loading a model, shared by all commands that load one."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ attention_option = partial(
     metavar="NAME",
 )
 remote_code_option = partial(
-    option, False, MODEL, "allow code that comes with a checkpoint to run on this machine"
+    option, False, MODEL, "run code that comes with a checkpoint on this machine"
 )

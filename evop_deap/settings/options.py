@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses: each field with its help, its bounds and what it may be.
+"""Base of the settings dataclasses, whose fields hold their help text, bounds and choices.
 
 The command line, the configuration file and the library share them.
 """
@@ -38,9 +38,16 @@ def option(
     read: Callable[[str], Any] | None = None,
     **bounds: Any,
 ) -> Any:
-    """A field with its help and bounds: `least` and `most` included, `above` and `below` not.
+    """Return a dataclass field with its help and bounds.
 
-    A flag's text is read by `read` where it may say more than one value of the field.
+    Args:
+        default: of the field, or `REQUIRED`.
+        group: heading in the help.
+        text: help of the flag.
+        metavar: name of the value in the help.
+        choices: the allowed values; any if empty.
+        read: converts the flag's text to the field's value, where that is no single value.
+        bounds: `least` and `most` (inclusive), `above` and `below` (exclusive).
     """
     metadata = {
         "group": group,
@@ -57,10 +64,10 @@ def option(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Base of settings whose fields are made by `option`: checked as they are constructed.
+    """Base of settings with fields made by `option`; values are checked on construction.
 
     Raises:
-        InputError: a value of the wrong type, out of its bounds, or not among its choices.
+        InputError: a value has the wrong type, is out of bounds, or is not among the choices.
     """
 
     def __post_init__(self) -> None:
@@ -86,9 +93,9 @@ class Settings:
 
 
 def _coerced(name: str, value: Any, kind: Any) -> Any:
-    """The value as its field's type.
+    """Return the value converted to its field's type.
 
-    A whole number may stand for a float, a list for a tuple, and a number for a tuple of one.
+    An int is accepted for a float, a list for a tuple, and a number for a tuple of floats.
     """
     choices = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if value is None and type(None) in choices:

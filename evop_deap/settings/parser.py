@@ -1,4 +1,4 @@
-"""What the command lines share: errors in one line, and flags made of a settings class."""
+"""Shared parts of the command lines: one-line errors, and flags made from a settings class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Option = dataclasses.Field[Any]
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help keeps its line breaks and whose errors are one line."""
+    """An argument parser with one-line errors that keeps the line breaks of its description."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """One line instead of the whole usage."""
+        """Print one line instead of the whole usage, and exit with 2."""
         self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
 
 
@@ -35,12 +35,12 @@ def answer(
     work: Callable[[], str],
     advice: Callable[[], str] = lambda: "nothing was written",
 ) -> int:
-    """Print what `work` returns, or why it could not be done in one line; returns the exit code.
+    """Print the result of `work`, or its error on one line; return the exit code.
 
     Args:
         prog: name of the command.
-        work: what it does.
-        advice: what to say once `work` was interrupted.
+        work: does the command's work and returns the text to print.
+        advice: returns what to print after an interruption.
     """
     try:
         print(work())  # noqa: T201
@@ -58,9 +58,9 @@ def add_flags(
     settings: type[Settings],
     wanted: Callable[[Option], bool] = lambda option: True,
 ) -> None:
-    """A flag for each field, or for those that are wanted, in its group and with its help.
+    """Add a flag for each wanted field, in the field's group and with its help.
 
-    Flags have no default of their own, so that only what was given overrides a file.
+    Flags have no default: only those that were given override a configuration file.
     """
     groups: dict[str, Any] = {}
     hints = typing.get_type_hints(settings)

@@ -1,7 +1,7 @@
-"""The settings of a search, as one frozen value.
+"""The settings of a search, as a frozen dataclass.
 
-The command line, the configuration file and the library share them: names, defaults, help and
-bounds stand here and nowhere else.
+The command line, the configuration file and the library share them. Names, defaults, help and
+bounds are defined only here.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class SearchConfig(CalibrationConfig):
         (256, (0.2,), 3)
 
     Raises:
-        InputError: a value of the wrong type or out of its bounds.
+        InputError: a value has the wrong type or is out of bounds.
     """
 
     sparsity: tuple[float, ...] = option(
         (),
         BUDGET,
-        "share of the units to drop; several shares with commas between are searched in one run; "
-        "needed unless there is a --budget",
+        "share of the units to drop, or several shares separated by commas, which one run "
+        "searches; required unless --budget is given",
         metavar="SHARE[,SHARE...]",
         read=read_shares,
         above=0,
@@ -55,7 +55,7 @@ class SearchConfig(CalibrationConfig):
     budget: str | None = option(
         None,
         BUDGET,
-        "what to drop, as KIND=AMOUNT with commas between: units, attn or mlp (halves) by count "
+        "what to drop, as KIND=AMOUNT, separated by commas: units, attn or mlp (halves) by count "
         "or share; parameters or kv (bytes of the key-value cache) by share",
         metavar="KIND=AMOUNT",
     )
@@ -73,9 +73,9 @@ class SearchConfig(CalibrationConfig):
     pareto: str = option(
         "none",
         BUDGET,
-        "search for the whole front of loss against parameters or measured latency, by NSGA-II "
-        "with 16 or more survivors; the front reaches to the largest --sparsity, and the pattern "
-        "at each --sparsity is exported",
+        "search for the Pareto front of loss against parameters or measured latency, by NSGA-II "
+        "with 16 or more survivors; the front ends at the largest --sparsity, and the pattern at "
+        "each --sparsity is exported",
         choices=("none", "parameters", "latency"),
     )
     protect: tuple[str, ...] = option(
@@ -92,14 +92,14 @@ class SearchConfig(CalibrationConfig):
     racing: str = option(
         DEFAULT.racing,
         FITNESS,
-        "evaluate a child on a part of the windows first, and on all of them only if it may "
+        "evaluate a child on a part of the windows first, and on all of them only if it can still "
         "survive; off evaluates every child on all windows",
         choices=("on", "off"),
     )
     racing_rungs: int = option(
         DEFAULT.racing_rungs,
         FITNESS,
-        "steps of a race, each with more windows; approximate",
+        "approximate number of steps of a race, each with more windows",
         metavar="N",
         least=1,
     )
@@ -124,14 +124,14 @@ class SearchConfig(CalibrationConfig):
         SEARCH,
         METHOD,
         f"{SEARCH} (evolution), or a heuristic to compare with: {', '.join(METHODS)}; heuristics "
-        "that search obey --max-evaluations, --max-cost and --max-seconds",
+        "that search stop at --max-evaluations, --max-cost and --max-seconds",
         metavar="NAME",
     )
     init: tuple[str, ...] = option(
         ("block-influence", "relative-magnitude"),
         EVOLUTION,
-        f"first patterns: {BALANCED} (random, every block dropped equally often), or the picks of "
-        f"heuristics and then balanced ones: {ALL_CHEAP} (all that cost a few passes), or by name",
+        f"first patterns: {BALANCED} (random, every block dropped equally often), {ALL_CHEAP} (the "
+        "picks of all that cost few passes) or heuristics by name; then balanced ones",
         metavar="NAME",
     )
     surrogate: str = option(
@@ -198,8 +198,8 @@ class SearchConfig(CalibrationConfig):
     restart: int = option(
         DEFAULT.restart,
         EVOLUTION,
-        "generations in a row without a better pattern, after which all survivors but the best "
-        "are drawn afresh; 0 is never",
+        "redraw all survivors but the best after N generations in a row without a better pattern; "
+        "0 is never",
         metavar="N",
         least=0,
     )
@@ -211,7 +211,7 @@ class SearchConfig(CalibrationConfig):
     max_cost: float | None = option(
         None,
         STOPPING,
-        "work, in forward passes of the dense model over the calibration set",
+        "cost, in forward passes of the dense model over the calibration set",
         metavar="COST",
         above=0,
     )
@@ -226,9 +226,9 @@ class SearchConfig(CalibrationConfig):
         if bool(self.sparsity) == (self.budget is not None):
             given = "neither" if self.budget is None else "both"
             raise InputError(
-                f"`sparsity` or `budget` must say what is to go, but got {given}: "
-                "--sparsity 0.2 drops a fifth of the units, --budget parameters=0.2 as many as "
-                "hold a fifth of their parameters"
+                f"one of `sparsity` and `budget` must be given, but got {given}: "
+                "--sparsity 0.2 drops a fifth of the units, --budget parameters=0.2 units with "
+                "a fifth of the parameters"
             )
         if self.repackable and (self.granularity != "half" or self.budget is not None):
             raise InputError("`repackable` needs --granularity half, and a budget by --sparsity")
@@ -236,8 +236,8 @@ class SearchConfig(CalibrationConfig):
             self.budget is not None or self.repackable or self.method != SEARCH
         ):
             raise InputError(
-                "`pareto` needs its points by --sparsity, and goes with neither --budget, "
-                "--repackable nor --method"
+                "`pareto` takes its points from --sparsity and cannot be combined with --budget, "
+                "--repackable or --method"
             )
         if self.method != SEARCH and self.method not in METHODS:
             raise InputError(
@@ -257,27 +257,27 @@ class SearchConfig(CalibrationConfig):
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as plain JSON and YAML values; a single share stands by itself."""
+        """The fields as plain JSON and YAML values; a single share is a number, not a list."""
         return {**super().as_dict(), "sparsity": as_written(self.sparsity)}
 
     @property
     def several(self) -> bool:
-        """Whether a run leaves a folder for each of several budgets."""
+        """Whether a run has several budgets, each with a folder of its own."""
         return len(self.sparsity) > 1 or self.pareto != "none"
 
     @property
     def each_budget(self) -> tuple[SearchConfig, ...]:
-        """The same settings at each budget alone, from the smallest."""
+        """These settings for each budget alone, the smallest budget first."""
         if len(self.sparsity) < 2:
             return (self,)
         return tuple(self.replace(sparsity=share) for share in self.sparsity)
 
     @property
     def share(self) -> float:
-        """The share of the units to drop, of settings for a single budget.
+        """The share of the units to drop, in settings for a single budget.
 
         Raises:
-            InputError: the budget is no share, or there are several.
+            InputError: there is no share, or there are several.
         """
         if len(self.sparsity) != 1:
             raise InputError(f"`sparsity` must be one share here, but got {self.sparsity}")
@@ -285,12 +285,12 @@ class SearchConfig(CalibrationConfig):
 
     @property
     def evolution(self) -> EvolutionSettings:
-        """The settings of the evolution alone."""
+        """The settings of the evolution."""
         return EvolutionSettings.of(vars(self))
 
     @property
     def stopping(self) -> Stopping:
-        """When the search ends."""
+        """The limits of the search."""
         return Stopping(
             generations=self.generations,
             evaluations=self.max_evaluations,

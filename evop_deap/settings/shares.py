@@ -1,4 +1,4 @@
-"""Shares of the units to drop: one budget, or several from the smallest to the largest."""
+"""Reading and writing `sparsity`: one or several shares of the units to drop."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from evop_deap.base.errors import InputError
 
 
 def read_shares(text: str) -> tuple[float, ...]:
-    """One share, or several with commas between them, as a flag has them.
+    """Parse a flag's text: one share, or several separated by commas.
 
     Example:
         >>> read_shares("0.2"), read_shares("0.3,0.1")
         ((0.2,), (0.3, 0.1))
 
     Raises:
-        argparse.ArgumentTypeError: one is not a number.
+        argparse.ArgumentTypeError: a share is not a number.
     """
     try:
         return tuple(map(float, text.split(",")))
@@ -27,14 +27,14 @@ def read_shares(text: str) -> tuple[float, ...]:
 
 
 def in_order(shares: Sequence[float]) -> tuple[float, ...]:
-    """The shares from the smallest to the largest.
+    """The shares in ascending order.
 
     Example:
         >>> in_order([0.3, 0.1])
         (0.1, 0.3)
 
     Raises:
-        InputError: one of them twice.
+        InputError: a share is given twice.
     """
     if twice := [share for share in shares if shares.count(share) > 1]:
         raise InputError(f"`sparsity` holds {twice[0]} twice: leave one out")
@@ -42,7 +42,7 @@ def in_order(shares: Sequence[float]) -> tuple[float, ...]:
 
 
 def as_written(shares: Sequence[float]) -> float | list[float] | None:
-    """The shares as a YAML file has them: one by itself, several as a list, none as nothing.
+    """The shares for a YAML file: a number for one share, a list for several, None for none.
 
     Example:
         >>> as_written((0.2,)), as_written((0.1, 0.2)), as_written(())

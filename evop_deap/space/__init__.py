@@ -1,4 +1,4 @@
-"""What one gene switches, what must go, and the patterns that meet the budget."""
+"""Units, budgets, and the patterns that meet a budget."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What must go, as allowances that a pattern uses up.
+"""Allowances: limits on the total weight of the dropped units.
 
-An allowance lets units go until what they weigh fills it: a count, a share of the parameters,
-bytes of the key-value cache. It is met where no further unit fits: exactly where weights are
-equal, else as closely below as the units that went allow.
+The weight is a count, parameters, or bytes of the key-value cache. A pattern meets an allowance if
+its dropped units stay within the limit and no further unit fits. With equal weights the limit is
+met exactly, else as closely from below as the choice of units allows.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-_COUNTABLE = 100_000  # different sums: beyond, patterns are not counted
+_COUNTABLE = 100_000  # different sums; with more, patterns are not counted
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """How much may go of what some units weigh.
+    """A limit on the total weight of dropped units.
 
     Attributes:
-        name: what is weighed, as `parse_budget` takes it.
-        weights: (units,) of each unit; 0 where it is none of those that may go for this.
-        limit: the most that may go.
+        name: the kind of weight, as in `parse_budget`.
+        weights: (units,) weight of each unit; 0 for units that the allowance does not cover.
+        limit: the largest total weight that may be dropped.
 
     Example:
         >>> two = Allowance("units", (1, 1, 1, 1), limit=2)
@@ -36,11 +36,11 @@ class Allowance:
     limit: int
 
     def used(self, dropped: Iterable[int]) -> int:
-        """What the dropped units weigh."""
+        """The total weight of the dropped units."""
         return sum(self.weights[unit] for unit in dropped)
 
     def fill(self, order: Iterable[int]) -> list[int]:
-        """Units in this order of preference, each that fits beside those before it."""
+        """Select units greedily in this order of preference, each if it fits within the limit."""
         left, taken = self.limit, []
         for unit in order:
             if 0 < self.weights[unit] <= left:
@@ -49,7 +49,7 @@ class Allowance:
         return taken
 
     def met(self, dropped: Collection[int], protected: Collection[int] = ()) -> bool:
-        """Whether nothing more could go beside the `dropped` units, and no more went."""
+        """Whether the `dropped` units stay within the limit and no further unit fits."""
         left = self.limit - self.used(dropped)
         others = (
             weight
@@ -59,10 +59,10 @@ class Allowance:
         return left >= 0 and all(weight > left for weight in others)
 
     def count(self, protected: Collection[int]) -> int:
-        """In how many ways it can be met; `sys.maxsize` where they are too many to be counted.
+        """The number of ways to meet the allowance; `sys.maxsize` if there are too many to count.
 
-        Ways are told apart by the lightest unit that stays: all lighter ones went, and what is
-        left is less than it weighs.
+        Ways are counted by the lightest unit that is kept: all lighter ones are dropped, and the
+        weight left within the limit is less than its own.
         """
         weights = sorted(
             w for unit, w in enumerate(self.weights) if w > 0 and unit not in protected
@@ -70,7 +70,7 @@ class Allowance:
         if len(set(weights)) == 1:
             return math.comb(len(weights), min(len(weights), self.limit // weights[0]))
         ways, lighter = int(sum(weights) <= self.limit), sum(weights)
-        sums: Counter[int] = Counter({0: 1})  # of the units heavier than the one that stays
+        sums: Counter[int] = Counter({0: 1})  # of the units heavier than the lightest kept one
         for weight in reversed(weights):
             lighter -= weight
             left = self.limit - lighter

@@ -1,4 +1,4 @@
-"""The words in which users say what must go: a share of the units, or allowances by kind."""
+"""Budgets as users write them: a share of the units, or amounts by kind."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from evop_deap.space.unit import Unit
 from evop_deap.space.unit_names import GRANULARITIES, SMALLER_KINDS
 
 KINDS = ("units", *SMALLER_KINDS, "parameters", "kv")
-"""What a budget may speak of."""
+"""The kinds that a budget can limit."""
 
 
 def units_to_drop(n_units: int, sparsity: float) -> int:
-    """How many of `n_units` a share of them comes to, rounded to the nearest, halves up.
+    """The number of units to drop: `sparsity * n_units`, rounded to the nearest, halves up.
 
     Raises:
-        InputError: the share is not between 0 and 1, or rounds to nothing or to everything.
+        InputError: the share is not between 0 and 1, or rounds to no unit or to all units.
     """
     if not 0.0 < sparsity < 1.0:
         raise InputError(f"`sparsity` must lie between 0 and 1, both excluded, but got {sparsity}")
@@ -33,16 +33,16 @@ def units_to_drop(n_units: int, sparsity: float) -> int:
 
 
 def parse_budget(text: str, units: Sequence[Unit]) -> tuple[Allowance, ...]:
-    """The allowances that a user asks for: "attn=6,mlp=0.2", "parameters=0.25", "kv=0.5".
+    """Parse a budget such as "attn=6,mlp=0.2", "parameters=0.25" or "kv=0.5".
 
     Args:
-        text: KIND=AMOUNT, several with commas between them; a whole number counts units, a
+        text: KIND=AMOUNT, several separated by commas; a whole number is a number of units, a
             number between 0 and 1 is a share.
-        units: all of a model.
+        units: all units of the model.
 
     Raises:
-        InputError: no such kind or amount, a kind that weighs nothing here, or two kinds that
-            speak of the same units.
+        InputError: a kind or amount is invalid, no unit has this kind of weight, or two kinds
+            cover the same unit.
     """
     weights, found = _weights(units), list[Allowance]()
     for part in text.split(","):
@@ -58,7 +58,7 @@ def parse_budget(text: str, units: Sequence[Unit]) -> tuple[Allowance, ...]:
         weighed = {unit for unit, weight in enumerate(allowance.weights) if weight}
         if weighed & taken:
             raise InputError(
-                f"`budget` {text} speaks of unit '{units[min(weighed & taken)].name}' twice: "
+                f"`budget` {text} covers unit '{units[min(weighed & taken)].name}' twice: "
                 "name kinds that have no unit in common, such as attn and mlp"
             )
         taken |= weighed
@@ -66,7 +66,7 @@ def parse_budget(text: str, units: Sequence[Unit]) -> tuple[Allowance, ...]:
 
 
 def _weights(units: Sequence[Unit]) -> dict[str, tuple[int, ...]]:
-    """(units,) what each unit weighs, by the kind of budget."""
+    """(units,) weights of the units, by kind of budget."""
     of_kind = {kind: tuple(int(unit.kind == kind) for unit in units) for kind in SMALLER_KINDS}
     return {
         "units": (1,) * len(units),

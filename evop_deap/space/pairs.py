@@ -1,8 +1,7 @@
-"""Dropping neighbouring halves in pairs, so that what stays makes whole layers.
+"""Dropping neighbouring halves in pairs, so that the kept halves form whole layers.
 
-What stays of a model's halves makes ordinary layers with none left over exactly where attention
-and MLP halves still take turns: where every unbroken run of dropped halves is of even length,
-which is to say, made of pairs of neighbours.
+The kept halves form whole layers, with none left over, if attention and MLP halves still alternate.
+That holds if every run of dropped halves has even length, that is, consists of pairs of neighbours.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from functools import cache
 
 
 def preferred_pairs(order: Sequence[int], pairs: Collection[int], count: int) -> list[int]:
-    """The units of `count` pairs, none in two, that come first in an order of preference.
+    """Choose `count` disjoint pairs whose units come first in an order of preference.
 
-    The unit that comes first goes if any such choice drops it, then the next, and so on. So units
-    that are made of pairs, put first, all go.
+    The first unit of the order is dropped if any choice of pairs drops it, then the second if any
+    remaining choice does, and so on. So units that form pairs and come first are all dropped.
 
     Args:
-        order: units, the most willing first; those it lacks are the least willing.
-        pairs: units u that may go together with u + 1.
-        count: of pairs.
+        order: units, the first one to be dropped first; missing units come last.
+        pairs: units u that may be dropped together with u + 1.
+        count: number of pairs.
 
     Returns:
-        Fewer units where so many pairs have no room.
+        The units of the pairs; fewer if there is no room for `count` disjoint pairs.
 
     Example:
         >>> preferred_pairs([2, 0], pairs=[0, 1, 2], count=1)
@@ -32,13 +31,13 @@ def preferred_pairs(order: Sequence[int], pairs: Collection[int], count: int) ->
         [0, 1, 2, 3]
     """
     end = max(pairs, default=-1) + 2
-    # A unit outweighs all that come behind it together.
+    # A unit outweighs all units after it together.
     worth = [0] * end
     for place, unit in enumerate(reversed(order)):
         if unit < end:
             worth[unit] = 1 << place
     allowed = set(pairs)
-    nothing = [0, *[-1] * count]  # the best for 0, 1, … pairs; -1 where there is no room
+    nothing = [0, *[-1] * count]  # the best worth of 0, 1, … pairs; -1 if they have no room
     best = [nothing] * (end + 1)
     for unit in range(end - 1, -1, -1):
         best[unit] = best[unit + 1]
@@ -59,7 +58,7 @@ def preferred_pairs(order: Sequence[int], pairs: Collection[int], count: int) ->
 
 
 def in_pairs(dropped: Iterable[int], pairs: Collection[int]) -> bool:
-    """Whether the dropped units are made of pairs."""
+    """Whether the dropped units consist of disjoint pairs."""
     left = sorted(dropped)
     return len(left) % 2 == 0 and all(
         second == first + 1 and first in pairs
@@ -68,7 +67,7 @@ def in_pairs(dropped: Iterable[int], pairs: Collection[int]) -> bool:
 
 
 def count_pairs(pairs: Collection[int], count: int) -> int:
-    """In how many ways `count` pairs, none with a unit in two, can be chosen."""
+    """The number of ways to choose `count` disjoint pairs."""
 
     @cache
     def ways(unit: int, left: int) -> int:

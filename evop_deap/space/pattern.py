@@ -1,4 +1,4 @@
-"""The genome as plain data: a pattern keeps or drops each unit."""
+"""Patterns: the genome as plain data, which keeps or drops each unit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import operator
 from collections.abc import Sequence
 
 Pattern = tuple[int, ...]
-"""One 0/1 per unit, 1 = keep: hashable, the key of every cache."""
+"""One 0/1 per unit, 1 = keep; hashable, and the key of every cache."""
 
 
 def dropped_units(pattern: Sequence[int]) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
-"""The patterns that a search may try: what is dropped meets a budget and is not protected.
+"""The search space: all patterns that meet a budget and keep the protected units.
 
-EvoP (arXiv 2502.14910) searches binary patterns over the decoder layers of a model; here a
-pattern is one 0/1 per unit with 1 = keep, and the budget says how many units must go.
+EvoP (arXiv 2502.14910) searches binary patterns over the decoder layers of a model. Here a pattern
+is one 0/1 per unit with 1 = keep, and the budget sets how many units are dropped.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from evop_deap.space.unit import Unit, units_by_block
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Every pattern over `units` that meets a budget and drops no protected unit.
+    """All patterns over `units` that meet a budget and drop no protected unit.
 
     Args:
-        units: what the genes switch.
-        n_drop: how many units go; of a space with allowances, how many at the most.
-        protected: positions of units that stay.
-        allowances: what may go, where it is no plain number of units; see `within`.
-        pairs: units u that may only go together with u + 1, or with u - 1 where that is one of
-            them; empty where each unit may go alone.
+        units: the units, one for each gene.
+        n_drop: number of units to drop; with allowances, the largest number.
+        protected: positions of units that must be kept.
+        allowances: the budget, if it is not a plain number of units; see `within`.
+        pairs: units u that may be dropped together with u + 1; units are then dropped only in
+            such pairs. Empty if units may be dropped one by one.
 
     Example:
         >>> units = tuple(Unit(str(i), parameters=100, work=100) for i in range(4))
@@ -39,7 +39,7 @@ class SearchSpace:
         (3, (1, 2, 3), (1, 1, 0, 1))
 
     Raises:
-        InputError: `n_drop` leaves nothing to search for among the droppable units.
+        InputError: `n_drop` does not fit the number of droppable units.
     """
 
     units: tuple[Unit, ...]
@@ -55,7 +55,7 @@ class SearchSpace:
         allowances: tuple[Allowance, ...],
         protected: frozenset[int] = frozenset(),
     ) -> SearchSpace:
-        """The patterns that meet every one of `allowances`, which have no unit in common.
+        """Return the space of patterns that meet all `allowances`, which cover disjoint units.
 
         Example:
             >>> units = (Unit("0.attn", 10, 10), Unit("0.mlp", 30, 30),
@@ -87,8 +87,8 @@ class SearchSpace:
             )
         if self.pairs and (self.n_drop % 2 or not self.size):
             raise InputError(
-                f"`repackable` drops halves in pairs of neighbours, but {self.n_drop} of them "
-                "cannot go so: choose another number, an even one, or protect fewer"
+                f"`repackable` drops halves in pairs of neighbours, but {self.n_drop} halves "
+                "cannot be dropped so: choose another even number, or protect fewer"
             )
         if self.n_drop > len(self.droppable):
             raise InputError(
@@ -98,7 +98,7 @@ class SearchSpace:
 
     @cached_property
     def droppable(self) -> tuple[int, ...]:
-        """Positions of the units that may go, in order."""
+        """Positions of the units that may be dropped, in order."""
         free = (i for i in range(len(self.units)) if i not in self.protected)
         if not self.pairs:
             return tuple(free)
@@ -106,18 +106,21 @@ class SearchSpace:
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
-        """Of units that are less than a block, those that may go and make a block together."""
+        """Positions of the droppable halves, grouped by block; empty if units are whole blocks.
+
+        A block is listed if several of its halves are droppable.
+        """
         blocks = units_by_block(self.units, self.droppable).values()
         return tuple(units for units in blocks if len(units) > 1)
 
     @property
     def is_count(self) -> bool:
-        """Whether any units will do, as long as there are `n_drop` of them."""
+        """Whether the budget is a plain count: any `n_drop` droppable units meet it."""
         return not (self.allowances or self.pairs)
 
     @cached_property
     def line(self) -> tuple[int, ...]:
-        """The droppable units as neighbours stand: in order, those of one allowance together."""
+        """The droppable units in the order of neighbours: by allowance, then by position."""
         return tuple(
             unit
             for allowance in self.allowances or (None,)
@@ -127,7 +130,7 @@ class SearchSpace:
 
     @cached_property
     def size(self) -> int:
-        """How many patterns there are; `sys.maxsize` where they are too many to be counted."""
+        """The number of patterns; `sys.maxsize` if there are too many to count."""
         if self.pairs:
             return count_pairs(self.pairs, self.n_drop // 2)
         if not self.allowances:
@@ -145,10 +148,9 @@ class SearchSpace:
         return tuple(0 if i in gone else 1 for i in range(len(self.units)))
 
     def greedy(self, order: Iterable[int]) -> Pattern:
-        """The pattern that drops units in this order of preference, as far as the budget goes.
+        """Return the pattern that drops units in this order of preference within the budget.
 
-        A unit that no longer fits is passed over for those behind it; what the order does not
-        name comes last.
+        Units that do not fit are skipped. Droppable units missing from the order come last.
         """
         wished = [u for u in dict.fromkeys([*order, *self.droppable]) if u not in self.protected]
         if self.pairs:
@@ -158,16 +160,17 @@ class SearchSpace:
         return self.pattern(unit for a in self.allowances for unit in a.fill(wished))
 
     def random_pattern(self, rng: random.Random) -> Pattern:
-        """A pattern drawn from the space.
+        """Draw a pattern of the space.
 
-        Uniformly, where the budget is a plain count; else units go in random order while they fit.
+        The draw is uniform for a plain count. Otherwise units are dropped in random order while
+        they fit.
         """
         if not self.is_count:
             return self.greedy(rng.sample(self.droppable, len(self.droppable)))
         return self.pattern(rng.sample(self.droppable, self.n_drop))
 
     def fits(self, dropped: Sequence[int], unit: int) -> bool:
-        """Whether the budget lets `unit` go once these are gone."""
+        """Whether the budget allows dropping `unit` in addition to the `dropped` ones."""
         wanted = {*dropped, unit}
         rest = [other for other in self.droppable if other not in wanted]
         pattern = self.greedy([*dropped, unit, *rest])

@@ -1,4 +1,4 @@
-"""What one gene switches: its name, and what it weighs."""
+"""Units: what one gene switches, with its name and weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from evop_deap.space.unit_names import block_of, kind_of
 
 @dataclass(frozen=True)
 class Unit:
-    """What one gene switches.
+    """A block or a half of a block, which one gene switches.
 
     Attributes:
-        name: the block's position in the dense model, such as "12", or "12.attn" and "12.mlp" of
-            its sublayers.
-        parameters: elements of its weights.
-        work: multiply-adds it spends on one token.
-        kv_bytes: of the key-value cache that it holds over a full context.
+        name: the block's position in the dense model, such as "12"; its sublayers are "12.attn"
+            and "12.mlp".
+        parameters: number of parameters.
+        work: multiply-adds per token.
+        kv_bytes: size of its key-value cache over a full context.
     """
 
     name: str
@@ -28,19 +28,19 @@ class Unit:
 
     @property
     def block(self) -> str:
-        """The name of the block that it is, or is a part of."""
+        """The name of its block."""
         return block_of(self.name)
 
     @property
     def kind(self) -> str:
-        """What it is: "block", "attn" or "mlp"."""
+        """Its kind: "block", "attn" or "mlp"."""
         return kind_of(self.name)
 
 
 def units_by_block(
     units: Sequence[Unit], positions: Iterable[int] | None = None
 ) -> dict[str, tuple[int, ...]]:
-    """Positions of the units of each block, by the block's name; of all, or of some units.
+    """Positions of the units by the name of their block; `positions` limits it to some units.
 
     Example:
         >>> units_by_block([Unit("0.attn", 1, 1), Unit("0.mlp", 1, 1), Unit("1.attn", 1, 1)])
@@ -54,10 +54,10 @@ def units_by_block(
 
 
 def units_named(units: Sequence[Unit], names: Collection[str]) -> frozenset[int]:
-    """Positions of the units with these names; "-1" counts from the end, "3-5" is a range.
+    """Positions of the units with these names; "-1" is the last unit, "3-5" is a range.
 
     Raises:
-        InputError: a name that no unit has.
+        InputError: no unit has the name.
     """
     positions: set[int] = set()
     for name in names:
@@ -75,6 +75,6 @@ def _positions(units: Sequence[Unit], name: str) -> range:
     if dash and not first and last.isdecimal() and 1 <= int(last) <= len(units):
         return range(len(units) - int(last), len(units) - int(last) + 1)
     raise InputError(
-        f"`protect` names the unit '{name}', but the units are "
+        f"`protect` has the unknown unit '{name}': the units are "
         f"'{units[0].name}' to '{units[-1].name}'"
     )

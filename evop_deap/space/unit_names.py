@@ -1,7 +1,7 @@
-"""The names of units, formed and read here alone.
+"""The names of units; only this module forms and parses them.
 
-"12" is a block, by its position in the dense model; "12.attn" and "12.mlp" are its sublayers, the
-attention and the MLP. A further kind of unit has its line in `GRANULARITIES`.
+"12" is the block at that position in the dense model; "12.attn" and "12.mlp" are its attention and
+MLP sublayers. To add a kind of unit, add it to `GRANULARITIES`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Iterable
 BLOCK, ATTENTION, MLP = "block", "attn", "mlp"
 
 SUBLAYERS = (ATTENTION, MLP)
-"""The kinds of unit that make a block together, in the order in which they run."""
+"""The kinds of unit that form a block, in the order in which they run."""
 
 GRANULARITIES = {"block": (BLOCK,), "half": SUBLAYERS}
-"""Kinds of unit by what one gene is to switch."""
+"""The kinds of unit at each granularity."""
 
 SMALLER_KINDS = tuple(kind for kinds in GRANULARITIES.values() for kind in kinds if kind != BLOCK)
-"""The kinds of unit that are less than a block."""
+"""The kinds of unit that are smaller than a block."""
 
 
 def is_unit_name(name: str) -> bool:
-    """Whether a unit may be called so.
+    """Whether `name` is a valid name of a unit.
 
     Example:
         >>> is_unit_name("12.attn"), is_unit_name("12.attention"), is_unit_name("-1")
@@ -33,12 +33,12 @@ def is_unit_name(name: str) -> bool:
 
 
 def unit_name(block: int, kind: str = BLOCK) -> str:
-    """The name of a block, or of what is of this kind in it."""
+    """The name of a block, or of its unit of this kind."""
     return f"{block}" if kind == BLOCK else f"{block}.{kind}"
 
 
 def block_of(name: str) -> str:
-    """The block that a unit is, or is a part of."""
+    """The name of a unit's block."""
     return name.partition(".")[0]
 
 
@@ -53,7 +53,7 @@ def kind_of(name: str) -> str:
 
 
 def sublayers_in(name: str) -> tuple[str, ...]:
-    """The names of the two sublayers of a block; of anything smaller, its own name.
+    """The names of the two sublayers of a block; a sublayer's name is returned alone.
 
     Example:
         >>> sublayers_in("12"), sublayers_in("12.mlp")
@@ -63,7 +63,7 @@ def sublayers_in(name: str) -> tuple[str, ...]:
 
 
 def granularity_of(names: Iterable[str]) -> str:
-    """What one gene switches where the units have these names: "block" or "half".
+    """The granularity of units with these names: "block" or "half".
 
     Example:
         >>> granularity_of(["0", "1"]), granularity_of(["0.attn", "0.mlp"])

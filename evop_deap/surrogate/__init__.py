@@ -1,1 +1,1 @@
-"""What the losses seen so far say about patterns not yet tried: imports and runs without torch."""
+"""A Gaussian-process surrogate of the losses seen so far; imports and runs without torch."""

@@ -1,4 +1,4 @@
-"""Which of many proposals to evaluate: the most promising that do not tell the same twice."""
+"""Choice of a batch of proposals to evaluate, by lower confidence bound."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def most_promising(
     noise: float,
     weight: float,
 ) -> list[int]:
-    """Up to `count` places, the lowest confidence bound first.
+    """Return the indices of up to `count` proposals, the lowest confidence bound first.
 
-    After each choice the others are as certain as they would be had it been evaluated: its
-    likes promise no surprise any more and stand back (Desautels, Krause and Burdick 2014).
+    After each choice the variances are updated as if it had been evaluated. Similar proposals
+    become more certain and are less likely to be chosen (Desautels, Krause and Burdick 2014).
 
     Args:
-        mean: (proposals,) expected values, lower is better.
-        covariance: (proposals, proposals) of what is expected.
-        count: how many to choose.
+        mean: (proposals,) predicted values, lower is better.
+        covariance: (proposals, proposals) covariance of the predictions.
+        count: number of proposals to choose.
         noise: variance of an evaluation.
         weight: standard deviations between the mean and the bound: the exploration weight.
 
@@ -33,8 +33,8 @@ def most_promising(
     """
     left, chosen = np.diagonal(covariance).copy(), list[int]()
     free = np.ones(len(mean), dtype=bool)
-    # Rows of a Cholesky factor, one a choice: the covariance that is left is the one given less
-    # the sum of their squares, and no more of it than asked for is worked out.
+    # One row of a Cholesky factor per choice. The remaining variance is the given one minus the
+    # sum of squared rows; only the rows that are needed are computed.
     rows = np.zeros((min(count, len(mean)), len(mean)))
     for step in range(len(rows)):
         bound = mean - weight * np.sqrt(np.maximum(left, 0.0))

@@ -1,9 +1,9 @@
-"""What a surrogate has learned about the model: what each unit costs, and which pairs interact.
+"""Effects of units and of pairs on the excess loss, read from a surrogate.
 
-Near the best patterns seen, two of their drops are exchanged for every pair of units in turn,
-and what the process expects is split as in a diallel cross (Griffing 1956, method 4): a part
-for each unit and a part that is the pair's own. Values are logarithms, so effects are factors on
-the excess loss: a unit's beside a usual unit's, a pair's beside the product of its two.
+In each of the best patterns seen, two drops are exchanged for every pair of units in turn. The
+predictions are decomposed as in a diallel cross (Griffing 1956, method 4) into an effect of each
+unit and an effect of each pair. Values are logarithms, so effects are factors on the excess loss:
+a unit's relative to an average unit, a pair's relative to the product of its two units.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from evop_deap.space import SearchSpace
 from evop_deap.surrogate.gaussian_process import GaussianProcess
 
 _CONTEXTS = 8
-_PAIRS_TOLD = 10
+_PAIRS_LISTED = 10
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What dropping some units together does to the logarithm of the excess loss.
+    """The effect of dropping a unit or a pair on the logarithm of the excess loss.
 
     Attributes:
-        units: names: one, or a pair.
-        mean: expected effect; its exponential is a factor on the excess loss.
-        error: standard deviation of what is expected.
+        units: one name, or two.
+        mean: predicted effect; its exponential is a factor on the excess loss.
+        error: standard deviation of the prediction.
     """
 
     units: tuple[str, ...]
@@ -41,32 +41,32 @@ class Effect:
 
     @property
     def certain(self) -> bool:
-        """Whether the sign of the effect is out of reasonable doubt."""
+        """Whether the effect differs from 0 by more than two standard deviations."""
         return abs(self.mean) > 2 * self.error
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values: the factor, and an interval that holds it 19 times in 20."""
+        """Plain JSON values: the factor and its 95 % interval."""
         low, high = (math.exp(self.mean + side * 1.96 * self.error) for side in (-1, 1))
         return {"units": list(self.units), "factor": math.exp(self.mean), "low": low, "high": high}
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Effects of single units in their order, and of pairs beyond their two units' own.
+    """Effects of single units, and of pairs beyond the effects of their two units.
 
     Attributes:
-        units: one for each droppable unit.
-        pairs: one for each two of them; empty where a single unit is dropped.
+        units: one effect for each droppable unit, in order.
+        pairs: one effect for each pair of them; empty if patterns drop a single unit.
     """
 
     units: tuple[Effect, ...]
     pairs: tuple[Effect, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values: every unit, and the pairs that are certain, the strongest first."""
+        """Plain JSON values: all units, and the strongest of the certain pairs."""
         certain = sorted((pair for pair in self.pairs if pair.certain), key=lambda p: p.mean)
-        better = [pair for pair in certain if pair.mean < 0][:_PAIRS_TOLD]
-        worse = [pair for pair in reversed(certain) if pair.mean > 0][:_PAIRS_TOLD]
+        better = [pair for pair in certain if pair.mean < 0][:_PAIRS_LISTED]
+        worse = [pair for pair in reversed(certain) if pair.mean > 0][:_PAIRS_LISTED]
         return {
             "units": [unit.as_dict() for unit in self.units],
             "worse_together": [pair.as_dict() for pair in worse],
@@ -75,17 +75,17 @@ class Explanation:
 
 
 def explain(process: GaussianProcess, space: SearchSpace, *, rng: random.Random) -> Explanation:
-    """What `process` says of the units of `space`, near the best patterns that it has seen.
+    """Return the effects of the units of `space`, near the best patterns seen.
 
     Args:
         process: conditioned on patterns of this space.
-        space: whose units are asked about.
-        rng: chooses which drops of the best patterns make room.
+        space: the space of the units.
+        rng: chooses the drops of the best patterns that are exchanged.
     """
     exchanged = min(2, space.n_drop)
     ranked = np.argsort(process.values, kind="stable").tolist()
     patterns = (1 - process.drops).astype(int).tolist()
-    # Patterns that drop fewer are seen where a search was seeded: they are no contexts.
+    # Heuristics that seed a search also evaluate patterns outside the space; these are skipped.
     best = [row for row in ranked if tuple(patterns[row]) in space][:_CONTEXTS]
     sums: dict[tuple[int, ...], list[tuple[float, float]]] = {}
     for row in best:
@@ -98,7 +98,7 @@ def explain(process: GaussianProcess, space: SearchSpace, *, rng: random.Random)
         units: Effect(
             tuple(names[unit] for unit in units),
             float(np.mean([mean for mean, _ in found])),
-            # Of the mean of several, at the most: as if all erred together.
+            # An upper bound for the mean of several: as if their errors were fully correlated.
             math.sqrt(max(0.0, float(np.mean([variance for _, variance in found])))),
         )
         for units, found in sorted(sums.items())
@@ -112,7 +112,7 @@ def explain(process: GaussianProcess, space: SearchSpace, *, rng: random.Random)
 def _around(
     process: GaussianProcess, space: SearchSpace, rest: Sequence[int], exchanged: int
 ) -> list[tuple[tuple[int, ...], float, float]]:
-    """(units, mean, variance) of every unit and pair that may be dropped beside `rest`."""
+    """(units, mean, variance) for every unit and pair that may be dropped together with `rest`."""
     free = [unit for unit in space.droppable if unit not in set(rest)]
     sets = list(combinations(free, exchanged))
     if len(free) <= exchanged + 1:
@@ -135,15 +135,18 @@ def _around(
 
 
 def _centred(count: int) -> NDArray[np.float64]:
-    """(count, count) what takes the mean off."""
+    """(count, count) matrix that subtracts the mean."""
     centred: NDArray[np.float64] = np.eye(count) - 1.0 / count
     return centred
 
 
 def _diallel(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What turns values of all pairs into (units, pairs) general and (pairs, pairs) own effects.
+    """Matrices that map the values of all pairs to the effects of units and of pairs.
 
     Pairs are in the order of `itertools.combinations`.
+
+    Returns:
+        (units, pairs) for the units' effects, and (pairs, pairs) for the pairs' own.
     """
     pairs = list(combinations(range(count), 2))
     member = np.zeros((len(pairs), count))

@@ -1,8 +1,8 @@
-"""From the windows that a pattern was evaluated on to all of them.
+"""Extrapolation of a value from some windows to all windows.
 
-Where candidates race, losers have seen the first windows only. Those are easier or harder to
-prune for than the rest, whatever goes, and by how much is known from the patterns that were
-evaluated on all windows: each tells what it would have been taken for after the first ones.
+Patterns that a race eliminated were evaluated on the first windows only. Losses on these windows
+are systematically lower or higher than on all windows. The patterns that were evaluated on all
+windows serve as references: for them both values are known.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_ALIKE = 0.5  # a factor of e^0.5 between excess losses, at which a reference counts 0.6
-_OWN = 0.3  # references that a pattern's own windows count as
+_ALIKE = 0.5  # difference of log excess losses at which a reference has weight exp(-0.5) = 0.6
+_OWN = 0.3  # weight of a pattern's own windows, where a reference has at most 1
 
 
 def carried_over(
@@ -20,16 +20,20 @@ def carried_over(
     whole: NDArray[np.float64],
     whole_in_part: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(patterns,) values over all windows to expect of patterns evaluated on some, and variances.
+    """Estimate values over all windows for patterns evaluated on a part of them.
 
-    References count by how much they lose on those windows: about as much as the pattern, or
-    more, or less. What the pattern's own windows tell counts as a weak one that is not off at all.
+    The estimate adds the weighted mean difference of the references between all windows and the
+    part. References with a similar loss on the part weigh more. The pattern's own value counts as
+    a reference of small weight with a difference of 0.
 
     Args:
         part: (patterns,) logarithms of excess losses on the same part of the windows.
-        own: (patterns,) variance of each as an estimate of all windows, by its own windows.
-        whole: (references,) those of patterns evaluated on all windows, over all of them.
-        whole_in_part: (references,) and on that part.
+        own: (patterns,) variance of each as an estimate over all windows, from its own windows.
+        whole: (references,) logarithms of excess losses over all windows.
+        whole_in_part: (references,) logarithms of their excess losses on the part.
+
+    Returns:
+        (patterns,) estimates and (patterns,) variances.
 
     Example:
         >>> whole, whole_in_part = np.full(9, 0.5), np.zeros(9)

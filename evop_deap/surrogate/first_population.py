@@ -1,4 +1,4 @@
-"""A first population that a surrogate can learn from: every unit is dropped equally often."""
+"""A balanced first population, in which every unit is dropped equally often."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from collections.abc import Sequence
 from evop_deap.evolution.genome import Genome
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
-_DEALS = 50  # tries at a hand that is new, and hands taken back
+_DEALS = 50  # attempts at a new pattern, and the limit of patterns taken back
 
 
 def init_balanced(space: SearchSpace, n: int, *, rng: random.Random) -> list[Genome]:
-    """Up to `n` patterns, no two alike, that drop every droppable unit as often as any other.
+    """Draw up to `n` different patterns that drop every droppable unit equally often.
 
-    Of a space with allowances, as nearly as what units weigh lets them.
+    In a space with allowances the balance is approximate, because units have different weights.
 
-    The units are dealt like cards: a pack is used up before the next is shuffled. Where its last
-    cards are a hand that was dealt before, the hand before them is dealt again. Counts of two
-    units differ by more than one only in a space that has few more patterns than are asked for.
-    Of halves the cards are blocks: where as many of either half as of the other must go, whole
-    blocks do.
+    The units are dealt like cards: a pack is used up before the next one is shuffled. If the last
+    cards of a pack repeat an earlier pattern, the pattern before is taken back and dealt again. The
+    counts of two units differ by more than one only if the space has few more than `n` patterns.
+    With halves, the cards are blocks: whole blocks are dropped if the budget allows it.
     """
     found: dict[Pattern, Genome] = {}
-    packs: list[Sequence[int]] = []  # as they were before each hand
+    packs: list[Sequence[int]] = []  # the pack before each pattern
     pack: Sequence[int] = []
     retreats = 0
     while len(found) < min(n, space.size):
         for deal in range(_DEALS):
-            # Patterns of whole blocks may be fewer than are asked for.
+            # There may be fewer than `n` patterns of whole blocks.
             blocks = space.blocks if deal < _DEALS // 2 else ()
             genome, rest = _deal(pack, space, blocks, rng)
             if genome.pattern not in found:
@@ -50,7 +49,7 @@ def init_balanced(space: SearchSpace, n: int, *, rng: random.Random) -> list[Gen
 def _deal(
     pack: Sequence[int], space: SearchSpace, blocks: Sequence[Sequence[int]], rng: random.Random
 ) -> tuple[Genome, list[int]]:
-    """A new pattern, and what is left of the pack and of another one if need be."""
+    """Deal a pattern; return it with the rest of the pack, or of a new pack if it runs out."""
     if not space.is_count or blocks:
         others = [unit for unit in space.droppable if unit not in pack]
         order = [*_shuffled(pack, blocks, rng), *_shuffled(others, blocks, rng)]
@@ -74,7 +73,7 @@ def _deal(
 def _shuffled(
     units: Sequence[int], blocks: Sequence[Sequence[int]], rng: random.Random
 ) -> list[int]:
-    """`units` in random order; those of one of `blocks` stay together, in random order too."""
+    """Shuffle `units`; the units of one of `blocks` stay together, in random order."""
     of = {unit: block for block in blocks for unit in block}
     cards: dict[Sequence[int], list[int]] = {}
     for unit in units:

@@ -1,7 +1,7 @@
-"""Finding the kernel's parameters: the most probable given the values seen.
+"""Maximum-a-posteriori estimation of the kernel's parameters.
 
-Marginal likelihood (Rasmussen and Williams 2006, section 5.4.1) with a weak prior about usual
-values, so that the first few observations do not lead astray. The gradient is exact.
+The objective is the marginal likelihood (Rasmussen and Williams 2006, section 5.4.1) with a weak
+prior around usual values, so that few observations cannot mislead the fit. The gradient is exact.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def fit_shape(
     size: float,
     powers: int,
 ) -> Shape:
-    """The most probable parameters of a kernel with so many powers.
+    """Return the most probable parameters of a kernel with `powers` powers.
 
     Args:
-        layout: where the units stand to each other.
+        layout: distances and kinds of the units.
         drops: (observations, units) patterns seen.
-        values: (observations,) of zero mean and unit spread.
+        values: (observations,) values with zero mean and unit variance.
         noise: (observations,) variance of each value's own error.
-        size: drops of a usual pattern.
-        powers: of the kernel; 1 knows no interactions.
+        size: number of drops of a typical pattern.
+        powers: degree of the kernel; 1 has no interactions.
     """
     from scipy.optimize import minimize
 
@@ -50,7 +50,7 @@ def fit_shape(
         off = (theta - usual) / widths
         return value + 0.5 * float(off @ off), gradient + off / widths
 
-    # A line search may try anything: so far out nothing is probable, and exponentials end.
+    # A line search may try extreme values: the bounds keep exponentials from overflowing.
     bounds = list(zip(usual - _FARTHEST * widths, usual + _FARTHEST * widths, strict=True))
     found = minimize(
         objective, usual, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
@@ -61,9 +61,9 @@ def fit_shape(
 def negative_log_likelihood(
     kernel: SetKernel, drops: Drops, values: NDArray[np.float64], noise: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """How improbable `values` are, and its slope in the parameters on their own scales.
+    """Return the negative log marginal likelihood of `values`, and its gradient.
 
-    Variances, reach and noise are on logarithmic scales, shares on logistic ones.
+    The gradient is in the logarithms of variances, reach and noise, and in the logits of shares.
     """
     shape, count = kernel.shape, len(values)
     inner = kernel.inner(drops, drops)
@@ -82,14 +82,14 @@ def negative_log_likelihood(
         + float(np.log(np.diagonal(factor)).sum())
         + 0.5 * count * math.log(2 * math.pi)
     )
-    # For each parameter, half the trace of this times the covariance's slope in it (eq. 5.9).
+    # Gradient: half the trace of this times the derivative of the covariance (eq. 5.9).
     slope = 0.5 * (inverse - np.outer(weights, weights))
     gradient = [float((slope * v * p).sum()) for v, p in zip(shape.variances, powers, strict=True)]
     outer = slope * sum(
         v * (order + 1) * (powers[order - 1] if order else 1.0)
         for order, v in enumerate(shape.variances)
     )
-    by_unit = drops.T @ outer @ drops / kernel.size  # (units, units) slope in the likeness
+    by_unit = drops.T @ outer @ drops / kernel.size  # (units, units) gradient in the likeness
     near = np.exp(-kernel.layout.distance / shape.reach)
     related = np.where(kernel.layout.akin, 1.0, shape.kin)
     smooth = near * related - np.eye(len(near))

@@ -1,4 +1,4 @@
-"""A Gaussian process over patterns, exact, on NumPy (Rasmussen and Williams 2006)."""
+"""An exact Gaussian process over patterns, in NumPy (Rasmussen and Williams 2006)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from evop_deap.surrogate.trend import Trend
 
 @dataclass(frozen=True, eq=False)
 class GaussianProcess:
-    """What values at some patterns say of the values at others.
+    """A Gaussian process conditioned on the values of some patterns.
 
-    Values are taken to vary about their mean, or about a line over how many units go where that
-    differs; the kernel's variances are shares of their spread.
+    The mean function is a `Trend`: constant, or linear in the logarithm of the number of drops if
+    that number varies. The kernel's variances are relative to the variance of the residuals.
 
     Attributes:
-        kernel: covariances of patterns.
+        kernel: covariance function of patterns.
         drops: (observations, units) patterns seen.
         values: (observations,) their values.
-        noise: (observations,) variance of each value's own error, beside the kernel's noise.
+        noise: (observations,) variance of each value's own error, added to the kernel's noise.
 
     Example:
         >>> from evop_deap.space import Unit
@@ -43,7 +43,7 @@ class GaussianProcess:
     noise: NDArray[np.float64]
 
     def predict(self, drops: Drops) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(patterns,) means and (patterns, patterns) covariances, noise left out."""
+        """(patterns,) means and (patterns, patterns) covariances, without noise."""
         across = self.kernel(self.drops, drops)
         part = _solve_lower(self._factor, across)
         covariance = self.kernel(drops, drops) - part.T @ part
@@ -51,7 +51,7 @@ class GaussianProcess:
         return mean, self.scale**2 * covariance
 
     def foresee(self, drops: Drops) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(patterns,) means and variances: `predict` without what binds patterns together."""
+        """(patterns,) means and variances, as `predict` but without the full covariances."""
         across = self.kernel(self.drops, drops)
         part = _solve_lower(self._factor, across)
         left = self.kernel.variance(drops) - np.einsum("op,op->p", part, part)
@@ -59,24 +59,24 @@ class GaussianProcess:
         return mean, self.scale**2 * np.maximum(left, 0.0)
 
     def leave_one_out(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(observations,) mean and variance of each value as the others foresee it (eq. 5.12)."""
+        """(observations,) leave-one-out mean and variance of each value (eq. 5.12)."""
         precision = np.diagonal(self._inverse)
         foreseen = self.values - self.scale * self.weights / precision
         return foreseen, self.scale**2 / precision
 
     @cached_property
     def trend(self) -> Trend:
-        """What values vary about."""
+        """The mean function, fitted to the values."""
         return Trend.through(self.drops, self.values)
 
     @cached_property
     def scale(self) -> float:
-        """The values' spread about their trend; 1 where they have none."""
+        """The standard deviation of the values about their trend; 1 if that is 0."""
         return float((self.values - self.trend(self.drops)).std()) or 1.0
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:
-        """(observations,) K⁻¹y, of the values in units of their spread."""
+        """(observations,) K⁻¹y, with y the residuals of the trend divided by `scale`."""
         about = (self.values - self.trend(self.drops)) / self.scale
         weights: NDArray[np.float64] = self._inverse @ about
         return weights

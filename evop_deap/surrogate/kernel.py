@@ -1,10 +1,10 @@
-"""A covariance between patterns that are sets of what they drop.
+"""A kernel between patterns, seen as the sets of units that they drop.
 
-With φ(S) = Σ φ_i over the units i that a pattern S drops, ⟨φ_i, φ_j⟩ says how alike the units
-i and j are: the nearer in depth the more, an attention and an MLP half less than two of a kind.
-The covariance of two patterns is a polynomial in ⟨φ(S), φ(T)⟩. Its first power stands for what
-each drop does alone, the second for pairs that are worse or better together than apart, the
-third for triples (an additive kernel after Duvenaud, Nickisch and Rasmussen 2011).
+A pattern S has the feature vector φ(S) = Σ φ_i over its dropped units i. ⟨φ_i, φ_j⟩ is the
+similarity of the units i and j: it decreases with their distance in depth, and is smaller for
+units of different kinds. The covariance of two patterns is a polynomial in ⟨φ(S), φ(T)⟩. Its first
+power models the effects of single drops, the second interactions of pairs, the third interactions
+of triples (an additive kernel after Duvenaud, Nickisch and Rasmussen 2011).
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 from evop_deap.space import Unit
 
 Drops = NDArray[np.float64]
-"""(patterns, units), 1 = dropped: the sets as the kernel reads them."""
+"""(patterns, units), 1 = dropped."""
 
 
 def as_drops(patterns: Sequence[Sequence[int]]) -> Drops:
-    """The patterns, 1 = keep, as rows with 1 = dropped."""
+    """Convert patterns, 1 = keep, to rows with 1 = dropped."""
     return 1.0 - np.array(patterns, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where units stand to each other.
+    """Distances and kinds of the units.
 
     Attributes:
-        distance: (units, units) blocks between two units.
-        akin: (units, units) whether they are of one kind.
+        distance: (units, units) distance in blocks.
+        akin: (units, units) whether two units are of the same kind.
     """
 
     distance: NDArray[np.float64]
@@ -40,7 +40,7 @@ class Layout:
 
     @classmethod
     def of(cls, units: Sequence[Unit]) -> Layout:
-        """From the blocks that the units are in, and their kinds."""
+        """Return the layout of these units."""
         numbered = all(unit.block.isdecimal() for unit in units)
         depths = [int(unit.block) for unit in units] if numbered else range(len(units))
         depth, kind = np.array(depths, dtype=np.float64), np.array([unit.kind for unit in units])
@@ -49,14 +49,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Shape:
-    """The free parameters of the kernel and of the noise about it, for values of unit variance.
+    """The free parameters of the kernel and of its noise, for values of unit variance.
 
     Attributes:
         variances: of the first, second, … power.
-        smooth: share of a unit's effect that its neighbours have part in, 0 to 1.
-        reach: blocks over which that part falls to 1/e.
-        kin: how alike the two halves of a block are beside two of a kind, 0 to 1.
-        noise: variance of what the kernel does not explain.
+        smooth: share of a unit's effect that is shared with its neighbours, 0 to 1.
+        reach: distance in blocks over which the shared part falls to 1/e.
+        kin: similarity of units of different kinds, relative to units of the same kind, 0 to 1.
+        noise: variance that the kernel does not explain.
     """
 
     variances: tuple[float, ...]
@@ -68,12 +68,12 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class SetKernel:
-    """Covariances between sets of dropped units.
+    """The kernel between sets of dropped units.
 
     Attributes:
-        layout: where the units stand to each other.
+        layout: distances and kinds of the units.
         shape: the kernel's parameters.
-        size: drops of a usual pattern, so that covariances are near the variances.
+        size: number of drops of a typical pattern; normalises ⟨φ(S), φ(S)⟩ to about 1.
 
     Example:
         >>> units = tuple(Unit(str(i), 1, 1) for i in range(4))
@@ -89,7 +89,7 @@ class SetKernel:
 
     @property
     def likeness(self) -> NDArray[np.float64]:
-        """(units, units) how alike two units are; 1 on the diagonal."""
+        """(units, units) similarities ⟨φ_i, φ_j⟩; 1 on the diagonal."""
         shared = self.shape.smooth * np.exp(-self.layout.distance / self.shape.reach)
         shared = shared * np.where(self.layout.akin, 1.0, self.shape.kin)
         own = (1.0 - self.shape.smooth) * np.eye(len(shared))
@@ -97,7 +97,7 @@ class SetKernel:
         return alike
 
     def inner(self, left: Drops, right: Drops) -> NDArray[np.float64]:
-        """(left, right) ⟨φ(S), φ(T)⟩, about 1 for a pattern of the usual size with itself."""
+        """(left, right) ⟨φ(S), φ(T)⟩ / `size`, about 1 for a typical pattern with itself."""
         product: NDArray[np.float64] = left @ self.likeness @ right.T / self.size
         return product
 

@@ -1,8 +1,8 @@
-"""What was seen of a landscape: the logarithm of each pattern's excess loss, and its error.
+"""Observations for the surrogate: logarithms of excess losses, and their errors.
 
-The dense model's loss on the same windows is taken off first. That leaves what pruning does
-to a text and not how hard the text is, so that patterns evaluated on a part of the windows can
-stand beside those evaluated on all of them.
+The excess is the loss above the dense model's on the same windows. It measures the effect of
+pruning without the difficulty of the text, so patterns evaluated on different parts of the windows
+can be compared.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from evop_deap.surrogate.extrapolation import carried_over
 from evop_deap.surrogate.kernel import Drops, as_drops
 
 MOST = 2000
-_FLOOR = 1e-3  # of the median excess: how near to nothing an excess may come
-_SQUEEZE = 0.1  # of a distance above a ceiling is left
+_FLOOR = 1e-3  # smallest shifted excess, relative to the median excess
+_SQUEEZE = 0.1  # factor on distances above a ceiling
 
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Patterns seen, in the order in which they were.
+    """The patterns seen, in order of evaluation.
 
     Attributes:
         drops: (observations, units), 1 = dropped.
-        values: (observations,) log(loss - dense loss + `shift`), losses in nats a token.
-        noise: (observations,) variance of a value that comes from the windows not seen.
-        base: dense loss on all windows, less `shift`: the loss whose value is minus infinity.
+        values: (observations,) log(loss - dense loss + shift), losses in nats per token.
+        noise: (observations,) variance of each value because of windows not evaluated.
+        base: dense loss on all windows minus the shift; the loss whose value is minus infinity.
     """
 
     drops: Drops
@@ -43,14 +43,14 @@ class Observations:
         return len(self.values)
 
     def first(self, count: int) -> Observations:
-        """The first `count` of them."""
+        """Return the first `count` observations."""
         return self._some(slice(count))
 
     def squeezed(self, quantile: float, space: SearchSpace) -> Observations:
-        """The same, but what lies above this quantile at a tenth of its distance from there.
+        """Return a copy in which distances above this quantile are reduced to a tenth.
 
-        The quantile is one of the values of patterns of the space: patterns that drop fewer
-        units lose less, and say nothing of what is bad there.
+        The quantile is taken over patterns of the space only: patterns that drop fewer units have
+        lower losses.
         """
         inside = self.inside(space)
         if not inside.any():
@@ -60,12 +60,12 @@ class Observations:
         return dataclasses.replace(self, values=self.values - (1 - _SQUEEZE) * above)
 
     def inside(self, space: SearchSpace) -> NDArray[np.bool_]:
-        """(observations,) which of them are patterns of the space."""
+        """(observations,) whether each is a pattern of the space."""
         patterns = (1 - self.drops).astype(int).tolist()
         return np.array([tuple(pattern) in space for pattern in patterns], dtype=np.bool_)
 
     def bounded(self, most: int = MOST) -> Observations:
-        """At most so many: the best half of them, the rest spread evenly over what was seen."""
+        """Return at most `most` observations: half of them the best, half evenly spread in time."""
         if len(self) <= most:
             return self
         ranked = np.argsort(self.values, kind="stable")
@@ -74,7 +74,7 @@ class Observations:
         return self._some(np.sort(np.concatenate([best, others[spread]])))
 
     def loss(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Losses in nats a token, of values."""
+        """Convert values to losses in nats per token."""
         losses: NDArray[np.float64] = self.base + np.exp(values)
         return losses
 
@@ -85,12 +85,12 @@ class Observations:
 def observe(
     rows: Mapping[Pattern, NDArray[np.float64]], tokens: NDArray[np.int64], dense: Pattern
 ) -> Observations:
-    """Observations from window sums.
+    """Return the observations from window sums.
 
     Args:
         rows: (windows,) sums of each pattern in nats, NaN for windows not evaluated.
-        tokens: (windows,) predicted tokens of each.
-        dense: the pattern that drops nothing. Without its row losses stand for themselves.
+        tokens: (windows,) number of predicted tokens.
+        dense: the pattern that drops nothing. If it has no row, excess losses are the losses.
     """
     patterns = [pattern for pattern in rows if pattern != dense]
     sums = np.array([rows[pattern] for pattern in patterns]).reshape(len(patterns), len(tokens))
@@ -103,18 +103,18 @@ def observe(
     if not finite.any():
         nothing = np.zeros(0)
         return Observations(np.zeros((0, len(dense))), nothing, nothing, 0.0)
-    # What came out as no number is as bad as the worst that did.
+    # Losses that are not finite count as the worst finite one.
     excess = np.where(finite, excess, excess[finite].max())
     error = np.where(finite, error, 0.0)
     shift = _shift(excess)
     values = np.log(excess + shift)
-    # The slope of the logarithm carries the error over; it is never taken as beyond e-fold.
+    # Error propagation through the logarithm, limited to a standard deviation of 1 (a factor e).
     noise = np.minimum((error / (excess + shift)) ** 2, 1.0)
-    values, noise = _of_all_windows(values, noise, sums, base, tokens, shift)
+    values, noise = _over_all_windows(values, noise, sums, base, tokens, shift)
     return Observations(as_drops(patterns), values, noise, float(base.sum() / tokens.sum()) - shift)
 
 
-def _of_all_windows(
+def _over_all_windows(
     values: NDArray[np.float64],
     noise: NDArray[np.float64],
     sums: NDArray[np.float64],
@@ -122,19 +122,19 @@ def _of_all_windows(
     tokens: NDArray[np.int64],
     shift: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values and noise; of patterns seen in part, by what the others lose on that part."""
+    """Values and noise, extrapolated to all windows for patterns evaluated on a part of them."""
     values, noise, unknown = values.copy(), noise.copy(), np.isnan(sums)
-    numbers = ~np.isinf(sums).any(axis=1)
-    whole = numbers & ~unknown.any(axis=1)
-    for part in np.unique(~unknown[numbers & ~whole], axis=0):
-        of_part = numbers & (unknown != part).all(axis=1)
+    finite = ~np.isinf(sums).any(axis=1)
+    whole = finite & ~unknown.any(axis=1)
+    for part in np.unique(~unknown[finite & ~whole], axis=0):
+        of_part = finite & (unknown != part).all(axis=1)
         excess, _ = _excess(sums[whole][:, part], base[part], tokens[part])
-        able = excess + shift > 0.0
+        positive = excess + shift > 0.0
         values[of_part], noise[of_part] = carried_over(
             values[of_part],
             noise[of_part],
-            whole=values[whole][able],
-            whole_in_part=np.log(excess[able] + shift),
+            whole=values[whole][positive],
+            whole_in_part=np.log(excess[positive] + shift),
         )
     return values, noise
 
@@ -142,7 +142,7 @@ def _of_all_windows(
 def _excess(
     sums: NDArray[np.float64], base: NDArray[np.float64], tokens: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(patterns,) mean nats a token above `base` over the windows evaluated, and its error."""
+    """(patterns,) mean excess in nats per token over the windows evaluated, and its error."""
     known = ~np.isnan(sums)
     seen = known.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -150,13 +150,13 @@ def _excess(
         mean = above.sum(axis=1) / (known * tokens).sum(axis=1)
         off = np.where(known, (sums - base) / tokens - mean[:, None], 0.0)
         variance = (off**2).sum(axis=1) / np.maximum(seen - 1, 1)
-        # One window tells nothing of the spread between windows: the mean itself stands for it.
+        # One window gives no variance between windows: the squared mean is used instead.
         variance = np.where(seen > 1, variance, mean**2)
         error = np.sqrt(variance / seen * (1 - seen / len(tokens)))
     return mean, error
 
 
 def _shift(excess: NDArray[np.float64]) -> float:
-    """What makes every excess positive: pruning may even help."""
+    """The shift that makes every excess positive; pruning can lower the loss."""
     floor = _FLOOR * float(np.median(np.abs(excess))) or _FLOOR
     return max(0.0, floor - 2 * float(excess.min()))

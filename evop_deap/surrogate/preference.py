@@ -1,8 +1,7 @@
-"""Of many proposals, those that the losses seen so far make worth an evaluation.
+"""Choice of proposals by the surrogate, as one of the evolution's strategies.
 
-DEAP's operators propose; a Gaussian process over all that was seen decides. `prefer` is one of the
-evolution's strategies, and all it goes by are the losses: the same ones give the same answer,
-before a kill and after it.
+DEAP's operators propose patterns, and a Gaussian process over all losses seen chooses among them.
+`prefer` depends only on these losses, so a resumed search makes the same choices.
 """
 
 from __future__ import annotations
@@ -27,29 +26,28 @@ from evop_deap.surrogate.local_search import local_search
 from evop_deap.surrogate.observations import Observations, observe
 from evop_deap.surrogate.trend import Trend
 
-_FITTED_ON = 160  # observations at the most: parameters need fewer than predictions do
+_FITTED_ON = 160  # largest number of observations to fit on: parameters need fewer than predictions
 _FIRST_FIT, _GROWTH = 8, 1.3
 _PARENTS = 16  # of a round of proposals
-_FITS_KEPT = 32  # of searches that take turns
-Z90 = 1.6448536269514722  # standard deviations either side that hold 90 % of a normal variable
+_FITS_KEPT = 32  # several searches may run in turns
+Z90 = 1.6448536269514722  # half width of a normal variable's 90 % interval
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """How it is predicted which proposals are worth an evaluation.
+    """The settings of the surrogate.
 
     Attributes:
-        powers: of the kernel: 1 takes every drop for itself, 2 pairs, 3 triples.
-        exploration_weight: standard deviations between the expected loss and the lower bound that
-            proposals are chosen by.
-        rounds: times that proposals are bred: first from the population, then each time from
-            those that promise most so far.
-        exploration_growth: what each evaluation that brings nothing better adds to that weight.
-        exploration_limit: the weight at which this ends.
-        climbers: of what was bred the most promising ones, from each of which swaps go on.
-        ceiling: quantile of the values seen from which on they are taken for little worse than
-            one another. How bad the bad ones are tells little of the good ones, and the kernel
-            would spend itself on it.
+        powers: degree of the kernel: 1 for single drops, 2 with pairs, 3 with triples.
+        exploration_weight: standard deviations between the predicted value and the lower bound by
+            which proposals are chosen.
+        rounds: rounds of breeding: the first from the population, the others from the proposals
+            with the lowest bounds.
+        exploration_growth: added to the weight for each evaluation without a better pattern.
+        exploration_limit: the largest weight.
+        climbers: number of proposals, those with the lowest bounds, that start a local search.
+        ceiling: quantile of the values above which differences are reduced to a tenth. Differences
+            between bad patterns say little about good ones, and would dominate the fit.
     """
 
     powers: int = 3
@@ -61,7 +59,7 @@ class Surrogate:
     ceiling: float = 0.8
 
     def exploration_weight_after(self, seen: Observations, space: SearchSpace) -> float:
-        """The weight of the next choice: the longer nothing better was seen, the more."""
+        """Return the weight of the next choice; it grows while no better pattern is found."""
         whole = seen.inside(space) & (seen.noise == 0)
         if not whole.any():
             return self.exploration_weight
@@ -70,9 +68,9 @@ class Surrogate:
         return min(grown, max(self.exploration_limit, self.exploration_weight))
 
     def learn(self, seen: Observations, space: SearchSpace) -> GaussianProcess:
-        """The process given everything seen."""
+        """Return the Gaussian process conditioned on all observations."""
         layout, size = Layout.of(space.units), float(space.n_drop)
-        # Nothing after the first of them moves these: the same fit serves many generations.
+        # The fit uses only the first observations, so it is reused over many generations.
         some = seen.first(fitted_on(len(seen))).squeezed(self.ceiling, space)
         shape = _shape_for(
             space.units,
@@ -88,7 +86,7 @@ class Surrogate:
 def _shape_for(
     units: tuple[Unit, ...], size: float, powers: int, drops: bytes, values: bytes, noise: bytes
 ) -> Shape:
-    """`fit_shape` of float64 arrays given as bytes, so that what was fitted is known again."""
+    """Cached `fit_shape`; the float64 arrays are given as bytes to be hashable."""
     known = np.frombuffer(values)
     gone = np.frombuffer(drops).reshape(len(known), len(units))
     known = known - Trend.through(gone, known)(gone)
@@ -109,7 +107,7 @@ def surrogate_of(name: str) -> Surrogate | None:
 
 
 def fitted_on(count: int) -> int:
-    """How many of so many observations the parameters are found on: they change rarely."""
+    """The number of the `count` observations to fit on; it grows in steps, to avoid new fits."""
     size = float(_FIRST_FIT)
     while size * _GROWTH <= min(count, _FITTED_ON):
         size *= _GROWTH
@@ -125,26 +123,25 @@ def prefer(
     evaluator: CachedEvaluator,
     space: SearchSpace,
 ) -> Preference:
-    """The `count` proposals that are most worth an evaluation.
+    """Choose `count` proposals to evaluate.
 
-    Where the losses seen are foreseen no better than by chance, each from the others, the first
-    `count` proposals are taken, as an evolution without a surrogate would.
+    If the leave-one-out predictions of the losses seen are no better than chance, the first
+    `count` proposals are chosen, as in an evolution without a surrogate.
 
     Args:
         proposals: new patterns, in the order in which they were proposed.
-        count: how many to choose.
-        breed: has further proposals from the most promising ones, and knows what was seen;
-            where it is not given, the choice is among `proposals`.
-        surrogate: how to predict them.
-        evaluator: knows the window sums of everything seen.
-        space: what the patterns are of.
+        count: number of proposals to choose.
+        breed: breeds further proposals; if None, the choice is among `proposals`.
+        surrogate: the settings of the prediction.
+        evaluator: holds the window sums of all patterns seen.
+        space: the space of the patterns.
     """
     seen = observe(evaluator.rows, evaluator.tokens, space.dense)
     if len(seen) < 2:
         return Preference(tuple(proposals[:count]))
     process = surrogate.learn(seen, space)
     foreseen, variance = process.leave_one_out()
-    usual = process.trend(process.drops)  # that fewer drops are better is no foresight
+    usual = process.trend(process.drops)  # a correlation due to the number of drops does not count
     fit = rank_correlation(foreseen - usual, process.values - usual)
     trusted = fit > 0
     weight = surrogate.exploration_weight_after(seen, space)
@@ -175,9 +172,9 @@ def _improved(
     breed: Breed,
     space: SearchSpace,
 ) -> list[Genome]:
-    """The proposals, children of the best of them by their bounds, and where swaps lead from there.
+    """Return the proposals, children of those with the lowest bounds, and results of local search.
 
-    As many children a round as there are proposals.
+    Each round breeds as many children as there are proposals.
     """
 
     def bound(drops: Drops) -> NDArray[np.float64]:
@@ -189,17 +186,16 @@ def _improved(
     for _ in range(surrogate.rounds - 1):
         best = _lowest(bounds, _PARENTS)
         parents = [Genome(pool[place].pattern, loss=float(bounds[place])) for place in best]
-        beside = {genome.pattern for genome in pool}
-        bred = breed.children(parents, len(proposals), beside)
+        bred = breed.children(parents, len(proposals), {genome.pattern for genome in pool})
         if not bred:
             break
         pool += bred
         bounds = np.concatenate([bounds, bound(as_drops(bred))])
-    ways = dict.fromkeys(genome.pattern for genome in pool)
+    found = dict.fromkeys(genome.pattern for genome in pool)
     for place in _lowest(bounds, surrogate.climbers):
         (start,) = as_drops([pool[place]])
-        ways |= dict.fromkeys(local_search(start, bound, space, beside=breed.seen))
-    return [Genome(pattern) for pattern in ways]
+        found |= dict.fromkeys(local_search(start, bound, space, excluded=breed.seen))
+    return [Genome(pattern) for pattern in found]
 
 
 def _lowest(bounds: NDArray[np.float64], count: int) -> list[int]:
@@ -210,5 +206,5 @@ def _lowest(bounds: NDArray[np.float64], count: int) -> list[int]:
 def _coverage(
     values: NDArray[np.float64], foreseen: NDArray[np.float64], variance: NDArray[np.float64]
 ) -> float:
-    """Share of `values` within the 90 % interval about what was foreseen."""
+    """Share of `values` within the 90 % interval around the predictions."""
     return float((np.abs(values - foreseen) <= Z90 * np.sqrt(variance)).mean())

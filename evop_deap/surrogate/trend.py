@@ -1,8 +1,8 @@
-"""What values vary about where patterns drop different numbers of units.
+"""The mean function of the surrogate, for patterns with different numbers of drops.
 
-Excess losses grow about as a power of how many units go: their logarithms lie about a line over
-the logarithm of that number. The line is taken off before a kernel is asked, which would else
-spend itself on what every pattern of a size has in common.
+Excess losses grow roughly as a power of the number of dropped units, so their logarithms follow a
+line over the logarithm of that number. The line is subtracted first, and the kernel models only
+the differences between patterns of the same size.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Trend:
     """A line over the logarithm of the number of drops.
 
     Attributes:
-        level: where one unit goes.
-        slope: what is added where e times as many go.
+        level: value for one dropped unit.
+        slope: increase per factor of e in the number of drops.
 
     Example:
         >>> drops = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0]])
@@ -35,7 +35,7 @@ class Trend:
 
     @classmethod
     def through(cls, drops: Drops, values: NDArray[np.float64]) -> Trend:
-        """The line of least squares; level at the mean where all patterns drop as many units."""
+        """Fit the line by least squares; it is constant if all patterns drop equally many units."""
         sizes = _log_sizes(drops)
         if not len(sizes) or sizes.min() == sizes.max():
             return cls(float(values.mean()))
@@ -43,7 +43,7 @@ class Trend:
         return cls(level, slope)
 
     def __call__(self, drops: Drops) -> NDArray[np.float64]:
-        """(patterns,) what is usual for patterns of their sizes."""
+        """(patterns,) value of the trend for each pattern."""
         line: NDArray[np.float64] = self.level + self.slope * _log_sizes(drops)
         return line
 

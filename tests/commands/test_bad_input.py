@@ -107,7 +107,7 @@ def refused(good: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]):
         (["--sparsity", "0.05"], "rounds to none of 5 units"),
         (["--sparsity", "0.95"], "rounds to all of 5 units"),
         (["--protect", "0-3"], "`protect` leaves 1 of 5 units, fewer than the 2 to drop"),
-        (["--protect", "17"], "`protect` names the unit '17'"),
+        (["--protect", "17"], "`protect` has the unknown unit '17'"),
         (["--window", "1"], "`window` must be at least 2"),
         (["--window", "256", "--tokens", "512", "--heldout-tokens", "512"], "context of 128"),
         (["--tokens", "8"], "`tokens` must be at least one `window` (16), but got 8"),

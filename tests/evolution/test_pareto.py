@@ -140,7 +140,7 @@ def test_a_loss_that_is_no_number_dominates_nothing() -> None:
 
 def test_only_plain_counts_can_be_traded() -> None:
     pairs = SearchSpace(LANDSCAPE.units, n_drop=2, pairs=frozenset({1, 3}))
-    with pytest.raises(InputError, match="`space` must be a plain count"):
+    with pytest.raises(InputError, match="`space` must have a plain count"):
         Trade(pairs, (1.0,) * 9)
 
 

@@ -485,7 +485,7 @@ def test_a_killed_writer_loses_at_most_what_it_had_not_finished(tmp_path: Path) 
     finished = 0
     for delay in (0.0, 0.004, 0.009):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, path, Path(__file__).parents[1]],
+            [sys.executable, "-c", WRITER, path, Path(__file__).parent],
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -140,7 +140,7 @@ def test_what_a_front_cannot_be_of_is_refused_in_one_line(
 ) -> None:
     assert main([*settings, *more, "--output", str(tmp_path / "run")]) == 2
     err = capfd.readouterr().err
-    assert "`pareto` needs its points by --sparsity" in err
+    assert "`pareto` takes its points from --sparsity" in err
     assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
 

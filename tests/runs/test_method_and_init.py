@@ -185,7 +185,7 @@ def test_seeds_that_lie_in_the_space_are_counted_once() -> None:
     seeds = seeds_of(
         seeding_methods(("leave-one-out", "random"), space), Task(space, evaluator, rng)
     )
-    assert (len(seeds.losses), seeds.beside) == (9, 0)
+    assert (len(seeds.losses), seeds.other_evaluations) == (9, 0)
     settings = EvolutionSettings(surrogate="none", racing="off")
     search = assemble(space, evaluator, rng, settings, begin=lambda: seeds)
     state = search.run(Stopping(generations=3))
@@ -202,7 +202,7 @@ def test_a_search_that_was_seeded_learns_from_patterns_that_drop_one_unit() -> N
     settings = EvolutionSettings(racing="off")
     search = assemble(space, evaluator, rng, settings, begin=lambda: seeds)
     state = search.run(Stopping(evaluations=45))
-    assert state.beside == 9
+    assert state.other_evaluations == 9
     assert state.evaluations == 45
     inside = [loss for p, loss in zip(known.rows, known.losses, strict=True) if p in space]
     assert state.best.loss == min(inside)

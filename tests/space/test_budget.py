@@ -120,7 +120,7 @@ def test_a_space_with_too_many_different_weights_is_not_counted() -> None:
         ("parameters=2", "`budget` parameters must be a share between 0 and 1"),
         ("parameters=nan", "but got 'nan'"),
         ("parameters=0.01", "is less than the lightest unit: at least 0.0834"),
-        ("attn=1,units=2", "speaks of unit '0.attn' twice"),
+        ("attn=1,units=2", "covers unit '0.attn' twice"),
     ],
 )
 def test_a_budget_that_cannot_be_is_refused(text: str, words: str) -> None:

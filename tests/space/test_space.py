@@ -75,5 +75,5 @@ def test_units_are_named_by_position_from_the_end_or_as_a_range(
 
 @pytest.mark.parametrize("name", ["6", "-7", "3-1", "2-9", "first", "", "1.attn"])
 def test_a_name_that_no_unit_has_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="`protect` names the unit"):
+    with pytest.raises(InputError, match="`protect` has the unknown unit"):
         units_named(UNITS, [name])

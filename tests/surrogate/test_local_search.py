@@ -34,7 +34,7 @@ def rugged(drops: Drops) -> NDArray[np.float64]:
 
 
 def searched(space: SearchSpace, start: Pattern, bound: Bound, seen: set[Pattern]) -> list[Pattern]:
-    return local_search(as_drops([start])[0], bound, space, beside=seen)
+    return local_search(as_drops([start])[0], bound, space, excluded=seen)
 
 
 @given(st.sampled_from(sorted(SPACES)), st.permutations(range(9)), st.data())

@@ -179,7 +179,7 @@ def test_without_anything_to_tune_on_there_is_one_line(
     assert main(["--output", str(tmp_path / "out")]) == 2
     assert "`landscape` or `model` is required" in capsys.readouterr().err
     assert main(["--output", str(tmp_path / "out"), "--model", "demo"]) == 2
-    assert "`sparsity` or `budget` must say what is to go" in capsys.readouterr().err
+    assert "one of `sparsity` and `budget` must be given" in capsys.readouterr().err
     more = ["--model", "demo", "--sparsity", "0.2", "--drop", "2"]
     assert main(["--output", str(tmp_path / "out"), *more]) == 2
     assert "`drop` is for a landscape" in capsys.readouterr().err

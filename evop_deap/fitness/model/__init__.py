@@ -1,1 +1,1 @@
-"""Evaluators that run a model: the population evaluator and its plain twin."""
+"""Evaluators that run a model: the population evaluator and the reference evaluator."""

@@ -1,4 +1,4 @@
-"""How far predictions have moved from the dense model's, in tiles of tokens and words."""
+"""KL divergence from the dense model's predictions, in tiles of tokens and vocabulary."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def blocked_log_totals(features: torch.Tensor, leaving: Exit, tile: Tile) -> tor
 
     Args:
         features: (windows, length, width) input of the head.
-        leaving: the head and what is done to its output.
-        tile: how much is computed at a time.
+        leaving: the head and the transformation of its output.
+        tile: size of a tile.
     """
     totals = []
     for some in features[:, :-1].flatten(0, 1).split(tile.tokens):
@@ -34,18 +34,18 @@ def blocked_divergences(
     leaving: Exit,
     tile: Tile,
 ) -> list[torch.Tensor]:
-    """KL divergence from the dense model's next-token distribution p to each other one q.
+    """KL divergence of several next-token distributions q from the dense model's p.
 
-    KL(p‖q) = Σ p (l_p - l_q) - Z_p + Z_q with logits l and their log-sum-exp Z. The dense
-    logits are computed anew, once for all of `several`, since the dense distribution of a whole
-    calibration set would take as much room as its logits.
+    KL(p‖q) = Σ p (l_p - l_q) - Z_p + Z_q with logits l and their log-sum-exp Z. The dense logits
+    are recomputed, once for all of `several`, because those of a whole calibration set would not
+    fit in memory.
 
     Args:
-        several: of each model to compare, the (windows, length, width) input of the head.
-        dense: the dense model's.
+        several: for each pruned model, the (windows, length, width) input of the head.
+        dense: the same of the dense model.
         dense_totals: (windows, length - 1), `blocked_log_totals` of `dense`.
-        leaving: the head and what is done to its output.
-        tile: how much is computed at a time.
+        leaving: the head and the transformation of its output.
+        tile: size of a tile.
 
     Returns:
         For each of `several`, (windows, length - 1) float32 nats.
@@ -69,7 +69,7 @@ def _divergences(
     leaving: Exit,
     words: int,
 ) -> list[torch.Tensor]:
-    """(predictions,) nats for each of `several` (predictions, width)."""
+    """(predictions,) nats for each of `several`, with inputs of shape (predictions, width)."""
     totals = [LogTotal(len(dense), dense.device) for _ in several]
     expected = [torch.zeros_like(dense_total) for _ in several]  # Σ p (l_p - l_q)
     walks = [logit_tiles(predictors, leaving, words) for predictors in several]

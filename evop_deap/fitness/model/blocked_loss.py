@@ -1,4 +1,4 @@
-"""Cross-entropy of the next token, in tiles of tokens and words."""
+"""Cross-entropy of the next token, in tiles of tokens and vocabulary."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from evop_deap.models.anatomy.exit import Exit
 def blocked_losses(
     features: torch.Tensor, tokens: torch.Tensor, leaving: Exit, tile: Tile
 ) -> torch.Tensor:
-    """Negative log-likelihood of each window's tokens after its first, in nats.
+    """Negative log-likelihood of each token of a window after the first, in nats.
 
-    Summed, the same as `window_sums` of the model's logits.
+    The sums over a window equal `window_sums` of the model's logits.
 
     Args:
         features: (windows, length, width) input of the head.
         tokens: (windows, length) token ids.
-        leaving: the head and what is done to its output.
-        tile: how much is computed at a time.
+        leaving: the head and the transformation of its output.
+        tile: size of a tile.
 
     Returns:
         (windows, length - 1) float32 losses.
@@ -39,7 +39,7 @@ def blocked_losses(
 def _losses(
     predictors: torch.Tensor, targets: torch.Tensor, leaving: Exit, words: int
 ) -> torch.Tensor:
-    """(predictions,) nats of each target, the vocabulary taken `words` at a time."""
+    """(predictions,) nats of each target, computed for `words` vocabulary entries at a time."""
     total = LogTotal(len(predictors), predictors.device)
     target_logits = torch.zeros(len(predictors), device=predictors.device)
     for first, logits in logit_tiles(predictors, leaving, words):

@@ -1,8 +1,8 @@
-"""What a pruned model's predictions are judged by, from the head's input to nats per token.
+"""The fitness criteria: from the input of the head to nats per token.
 
-"ce" is the cross-entropy of the text's own next token, whose exponential is perplexity (EvoP,
-section 3.3); "kl" is the divergence from the dense model's prediction, which asks the pruned
-model to be like the dense one whatever the text.
+"ce" is the cross-entropy of the text's next token, whose exponential is perplexity (EvoP,
+section 3.3). "kl" is the divergence from the dense model's prediction; it measures how similar the
+pruned model is to the dense one, whatever the text.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import torch
 
 from evop_deap.fitness.model.blocked_divergence import blocked_divergences, blocked_log_totals
 from evop_deap.fitness.model.blocked_loss import blocked_losses
-from evop_deap.fitness.model.memory_plan import JUDGED_TOGETHER
+from evop_deap.fitness.model.memory_plan import EVALUATED_TOGETHER
 from evop_deap.fitness.model.tiles import Tile
 from evop_deap.models.anatomy.exit import Exit
 
 
 class Criterion(Protocol):
-    """Judges the head's inputs of several patterns on the same windows."""
+    """Computes losses from the head's inputs of several patterns on the same windows."""
 
     at_once: int
-    """Patterns that are best judged together."""
+    """Number of patterns to evaluate in one call."""
 
     def losses(self, several: Sequence[torch.Tensor], windows: slice) -> list[torch.Tensor]:
-        """Nats of each predicted token.
+        """Losses of each predicted token in nats.
 
         Args:
-            several: (windows, length, width) of each pattern.
-            windows: which of the calibration windows these are.
+            several: (windows, length, width) input of the head for each pattern.
+            windows: position of these windows in the calibration set.
 
         Returns:
             (windows, length - 1) float32 for each pattern.
@@ -38,12 +38,12 @@ class Criterion(Protocol):
         ...
 
     def heads(self, patterns: int) -> int:
-        """How often `losses` runs the head over the windows for so many patterns."""
+        """How many times `losses` runs the head over the windows for this number of patterns."""
         ...
 
 
 class CrossEntropy:
-    """Negative log-likelihood of the tokens that follow."""
+    """Negative log-likelihood of the next tokens."""
 
     at_once = 1
 
@@ -63,13 +63,13 @@ class CrossEntropy:
 
 
 class Divergence:
-    """Kullback-Leibler divergence of the prediction from the dense model's.
+    """Kullback-Leibler divergence from the dense model's predictions.
 
-    Of the dense model, the head's input is kept and its logits are computed anew, once for the
-    patterns that are judged together.
+    The dense model's input of the head is kept. Its logits are recomputed, once for the patterns
+    of a call.
     """
 
-    at_once = JUDGED_TOGETHER
+    at_once = EVALUATED_TOGETHER
 
     def __init__(self, dense: torch.Tensor, leaving: Exit, tile: Tile) -> None:
         self._dense = dense  # (windows, length, width)

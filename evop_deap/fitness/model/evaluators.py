@@ -1,4 +1,4 @@
-"""The one place where evaluators of a model are made."""
+"""The factory for evaluators of a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Evaluators:
-    """Makes evaluators of one model.
+    """Creates evaluators of one model.
 
     Attributes:
         model: the dense model, in evaluation mode.
@@ -47,7 +47,7 @@ class Evaluators:
         on_evaluated: Callable[[], object] | None = None,
         on_fallback: Callable[[str], object] | None = None,
     ) -> ModelEvaluator:
-        """The fastest evaluator that reproduces the model's own losses; see `checked_evaluator`."""
+        """Return the fastest evaluator with the model's own losses; see `checked_evaluator`."""
         return checked_evaluator(
             self.model,
             self.anatomy,
@@ -64,11 +64,11 @@ class Evaluators:
     def plain(
         self, tokens: NDArray[np.int64], weights: NDArray[np.float64] | None = None
     ) -> Evaluator:
-        """One ordinary forward pass a pattern.
+        """Return an evaluator with one ordinary forward pass per pattern.
 
         Args:
             tokens: (windows, length) token ids.
-            weights: (windows,) how much each window counts; None where all count the same.
+            weights: (windows,) weight of each window; None for equal weights.
         """
         plain = ReferenceEvaluator(self.model, self.anatomy, tokens, fitness=self.fitness)
         return weighted(plain, weights)

@@ -1,4 +1,4 @@
-"""Hidden states that wait for the next generation, as many as fit."""
+"""A bounded store of hidden states for the next generation."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterable, Sequence
 import torch
 
 Prefix = tuple[int, ...]
-"""Places of the steps that were taken so far, in order: what a hidden state depends on."""
+"""Positions of the steps taken so far, in order; they determine the hidden state."""
 
 
 class KeptStates:
-    """Hidden states by window group and kept prefix; the least recently useful goes first.
+    """Hidden states by group of windows and prefix; the least recently used is removed first.
 
-    Worth keeping is a state at which patterns part ways: children of the same parents start
-    from there again. What is kept depends only on what was judged, so that it can be restored
-    by name: a restored prefix is there, and its state is computed anew when it is asked for.
+    States at which patterns diverge are kept, because later children of the same parents can
+    start from them. The content depends only on the patterns evaluated, so it can be restored by
+    name: the state of a restored prefix is recomputed when it is needed.
 
     Args:
-        capacity: states of a group.
+        capacity: number of states of each group.
 
     Example:
         >>> kept = KeptStates(capacity=1)
@@ -35,23 +35,23 @@ class KeptStates:
         self._groups: dict[int, OrderedDict[Prefix, torch.Tensor | None]] = {}
 
     def deepest(self, group: int, kept: Prefix) -> Prefix:
-        """The longest prefix of `kept` that is here; empty where there is none."""
+        """The longest stored prefix of `kept`; empty if there is none."""
         states = self._groups.get(group, OrderedDict())
         return next((kept[:n] for n in range(len(kept), 0, -1) if kept[:n] in states), ())
 
     def get(self, group: int, prefix: Prefix) -> torch.Tensor | None:
-        """The state of a prefix that is here; None where it was restored by name alone."""
+        """The state of a stored prefix; None if it was only restored by name."""
         states = self._groups[group]
         states.move_to_end(prefix)
         return states[prefix]
 
     def put(self, group: int, prefix: Prefix, hidden: torch.Tensor) -> None:
-        """Keep a state as the most recently useful one."""
+        """Store a state as the most recently used one."""
         if self.capacity < 1:
             return
         states = self._groups.setdefault(group, OrderedDict())
         if states.get(prefix) is None:
-            # A view would hold all that it is a part of.
+            # A view would keep its whole storage in memory.
             whole = hidden.untyped_storage().nbytes() == hidden.numel() * hidden.element_size()
             states[prefix] = hidden if whole else hidden.clone()
         states.move_to_end(prefix)
@@ -67,11 +67,11 @@ class KeptStates:
 
     @property
     def names(self) -> list[tuple[int, list[Prefix]]]:
-        """Each group and its prefixes, the least recently useful first."""
+        """Each group and its prefixes, the least recently used first."""
         return [(group, list(states)) for group, states in self._groups.items()]
 
     def restore(self, names: Iterable[tuple[int, Sequence[Prefix]]]) -> None:
-        """Be as a store with these `names`, whose states are yet to be computed."""
+        """Restore the prefixes of `names`, without their states."""
         self._groups = {
             group: OrderedDict((tuple(prefix), None) for prefix in prefixes)
             for group, prefixes in names

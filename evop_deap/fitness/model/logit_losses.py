@@ -1,4 +1,4 @@
-"""From logits to the loss of each window."""
+"""Window losses from whole logits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def window_sums(logits: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     predictions = logits[:, :-1].float().flatten(0, 1)  # (windows * (length - 1), vocabulary)
     targets = tokens[:, 1:].flatten()
     losses = torch.nn.functional.cross_entropy(predictions, targets, reduction="none")
-    # On the host, since not every device knows float64.
+    # On the CPU, since not every device supports float64.
     return losses.view(tokens.shape[0], -1).cpu().double().sum(dim=1)
 
 
@@ -27,11 +27,11 @@ def divergence_sums(logits: torch.Tensor, dense: torch.Tensor) -> torch.Tensor:
     """KL divergence of each window's predictions from the dense model's, summed, in nats.
 
     Args:
-        logits: (windows, length, vocabulary) of the model to judge.
-        dense: likewise, of the dense model.
+        logits: (windows, length, vocabulary) of the model to evaluate.
+        dense: (windows, length, vocabulary) of the dense model.
 
     Returns:
-        (windows,) float64 sums over the `length - 1` tokens that predict another.
+        (windows,) float64 sums over the `length - 1` predictions.
     """
     log_q = logits[:, :-1].float().log_softmax(-1)
     log_p = dense[:, :-1].float().log_softmax(-1)

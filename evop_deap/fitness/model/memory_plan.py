@@ -1,26 +1,26 @@
-"""How a memory budget is shared out between the walk and the states that are kept."""
+"""Division of a memory budget between the walk and the kept states."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-JUDGED_TOGETHER = 8
-"""Patterns whose predictions may be judged together, at the most."""
+EVALUATED_TOGETHER = 8
+"""Largest number of patterns whose predictions are evaluated in one call."""
 
-_TOGETHER = 64  # patterns that walk down together on an accelerator, at the most
+_TOGETHER = 64  # largest number of patterns in a stacked walk
 _LEAST_TOGETHER = 8
 
 
 @dataclass(frozen=True)
 class Room:
-    """What fits. A state is the hidden state of one group of windows.
+    """The division of the memory budget. A state is the hidden state of one group of windows.
 
     Attributes:
         stacked: whether branches are stacked.
-        group: windows that are computed together.
-        together: patterns that walk down together where branches are stacked.
-        stack: states that one call of a block takes there, to begin with.
-        kept: states of each group that wait for the next call.
+        group: number of windows computed together.
+        together: number of patterns in a stacked walk.
+        stack: number of states in one stacked call of a block, initially.
+        kept: number of states of each group kept for the next call.
 
     Example:
         >>> Room.within(910, windows=8, blocks=30, most=8, whole=8, stacked=False)
@@ -37,22 +37,22 @@ class Room:
     def within(
         cls, states: int, *, windows: int, blocks: int, most: int, whole: int, stacked: bool
     ) -> Room:
-        """Share out room for `states` hidden states of one window.
+        """Divide room for `states` hidden states of one window.
 
         Args:
-            states: of one window, that may be held at a time.
-            windows: of the calibration set.
-            blocks: of the model.
-            most: windows of a group at the most.
-            whole: a multiple of the group's windows.
-            stacked: whether branches are stacked where there is room for it.
+            states: number of hidden states of one window that fit in memory.
+            windows: number of windows of the calibration set.
+            blocks: number of blocks of the model.
+            most: largest number of windows of a group.
+            whole: the number of windows of a group must divide this.
+            stacked: whether to stack branches if there is room.
         """
-        # With few states to a step, branches are better followed one by one.
+        # With room for few states, it is better to follow branches one by one.
         stacked = stacked and states >= 4 * _LEAST_TOGETHER
         together = min(_TOGETHER, states // 4) if stacked else 1
-        # Stacked, a step holds what goes in and what comes out of each branch; depth first, a
-        # state waits at each depth, beside the entrance and the outputs judged together.
-        walking = 2 * together if stacked else blocks + JUDGED_TOGETHER + 1
+        # Stacked, a step holds the input and the output of each branch. Depth first, one state
+        # waits at each depth, plus the entrance and the outputs that are evaluated together.
+        walking = 2 * together if stacked else blocks + EVALUATED_TOGETHER + 1
         group = _largest_part(whole, max(1, min(most, states // (2 * walking))))
         groups = -(-windows // group)
         return cls(
@@ -60,7 +60,7 @@ class Room:
             group=group,
             together=together,
             stack=max(1, states // (2 * group)) if stacked else 1,
-            # Half of what is left: the walk may begin from states that give way meanwhile.
+            # Half of the rest: the walk may still use states that were removed meanwhile.
             kept=max(0, states // group - walking) // 2 // groups,
         )
 

@@ -1,7 +1,8 @@
-"""The population evaluator: a whole generation walks down the model together.
+"""The population evaluator, which evaluates a whole generation in one walk through the model.
 
 Patterns that keep the same units up to some depth have the same hidden state there, so each
-distinct (kept prefix, unit) is run once for all of them, and logits never exist whole.
+distinct (kept prefix, unit) runs once for all of them. Losses are computed in tiles, without ever
+holding the whole logits.
 """
 
 from __future__ import annotations
@@ -33,32 +34,30 @@ if TYPE_CHECKING:
 
 
 DEFAULT_MEMORY_BUDGET = 512 * 2**20
-_VERSION = 2  # to be raised with any change that may alter a bit of a sum
+_VERSION = 2  # to be increased with any change that may alter a bit of a sum
 _TOKENS_AT_ONCE = 2048  # of a state: enough for matrix products to run at full speed
-_SHAPES_KEPT = 16  # numbers of stacked rows whose block calls are remembered
+_SHAPES_KEPT = 16  # number of stack sizes whose block calls are cached
 
 
 class PopulationEvaluator:
-    """Judges patterns by running each distinct step of theirs once.
+    """Evaluates patterns and runs each of their distinct steps once.
 
-    On an accelerator the branches of a depth are stacked into as few calls as memory allows;
-    elsewhere one branch is followed to its end before the next, which needs least memory.
-    States at which patterns part ways are kept for the next call, as far as there is room.
+    On an accelerator the branches at a depth are stacked into as few calls as memory allows.
+    Elsewhere each branch is followed to its end before the next one, which needs the least memory.
+    States at which patterns diverge are kept for the next call if there is room.
 
     Args:
-        model: the dense model, in evaluation mode; left as it was after every call. Its weights
-            must stay what they are, since hidden states are kept.
+        model: the dense model, in evaluation mode; unchanged after every call. Its weights must
+            not change, because hidden states are kept.
         anatomy: its blocks or halves, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
-        memory_budget: bytes of hidden states to hold at the most, beside the model, as far as
-            one window can be walked down with that; "kl" holds one state of every window
-            whatever the budget is, and the walk has what is left.
-        windows_at_once: windows that are computed together at the most; by default as many as
-            fill matrix products. Where it is given, every multiple of it begins a new group.
-        stacked: whether branches are stacked where there is room for it; by default on
-            accelerators.
-        tile: of the loss; by default by device.
+        memory_budget: largest size of the hidden states in bytes, exceeded only if a single
+            window needs more. "kl" always holds one state of every window; the walk gets the rest.
+        windows_at_once: largest number of windows computed together; by default enough for fast
+            matrix products. If given, every multiple of it starts a new group.
+        stacked: whether to stack branches if there is room; by default on accelerators.
+        tile: size of the tiles of the loss; by default chosen for the device.
         on_evaluated: called after each pattern.
 
     Example:
@@ -74,8 +73,8 @@ class PopulationEvaluator:
         True
 
     Raises:
-        UnsupportedModelError: what stands between the blocks and the logits is not understood.
-        InputError: no such fitness.
+        UnsupportedModelError: the modules between the blocks and the logits are not supported.
+        InputError: the fitness is unknown.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class PopulationEvaluator:
         self._state_bytes = one.numel() * one.element_size()  # of one window
         count, length = self._tokens.shape
         most = max(1, min(count, _TOKENS_AT_ONCE // length))
-        # To tell how far predictions have moved, the head's input of the dense model is held.
+        # The divergence needs the dense model's input of the head for every window.
         self._dense_states = count if fitness == "kl" else 0
         room = Room.within(
             max(0, memory_budget // self._state_bytes - self._dense_states),
@@ -126,18 +125,18 @@ class PopulationEvaluator:
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """Judge each pattern on all windows, or on some by index."""
+        """Evaluate each pattern on all windows, or on some by index."""
         count, length = self._tokens.shape
         asked = list(range(count) if windows is None else windows)
         sums = np.empty((len(patterns), count))
         tally = Tally(np.zeros(len(patterns)))
-        # Windows are always computed with those they stand beside, so that a sum has the same
-        # bits whatever was asked for with it.
+        # Windows are always computed in the same groups, so that a sum has the same bits in
+        # every call.
         groups = sorted({window // self._group for window in asked}) if patterns else []
         with torch.inference_mode():
             for group in groups:
-                told = self._on_evaluated if group == groups[-1] else None
-                sums[:, self._windows(group)] = self._judge(patterns, group, tally, told)
+                notify = self._on_evaluated if group == groups[-1] else None
+                sums[:, self._windows(group)] = self._group_sums(patterns, group, tally, notify)
         return Evaluation(
             sums[:, asked],
             np.full(len(asked), length - 1, dtype=np.int64),
@@ -153,7 +152,7 @@ class PopulationEvaluator:
 
     @property
     def arithmetic(self) -> str:
-        """What decides the last bits of a sum, beside model, pattern, window and batch."""
+        """What affects the last bits of a sum, besides model, pattern, window and batch."""
         units = (
             "" if self._anatomy.granularity == "block" else f", {self._anatomy.granularity} units"
         )
@@ -162,7 +161,7 @@ class PopulationEvaluator:
 
     @property
     def batches(self) -> tuple[int, ...] | None:
-        """(windows,) how many windows each is computed with; None where that varies."""
+        """(windows,) size of the batch in which each window is computed; None if that varies."""
         count = len(self._tokens)
         if self._stacked:
             return None
@@ -177,20 +176,20 @@ class PopulationEvaluator:
         first = group * self._group
         return slice(first, min(first + self._group, len(self._tokens)))
 
-    def _judge(
+    def _group_sums(
         self,
         patterns: Sequence[Pattern],
         group: int,
         tally: Tally,
-        told: Callable[[], object] | None,
+        notify: Callable[[], object] | None,
     ) -> NDArray[np.float64]:
         """(patterns, windows of the group) sums."""
         windows = self._windows(group)
         order: list[int] = []
-        losses: list[torch.Tensor] = []  # of a pattern (windows, length - 1), on the device
+        losses: list[torch.Tensor] = []  # for each pattern (windows, length - 1), on the device
         waiting: list[tuple[int, torch.Tensor]] = []
 
-        def judge_waiting() -> None:
+        def evaluate_waiting() -> None:
             rows = [row for row, _ in waiting]
             features = [self._exit.features(hidden) for _, hidden in waiting]
             losses.extend(self._criterion.losses(features, windows))
@@ -198,17 +197,17 @@ class PopulationEvaluator:
             runs = self._criterion.heads(len(rows))
             tally.heads(rows, self._anatomy.head_work, runs, windows.stop - windows.start)
             waiting.clear()
-            if told is not None:
+            if notify is not None:
                 for _ in rows:
-                    told()
+                    notify()
 
         for row, hidden in self._walk(patterns, group, tally):
             waiting.append((row, hidden))
             if len(waiting) == self._criterion.at_once:
-                judge_waiting()
+                evaluate_waiting()
         if waiting:
-            judge_waiting()
-        # One transfer a group: the device is not waited for before.
+            evaluate_waiting()
+        # One transfer per group, so that the CPU does not wait for the device before.
         found = torch.stack(losses).cpu().double().sum(dim=2).numpy()
         sums: NDArray[np.float64] = np.empty_like(found)
         sums[order] = found
@@ -217,7 +216,7 @@ class PopulationEvaluator:
     def _walk(
         self, patterns: Sequence[Pattern], group: int, tally: Tally
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Each pattern's row and last hidden state."""
+        """Yield each pattern's row and last hidden state."""
         tokens = self._tokens[self._windows(group)]
         entrance = enter(self._model, self._anatomy, tokens)
         routes = [self._steps.taken(pattern) for pattern in patterns]
@@ -225,9 +224,9 @@ class PopulationEvaluator:
         if not self._stacked:
             yield from walk.depth_first(range(len(patterns)))
             return
-        # Neighbours in sorted order share the longest prefixes, so they walk together.
+        # Neighbours in sorted order share the longest prefixes, so they are walked together.
         order = sorted(range(len(patterns)), key=lambda row: patterns[row], reverse=True)
-        self._calls.clear()  # of other windows: some models tell blocks more than a shape
+        self._calls.clear()  # in some models the arguments of a block depend on the window
         for first in range(0, len(order), self._together):
             yield from walk.breadth_first(
                 order[first : first + self._together],
@@ -237,7 +236,7 @@ class PopulationEvaluator:
     def _step_stacked(
         self, step: Step, tokens: torch.Tensor, states: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
-        """One step from several states; running out of memory halves the stack for good."""
+        """Run a step from several states; if memory runs out, the stack is halved permanently."""
         outputs: list[torch.Tensor] = []
         while len(outputs) < len(states):
             some = list(states[len(outputs) : len(outputs) + self._stack])
@@ -252,7 +251,7 @@ class PopulationEvaluator:
         return outputs
 
     def _calls_for(self, tokens: torch.Tensor, states: int) -> tuple[BlockCall, ...]:
-        """How blocks are called for so many states: taken from the model once a shape."""
+        """The calls of the blocks for this number of states, captured once per shape."""
         rows = states * len(tokens)
         if rows not in self._calls:
             if len(self._calls) >= _SHAPES_KEPT:
@@ -271,7 +270,7 @@ class PopulationEvaluator:
             return Divergence(torch.cat(dense), self._exit, tile)
 
     def _dense_features(self, tokens: torch.Tensor) -> torch.Tensor:
-        """The head's input where every block is kept: (windows, length, width)."""
+        """(windows, length, width) input of the head in the dense model."""
         entrance = enter(self._model, self._anatomy, tokens)
         hidden = entrance.hidden
         for call, block in zip(entrance.calls, self._anatomy.blocks, strict=True):

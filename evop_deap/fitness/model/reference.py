@@ -1,6 +1,6 @@
-"""The reference evaluator: one ordinary forward pass a pattern, with the dropped units bypassed.
+"""The reference evaluator: one ordinary forward pass per pattern, with dropped units bypassed.
 
-Slow and plain on purpose: it is the truth that every faster evaluator is tested against.
+It is slow and simple on purpose: faster evaluators are tested against it.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _LOGITS_BYTES = 256 * 2**20
 
 
 class ReferenceEvaluator:
-    """Judges patterns by the model's own forward pass.
+    """Evaluates patterns by the model's own forward pass.
 
     Args:
-        model: the dense model, in evaluation mode; left as it was after every call.
+        model: the dense model, in evaluation mode; unchanged after every call.
         anatomy: its blocks or halves, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model, which is then
-            run beside every pattern.
+            run again for every pattern.
         on_evaluated: called after each pattern.
 
     Example:
@@ -74,17 +74,17 @@ class ReferenceEvaluator:
 
     name = "ReferenceEvaluator"
     preparation_cost = 0.0
-    """Nothing is spent before the first pattern."""
+    """There is no cost before the first pattern."""
 
     batches = None
-    """The last windows of a call are fewer than the others: what is asked decides the bits."""
+    """The last batch of a call may be smaller, so the bits of a sum depend on the call."""
 
     arithmetic = "plain"
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
-        """One pass a pattern over all windows, or over some by index."""
+        """Evaluate each pattern on all windows, or on some by index."""
         tokens = self._tokens if windows is None else self._tokens[list(windows)]
         sums = np.empty((len(patterns), len(tokens)))
         for row, pattern in enumerate(patterns):
@@ -122,12 +122,12 @@ class ReferenceEvaluator:
         return divergence_sums(logits, self._model(input_ids=batch, use_cache=False).logits)
 
     def _cost(self, pattern: Pattern) -> float:
-        """Work without the dropped units, as a share of the dense model's, head included."""
+        """Work of the pruned model relative to the dense model's, head included."""
         dropped = sum(self._units[unit].work for unit in dropped_units(pattern))
         dense = sum(block.work for block in self._anatomy.blocks) + self._anatomy.head_work
         return (dense - dropped) / dense
 
     def _windows_at_once(self) -> int:
-        """As many windows as have float32 logits of a bounded size; the same on any machine."""
+        """Number of windows whose float32 logits fit a fixed size; the same on any machine."""
         vocabulary: int = self._model.config.get_text_config(decoder=True).vocab_size
         return max(1, _LOGITS_BYTES // (4 * self._tokens.shape[1] * vocabulary))

@@ -1,4 +1,4 @@
-"""The fast evaluator where it reproduces the model's own loss, elsewhere the reference one."""
+"""The self-check of the population evaluator against the model's own forward pass."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evop_deap.models.anatomy.parts import Anatomy
 
 _CHECKED_WINDOWS = 2
-# Nats per token that rounding explains: in low precision even the order of a sum shows.
+# Nats per token due to rounding: in low precision even the order of a sum matters.
 _ALLOWED = {torch.float32: 1e-4, torch.float64: 1e-4}
 _ALLOWED_ELSE = 2e-2
 
@@ -40,22 +40,22 @@ def checked_evaluator(
     on_evaluated: Callable[[], object] | None = None,
     on_fallback: Callable[[str], object] | None = None,
 ) -> ModelEvaluator:
-    """A population evaluator that was compared with the model's own forward pass.
+    """Return a population evaluator, if it agrees with the model's own forward pass.
 
-    The dense pattern and a random one of `space` are judged both ways on a few windows. Where
-    they differ, the reference evaluator is returned.
+    The dense pattern and a random one of `space` are evaluated both ways on a few windows. If the
+    losses differ, the reference evaluator is returned.
 
     Args:
         model: the dense model.
-        anatomy: its blocks.
+        anatomy: its blocks or halves.
         tokens: (windows, length) token ids.
-        space: where the random pattern is drawn from.
-        rng: draws it.
+        space: the space of the random pattern.
+        rng: draws the random pattern.
         fitness: "ce" or "kl".
-        windows_at_once: windows that are computed together at the most.
-        memory_budget: bytes of hidden states to hold.
-        on_evaluated: called after each pattern that the evaluator judges.
-        on_fallback: told why the reference evaluator is used.
+        windows_at_once: largest number of windows computed together.
+        memory_budget: largest size of the hidden states in bytes.
+        on_evaluated: called after each pattern that the returned evaluator evaluates.
+        on_fallback: called with the reason if the reference evaluator is used.
     """
     patterns = [space.dense, space.random_pattern(rng)]
     few = tokens[:_CHECKED_WINDOWS]
@@ -70,7 +70,7 @@ def checked_evaluator(
         slow = ReferenceEvaluator(model, anatomy, few, fitness=fitness)
         expected = slow.evaluate(patterns).losses
         difference = float(np.abs(found - expected).max())
-        # Written so that a difference of NaN fails.
+        # A difference of NaN must fail, too.
         if difference <= _allowed(model.dtype):
             return PopulationEvaluator(
                 model,
@@ -88,6 +88,6 @@ def checked_evaluator(
 
 
 def _allowed(dtype: torch.dtype) -> float:
-    """What rounding explains, also where PyTorch is told to take TF32 or bfloat16 products."""
+    """Tolerance for a dtype; larger if PyTorch uses TF32 or bfloat16 products for float32."""
     coarser = dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
     return _ALLOWED_ELSE if coarser else _ALLOWED.get(dtype, _ALLOWED_ELSE)

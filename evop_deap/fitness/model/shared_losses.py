@@ -1,4 +1,4 @@
-"""Sharing losses between searches: what a stored sum is filed under, and when it is stored."""
+"""Sharing losses between searches: the key of a stored sum, and the time of storing it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class HeldBackStore:
-    """A store whose new sums wait for `release`.
+    """A store that holds new sums back until `release`.
 
-    A search releases them once its own checkpoint holds them: so a search that was killed and
-    resumed pays for the same evaluations as one that was not.
+    A search releases them after its checkpoint is written. So a search that was killed and resumed
+    has the same cost as one that was not.
     """
 
     def __init__(self, store: LossStore) -> None:
@@ -34,7 +34,7 @@ class HeldBackStore:
     def get(
         self, context: str, patterns: Sequence[Pattern], windows: Sequence[str]
     ) -> NDArray[np.float64]:
-        """What the store holds, without what waits."""
+        """The stored sums, without those held back."""
         return self._store.get(context, patterns, windows)
 
     def put(
@@ -44,11 +44,11 @@ class HeldBackStore:
         windows: Sequence[str],
         sums: NDArray[np.float64],
     ) -> None:
-        """Keep these sums for `release`."""
+        """Hold these sums back until `release`."""
         self._waiting.append((context, list(patterns), list(windows), sums))
 
     def release(self) -> None:
-        """Store all that waits."""
+        """Store all sums that were held back."""
         for entry in self._waiting:
             self._store.put(*entry)
         self._waiting.clear()
@@ -63,18 +63,18 @@ def sharing_evaluator(
     fingerprint: str,
     tokens: NDArray[np.int64],
 ) -> Evaluator:
-    """`evaluator`, asked only for what no search has stored.
+    """Return an evaluator that uses stored sums and calls `evaluator` for the others.
 
-    An evaluator whose batches, and with them the last bits of its sums, depend on what else is
-    judged comes back as it is: a stored sum is the fresh one to the bit, or it is not used.
+    A stored sum must equal a new one bit for bit. So `evaluator` is returned unchanged if its
+    batches vary: the last bits of its sums then depend on the other patterns of a call.
 
     Args:
-        evaluator: judges what is not stored.
-        store: of the losses.
-        model: what the evaluator runs.
-        name: of the model, for people to read.
-        fingerprint: of the model.
-        tokens: (windows, length) of the evaluator's windows.
+        evaluator: evaluates sums that are not stored.
+        store: the store of the sums.
+        model: the model that the evaluator runs.
+        name: readable name of the model.
+        fingerprint: fingerprint of the model.
+        tokens: (windows, length) token ids of the evaluator's windows.
     """
     if evaluator.batches is None:
         return evaluator
@@ -92,7 +92,7 @@ def sharing_evaluator(
 
 
 def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, fingerprint: str) -> str:
-    """Everything that decides a bit of a sum, but for the pattern and the windows."""
+    """Everything that affects the bits of a sum, except pattern and windows."""
     place = model.device.type
     if place == "cpu":
         capability = torch.backends.cpu.get_cpu_capability()

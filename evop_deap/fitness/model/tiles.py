@@ -1,4 +1,4 @@
-"""Logits in tiles: those of all tokens over the whole vocabulary never exist at once."""
+"""Logits in tiles of tokens and vocabulary, so that the whole logits never exist at once."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import torch
 
 from evop_deap.models.anatomy.exit import Exit
 
-_TOKENS, _WORDS = 512, 4096  # of a tile on a processor whose cache is not known
-_CACHE_SHARE = 4  # a tile of logits fills this part of the last cache level, beside its inputs
-_MEMORY_SHARE = 32  # and this part of what an accelerator has left
+_TOKENS, _WORDS = 512, 4096  # of a tile, for a CPU of unknown cache size
+_CACHE_SHARE = 4  # a tile takes 1/4 of the last cache level, since its inputs need room, too
+_MEMORY_SHARE = 32  # a tile takes 1/32 of an accelerator's free memory
 
 
 @dataclass(frozen=True)
 class Tile:
-    """How many tokens and how many words of the vocabulary are computed at a time."""
+    """Number of tokens and of vocabulary entries (words) computed at a time."""
 
     tokens: int
     words: int
 
 
 def tile_for(device: torch.device) -> Tile:
-    """Tiles that stay in a processor's cache, or that keep an accelerator busy."""
+    """Return a tile that fits a CPU's cache, or that keeps an accelerator busy."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return Tile(4096, _power_of_two(free // _MEMORY_SHARE // (4 * 4096), 4096, 65536))
@@ -39,15 +39,16 @@ def tile_for(device: torch.device) -> Tile:
 def logit_tiles(
     predictors: torch.Tensor, leaving: Exit, words: int
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """The vocabulary a few words at a time: position of the first, and float32 logits.
+    """Yield the float32 logits for `words` vocabulary entries at a time.
 
     Args:
         predictors: (tokens, width) input of the head.
-        leaving: the head and what is done to its output.
-        words: of a tile.
+        leaving: the head and the transformation of its output.
+        words: number of vocabulary entries of a tile.
 
     Yields:
-        The first word's id and its tile (tokens, words), free to be overwritten until the next.
+        The first entry's id and the (tokens, words) tile. The caller may overwrite the tile; it
+        is valid until the next one.
     """
     count, vocabulary = len(predictors), len(leaving.weight)
     room = predictors.new_empty(count * min(words, vocabulary))
@@ -76,28 +77,28 @@ class LogTotal:
         self._total = torch.zeros_like(self._highest)  # of exp(logit - highest) so far
 
     def add(self, logits: torch.Tensor) -> None:
-        """Take in a tile (tokens, words); it is overwritten."""
+        """Add a (tokens, words) tile, which is overwritten."""
         higher = torch.maximum(self._highest, logits.amax(dim=1))
         self._total *= (self._highest - higher).exp()
         self._total += exp_(logits.sub_(higher.unsqueeze(1))).sum(dim=1)
         self._highest = higher
 
     def value(self) -> torch.Tensor:
-        """(tokens,) the logarithm of the sum of the exponentials of all logits."""
+        """(tokens,) log-sum-exp of all logits added."""
         return self._highest + self._total.log()
 
 
 def exp_(exponents: torch.Tensor) -> torch.Tensor:
-    """The exponentials in place, of numbers that are at most about 0.
+    """Exponentials in place, for numbers that are at most about 0.
 
-    With less than -87 they are below the normal float32 numbers, with which a processor works
-    many times slower; beside the largest term, exp(0), they are nothing.
+    Numbers below -87 are clamped: their exponentials would be subnormal in float32, which is many
+    times slower on a CPU, and are negligible next to the largest term, exp(0).
     """
     return exponents.clamp_min_(-87.0).exp_()
 
 
 def _cache_bytes() -> int | None:
-    """Size of the processor's last cache level; None where the system does not tell."""
+    """Size of the CPU's last cache level in bytes; None if the system does not report it."""
     for name in ("SC_LEVEL3_CACHE_SIZE", "SC_LEVEL2_CACHE_SIZE"):
         if name in getattr(os, "sysconf_names", {}) and (size := os.sysconf(name)) > 0:
             return size

@@ -1,8 +1,8 @@
-"""Walking a population down the model: each distinct (steps before, step) is run once.
+"""Walks of a population through the model, in which each distinct (prefix, step) runs once.
 
-A walk yields every pattern's last hidden state. Depth first, one branch is followed to its
-end before the next, which needs least memory; breadth first, all branches take a step,
-stacked into few calls, before any takes the next.
+A walk yields every pattern's last hidden state. Depth first, each branch is followed to its end
+before the next one, which needs the least memory. Breadth first, all branches take a step, stacked
+into few calls, before any branch takes the next step.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from evop_deap.models.anatomy.entrance import Entrance
 from evop_deap.models.anatomy.steps import Step, Steps
 
 Run = Callable[[Step, Sequence[torch.Tensor]], list[torch.Tensor]]
-"""(step, hidden states) -> the hidden state after it for each."""
-_END = sys.maxsize  # behind the last step
+"""(step, hidden states) -> the hidden states after the step."""
+_END = sys.maxsize  # after the last step
 
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """Patterns that took the same steps so far, and the hidden state they share."""
+    """Patterns that took the same steps so far, and their common hidden state."""
 
     rows: tuple[int, ...]
     prefix: Prefix
@@ -35,13 +35,13 @@ class Branch:
 
 @dataclass(eq=False)
 class Tally:
-    """Counts what a call of an evaluator executes.
+    """Counts the work of one call of an evaluator. A row is the tokens of one window.
 
     Attributes:
-        spent: (patterns,) multiply-adds a token, times rows of tokens, by who is charged.
-        block_rows: rows of tokens that went through a block, or through a part of one.
-        head_rows: rows of tokens that went through the head.
-        states: the most hidden states that were held at a time, the kept ones included.
+        spent: (patterns,) multiply-adds per token times rows, by the pattern that is charged.
+        block_rows: rows processed by a block, or by a part of one.
+        head_rows: rows processed by the head.
+        states: largest number of hidden states held at a time, including kept ones.
     """
 
     spent: NDArray[np.float64]
@@ -50,31 +50,31 @@ class Tally:
     states: int = 0
 
     def block(self, row: int, work: int, rows: int) -> None:
-        """A block was run, for the first pattern that asked for it."""
+        """Count a run of a block over `rows` rows, charged to the pattern `row`."""
         self.spent[row] += work * rows
         self.block_rows += rows
 
     def heads(self, rows: Sequence[int], work: int, runs: int, count: int) -> None:
-        """The head was run `runs` times over `count` rows of tokens, for these patterns."""
+        """Count `runs` runs of the head over `count` rows, charged to the patterns `rows`."""
         for row in rows:
             self.spent[row] += work * count * runs / len(rows)
         self.head_rows += runs * count
 
     def holds(self, states: int) -> None:
-        """So many hidden states are held now."""
+        """Count the hidden states that are held now."""
         self.states = max(self.states, states)
 
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """A population on one group of windows.
+    """A walk of a population on one group of windows.
 
     Attributes:
-        steps: what the model can be made to do.
-        routes: (patterns,) the steps that each pattern of the population takes.
+        steps: all steps of the model.
+        routes: (patterns,) the steps that each pattern takes.
         group: number of the group of windows.
-        entrance: the model's way up to the first block on these windows.
-        kept: states to begin from, and where to keep those at which patterns part ways.
+        entrance: the input of the first block on these windows, and the calls of the blocks.
+        kept: the hidden states to start from; states at which patterns diverge are added.
         tally: counts the work.
     """
 
@@ -86,7 +86,7 @@ class Walk:
     tally: Tally = field(repr=False)
 
     def depth_first(self, rows: Sequence[int]) -> Iterator[tuple[int, torch.Tensor]]:
-        """Each row and its last hidden state; at most one state waits at each depth."""
+        """Yield each row and its last hidden state; at most one state waits at each depth."""
         waiting = self._starts(rows)
         while waiting:
             self._hold(waiting)
@@ -104,7 +104,7 @@ class Walk:
             waiting.append(Branch(taking, (*branch.prefix, next_step), hidden))
 
     def breadth_first(self, rows: Sequence[int], run: Run) -> Iterator[tuple[int, torch.Tensor]]:
-        """Each row and its last hidden state; `run` takes a step from several states."""
+        """Yield each row and its last hidden state; `run` runs a step from several states."""
         branches = self._starts(rows)
         self._hold(branches)
         for place in sorted({place for row in rows for place in self.routes[row]}):
@@ -127,13 +127,13 @@ class Walk:
             yield from ((row, branch.hidden) for row in branch.rows)
 
     def _hold(self, branches: Iterable[Branch]) -> None:
-        """Count the states that are held now: a prefix stands for its state, wherever it is."""
+        """Count the states held now; a state that is both kept and walking counts once."""
         prefixes = {branch.prefix for branch in branches}
         walking = sum((self.group, prefix) not in self.kept for prefix in prefixes)
         self.tally.holds(walking + len(self.kept))
 
     def _starts(self, rows: Sequence[int]) -> list[Branch]:
-        """What each row begins with: the deepest state kept, or none."""
+        """The initial branches: each row starts from its deepest kept state, or the entrance."""
         begins: dict[Prefix, list[int]] = {}
         for row in rows:
             prefix = self.kept.deepest(self.group, self.routes[row])
@@ -141,12 +141,12 @@ class Walk:
         return [Branch(tuple(some), prefix, self._state(prefix)) for prefix, some in begins.items()]
 
     def _state(self, prefix: Prefix) -> torch.Tensor:
-        """The hidden state after these steps alone."""
+        """The hidden state after the steps of `prefix`."""
         if not prefix:
             return self.entrance.hidden
         hidden = self.kept.get(self.group, prefix)
         if hidden is None:
-            # Paid for by the process that was interrupted: nothing is counted again.
+            # The interrupted process has counted this work already.
             hidden = self.entrance.hidden
             for place in prefix:
                 hidden = self.steps[place].run(self.entrance.calls, hidden)
@@ -154,12 +154,12 @@ class Walk:
         return hidden
 
     def _next(self, row: int, branch: Branch) -> int:
-        """The step that a row takes next."""
+        """The next step of a row, or `_END`."""
         route, gone = self.routes[row], len(branch.prefix)
         return route[gone] if gone < len(route) else _END
 
     def _parted(self, branch: Branch, place: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The rows that take this step next and those that do not."""
+        """Split the rows into those that take this step next and the others."""
         taking = tuple(row for row in branch.rows if self._next(row, branch) == place)
         passing = tuple(row for row in branch.rows if self._next(row, branch) != place)
         if taking and passing and branch.prefix:

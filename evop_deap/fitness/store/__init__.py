@@ -1,4 +1,4 @@
-"""Window sums that outlive a process, in one SQLite file that many processes share."""
+"""Permanent storage of window sums, in one SQLite file that many processes share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database file: its tables, how it is opened, and whether it or the system is at fault."""
+"""The SQLite database of the store: tables, connections, transactions and damage detection."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ TABLES = {
     "PRIMARY KEY (pattern, window)) WITHOUT ROWID",
 }
 _BUSY_SECONDS = 30.0
-_WRITE_VERSION_AT = 18  # in the file header; the versions that SQLite has are 1 and 2
+_WRITE_VERSION_AT = 18  # byte of the file header; SQLite's versions are 1 and 2
 _DAMAGE = ("no such", "malformed", "unsupported file format")
 _READ_ONLY = "attempt to write a readonly database"
-# SQLite quotes the file in its messages, and what it quotes need not be text.
+# SQLite's messages may quote bytes of a damaged file that are not UTF-8.
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
-    """A connection to a file, or to memory, with the tables in it."""
+    """Open a file, or a database in memory if `path` is None, and create missing tables.
+
+    Raises:
+        InputError: the file is a database of another program.
+        sqlite3.Error: the file is damaged or cannot be opened.
+    """
     connection = sqlite3.connect(path or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        # Damaged text need not be UTF-8.
+        # Text in a damaged file may not be UTF-8.
         connection.text_factory = bytes
         connection.execute("PRAGMA cell_size_check = ON")
         tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"))
@@ -40,7 +45,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
         if tables and tables != expected:
             raise sqlite3.DatabaseError("its tables are not those of this version")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        # Some network file systems refuse; the default journal stays in force there.
+        # Some network file systems do not support WAL; they keep the default journal.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -50,7 +55,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
                     connection.execute(sql)
     except BaseException as error:
         connection.close()
-        # Read only now: closing the file takes the locks of this process on it away.
+        # Read the header only now: closing the file releases all locks of this process on it.
         if path is not None and str(error).startswith(_READ_ONLY) and _is_of_unknown_version(path):
             raise sqlite3.DatabaseError("its header names an unknown version") from error
         raise
@@ -58,20 +63,20 @@ def connect(path: Path | None) -> sqlite3.Connection:
 
 
 def _is_of_unknown_version(path: Path) -> bool:
-    """Whether the header names a format that SQLite may read but does not write."""
+    """Whether the header has a write version that SQLite does not support."""
     with path.open("rb") as file:
         return file.read(_WRITE_VERSION_AT + 1)[_WRITE_VERSION_AT:] > b"\2"
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """All of the statements inside, or none of them."""
+    """Run the body in a transaction: all of its statements take effect, or none."""
     connection.execute(f"BEGIN {kind}")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        # A full disk has SQLite roll back by itself.
+        # On a full disk SQLite rolls back by itself.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
@@ -79,14 +84,14 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold other processes off opening or replacing `path`; a killed holder lets go."""
+    """Lock `path` against being opened or replaced by other processes; a kill releases the lock."""
     with closing(sqlite3.connect(f"{path}.lock", timeout=_BUSY_SECONDS)) as lock:
         lock.execute("BEGIN EXCLUSIVE")
         yield
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another of the same name; None where there is none."""
+    """Device and inode of a file, which change when it is replaced; None if it does not exist."""
     try:
         status = path.stat()
     except OSError:
@@ -95,7 +100,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether the file is at fault, and not a full disk, a lock or missing rights."""
+    """Whether the error is due to a damaged file, not to a full disk, a lock or missing rights."""
     return not isinstance(error, sqlite3.OperationalError) or str(error).startswith(_DAMAGE)
 
 
@@ -104,6 +109,6 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """Bytes of the pages that hold something."""
+    """Size in bytes of the pages in use."""
     pages = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
     return pages * _pragma(connection, "page_size")

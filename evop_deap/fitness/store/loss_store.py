@@ -1,4 +1,4 @@
-"""The store itself: what to do when, over a file that may be damaged, replaced or missing."""
+"""The loss store, which works even if its file is damaged, replaced or missing."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ _KEPT_SHARE = 0.8  # of the limit, so that pruning is rare
 
 
 class LossStore:
-    """Window sums by context, pattern and window; one store for a process, one file for many.
+    """Window sums by context, pattern and window; many processes can share one file.
 
-    Nothing that happens to the file fails a search: a damaged row is dropped, a damaged file is
-    set aside with what can be read of it carried over, and where nothing can be written the
-    store lives in memory. Each of these is said once.
+    No damage to the file makes a search fail. A damaged row is deleted. A damaged file is renamed
+    and its readable rows are copied to a new one. If nothing can be written, the store is kept in
+    memory. Each kind of problem is reported once.
 
     Args:
-        path: the file; it and its folder are made where missing.
-        limit_bytes: the size above which the contexts that were not used for longest go, then
-            the oldest patterns.
-        on_damage: is told, in one line, what was lost; a `RuntimeWarning` without it.
+        path: the file; it and its folder are created if missing.
+        limit_bytes: size limit; above it, the oldest patterns of the contexts that were unused
+            for longest are removed.
+        on_damage: called with a one-line report of a problem; by default a `RuntimeWarning`.
 
     Example:
         >>> with LossStore(Path("losses.sqlite")) as store:
@@ -60,7 +60,7 @@ class LossStore:
                [nan]])
 
     Raises:
-        InputError: a limit below 64 KiB, or a database of another program at `path`.
+        InputError: the limit is below 64 KiB, or `path` is a database of another program.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LossStore:
         self.damaged_rows = 0
         self._limit_bytes = limit_bytes
         self._on_damage = on_damage or _warn
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
         self._touched: set[bytes] = set()
         self._identity: tuple[int, int] | None = None
         self._connection = self._open()
@@ -84,7 +84,7 @@ class LossStore:
     def get(
         self, context: str, patterns: Sequence[Pattern], windows: Sequence[str]
     ) -> NDArray[np.float64]:
-        """(patterns, windows) stored sums, bit for bit; NaN where nothing is known."""
+        """(patterns, windows) stored sums, bit for bit; NaN where nothing is stored."""
         name = encoded(context)
         bits, names = [packed(p) for p in patterns], [encoded(w) for w in windows]
         rows, columns = positions(bits), positions(names)
@@ -105,10 +105,10 @@ class LossStore:
         windows: Sequence[str],
         sums: NDArray[np.float64] | Sequence[Sequence[float]],
     ) -> None:
-        """Store (patterns, windows) sums, all or none; NaN is left out, what is there stays.
+        """Store (patterns, windows) sums in one transaction, without NaN and stored ones.
 
         Raises:
-            InputError: sums of another shape.
+            InputError: the sums have another shape.
         """
         table = np.asarray(sums, dtype="<f8")
         if table.shape != (len(patterns), len(windows)):
@@ -123,20 +123,20 @@ class LossStore:
 
     @property
     def persistent(self) -> bool:
-        """Whether what is put outlives the process."""
+        """Whether sums are stored in the file, not only in memory."""
         return self._identity is not None
 
     def summary(self) -> list[ContextSummary]:
-        """What each context holds, the one used last first."""
+        """Return a summary of each context, the most recently used first."""
         return self._run(summarize, [])
 
     def clear(self, context: str | None = None) -> int:
-        """Remove one context, or all of them; returns how many window sums that were."""
+        """Remove one context, or all of them; return the number of window sums removed."""
         name = None if context is None else encoded(context)
         return self._run(lambda c: clear_rows(c, name), 0)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def __enter__(self) -> LossStore:
@@ -151,7 +151,7 @@ class LossStore:
         self.close()
 
     def _run(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        """The outcome of `work`, on a new file if this one is damaged; else `otherwise`."""
+        """Return the result of `work`, if needed on a new file; `otherwise` if it fails."""
         for attempt in range(2):
             try:
                 return work(self._current())
@@ -162,44 +162,48 @@ class LossStore:
                     self._connection.close()
                     self._connection = self._open(error)
                     continue
-                self._say("failed", f"{self.path} was not used for now: {error}")
+                self._report("failed", f"{self.path} could not be used this time: {error}")
         return otherwise
 
     def _current(self) -> sqlite3.Connection:
-        """The connection, to the file that is at the path now."""
+        """The connection; reopened if the file at the path was replaced."""
         if self._identity is not None and identity(self.path) != self._identity:
             self._connection.close()
             self._connection = self._open()
         return self._connection
 
     def _open(self, damage: Exception | None = None) -> sqlite3.Connection:
-        """A connection to a sound file, or to memory; `damage` is what this file has shown."""
+        """Open the file, or a database in memory if that fails.
+
+        Args:
+            damage: the error that showed that the current file is damaged, if any.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with locked(self.path):
-                # Another process may have replaced the file between its damage and the lock.
+                # Another process may have replaced the damaged file before this lock was taken.
                 if damage is not None and identity(self.path) == self._identity:
-                    connection = self._begin_anew(damage)
+                    connection = self._replace(damage)
                 else:
                     try:
                         connection = connect(self.path)
                     except FAILURES as error:
                         if not is_damage(error):
                             raise
-                        connection = self._begin_anew(error)
+                        connection = self._replace(error)
                 self._identity = identity(self.path)
                 return connection
         except (OSError, *FAILURES) as error:
-            self._say("unusable", f"{self.path} cannot be used, losses are not kept: {error}")
+            self._report("unusable", f"{self.path} cannot be used, losses are not kept: {error}")
             self._identity = None
             return connect(None)
 
-    def _begin_anew(self, damage: Exception) -> sqlite3.Connection:
+    def _replace(self, damage: Exception) -> sqlite3.Connection:
         aside = set_aside(self.path)
         connection = connect(self.path)
         rows = salvage(aside, connection)
         reason = "unreadable names" if isinstance(damage, UnicodeDecodeError) else damage
-        self._say(
+        self._report(
             "damaged", f"{self.path} is damaged ({reason}): moved to {aside.name}, {rows} rows kept"
         )
         return connection
@@ -211,12 +215,12 @@ class LossStore:
 
     def _drop(self, damaged: list[Found]) -> None:
         self.damaged_rows += len(damaged)
-        self._say("rows", f"{self.path} has damaged rows: dropped, and evaluated again")
+        self._report("rows", f"{self.path} has damaged rows: dropped, and evaluated again")
         self._run(lambda c: delete_rows(c, damaged), None)
 
-    def _say(self, kind: str, message: str) -> None:
-        if kind not in self._said:
-            self._said.add(kind)
+    def _report(self, kind: str, message: str) -> None:
+        if kind not in self._reported:
+            self._reported.add(kind)
             self._on_damage(message)
 
 

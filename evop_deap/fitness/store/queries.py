@@ -1,4 +1,4 @@
-"""What is asked of a database: to find, add, remove and count rows."""
+"""The queries of the store: find, add, remove and count rows."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _UNASKED = (None, 0)
 
 @dataclass(frozen=True)
 class ContextSummary:
-    """What a store holds of one context.
+    """The content of a store for one context.
 
     Attributes:
-        context: its name, as `LossStore.put` got it.
-        rows: window sums.
-        patterns: different patterns among them.
-        windows: different windows among them.
-        size: bytes of the file, shared out by rows.
-        used: when it was last read or written, in seconds since the epoch.
+        context: its name, as given to `LossStore.put`.
+        rows: number of window sums.
+        patterns: number of different patterns.
+        windows: number of different windows.
+        size: bytes of the file, in proportion to the rows.
+        used: time of the last read or write, in seconds since the epoch.
     """
 
     context: str
@@ -46,10 +46,21 @@ def read_rows(
     columns: dict[bytes, int],
     table: NDArray[np.float64],
 ) -> list[Found]:
-    """Fill `table` with what is stored and sound; returns the keys and values of the rest."""
+    """Fill `table` with the stored sums.
+
+    Args:
+        connection: to the database.
+        context: encoded name of the context.
+        rows: row of the table of each packed pattern.
+        columns: column of the table of each encoded window.
+        table: (patterns, windows), filled in place.
+
+    Returns:
+        Keys and values of damaged rows.
+    """
     damaged: list[Found] = []
     at_rows, at_columns, values = [], [], []
-    # One snapshot: between two statements another process may prune, and ids come to be others.
+    # Use one snapshot: another process may prune between two statements and change the ids.
     with transaction(connection, "DEFERRED"):
         owner = context_id(connection, context)
         ids = _numbers(connection, "SELECT name, id FROM windows WHERE name IN", columns)
@@ -80,7 +91,7 @@ def read_rows(
 
 
 def insert_rows(connection: sqlite3.Connection, context: bytes, rows: list[Row]) -> None:
-    """Add rows in one transaction; a row that is there stays as it is."""
+    """Add rows in one transaction; existing rows are not changed."""
     patterns = dict.fromkeys(bits for bits, _, _ in rows)
     windows = dict.fromkeys(window for _, window, _ in rows)
     with transaction(connection):
@@ -112,7 +123,7 @@ def insert_rows(connection: sqlite3.Connection, context: bytes, rows: list[Row])
 
 
 def touch_context(connection: sqlite3.Connection, context: bytes) -> None:
-    """Note that a context is in use now, if it is there."""
+    """Set the time of last use of a context to now, if it is stored."""
     if context_id(connection, context) is not None:
         with transaction(connection):
             _set_used(connection, context)
@@ -123,7 +134,7 @@ def _set_used(connection: sqlite3.Connection, context: bytes) -> None:
 
 
 def delete_rows(connection: sqlite3.Connection, rows: list[Found]) -> None:
-    """Remove rows that still hold the value seen: another process may have mended them."""
+    """Delete rows that still have the given value: another process may have corrected them."""
     with transaction(connection):
         connection.executemany(
             "DELETE FROM losses WHERE pattern = ? AND window = ? AND value IS ?", rows
@@ -131,7 +142,7 @@ def delete_rows(connection: sqlite3.Connection, rows: list[Found]) -> None:
 
 
 def summarize(connection: sqlite3.Connection) -> list[ContextSummary]:
-    """What each context holds, the one used last first."""
+    """Return a summary of each context, the most recently used first."""
     with transaction(connection, "DEFERRED"):
         used = used_bytes(connection)
         counted = connection.execute(
@@ -154,7 +165,7 @@ def summarize(connection: sqlite3.Connection) -> list[ContextSummary]:
 
 
 def context_id(connection: sqlite3.Connection, context: bytes) -> int | None:
-    """The id of a context; None where it is not stored."""
+    """The id of a context; None if it is not stored."""
     row = connection.execute("SELECT id FROM contexts WHERE name = ?", (context,)).fetchone()
     return None if row is None else row[0]
 
@@ -162,7 +173,7 @@ def context_id(connection: sqlite3.Connection, context: bytes) -> int | None:
 def _numbers(
     connection: sqlite3.Connection, select: str, keys: Iterable[bytes], *first: object
 ) -> dict[bytes, int]:
-    """The id of each key that the statement, which ends in `IN`, finds."""
+    """The ids of the keys, found by a SELECT statement that ends in `IN`."""
     found = {}
     for some in chunks(keys, _VARIABLES):
         places = ",".join("?" * len(some))

@@ -1,7 +1,6 @@
-"""Keys and values as they stand in the database.
+"""Encoding of keys and values in the database.
 
-Every value carries a checksum over its whole key and itself, so a damaged file costs work but
-never gives a wrong number.
+Every value has a checksum over its key and itself, so a damaged file never returns a wrong number.
 """
 
 from __future__ import annotations
@@ -18,30 +17,30 @@ from evop_deap.space import Pattern
 
 T = TypeVar("T")
 Row = tuple[bytes, bytes, bytes]  # packed pattern, window, value
-Found = tuple[object, object, object]  # a row of `losses` as damage has left it
+Found = tuple[object, object, object]  # a row of `losses`, of any types if it is damaged
 VALUE = np.dtype([("sum", "<f8"), ("checksum", "<u4")])
-# What CRC-32 makes of any message that its own checksum follows, lowest byte first.
+# The CRC-32 of any message followed by its own checksum, lowest byte first.
 _RESIDUE = 0x2144DF1C
 _DIGITS = bytes.maketrans(b"\0\1", b"01")
 
 
 def encoded(name: str) -> bytes:
-    """A context or a window as it is stored; surrogates, as file names have, are kept."""
+    """The stored form of a context's or window's name; lone surrogates are allowed."""
     return name.encode("utf-8", "surrogatepass")
 
 
 def packed(pattern: Pattern) -> bytes:
-    """Eight units a byte, behind a 1 that tells (0, 1) from (1,)."""
+    """Pack a pattern into bits, after a leading 1 that marks its length."""
     return int(b"1" + bytes(pattern).translate(_DIGITS), 2).to_bytes(len(pattern) // 8 + 1, "big")
 
 
 def positions(keys: Sequence[bytes]) -> dict[bytes, int]:
-    """Each different key and where it stands among the different ones."""
+    """Number the different keys in order of first occurrence."""
     return {key: at for at, key in enumerate(dict.fromkeys(keys))}
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """The items in order, in lists of `size` and a last one that may be shorter."""
+    """Yield the items in lists of `size`; the last one may be shorter."""
     rest = iter(items)
     while some := list(islice(rest, size)):
         yield some
@@ -50,7 +49,7 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 def sealed(
     context: bytes, bits: Sequence[bytes], windows: Sequence[bytes], sums: NDArray[np.float64]
 ) -> list[Row]:
-    """The rows of all known sums; a value is the float's 8 bytes and the row's checksum."""
+    """The rows of all sums that are not NaN; a value is the float's 8 bytes and a checksum."""
     rows = []
     start = crc32(context)
     for pattern, line in zip(bits, sums, strict=True):
@@ -64,7 +63,7 @@ def sealed(
 
 
 def is_sound(value: object, window: bytes, seed: int) -> bool:
-    """Whether a value is that of its key; `seed` is the CRC-32 of its context and pattern."""
+    """Whether the checksum of a value is right; `seed` is the CRC-32 of its context and pattern."""
     return (
         isinstance(value, bytes)
         and len(value) == VALUE.itemsize

@@ -1,4 +1,4 @@
-"""Moving a damaged file out of the way, and carrying over what can be read of it."""
+"""Recovery from a damaged file: rename it, and copy its readable rows to a new one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evop_deap.fitness.store.database import FAILURES
 from evop_deap.fitness.store.queries import insert_rows
 from evop_deap.fitness.store.rows import chunks, is_sound
 
-_SALVAGED_ROWS = 1_000_000  # from either end: seconds of work at most
+_SALVAGED_ROWS = 1_000_000  # from either end; takes at most seconds
 _SALVAGE_CHUNK = 10_000
 
 
@@ -31,7 +31,7 @@ def set_aside(path: Path) -> Path:
 
 
 def salvage(damaged: Path, target: sqlite3.Connection) -> int:
-    """Carry the sound rows over that can be read from either end; returns how many."""
+    """Copy the sound rows that can be read from either end; return how many `target` has."""
     for direction in ("ASC", "DESC"):
         with suppress(*FAILURES), closing(sqlite3.connect(damaged)) as source:
             source.text_factory = bytes
@@ -49,7 +49,7 @@ def salvage(damaged: Path, target: sqlite3.Connection) -> int:
 
 
 def _sound_rows(rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
-    """The rows before the first that cannot be read, less those that fail their checksum."""
+    """Yield rows with a correct checksum, up to the first row that cannot be read."""
     with suppress(*FAILURES):
         for context, bits, window, value in rows:
             if (

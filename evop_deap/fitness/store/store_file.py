@@ -1,4 +1,4 @@
-"""A store's file as a user sees it: what is kept for which contexts, and how it is removed."""
+"""Inspecting and clearing a store's file, for the `cache` command."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from evop_deap.fitness.store.queries import ContextSummary
 _MAGIC = b"SQLite format 3\0"
 
 Tell = Callable[[str], object]
-"""Told in one line what was damaged and set aside."""
+"""Called with a one-line report of damage to the file."""
 
 
 def what_is_kept(path: Path, tell: Tell) -> str:
-    """A line for each context of the store at `path`, and the sizes of its files.
+    """Return a line for each context of the store at `path`, and the sizes of its files.
 
     Raises:
-        InputError: `path` is no store, or cannot be read.
+        InputError: `path` is not a store, or cannot be read.
         OutputError: the store cannot be opened.
     """
     _check_kind(path)
@@ -37,10 +37,10 @@ def what_is_kept(path: Path, tell: Tell) -> str:
 
 
 def clear(path: Path, prefix: str | None, tell: Tell) -> str:
-    """Remove what the store at `path` keeps, or what it keeps for contexts that begin so.
+    """Remove all contexts of the store at `path`, or those that begin with `prefix`.
 
     Raises:
-        InputError: `path` is no store, or no context begins so.
+        InputError: `path` is not a store, or no context begins with `prefix`.
         OutputError: the store cannot be opened.
     """
     _check_kind(path)
@@ -65,7 +65,7 @@ def clear(path: Path, prefix: str | None, tell: Tell) -> str:
 
 
 def _check_kind(path: Path) -> None:
-    """Refuse a file that never was a store: opening it as one would move it aside."""
+    """Refuse a file that is not a database: opening it as a store would rename it as damaged."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_MAGIC))
@@ -108,7 +108,7 @@ def _table(contexts: Sequence[ContextSummary]) -> str:
 
 
 def _set_aside(path: Path) -> list[Path]:
-    """The damaged files that stores have moved out of their way."""
+    """The damaged files that were renamed."""
     names = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     start = f"{path.name}.damaged-"
     found = [name for name in names if name.startswith(start) and name[len(start) :].isdigit()]

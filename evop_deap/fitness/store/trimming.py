@@ -1,4 +1,4 @@
-"""Making a database smaller, whether to keep to a limit or because a user asks for it."""
+"""Removing rows from a database, to keep to a size limit or on a user's request."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sqlite3
 from evop_deap.fitness.store.database import TABLES, transaction, used_bytes
 from evop_deap.fitness.store.queries import context_id
 
-_PRUNED_PATTERNS = 64  # at least, a transaction
+_PRUNED_PATTERNS = 64  # smallest number of patterns removed in a transaction
 
 
 def prune(connection: sqlite3.Connection, target: int) -> None:
-    """Remove the oldest patterns of the contexts longest unused until `target` bytes are left."""
+    """Remove the oldest patterns of the least recently used contexts, down to `target` bytes."""
     while used_bytes(connection) > target:
         with transaction(connection):
             before = connection.total_changes
             oldest = connection.execute("SELECT id FROM contexts ORDER BY used LIMIT 1").fetchone()
             if oldest is None:
-                # Only rows that damage has cut off from their context are left.
+                # Only rows that lost their context through damage are left.
                 _empty(connection)
                 break
             of_context = "FROM patterns WHERE context = ?"
@@ -34,7 +34,7 @@ def prune(connection: sqlite3.Connection, target: int) -> None:
 
 
 def clear_rows(connection: sqlite3.Connection, context: bytes | None) -> int:
-    """Remove one context, or all with None; returns how many window sums that were."""
+    """Remove one context, or all with None; return the number of window sums removed."""
     with transaction(connection):
         (before,) = connection.execute("SELECT count(*) FROM losses").fetchone()
         if context is None:
@@ -58,9 +58,9 @@ def _empty(connection: sqlite3.Connection) -> None:
 
 
 def _shrink(connection: sqlite3.Connection) -> None:
-    """Forget windows that nothing mentions, and give free pages back."""
+    """Delete windows without losses, and return free pages to the file system."""
     with transaction(connection):
         connection.execute("DELETE FROM windows WHERE id NOT IN (SELECT window FROM losses)")
-    # Each step frees one page, and a script alone steps through a statement without columns.
+    # Each step of this statement frees one page; only `executescript` runs all steps.
     connection.executescript("PRAGMA incremental_vacuum")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -1,4 +1,4 @@
-"""Settings of the evolution that ship with the project, by name: `--preset`."""
+"""Named settings of the evolution that ship with the project, for `--preset`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evop_deap.settings.config_files import read_settings
 
 
 def preset_names() -> list[str]:
-    """What there is to choose from."""
+    """The names of all presets, sorted."""
     return sorted(
         file.name.removesuffix(".yaml")
         for file in files(__name__).iterdir()
@@ -21,7 +21,7 @@ def preset_names() -> list[str]:
 
 
 def preset_settings(name: str) -> dict[str, Any]:
-    """The settings of a preset; a flag or a configuration file goes before them.
+    """The settings of a preset.
 
     Example:
         >>> preset_settings("default")["population"]
@@ -39,7 +39,7 @@ def preset_settings(name: str) -> dict[str, Any]:
 def layered_settings(
     preset: str | None, file: str | None, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The settings of a preset, over them those of a YAML file, over them those given.
+    """Merge settings: `given` override those of the YAML file, which override the preset's.
 
     Raises:
         InputError: there is no such preset, or the file cannot be used.

@@ -150,7 +150,7 @@ def test_what_is_no_matrix_of_losses_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="`losses` .*losses.npz is no matrix of losses"):
         main(["replay", "--losses", str(tmp_path / "losses.npz")])
     with pytest.raises(InputError, match="`like` .*losses.npz is no matrix of losses"):
-        patterns_like(tmp_path / "losses.npz", subject=cast(Any, None))  # is not looked at
+        patterns_like(tmp_path / "losses.npz", prepared=cast(Any, None))  # not used
 
 
 def test_the_readme_shows_the_replay_that_is_kept() -> None:

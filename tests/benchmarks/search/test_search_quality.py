@@ -93,7 +93,7 @@ def test_seeded_searches_are_charged_for_what_their_rules_have_judged(tmp_path: 
     for init, beside in (("balanced", 0), ("leave-one-out", 9), ("last", 0)):
         begun = beginning(problem, None, init)  # type: ignore[arg-type]  # no rule looks at a model
         state = search(problem, begun, seed=0, evaluations=84 + beside)
-        assert state.beside == beside
+        assert state.other_evaluations == beside
         found = figures(problem, state)
         assert beside < found["evaluations"] <= state.evaluations
         assert found["cost"] == state.cost >= begun[0].cost

@@ -11,7 +11,7 @@ NAMES = [f"number {i}" for i in range(20)]
 
 
 def objective(trial: optuna.Trial) -> float:
-    """Distance of the sum of what is not kept from 500."""
+    """Distance between 500 and the sum of the numbers that are not kept."""
     keep = module.suggest_pattern(trial, NAMES)
     chosen = [number for number, kept in zip(NUMBERS, keep, strict=True) if not kept]
     return abs(sum(chosen) - 500)
