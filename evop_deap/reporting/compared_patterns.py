@@ -11,7 +11,7 @@ from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, figure, plot
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
-from evop_deap.runs.storage.text_losses import Beside, Rival
+from evop_deap.runs.storage.text_losses import PairedLoss, Rival
 
 _TEXTS = {"heldout": ("held-out", "--accent"), "calibration": ("calibration", "--muted")}
 
@@ -67,7 +67,7 @@ def _figure(runs: Sequence[Run], place: int, result: SearchResult) -> str:
 
 def _points(rivals: Sequence[Rival], text: str) -> dict[str, Any]:
     name, colour = _TEXTS[text]
-    comparisons: list[Beside] = [getattr(rival, text) for rival in rivals]
+    comparisons: list[PairedLoss] = [getattr(rival, text) for rival in rivals]
     return {
         "name": name,
         "x": [beside.difference for beside in comparisons],
@@ -92,6 +92,6 @@ def _points(rivals: Sequence[Rival], text: str) -> dict[str, Any]:
 
 
 def _row(rival: Rival, text: str) -> tuple[str | float | None, ...]:
-    other: Beside = getattr(rival, text)
+    other: PairedLoss = getattr(rival, text)
     gone = ", ".join(rival.dropped)
     return rival.name, _TEXTS[text][0], other.perplexity, other.difference, other.error, gone

@@ -24,7 +24,7 @@ from evop_deap.reporting.strip import strip
 from evop_deap.reporting.summary import sentences
 from evop_deap.runs.run_search import run_search
 from evop_deap.runs.storage.loaded_run import load_run
-from evop_deap.runs.storage.text_losses import Beside
+from evop_deap.runs.storage.text_losses import PairedLoss
 from evop_deap.settings.search_config import SearchConfig
 
 FIGURES = (
@@ -115,7 +115,7 @@ def test_a_rule_that_is_far_worse_leaves_the_bars_their_scale(
 ) -> None:
     run = load_run(finished_run)
     assert run.result is not None
-    far = Beside(loss, None, None)
+    far = PairedLoss(loss, None, None)
     rule = dataclasses.replace(run.result.heuristics[0], calibration=far, heldout=far)
     result = dataclasses.replace(run.result, heuristics=(rule,))
     html = page([dataclasses.replace(run, result=result)])

@@ -16,12 +16,12 @@ from evop_deap.fitness.protocol import Work
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.run_search import run_search
-from evop_deap.runs.stages.compare import beside, picked_by_heuristics
+from evop_deap.runs.stages.compare import paired_loss, picked_by_heuristics
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.prepare import prepare
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.runs.storage.result import SearchResult, result_table, standing
-from evop_deap.runs.storage.text_losses import Beside, Rival
+from evop_deap.runs.storage.text_losses import PairedLoss, Rival
 from evop_deap.settings.search_config import SearchConfig
 
 RULES = ("block-influence", "relative-magnitude")
@@ -57,7 +57,7 @@ def test_rivals_are_told_with_the_paired_difference_and_its_error(
     assert result.runner_up.dropped != result.dropped
     for rival in (*result.heuristics, result.runner_up):
         for part in ("calibration", "heldout"):
-            told: Beside = getattr(rival, part)
+            told: PairedLoss = getattr(rival, part)
             found, other = (sums(prepared, part, d) for d in (result.dropped, rival.dropped))
             assert told.loss == pytest.approx(other.mean(), abs=1e-5)
             assert told.perplexity == pytest.approx(math.exp(other.mean()), rel=1e-4)
@@ -123,10 +123,10 @@ def test_rules_that_pick_the_same_are_one_rival_and_those_never_judged_none() ->
 
 def test_one_window_tells_no_error_and_an_infinite_loss_no_difference() -> None:
     tokens = np.array([10])
-    assert beside(np.array([30.0]), np.array([31.0]), tokens) == Beside(
+    assert paired_loss(np.array([30.0]), np.array([31.0]), tokens) == PairedLoss(
         3.1, pytest.approx(-0.1), None
     )
-    lost = beside(np.array([30.0]), np.array([math.inf]), tokens)
+    lost = paired_loss(np.array([30.0]), np.array([math.inf]), tokens)
     assert (lost.loss, lost.difference, lost.error) == (math.inf, None, None)
     rival = Rival(("last",), ("3",), lost, lost)
     plain = rival.as_dict()

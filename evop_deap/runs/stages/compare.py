@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from evop_deap.base.numbers import finite_or_worst
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.near_equals import NearEqual, paired_difference
-from evop_deap.runs.storage.text_losses import Beside, Rival
+from evop_deap.runs.storage.text_losses import PairedLoss, Rival
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 
 Rows = Mapping[Pattern, NDArray[np.float64]]
@@ -56,23 +56,23 @@ def rival(
         names: names of the heuristics that picked `other`.
     """
     on_calibration, on_heldout = (
-        beside(rows[found], rows[other], tokens) for rows, tokens in (calibration, heldout)
+        paired_loss(rows[found], rows[other], tokens) for rows, tokens in (calibration, heldout)
     )
     dropped = tuple(space.units[unit].name for unit in dropped_units(other))
     return Rival(names, dropped, on_calibration, on_heldout)
 
 
-def beside(
+def paired_loss(
     found: NDArray[np.float64], other: NDArray[np.float64], tokens: NDArray[np.int64]
-) -> Beside:
+) -> PairedLoss:
     """Compare two patterns by their (windows,) sums and the predicted tokens of each window.
 
     Example:
-        >>> beside(np.array([30.0, 40.0]), np.array([32.0, 44.0]), np.array([10, 10])).said
+        >>> paired_loss(np.array([30.0, 40.0]), np.array([32.0, 44.0]), np.array([10, 10])).said
         '0.300 ± 0.100 nats a token better than'
     """
     loss = finite_or_worst(float(other.sum() / tokens.sum()))
     if not (np.isfinite(found).all() and np.isfinite(other).all()):
-        return Beside(loss, None, None)
+        return PairedLoss(loss, None, None)
     difference, error = paired_difference(found, other, tokens)
-    return Beside(loss, difference, error if len(tokens) > 1 else None)
+    return PairedLoss(loss, difference, error if len(tokens) > 1 else None)

@@ -52,7 +52,7 @@ class TextLoss:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PairedLoss:
     """Loss of another pattern on one set of windows, and its difference from the pattern found.
 
     Attributes:
@@ -62,7 +62,7 @@ class Beside:
         error: standard error of `difference`; None also for a single window.
 
     Example:
-        >>> Beside(loss=3.8, difference=-0.3, error=0.1).said
+        >>> PairedLoss(loss=3.8, difference=-0.3, error=0.1).said
         '0.300 ± 0.100 nats a token better than'
     """
 
@@ -98,8 +98,8 @@ class Rival:
 
     names: tuple[str, ...]
     dropped: tuple[str, ...]
-    calibration: Beside
-    heldout: Beside
+    calibration: PairedLoss
+    heldout: PairedLoss
 
     @property
     def name(self) -> str:
@@ -131,7 +131,7 @@ class Rival:
             KeyError: a value is missing.
         """
         calibration, heldout = (
-            Beside(infinite_if_none(text["loss"]), text["difference"], text["error"])
+            PairedLoss(infinite_if_none(text["loss"]), text["difference"], text["error"])
             for text in (plain["calibration"], plain["heldout"])
         )
         return cls(tuple(plain["names"]), tuple(plain["dropped"]), calibration, heldout)
