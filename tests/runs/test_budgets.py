@@ -227,7 +227,7 @@ def test_halves_in_pairs_have_several_budgets_too(settings: list[str], tmp_path:
         (["--sparsity", "0.2,0.05"], "rounds to none of 5 units"),
         (["--sparsity", "0.2,much"], "'0.2,much' must be a share such as 0.2, or several"),
         (["--sparsity", "0.2,"], "must be a share"),
-        (["--sparsity", "0.2,0.4", "--budget", "units=2"], "`sparsity` or `budget`"),
+        (["--sparsity", "0.2,0.4", "--budget", "units=2"], "but got both: --sparsity 0.2"),
         (["--sparsity", "0.2,0.8", "--protect", "0", "1"], "fewer than the 4 to drop"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

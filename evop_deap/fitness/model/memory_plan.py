@@ -12,7 +12,7 @@ _LEAST_TOGETHER = 8
 
 
 @dataclass(frozen=True)
-class Room:
+class MemoryPlan:
     """The division of the memory budget. A state is the hidden state of one group of windows.
 
     Attributes:
@@ -23,8 +23,8 @@ class Room:
         kept: number of states of each group kept for the next call.
 
     Example:
-        >>> Room.within(910, windows=8, blocks=30, most=8, whole=8, stacked=False)
-        Room(stacked=False, group=8, together=1, stack=1, kept=37)
+        >>> MemoryPlan.within(910, windows=8, blocks=30, most=8, whole=8, stacked=False)
+        MemoryPlan(stacked=False, group=8, together=1, stack=1, kept=37)
     """
 
     stacked: bool
@@ -36,7 +36,7 @@ class Room:
     @classmethod
     def within(
         cls, states: int, *, windows: int, blocks: int, most: int, whole: int, stacked: bool
-    ) -> Room:
+    ) -> MemoryPlan:
         """Divide room for `states` hidden states of one window.
 
         Args:

@@ -17,7 +17,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.fitness.model.criterion import Criterion, CrossEntropy, Divergence
 from evop_deap.fitness.model.kept_states import KeptStates
-from evop_deap.fitness.model.memory_plan import Room
+from evop_deap.fitness.model.memory_plan import MemoryPlan
 from evop_deap.fitness.model.tiles import Tile, tile_for
 from evop_deap.fitness.model.walk import Tally, Walk
 from evop_deap.fitness.protocol import Evaluation, Work
@@ -108,7 +108,7 @@ class PopulationEvaluator:
         most = max(1, min(count, _TOKENS_AT_ONCE // length))
         # The divergence needs the dense model's input of the head for every window.
         self._dense_states = count if fitness == "kl" else 0
-        room = Room.within(
+        room = MemoryPlan.within(
             max(0, memory_budget // self._state_bytes - self._dense_states),
             windows=count,
             blocks=len(anatomy.blocks),

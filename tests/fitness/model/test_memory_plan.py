@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evop_deap.fitness.model.memory_plan import JUDGED_TOGETHER, Room
+from evop_deap.fitness.model.memory_plan import EVALUATED_TOGETHER, MemoryPlan
 
 
 @given(
@@ -17,10 +17,10 @@ from evop_deap.fitness.model.memory_plan import JUDGED_TOGETHER, Room
 def test_everything_held_fits_where_one_window_does(
     states: int, windows: int, blocks: int, most: int, whole: int, stacked: bool
 ) -> None:
-    room = Room.within(
+    room = MemoryPlan.within(
         states, windows=windows, blocks=blocks, most=most, whole=whole, stacked=stacked
     )
-    walking = 2 * room.together if room.stacked else blocks + JUDGED_TOGETHER + 1
+    walking = 2 * room.together if room.stacked else blocks + EVALUATED_TOGETHER + 1
     groups = -(-windows // room.group)
     assert whole % room.group == 0
     assert 1 <= room.group <= max(1, most)
@@ -30,7 +30,7 @@ def test_everything_held_fits_where_one_window_does(
 
 
 def test_where_memory_is_tight_branches_are_followed_one_by_one() -> None:
-    tight = Room.within(31, windows=4, blocks=3, most=4, whole=4, stacked=True)
-    roomy = Room.within(32, windows=4, blocks=3, most=4, whole=4, stacked=True)
+    tight = MemoryPlan.within(31, windows=4, blocks=3, most=4, whole=4, stacked=True)
+    roomy = MemoryPlan.within(32, windows=4, blocks=3, most=4, whole=4, stacked=True)
     assert (tight.stacked, roomy.stacked) == (False, True)
     assert (tight.together, roomy.together) == (1, 8)
