@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.settings.calibration_config import CalibrationConfig
+from evop_deap.recovery.compensation.form_names import AUTO, CHOICES, OFF
+from evop_deap.settings.calibration_config import (
+    CALIBRATION,
+    COMPENSATION,
+    RANDOMNESS,
+    CalibrationConfig,
+)
 from evop_deap.settings.model_options import MODEL
 from evop_deap.settings.parser import Parser, add_flags, answer
 
@@ -22,24 +28,42 @@ _EXAMPLES = """examples:
   apply a pattern that EvoPress found:
     python -m evop_deap.apply --model meta-llama/Llama-2-7b-hf \\
         --pattern layer_drop_config.txt --output pruned/llama
+  compensate the kept weights for what is dropped:
+    python -m evop_deap.apply --model meta-llama/Llama-2-7b-hf --compensate --corpus c4 \\
+        --pattern layer_drop_config.txt --output pruned/llama
   apply the pattern of a run to a fine-tuned model:
     python -m evop_deap.apply --model my/finetune --pattern runs/llama --output pruned/finetune
 """
+
+
+_GROUPS = (MODEL, CALIBRATION, COMPENSATION, RANDOMNESS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    run = {name: given.pop(name) for name in ("pattern", "output", "overwrite", "quiet")}
+    names = ("pattern", "output", "overwrite", "compensate", "quiet")
+    run = {name: given.pop(name) for name in names}
     return answer(parser.prog, lambda: _apply(given, **run))
 
 
 def _apply(
-    given: dict[str, Any], *, pattern: str, output: str, overwrite: bool, quiet: bool
+    given: dict[str, Any],
+    *,
+    pattern: str,
+    output: str,
+    overwrite: bool,
+    compensate: str,
+    quiet: bool,
 ) -> str:
     if "model" not in given:
         raise InputError("`model` is required: name the dense model that the pattern is for")
+    if compensate != OFF and not {"corpus", "calibration"} & given.keys():
+        raise InputError(
+            "`corpus` is required with --compensate: name text to solve the weights on, or a "
+            "folder of evop_deap.calibrate with --calibration"
+        )
     config = CalibrationConfig(**given)
 
     from evop_deap.runs.apply_pattern import apply_pattern
@@ -47,12 +71,14 @@ def _apply(
 
     folder = Path(output)
     progress = Progress() if quiet else TerminalProgress()
-    report = apply_pattern(config, pattern, folder, overwrite=overwrite, progress=progress)
+    report = apply_pattern(
+        config, pattern, folder, overwrite=overwrite, compensate=compensate, progress=progress
+    )
     return f"{folder}: {report.summary}"
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return a parser with the flags of the run and of the model."""
+    """Return a parser with the flags of the run, the model and the text."""
     description, _, _ = (__doc__ or "").partition("\n\n")
     parser = Parser(
         prog="python -m evop_deap.apply",
@@ -70,8 +96,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--output", required=True, metavar="DIR", help="folder of the checkpoint")
     run.add_argument("--overwrite", action="store_true", help="replace the checkpoint in --output")
+    run.add_argument(
+        "--compensate",
+        nargs="?",
+        const=AUTO,
+        default=OFF,
+        choices=CHOICES,
+        metavar="|".join(CHOICES),
+        help="solve what is written before each cut anew, in closed form, on text of --corpus "
+        "(auto where no form is named)",
+    )
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    add_flags(parser, CalibrationConfig, lambda option: option.metadata["group"] == MODEL)
+    add_flags(parser, CalibrationConfig, lambda option: option.metadata["group"] in _GROUPS)
     return parser
 
 

@@ -32,7 +32,7 @@ HELDOUT_SHARE = 0.25
 # Every draw has its own random stream, so that more held-out text, for example, does not change
 # the calibration windows.
 _SPLIT, _CALIBRATION_ORDER, _CALIBRATION_CUTS, _HELDOUT_ORDER, _HELDOUT_CUTS = range(5)
-_STRATA, _VALIDATION_CUTS = 5, 6
+_STRATA, _VALIDATION_CUTS, _COMPENSATION_CUTS, _COMPENSATION_ORDER = range(5, 9)
 
 
 class Stratify(Protocol):
@@ -59,8 +59,11 @@ class CalibrationSet:
         heldout: windows on which the result is reported; a uniform sample for every strategy.
         manifest: plain JSON that names the corpus, the strategy, every document and window.
         weights: (windows,) weight of each calibration window; None for equal weights.
-        validation: windows that decide between near-equal patterns, and nothing else; a uniform
-            sample. None if no document is left for it.
+        validation: windows that decide between near-equal patterns, and whether a compensated
+            model is better; a uniform sample. None if no document is left for it.
+        compensation: windows on which kept weights are solved anew. They come from calibration
+            documents, those without a calibration window first. None if none were asked for, or
+            no text is left for them.
     """
 
     calibration: WindowSet
@@ -68,6 +71,7 @@ class CalibrationSet:
     manifest: dict[str, Any]
     weights: NDArray[np.float64] | None = None
     validation: WindowSet | None = None
+    compensation: WindowSet | None = None
 
 
 def build_calibration(
@@ -78,6 +82,7 @@ def build_calibration(
     tokens: int,
     heldout_tokens: int,
     seed: int,
+    compensation_tokens: int = 0,
     sampler: Sampler = random_order,
     stratify: Stratify | None = None,
     respond: Respond | None = None,
@@ -99,6 +104,7 @@ def build_calibration(
         tokens: calibration tokens, rounded down to a multiple of `window`.
         heldout_tokens: held-out tokens, rounded down likewise.
         seed: at least 0; the same seed gives the same set.
+        compensation_tokens: tokens to compensate on; fewer where the documents hold fewer.
         sampler: orders the calibration documents.
         stratify: splits the calibration documents into strata instead, such as a
             `ClusterSampler`; it never gets a held-out document.
@@ -165,17 +171,32 @@ def build_calibration(
             respond,
         )
         calibration = drawn.windows
+    calibrated = calibration.documents
+    spare = in_order(to_calibrate, random_order, stream(_COMPENSATION_ORDER))
+    compensation = spare_windows(
+        sorted(spare, key=lambda document: document.id in calibrated),  # which keeps their order
+        tokenizer,
+        window=window,
+        most=compensation_tokens // window,
+        rng=stream(_COMPENSATION_CUTS),
+    )
     settings = {
         "strategy": strategy,
         "seed": seed,
         "window": window,
         "tokens": tokens,
         "heldout_tokens": heldout_tokens,
+        "compensation_tokens": compensation_tokens,
         "heldout_share": heldout_share,
         "weighting": weighting,
         "select": None if respond is None else {"by": "response", "pool": POOL},
     }
-    parts = {"calibration": calibration, "heldout": heldout, "validation": validation}
+    parts = {
+        "calibration": calibration,
+        "heldout": heldout,
+        "validation": validation,
+        "compensation": compensation,
+    }
     manifest = describe_set(corpus, tokenizer, parts, settings)
     weights = None
     if found is not None and drawn is not None:
@@ -186,7 +207,7 @@ def build_calibration(
         describe_strata(manifest, found, drawn)
         if on_strata is not None:
             on_strata(found, drawn)
-    return CalibrationSet(calibration, heldout, manifest, weights, validation)
+    return CalibrationSet(calibration, heldout, manifest, weights, validation, compensation)
 
 
 def _drawn(

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PARTS = ("calibration", "heldout")
-_VALIDATION = "validation"  # optional: a small corpus has no text left for it
+_MAYBE = ("validation", "compensation")  # a small corpus has no text left for them
 
 
 def save_calibration(folder: Path, made: CalibrationSet) -> None:
     """Write a set into `folder`: `calibration.json`, its manifest, and `windows.npz`.
 
-    The archive holds `calibration`, `heldout` and, if it exists, `validation`, each as
-    (windows, window) int64 token ids.
+    The archive holds `calibration`, `heldout` and, if they exist, `validation` and
+    `compensation`, each as (windows, window) int64 token ids.
 
     Raises:
         OutputError: a file cannot be written.
     """
     buffer = io.BytesIO()
-    parts = {"calibration": made.calibration, "heldout": made.heldout, _VALIDATION: made.validation}
+    parts = {name: getattr(made, name) for name in (*_PARTS, *_MAYBE)}
     arrays: dict[str, Any] = {n: part.tokens for n, part in parts.items() if part is not None}
     np.savez_compressed(buffer, **arrays)
     write_bytes(folder / WINDOWS_FILE, buffer.getvalue())
@@ -83,14 +83,14 @@ def load_calibration(
             f"`calibration` {folder} has windows of {window} tokens, but the model reads {context}"
         )
     found = (parts["calibration"], parts["heldout"], manifest, numbers)
-    return CalibrationSet(*found, validation=parts.get(_VALIDATION))
+    return CalibrationSet(*found, *(parts.get(name) for name in _MAYBE))
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.int64]]]:
     try:
         manifest = json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8"))
         with np.load(folder / WINDOWS_FILE, allow_pickle=False) as archive:
-            names = (*_PARTS, *([_VALIDATION] if _VALIDATION in manifest else []))
+            names = (*_PARTS, *(name for name in _MAYBE if name in manifest))
             tokens = {name: np.asarray(archive[name], dtype=np.int64) for name in names}
     except Exception as error:  # parsers of JSON, archives and arrays raise many types
         reason = one_line(getattr(error, "strerror", None) or error)

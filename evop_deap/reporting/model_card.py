@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.formatting import plural
 from evop_deap.heuristics.registry import METHODS
@@ -12,6 +13,7 @@ from evop_deap.settings.search_config import SEARCH
 
 if TYPE_CHECKING:
     from evop_deap.runs.storage.result import Findings
+    from evop_deap.runs.storage.text_losses import TextLoss
 
 
 def model_card(result: Findings, settings: str, *, base_model: str | None) -> str:
@@ -43,10 +45,12 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
         "---",
     ]
     best = result.heuristics[0] if result.heuristics else None
+    made = result.is_compensated
     rows = [
         f"| {name}, {text.windows} windows of {text.window} tokens of {result.corpus} "
         f"| {text.perplexity['dense']:.2f} |{f' {other.perplexity:.2f} |' if other else ''} "
         f"{text.perplexity['pruned']:.2f} |"
+        f"{_compensated(text)}"
         for name, text, other in (
             ("calibration", result.calibration, best and best.calibration),
             ("held-out", result.heldout, best and best.heldout),
@@ -60,21 +64,24 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
             f"# {source.rstrip('/').rsplit('/', 1)[-1]} without {len(result.dropped)} {units}",
             "",
             f"Of the {result.n_blocks} decoder blocks of {source}, the {units} "
-            f"{', '.join(result.dropped)} (counted from 0) were {removed}, and nothing else was "
-            f"changed or trained. They were chosen by {chosen_by} with evop_deap. The checkpoint "
-            "was reloaded with plain transformers, and its logits were compared with those of the "
-            "model in the search.",
+            f"{', '.join(result.dropped)} (counted from 0) were {removed}, "
+            f"{else_changed(result.compensation)}. They were chosen by {chosen_by} with "
+            "evop_deap. The checkpoint was reloaded with plain transformers, and its logits were "
+            "compared with those of the model in memory.",
             "",
-            f"| perplexity ({result.dtype}) | dense |{f' {best.name} |' if best else ''} pruned |",
-            f"|---|---|---|{'---|' if best else ''}",
+            f"| perplexity ({result.dtype}) | dense |{f' {best.name} |' if best else ''} pruned |"
+            f"{' compensated |' if made else ''}",
+            f"|---|---|---|{'---|' if best else ''}{'---|' if made else ''}",
             *rows,
-            f"| parameters | {dense:,} |{' |' if best else ''} {pruned:,} |",
+            f"| parameters | {dense:,} |{' |' if best else ''} {pruned:,} |"
+            f"{f' {pruned:,} |' if made else ''}",
             "",
             *stands,
             f"{result.evaluations} patterns were evaluated, at the cost of {result.cost:.1f} "
             f"forward passes of the dense model over the calibration windows, seed {result.seed}. "
             "The held-out windows are from documents that the search did not use.",
             "",
+            *what_was_changed(result.compensation, result.corpus),
             "## How it was made",
             "",
             "```yaml",
@@ -85,3 +92,43 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
             "",
         ]
     )
+
+
+def _compensated(text: TextLoss) -> str:
+    """The cell of the compensated model, where there is one."""
+    figure = text.perplexity.get("compensated")
+    return "" if figure is None else f" {figure:.2f} |"
+
+
+def else_changed(about: Mapping[str, Any] | None) -> str:
+    """What beside the units that went is not the dense model's; `about` is compensation's."""
+    if about is not None and about["taken"]:
+        return "the last weights before each cut were solved anew, and nothing was trained"
+    return "and nothing else was changed or trained"
+
+
+def what_was_changed(about: Mapping[str, Any] | None, corpus: str) -> list[str]:
+    """A row a cut: what goes there and what was changed; nothing without compensation."""
+    if about is None:
+        return []
+    if not about["taken"]:
+        return [f"Compensation changed nothing: {about['reason']}.", ""]
+    rows = [
+        f"| {', '.join(cut['dropped'])} | {cut['form'] or 'none'} | "
+        f"{', '.join(cut['layers']) or '-'} | {cut['distance'][0]:.3f} → {cut['distance'][1]:.3f} |"
+        for cut in about["cuts"]
+    ]
+    return [
+        "## What was changed",
+        "",
+        f"Weights were solved anew by least squares on {about['windows']} windows of "
+        f"{about['window']} tokens of {corpus}, so that states behind a cut are nearest "
+        "the dense model's: full, the matrix on its own inputs; map, a map of its outputs; gains, "
+        "a norm's channels; scale, a single number for all that is written behind the cut. "
+        "Distances are relative, on windows kept aside.",
+        "",
+        "| without | form | changed | distance of states |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from evop_deap.base.files import write_text
 from evop_deap.reporting.clusters import clusters_figures
 from evop_deap.reporting.compared_patterns import rivals_figures
+from evop_deap.reporting.compensation import compensation_table
 from evop_deap.reporting.course import course_figure, foresight_figure
 from evop_deap.reporting.drop_counts import drops_figures
 from evop_deap.reporting.effects import effects_figure, pairs_figure
@@ -92,6 +93,7 @@ def content(runs: Sequence[Run]) -> str:
             "The result",
             pattern_figure(runs),
             losses_figure(runs),
+            compensation_table(runs),
             rivals_figures(runs),
             curve_figure(runs),
         ),

@@ -10,6 +10,7 @@ from evop_deap.reporting.named_units import dropped_names, label_of, noun, unit_
 from evop_deap.reporting.page_parts import escaped, paragraph
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
+from evop_deap.runs.storage.text_losses import TextLoss
 
 _DEMO = "SmolLM2-135M-Instruct"
 
@@ -62,13 +63,19 @@ def sentences(result: SearchResult, model: str) -> list[str]:
         f"{millions(pruned)} parameters instead of {millions(dense)}, "
         f"{(dense - pruned) / dense:.1%} fewer.",
         f"Perplexity goes from {number(held.perplexity['dense'])} to "
-        f"{number(held.perplexity['pruned'])}{picked} on {held.windows} held-out windows of "
-        f"{held.window} tokens, and from {number(seen.perplexity['dense'])} to "
-        f"{number(seen.perplexity['pruned'])} on the {seen.windows} calibration windows.",
+        f"{number(held.perplexity['pruned'])}{picked}{_compensated(held)} on {held.windows} "
+        f"held-out windows of {held.window} tokens, and from {number(seen.perplexity['dense'])} to "
+        f"{number(seen.perplexity['pruned'])}{_compensated(seen)} on the {seen.windows} "
+        "calibration windows.",
         f"The search evaluated {result.evaluations} patterns{known}{partly} for the work of "
         f"{number(result.cost)} forward passes of the dense model, in {duration(result.seconds)}; "
         f"the exported checkpoint was reloaded and its logits compared.",
     ]
+
+
+def _compensated(text: TextLoss) -> str:
+    figure = text.perplexity.get("compensated")
+    return "" if figure is None else f" (compensated: {number(figure)})"
 
 
 def _so_far(run: Run) -> str:
@@ -87,10 +94,13 @@ def _so_far(run: Run) -> str:
 def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     figures = result.heldout.perplexity
+    made = figures.get("compensated")
     picks = [f"best heuristic {number(one.heldout.perplexity)}" for one in result.heuristics[:1]]
-    against = ", ".join([f"dense {number(figures['dense'])}", *picks])
+    alone = [] if made is None else [f"pruned alone {number(figures['pruned'])}"]
+    against = ", ".join([f"dense {number(figures['dense'])}", *alone, *picks])
+    left = figures["pruned"] if made is None else made
     return [
-        ("held-out perplexity", number(figures["pruned"]), against),
+        ("held-out perplexity", number(left), against),
         *_lead(result),
         ("parameters", millions(pruned), f"dense {millions(dense)}"),
         ("patterns evaluated", number(result.evaluations), f"{result.cut_short} eliminated"),

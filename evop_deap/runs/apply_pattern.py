@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import check_writable
 from evop_deap.models.formats import Drops, read_pattern
+from evop_deap.recovery.compensation.form_names import OFF
+from evop_deap.runs.calibration_folder import responder_of
+from evop_deap.runs.draw_calibration import make_calibration
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named
+from evop_deap.runs.pruned_model import PrunedModel
 from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:
@@ -26,19 +31,21 @@ def apply_pattern(
     folder: Path,
     *,
     overwrite: bool = False,
+    compensate: str = OFF,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Prune the model of `config` by a pattern file or list, and check the checkpoint.
 
     Args:
-        config: the model and how to load it; other settings are ignored.
+        config: names the model and how to load it, and the text to compensate on.
         pattern: a file or list in a format of `read_pattern`.
         folder: folder of the checkpoint.
         overwrite: replace an existing checkpoint in `folder`.
+        compensate: form of compensation, or "off".
         progress: receives progress messages; silent by default.
 
     Raises:
-        EvopError: the model, the pattern or the folder cannot be used, or the reloaded
+        EvopError: the model, the text, the pattern or the folder cannot be used, or the reloaded
             checkpoint differs from the pruned model.
     """
     progress = progress or Progress()
@@ -46,13 +53,66 @@ def apply_pattern(
     loaded = load_named(config, progress)
     text = loaded.model.config.get_text_config(decoder=True)
     drops = read_pattern(pattern, int(text.num_hidden_layers))
+    if compensate != OFF:
+        return _compensated(config, loaded, drops, folder, compensate, progress)
     return write_checkpoint(
         loaded,
         drops,
         folder,
-        card=_card(loaded, drops),
+        card=card_of(loaded, drops),
         trust_remote_code=config.trust_remote_code,
         progress=progress,
+    )
+
+
+def _compensated(
+    config: CalibrationConfig,
+    loaded: LoadedModel,
+    drops: Drops,
+    folder: Path,
+    form: str,
+    progress: Progress,
+) -> ExportReport:
+    """Compensate for what a pattern drops, write the checkpoint, and check it."""
+    from evop_deap.models.anatomy.find_anatomy import find_anatomy
+    from evop_deap.models.export.export_checkpoint import export_checkpoint
+    from evop_deap.runs.compensating import compensated
+
+    anatomy = find_anatomy(loaded.model, drops.granularity)
+    dropped = drops.positions([part.name for part in anatomy.parts])
+    text = make_calibration(
+        config,
+        loaded.tokenizer,
+        context=loaded.context,
+        model=lambda: (loaded, anatomy),
+        respond=lambda: responder_of(config, lambda: (loaded, anatomy), progress),
+        progress=progress,
+    )
+    progress.stage("compensating")
+    about, made = compensated(loaded, anatomy, dropped, text, form)
+    progress.stage(_told(about))
+    pruned = made or PrunedModel(loaded.model, anatomy, dropped)
+    progress.stage(f"writing and checking {folder}")
+    return export_checkpoint(
+        pruned.model,
+        pruned.anatomy,
+        pruned.dropped,
+        loaded.tokenizer,
+        folder,
+        card=card_of(loaded, drops, about),
+        stored_dtype=loaded.stored_dtype,
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def _told(about: Mapping[str, Any]) -> str:
+    """Return the outcome of compensation in a line."""
+    if not about["taken"]:
+        return f"not compensated: {about['reason']}"
+    losses = about["validation"]
+    return (
+        f"compensated: {losses['compensated']:.3f} nats a token on validation text, "
+        f"{losses['pruned']:.3f} without"
     )
 
 
@@ -108,8 +168,16 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     check_writable(path.parent)
 
 
-def _card(loaded: LoadedModel, drops: Drops) -> str:
-    """Return the README.md of a checkpoint that was made without a search."""
+def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None = None) -> str:
+    """Return the README.md of a checkpoint that was made without a search.
+
+    Args:
+        loaded: the dense model.
+        drops: the dropped parts.
+        about: outcome of compensation; None without it.
+    """
+    from evop_deap.reporting.model_card import else_changed, what_was_changed
+
     source = loaded.hub_id or loaded.name
     front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
     front += ["library_name: transformers", "pipeline_tag: text-generation"]
@@ -123,9 +191,10 @@ def _card(loaded: LoadedModel, drops: Drops) -> str:
             f"# {source.rstrip('/').rsplit('/', 1)[-1]}, pruned",
             "",
             f"Of the {drops.n_blocks} decoder blocks of {source}, {', '.join(drops.names)} were "
-            "removed (counted from 0; attn and mlp are halves), and nothing else was changed or "
-            "trained. The checkpoint was reloaded with plain transformers and its logits compared "
-            "with those of the dense model with these parts bypassed.",
+            f"removed (counted from 0; attn and mlp are halves), {else_changed(about)}. The "
+            "checkpoint was reloaded with plain transformers and its logits compared with those "
+            "of the dense model with these parts bypassed.",
             "",
+            *what_was_changed(about, "text"),
         ]
     )

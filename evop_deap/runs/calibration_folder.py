@@ -73,7 +73,7 @@ def run_calibration(
         tokenizer,
         context=context,
         model=loading,
-        respond=lambda: _respond(config, loading, progress),
+        respond=lambda: responder_of(config, loading, progress),
         progress=progress,
         on_strata=lambda found, drawn: strata.append((found, drawn)),
     )
@@ -108,6 +108,8 @@ def summary(made: CalibrationSet, output: Path) -> str:
     lines.append(f"{count} x {window} tokens of {made.manifest['corpus']['name']}")
     spare = "none (no document left)" if made.validation is None else len(made.validation.tokens)
     lines.append(f"held-out windows: {len(made.heldout.tokens)}; validation windows: {spare}")
+    text = 0 if made.compensation is None else made.compensation.tokens.size
+    lines.append(f"text to compensate on: {text:,} tokens")
     lines.append(f"{output}  folder of the set, for evop_deap.search --calibration")
     return "\n".join(lines)
 
@@ -127,7 +129,7 @@ def _check_usable(output: Path, overwrite: bool) -> None:
     check_writable(output)
 
 
-def _respond(config: CalibrationConfig, loading: Any, progress: Progress) -> Any:
+def responder_of(config: CalibrationConfig, loading: Any, progress: Progress) -> Any:
     """Return the responder to probe patterns that drop a quarter of the blocks.
 
     The response of a window hardly depends on the number of dropped blocks.

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 _Config = TypeVar("_Config", bound=CalibrationConfig)
 
 # Settings that a calibration set in a folder fixes, in addition to those of its clusters.
-_SETTLED = ("corpus", "text_column", "window", "tokens", "heldout_tokens", "check_against")
+_SETTLED = (
+    *("corpus", "text_column", "window", "tokens", "heldout_tokens", "compensation_tokens"),
+    "check_against",
+)
 
 
 def make_calibration(
@@ -79,6 +82,7 @@ def make_calibration(
         tokens=config.tokens,
         heldout_tokens=config.heldout_tokens,
         seed=config.seed,
+        compensation_tokens=config.compensation_tokens,
         context=context,
         stratify=_sampler(config, model, progress) if clustered else None,
         respond=respond() if clustered and config.select == "response" else None,
@@ -130,11 +134,14 @@ def _check_settled(config: CalibrationConfig, made: CalibrationSet) -> None:
 
 
 def _sizes(made: CalibrationSet) -> dict[str, int]:
-    return {
+    sizes = {
         "window": made.calibration.tokens.shape[1],
         "tokens": made.calibration.tokens.size,
         "heldout_tokens": made.heldout.tokens.size,
     }
+    if made.compensation is not None:
+        sizes["compensation_tokens"] = made.compensation.tokens.size
+    return sizes
 
 
 def _sampler(

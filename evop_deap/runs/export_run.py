@@ -15,7 +15,8 @@ from evop_deap.models.formats import (
     per_layer_config,
     prune_layers,
 )
-from evop_deap.runs.apply_pattern import CHECKPOINTS, check_output, write_checkpoint
+from evop_deap.runs.apply_pattern import CHECKPOINTS, card_of, check_output, write_checkpoint
+from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named
 from evop_deap.runs.storage.folder import RunFolder
@@ -65,17 +66,26 @@ def export_run(
     if output is None:
         raise InputError(f"`output` is required: name a folder for the {format} checkpoint")
     progress = progress or Progress()
-    card = folder.model / "README.md"
+    loaded, path = load_named(config, progress), folder.model / "README.md"
+    card = path.read_text(encoding="utf-8") if path.is_file() else None
+    alone = _is_compensated(folder)
     report = write_checkpoint(
-        load_named(config, progress),
+        loaded,
         drops,
         output,
         format=format,
-        card=card.read_text(encoding="utf-8") if card.is_file() else None,
+        card=card_of(loaded, drops) if alone else card,
         trust_remote_code=config.trust_remote_code,
         progress=progress,
     )
-    return f"{output}: {report.summary}"
+    less = "; the pattern alone, while the run's own model/ is compensated" if alone else ""
+    return f"{output}: {report.summary}{less}"
+
+
+def _is_compensated(folder: RunFolder) -> bool:
+    """Whether the checkpoint of a finished run has other weights than the dense model."""
+    about = json.loads(folder.result.read_text(encoding="utf-8")).get("compensation")
+    return about is not None and bool(about["taken"])
 
 
 def _found(folder: RunFolder) -> tuple[Drops, CalibrationConfig]:
@@ -98,7 +108,8 @@ def _text(folder: RunFolder, config: CalibrationConfig, drops: Drops, format: st
     if format == "per-layer-config":
         return json.dumps(per_layer_config(drops), indent=2) + "\n"
     if format == "mergekit":
-        return mergekit_passthrough(_source(config), drops, _dtype(folder))
+        alone = PATTERN_ALONE if _is_compensated(folder) else ""
+        return mergekit_passthrough(_source(config), drops, _dtype(folder), alone)
     raise InputError(f"`format` must be one of {', '.join(FORMATS)}, but got '{format}'")
 
 

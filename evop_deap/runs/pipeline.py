@@ -1,6 +1,6 @@
 """The stages of a run in their order, and the function that runs them.
 
-    search ─▶ validate ─▶ export ─▶ measure ─▶ conclude
+    search ─▶ validate ─▶ compensate ─▶ export ─▶ measure ─▶ conclude
 
 Each stage is a function from the context and the earlier outputs to plain data. The first stage is
 the search or a heuristic; the last one writes the result. A stage is skipped where an earlier
@@ -18,6 +18,7 @@ from evop_deap.base.files import write_json, write_text
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.recorder import Recorder
+from evop_deap.runs.stages.compensate import Compensated, compensate_pattern
 from evop_deap.runs.stages.conclude import conclude
 from evop_deap.runs.stages.export_model import Exported, export_model
 from evop_deap.runs.stages.found import Found
@@ -48,6 +49,7 @@ class Stage(Generic[_Output]):
 
 STAGES: Sequence[Stage[Any]] = (
     Stage("validate", validate, Validated.from_dict),
+    Stage("compensate", compensate_pattern, Compensated.from_dict),
     Stage("export", export_model, Exported.from_dict, lambda c: c.folder.model.is_dir()),
     Stage("measure", measure, Measured.from_dict),
 )

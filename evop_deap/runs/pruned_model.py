@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evop_deap.models.anatomy.parts import Anatomy
+    from evop_deap.recovery.compensation.changed_weights import Changes
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +73,23 @@ def evaluate_changed(context: Context, pruned: PrunedModel, pattern: Pattern) ->
         costs=np.array([share + divergence]),
         work=Work(windows.size * (kept + divergence * blocks), windows.size * (1 + divergence)),
     )
+
+
+def loss_of_changes(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    changes: Changes,
+    windows: NDArray[np.int64],
+) -> float:
+    """The dense model without some units and with changed weights: nats a token, in float32."""
+    from evop_deap.models.loading.precision import computing_in_float32
+    from evop_deap.models.surgery.bypass import bypassed
+    from evop_deap.recovery.compensation.changed_weights import written
+
+    with written(changes), computing_in_float32(model), bypassed(anatomy, dropped):
+        sums = window_sums_of(PrunedModel(model, anatomy, ()), windows)
+    return float(sums.sum() / (len(windows) * (windows.shape[1] - 1)))
 
 
 def window_sums_of(

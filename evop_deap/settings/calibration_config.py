@@ -20,6 +20,7 @@ from evop_deap.settings.options import REQUIRED, Settings, option
 
 CALIBRATION = "calibration"
 CLUSTERS = "clusters, with --calibration ccds"
+COMPENSATION = "compensation of what goes"
 RANDOMNESS = "randomness"
 
 STRATEGIES = ("random", "ccds")
@@ -116,6 +117,14 @@ class CalibrationConfig(Settings):
         "weight of a window in the loss: none weighs all windows equally, corpus weighs by the "
         "share of the cluster in the corpus, cluster gives every cluster the same total",
         choices=("none", "corpus", "cluster"),
+    )
+
+    compensation_tokens: int = option(
+        40960,
+        COMPENSATION,
+        "tokens of calibration documents on which kept weights are solved anew",
+        metavar="N",
+        least=2,
     )
 
     seed: int = option(0, RANDOMNESS, "seed of everything random", metavar="N", least=0)

@@ -14,7 +14,8 @@ from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
-from evop_deap.settings.calibration_config import CalibrationConfig
+from evop_deap.recovery.compensation.form_names import AUTO, CHOICES
+from evop_deap.settings.calibration_config import COMPENSATION, CalibrationConfig
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
 from evop_deap.space.unit_names import GRANULARITIES
@@ -218,6 +219,15 @@ class SearchConfig(CalibrationConfig):
     max_seconds: float | None = option(None, STOPPING, "time spent searching", metavar="S", above=0)
     patience: int | None = option(
         None, STOPPING, "generations in a row without a better pattern", metavar="N", least=1
+    )
+
+    compensate: str = option(
+        AUTO,
+        COMPENSATION,
+        "solve what is written before each cut anew, in closed form: full, the last matrix on its "
+        "own inputs, map, a map of its outputs, scale, a single number, or auto, the one of least "
+        "loss; or off",
+        choices=CHOICES,
     )
 
     def __post_init__(self) -> None:

@@ -275,7 +275,7 @@ def test_a_set_without_validation_windows_is_searched_on_without_them(
     whole = said.pop("validation")
     manifest.write_text(json.dumps(said))
     with np.load(windows) as archive:
-        np.savez(windows, **{n: archive[n] for n in ("calibration", "heldout")})
+        np.savez(windows, **{n: archive[n] for n in ("calibration", "heldout", "compensation")})
     given = [*searching, "--calibration", str(tmp_path / "set")]
     assert search(given) == 0
     told = json.loads((tmp_path / "run" / "result.json").read_text())["validation"]

@@ -10,13 +10,14 @@ from evop_deap.base.errors import InputError
 from evop_deap.models.formats.drops import Drops
 
 
-def mergekit_passthrough(model_id: str, drops: Drops, dtype: str) -> str:
+def mergekit_passthrough(model_id: str, drops: Drops, dtype: str, comment: str = "") -> str:
     """Return a recipe that stacks the runs of kept blocks; upper bounds are exclusive.
 
     Args:
         model_id: Hub id or folder of the dense model.
         drops: The dropped parts.
         dtype: "bfloat16", "float16" or "float32", as in mergekit.
+        comment: A line of text above the recipe.
 
     Raises:
         InputError: only half of a block is dropped.
@@ -29,7 +30,8 @@ def mergekit_passthrough(model_id: str, drops: Drops, dtype: str) -> str:
         f"  - sources:\n      - model: {model}\n        layer_range: [{start}, {stop}]\n"
         for start, stop in _runs(kept)
     )
-    return f"slices:\n{slices}merge_method: passthrough\ndtype: {dtype}\n"
+    above = f"# {comment}\n" if comment else ""
+    return f"{above}slices:\n{slices}merge_method: passthrough\ndtype: {dtype}\n"
 
 
 def parse_mergekit(recipe: dict[str, Any], n_blocks: int) -> Drops:

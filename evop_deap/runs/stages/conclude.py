@@ -13,6 +13,7 @@ from evop_deap.base.files import write_json, write_text
 from evop_deap.runs.context import Context
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.stages.compensate import Compensated
 from evop_deap.runs.stages.export_model import Exported
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.measure import Measured
@@ -108,6 +109,7 @@ def _findings(context: Context, before: Outputs) -> Findings:
         work=dataclasses.asdict(found.work),
         finalists=tuple(_described(one, space) for one in validated.near_equals),
         validation=_validation(context, validated),
+        compensation=before[Compensated].about,
         surrogate=_learned(context),
         generations=found.generations,
         stopped=found.stopped,

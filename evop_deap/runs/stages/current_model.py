@@ -5,11 +5,19 @@ from __future__ import annotations
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.pruned_model import PrunedModel, of_pattern
+from evop_deap.runs.stages.compensate import Compensated, made_again
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.validate import Validated
 
 
+def uncompensated_model(context: Context, before: Outputs) -> PrunedModel:
+    """What the search or a heuristic has left: the pattern that was named, or a merged model."""
+    return before[Found].pruned or of_pattern(context, before[Validated].pattern)
+
+
 def current_model(context: Context, before: Outputs) -> PrunedModel:
     """Return the output of the latest stage that changed weights, else the validated pattern."""
-    changed = before.get(PrunedModel) or before[Found].pruned
-    return changed or of_pattern(context, before[Validated].pattern)
+    compensated = before[Compensated]
+    if compensated.taken:
+        return compensated.made or made_again(context, before)
+    return uncompensated_model(context, before)

@@ -9,9 +9,12 @@ from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_text
+from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.stages.compensate import Compensated
 from evop_deap.runs.stages.current_model import current_model
+from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.validate import Validated
 from evop_deap.space import Pattern, dropped_units
 
@@ -70,8 +73,9 @@ def export_model(context: Context, before: Outputs) -> Exported:
             # The result of an earlier, shorter run must not describe the new model.
             before_replacing=lambda: folder.result.unlink(missing_ok=True),
         )
-    if not pruned.changed:
-        _write_patterns(context, before[Validated].pattern)
+    if before[Found].pruned is None:
+        alone = PATTERN_ALONE if before[Compensated].taken else ""
+        _write_patterns(context, before[Validated].pattern, alone)
     return Exported(
         layers=report.layers,
         half_layers=report.half_layers,
@@ -81,8 +85,8 @@ def export_model(context: Context, before: Outputs) -> Exported:
     )
 
 
-def _write_patterns(context: Context, pattern: Pattern) -> None:
-    """Write the pattern in the formats of other tools."""
+def _write_patterns(context: Context, pattern: Pattern, comment: str) -> None:
+    """Write the pattern in the formats of other tools, with a comment where they have any."""
     from evop_deap.models.formats import Drops, layer_drop_config, mergekit_passthrough
 
     loaded, folder = context.loaded, context.folder
@@ -92,7 +96,7 @@ def _write_patterns(context: Context, pattern: Pattern) -> None:
     drops = Drops.named(len(context.anatomy.blocks), dropped)
     for path, text_of in (
         (folder.drop_config, layer_drop_config),
-        (folder.mergekit, lambda drops: mergekit_passthrough(source, drops, dtype)),
+        (folder.mergekit, lambda drops: mergekit_passthrough(source, drops, dtype, comment)),
     ):
         try:
             write_text(path, text_of(drops))

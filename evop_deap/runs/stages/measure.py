@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.pruned_model import PrunedModel, window_sums_of
 from evop_deap.runs.stages.compare import Rows, picked_by_heuristics, rival, second_best
-from evop_deap.runs.stages.current_model import current_model
+from evop_deap.runs.stages.compensate import Compensated
+from evop_deap.runs.stages.current_model import current_model, uncompensated_model
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.validate import Validated
 from evop_deap.runs.storage.text_losses import Rival, TextLoss
@@ -35,6 +36,8 @@ class Measured:
         heldout: losses on held-out windows.
         runner_up: the second best pattern; None where no other was evaluated.
         heuristics: seed patterns that heuristics picked, the best first.
+
+    Both texts also have a loss of the "compensated" model if there is one.
     """
 
     calibration: TextLoss
@@ -67,7 +70,7 @@ def measure(context: Context, before: Outputs) -> Measured:
     """Measure the dense model, the pruned model and the patterns to compare it with."""
     found, validated = before[Found], before[Validated]
     space, text, best = context.space, context.text, validated.pattern
-    pruned = current_model(context, before)
+    pruned = uncompensated_model(context, before)
     names = picked_by_heuristics(found)
     second = None if pruned.changed else second_best(found.losses, validated.near_equals)
     others = [*names, *([second] if second else [])]
@@ -79,9 +82,15 @@ def measure(context: Context, before: Outputs) -> Measured:
         else _evaluated(context, text.calibration, patterns, pruned, text.weights)
     )
     held = _evaluated(context, text.heldout, patterns, pruned)
+    calibration = _text_loss(text.calibration, space.dense, best, *seen)
+    heldout = _text_loss(text.heldout, space.dense, best, *held)
+    if before[Compensated].taken:
+        made = current_model(context, before)
+        calibration = _and_compensated(calibration, made, text.calibration, text.weights)
+        heldout = _and_compensated(heldout, made, text.heldout)
     return Measured(
-        calibration=_text_loss(text.calibration, space.dense, best, *seen),
-        heldout=_text_loss(text.heldout, space.dense, best, *held),
+        calibration=calibration,
+        heldout=heldout,
         runner_up=rival(best, second, space, seen, held) if second else None,
         heuristics=tuple(
             rival(best, pattern, space, seen, held, picked) for pattern, picked in names.items()
@@ -124,6 +133,18 @@ def _text_loss(
         window=window,
         fingerprint=windows.fingerprint,
     )
+
+
+def _and_compensated(
+    text: TextLoss,
+    made: PrunedModel,
+    windows: WindowSet,
+    weights: NDArray[np.float64] | None = None,
+) -> TextLoss:
+    """The same with the loss of the compensated model."""
+    sums = scaled(window_sums_of(made, windows.tokens), weights)
+    tokens = np.full(len(sums), windows.tokens.shape[1] - 1, dtype=np.int64)
+    return replace(text, loss={**text.loss, "compensated": _mean(sums, tokens)})
 
 
 def _mean(sums: NDArray[np.float64], tokens: NDArray[np.int64]) -> float:

@@ -58,8 +58,8 @@ class Findings:
         cut_short: patterns among them that a race eliminated on a part of the windows.
         cache_hits: patterns with a cached loss.
         cost: dense-forward equivalents over the calibration set of everything that decides the
-            pattern. It includes the dense baseline and validation, but not measurements for the
-            report, such as held-out losses.
+            pattern. It includes the dense baseline and validation, but neither compensation,
+            which has its own cost, nor measurements for the report, such as held-out losses.
         work: executed work: "block_tokens" (tokens times blocks run), "head_tokens" and
             "bytes_held" (peak size of kept hidden states).
         finalists: the pattern found, then its near-equals. Each has the units "dropped", the
@@ -70,6 +70,7 @@ class Findings:
             error of the best (1: nothing to decide), the number of validation "windows" (0: the
             corpus has no document left, and calibration windows decide alone) of "window"
             tokens, their "fingerprint", and the "cost", with evaluations in float32.
+        compensation: outcome of compensation, from `compensated`; None where it was off.
         surrogate: effects of the units that the surrogate has learned, from
             `Explanation.as_dict`; None without a surrogate.
         generations: generations after the first; for a heuristic, requests after the first.
@@ -106,6 +107,7 @@ class Findings:
     work: Mapping[str, int]
     finalists: tuple[Mapping[str, Any], ...]
     validation: Mapping[str, Any]
+    compensation: Mapping[str, Any] | None
     surrogate: Mapping[str, Any] | None
     generations: int
     stopped: str
@@ -114,6 +116,11 @@ class Findings:
     dtype: str
     device: str
     versions: Mapping[str, str]
+
+    @property
+    def is_compensated(self) -> bool:
+        """Whether weights of the model handed over were solved anew."""
+        return self.compensation is not None and bool(self.compensation["taken"])
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,7 @@ class SearchResult(Findings):
         Raises:
             KeyError: a value is missing.
         """
+        plain = {"compensation": None, **plain}  # which earlier versions did not write
         values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         values["fitness"] = Fitness(**{n: infinite_if_none(v) for n, v in plain["fitness"].items()})
@@ -162,29 +170,43 @@ class SearchResult(Findings):
     def _repr_html_(self) -> str:
         """HTML for notebooks."""
         rule = self.heuristics[0] if self.heuristics else None
-        table = [["", "dense", *([rule.name] if rule else []), "pruned"]]
+        made = ["compensated"] if self.is_compensated else []
+        table = [["", "dense", *([rule.name] if rule else []), "pruned", *made]]
         for name, text, other in (
             ("calibration perplexity", self.calibration, rule and rule.calibration),
             ("held-out perplexity", self.heldout, rule and rule.heldout),
         ):
             figures = {kind: number(value) for kind, value in text.perplexity.items()}
             ruled = [number(other.perplexity)] if other else []
-            table.append([name, figures["dense"], *ruled, figures["pruned"]])
+            table.append(
+                [
+                    name,
+                    figures["dense"],
+                    *ruled,
+                    figures["pruned"],
+                    *(figures[kind] for kind in made),
+                ]
+            )
         dense, pruned = (millions(self.parameters[kind]) for kind in ("dense", "pruned"))
-        table.append(["parameters", dense, *([""] if rule else []), pruned])
+        table.append(
+            ["parameters", dense, *([""] if rule else []), pruned, *(pruned for _ in made)]
+        )
         spent = (
             f"{self.evaluations} patterns evaluated, cost {number(self.cost)} dense forward "
             f"passes, stopped {self.stopped}"
         )
         units = [unit["name"] for unit in self.units]
-        return pattern_card(self.model, units, self.dropped, table, [spent, *standing(self)])
+        notes = [spent, *standing(self), *recovery(self)]
+        return pattern_card(self.model, units, self.dropped, table, notes)
 
 
 def result_table(result: SearchResult) -> str:
     """Return the result as text: perplexities, sizes, dropped units and cost."""
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     rule = result.heuristics[0] if result.heuristics else None
-    rows = [("perplexity", "dense", "heuristic" if rule else "", "pruned", "")]
+    made = result.is_compensated
+    head = ("perplexity", "dense", "heuristic" if rule else "", "pruned")
+    rows = [(*head, "compensated" if made else "", "")]
     for name, text, other in (
         ("calibration", result.calibration, rule and rule.calibration),
         ("held-out", result.heldout, rule and rule.heldout),
@@ -192,25 +214,30 @@ def result_table(result: SearchResult) -> str:
         figures = {kind: figure(value) for kind, value in text.perplexity.items()}
         ruled = figure(other.perplexity) if other else ""
         of = f"{text.windows} x {text.window} tokens of {result.corpus}"
-        rows.append((name, figures["dense"], ruled, figures["pruned"], of))
+        rows.append(
+            (name, figures["dense"], ruled, figures["pruned"], figures.get("compensated", ""), of)
+        )
     saved = f"{(dense - pruned) / dense:.1%} fewer"
-    rows.append(("parameters", millions(dense), "", millions(pruned), saved))
+    rows.append(("parameters", millions(dense), "", millions(pruned), "", saved))
     units = plural(result.granularity)
     without = f"without {', '.join(result.dropped)}"
     total = len(result.kept) + len(result.dropped)
-    rows.append((units, str(total), "", str(len(result.kept)), without))
+    rows.append((units, str(total), "", str(len(result.kept)), "", without))
     if result.granularity == "half":
         layers, single = result.checkpoint["layers"], result.checkpoint["half_layers"]
         rest = f"{single} of them of one half" if single else ""
-        rows.append(("layers", str(result.n_blocks), "", str(layers), rest))
-    width = 11 if rule else 0
-    lines = [f"{a:<12} {b:>10}{c:>{width}} {d:>10}   {e}".rstrip() for a, b, c, d, e in rows]
+        rows.append(("layers", str(result.n_blocks), "", str(layers), "", rest))
+    width, wide = 11 if rule else 0, 12 if made else 0
+    lines = [
+        f"{a:<12} {b:>10}{c:>{width}} {d:>10}{e:>{wide}}   {f}".rstrip()
+        for a, b, c, d, e, f in rows
+    ]
     short = f" ({result.cut_short} cut short)" if result.cut_short else ""
     spent = (
         f"{result.evaluations} evaluations{short}, cost {result.cost:.1f} dense forward passes, "
         f"{result.seconds:.0f} s; stopped {result.stopped}"
     )
-    return "\n".join([*lines, "", *standing(result), spent])
+    return "\n".join([*lines, "", *standing(result), *recovery(result), spent])
 
 
 def standing(result: Findings) -> list[str]:
@@ -236,3 +263,20 @@ def naming(result: Findings) -> list[str]:
     by = f"{windows} x {result.validation['window']} tokens of validation text and calibration text"
     alone = "calibration text alone, because no text was left for validation"
     return [f"named among {contenders} near-equals by {by if windows else alone}"]
+
+
+def recovery(result: Findings) -> list[str]:
+    """Return a line on the outcome of compensation; [] where it was off."""
+    about = result.compensation
+    if about is None:
+        return []
+    if not about["taken"]:
+        return [f"not compensated: {about['reason']}"]
+    loss = result.heldout.loss
+    excess, gained = loss["pruned"] - loss["dense"], loss["pruned"] - loss["compensated"]
+    share = f", {gained / excess:.0%} of the excess" if excess > gained > 0 else ""
+    layers = len({layer for cut in about["cuts"] for layer in cut["layers"]})
+    return [
+        f"compensated in {layers} layer{'s' * (layers != 1)} at a cost of {about['cost']:.1f}: "
+        f"{gained:.3f} nats a held-out token lower{share}"
+    ]

@@ -14,7 +14,8 @@ class TextLoss:
     """Losses of the dense and the pruned model on one set of windows.
 
     Attributes:
-        loss: mean nats per predicted token of the "dense" and the "pruned" model.
+        loss: mean nats per predicted token of the "dense" and the "pruned" model, and of the
+            "compensated" one if there is one.
         tokens: number of predicted tokens.
         windows: number of windows.
         window: tokens of a window.

@@ -1,0 +1,1 @@
+"""Recovery: compensation in closed form, and training after pruning."""

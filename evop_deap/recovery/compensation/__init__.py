@@ -1,0 +1,1 @@
+"""Compensation in closed form for what a pattern drops."""

@@ -1,0 +1,214 @@
+"""Compensation: kept weights are solved anew, in closed form, for what a pattern drops.
+
+One pass over the text takes the dense and the pruned model from cut to cut. At each cut, the last
+writers before it are solved anew, so that the state behind the cut is nearest the dense model's.
+The pruned model goes on with the new weights, so each cut takes account of those before it.
+Nothing is trained, and the architecture stays the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from evop_deap.base.errors import InputError, UnsupportedModelError
+from evop_deap.models.loading.precision import computing_in_float32
+from evop_deap.recovery.compensation.changed_weights import Changes, changed_copy, rounded, written
+from evop_deap.recovery.compensation.cuts import Cut, cuts_of
+from evop_deap.recovery.compensation.fit import Fitted
+from evop_deap.recovery.compensation.form_names import AUTO, FORMS, SCALE
+from evop_deap.recovery.compensation.front import Evidence, Front
+from evop_deap.recovery.compensation.records import CutRecord
+from evop_deap.recovery.compensation.scale import scaled_behind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy.parts import Anatomy
+
+_NO_GAIN = "the loss on windows kept aside is no lower"
+
+
+@dataclass(frozen=True, eq=False)
+class Compensation:
+    """The outcome of compensation.
+
+    Attributes:
+        changes: new values of the dense model's weights.
+        cuts: what was done at each cut, in order.
+        windows: number of windows of text.
+        window: tokens in a window.
+        left_out: windows with states that are not finite.
+        before: loss of the pruned model on the windows kept aside, in nats a token.
+        after: the same of the compensated model.
+        work: multiply-adds spent.
+        pass_work: multiply-adds per token of a pass of the pruned model, head included.
+    """
+
+    changes: Changes
+    cuts: tuple[CutRecord, ...]
+    windows: int
+    window: int
+    left_out: int
+    before: float
+    after: float
+    work: float
+    pass_work: int
+
+    def model(
+        self, model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int]
+    ) -> PreTrainedModel:
+        """Return the compensated model, which shares all other tensors with the dense one."""
+        return changed_copy(model, anatomy, dropped, self.changes)
+
+
+def compensate(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    windows: NDArray[np.int64],
+    *,
+    form: str = AUTO,
+    stored: torch.dtype | None = None,
+) -> Compensation:
+    """Solve anew what is written before each cut.
+
+    Args:
+        model: the dense model, in evaluation mode; it is left as it is.
+        anatomy: its anatomy, at the granularity of the units.
+        dropped: positions of the dropped units.
+        windows: (windows, length) token ids. An eighth of them, at most 2,048 tokens, is kept
+            aside: it chooses ridges and forms, and a cut that does not gain on it is left alone.
+        form: "full", "map" or "scale", or the next poorer one where the architecture or the text
+            does not allow it; "auto" takes the one with the lowest loss.
+        stored: dtype of the checkpoint. If it is narrower than the model's, changed weights are
+            rounded to it.
+
+    Example:
+        >>> import numpy as np
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> from evop_deap.models.anatomy.find_anatomy import find_anatomy
+        >>> model = LlamaForCausalLM(LlamaConfig(
+        ...     vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=3,
+        ...     num_attention_heads=2)).eval()
+        >>> windows = np.arange(400).reshape(10, 40) % 50
+        >>> made = compensate(model, find_anatomy(model), [1], windows)
+        >>> made.after <= made.before
+        True
+
+    Raises:
+        InputError: no such form, or fewer than two windows.
+    """
+    if form not in FORMS:
+        raise InputError(f"`form` must be one of {', '.join(FORMS)}, but got '{form}'")
+    if len(windows) < 2:
+        raise InputError(
+            f"`windows` must hold 2 or more, one of them to choose by, but has {len(windows)}: "
+            "give more text to compensate on"
+        )
+    records: list[CutRecord] = []
+    losses: list[float] = []
+    # No inference mode: training may read the changed weights later.
+    with torch.no_grad(), computing_in_float32(model):
+        front = Front(model, anatomy, dropped, torch.as_tensor(windows, device=model.device))
+        cuts = cuts_of(front.places)
+        for cut in cuts:
+            if records:
+                front.rerun(cuts[len(records) - 1])
+            evidence = front.advance(cut, form)
+            losses = losses or [front.loss(cut, {})]
+            if evidence.fits:
+                record = _solve(front, cut, evidence, losses[-1], stored)
+            else:
+                record = _scale(model, anatomy, front, cut, evidence, losses[-1], stored)
+            records.append(record)
+            losses.append(record.loss[1])
+    return Compensation(
+        changes=front.changes,
+        cuts=tuple(records),
+        windows=windows.shape[0],
+        window=windows.shape[1],
+        left_out=front.left_out,
+        before=losses[0] if losses else float("nan"),
+        after=losses[-1] if losses else float("nan"),
+        work=front.work,
+        pass_work=sum(p.kept.work for p in front.places if p.kept is not None) + anatomy.head_work,
+    )
+
+
+def _solve(
+    front: Front, cut: Cut, evidence: Evidence, loss: float, stored: torch.dtype | None
+) -> CutRecord:
+    """Take the fit nearest the dense states if it lowers the loss, else the next nearest."""
+    solved = [(fit, found) for fit in evidence.fits if (found := fit.solved()) is not None]
+    for fit, found in sorted(solved, key=lambda pair: pair[1].remaining):
+        tried = front.loss(cut, rounded(found.changes, stored))
+        if tried < loss:
+            changes = rounded(fit.solved_with_all(found).changes, stored)
+            front.changes |= changes
+            layers = tuple(one.name for one in fit.writers if one.weight in changes)
+            return _record(front, cut, evidence, (loss, tried), fit.name, layers, found)
+    evidence.reason = "; ".join(filter(None, [evidence.reason, _NO_GAIN if solved else ""]))
+    return _record(front, cut, evidence, (loss, loss))
+
+
+def _scale(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    front: Front,
+    cut: Cut,
+    evidence: Evidence,
+    loss: float,
+    stored: torch.dtype | None,
+) -> CutRecord:
+    """Scale what is written behind the cut if that lowers the loss."""
+    behind = [place for place in front.places[cut.last + 1 :] if place.kept is not None]
+    why = _NO_GAIN
+    sample = front.sample
+    try:
+        if sample is None:
+            raise UnsupportedModelError("no window has finite states")
+        ratio = evidence.lengths.ratio
+        with written(front.changes):
+            folded = scaled_behind(model, anatomy, behind, sample, 1 / ratio)
+        changes = rounded(folded, stored)
+        tried = front.loss(cut, changes)
+    except (UnsupportedModelError, ArithmeticError) as error:
+        why = f"no scale either: {error}" if evidence.reason else str(error)
+        tried = loss
+    if tried < loss:
+        front.changes |= changes
+        front.unit *= ratio
+        layers = dict.fromkeys(place.dense.block.name for place in behind)
+        found = Fitted(folded, evidence.lengths.remaining, None)
+        return _record(front, cut, evidence, (loss, tried), SCALE, tuple(layers), found)
+    evidence.reason = "; ".join(filter(None, [evidence.reason, why]))
+    return _record(front, cut, evidence, (loss, loss))
+
+
+def _record(
+    front: Front,
+    cut: Cut,
+    evidence: Evidence,
+    loss: tuple[float, float],
+    form: str | None = None,
+    layers: tuple[str, ...] = (),
+    found: Fitted | None = None,
+) -> CutRecord:
+    left = evidence.missing if found is None else found.remaining
+    tokens = max(1, evidence.tokens)
+    places = front.places[cut.first : cut.last + 1]
+    return CutRecord(
+        dropped=tuple(name for place in places for name in place.dropped),
+        form=form,
+        layers=layers,
+        reason=evidence.reason,
+        ridge=None if found is None else found.ridge,
+        distance=((evidence.missing / tokens) ** 0.5, (left / tokens) ** 0.5),
+        loss=loss,
+    )

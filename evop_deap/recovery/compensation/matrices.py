@@ -1,0 +1,98 @@
+"""Full and map: the last matrices before a cut solved anew, by least squares on states.
+
+Wanted is that the pruned model's state behind a cut is the dense model's. The state is what the
+writers say and what else is in the residual stream; the second stays. With E, the dense state
+minus the pruned one, a change D of the writers' matrices leaves ‖X·D - E‖² + λ‖D‖², each token in
+units of its dense state's length.
+
+- full: X are the writers' inputs, and D is added to their matrices.
+- map (ReplaceMe, arXiv 2505.02819): X are their outputs, and I + D is folded into the matrices,
+  which needs fewer tokens. It is what experts allow: all of a mixture take the same map.
+
+Several writers before one cut, such as attention and MLP side by side, are solved together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from evop_deap.recovery.compensation.fit import Fitted, Missing
+from evop_deap.recovery.compensation.folding import Folded, with_map, with_matrix
+from evop_deap.recovery.compensation.form_names import FULL
+from evop_deap.recovery.compensation.hearing import Heard
+from evop_deap.recovery.compensation.normal_equations import NormalEquations, Rows, best_ridge
+from evop_deap.recovery.compensation.writer import LINEAR, Writer
+
+
+class MatrixFit:
+    """The changes of writers' matrices that bring states behind a cut nearest the dense ones.
+
+    Args:
+        name: "full", for what the writers' inputs allow, or "map", for what their outputs do.
+        writers: linear layers or experts.
+
+    Attributes:
+        needs: tokens below which there are more unknowns than equations.
+    """
+
+    def __init__(self, name: str, writers: Sequence[Writer]) -> None:
+        self.name = name
+        self.writers = tuple(writers)
+        self._by_inputs = [name == FULL and w.kind == LINEAR for w in self.writers]
+        self._sizes = [
+            writer.inputs if by_inputs else writer.outputs
+            for writer, by_inputs in zip(self.writers, self._by_inputs, strict=True)
+        ]
+        offsets = (w for w in self.writers if w.kind == LINEAR and w.bias is not None)
+        self._offset = next(offsets, None)
+        self.needs = sum(self._sizes)
+        self._equations = NormalEquations(intercept=self._offset is not None)
+        self._aside: list[Rows] = []
+
+    def add(self, heard: Sequence[Heard], missing: Missing, *, aside: bool) -> None:
+        """Take in what each writer heard and said, and what is missing behind the cut."""
+        inputs = torch.cat(
+            [
+                writer.share * (one.inputs if by_inputs else one.outputs)
+                for writer, one, by_inputs in zip(self.writers, heard, self._by_inputs, strict=True)
+            ],
+            dim=1,
+        )
+        rows = Rows(inputs, missing.errors, missing.weights)
+        if aside:
+            self._aside.append(rows)
+        else:
+            self._equations.add(rows)
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of taking in the tokens seen."""
+        return self._equations.rows * self._equations.work_per_row
+
+    def solved(self) -> Fitted | None:
+        """The changes, their ridge chosen by the tokens kept aside; None where none can be had."""
+        chosen = best_ridge(self._equations, self._aside) if self._equations.rows else None
+        if chosen is None:
+            return None
+        return Fitted(self._folded(chosen.values), chosen.remaining, chosen.ridge)
+
+    def solved_with_all(self, fitted: Fitted) -> Fitted:
+        """The same with the tokens kept aside taken in, which are no longer needed to choose."""
+        for rows in self._aside:
+            self._equations.add(rows)
+        assert fitted.ridge is not None
+        values = self._equations.solve(fitted.ridge)
+        if values is None:
+            return fitted
+        return Fitted(self._folded(values), fitted.remaining, fitted.ridge)
+
+    def _folded(self, values: torch.Tensor) -> Folded:
+        changes: Folded = {}
+        *steps, rest = values.split([*self._sizes, len(values) - sum(self._sizes)])
+        for writer, by_inputs, step in zip(self.writers, self._by_inputs, steps, strict=True):
+            offset = rest[0] / writer.share if writer is self._offset else None
+            fold = with_matrix if by_inputs else with_map
+            changes |= fold(writer, step, offset)
+        return changes

@@ -1,0 +1,107 @@
+"""A pruned model compensated, and kept only where that lowers the loss on other text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.base.errors import InputError, UnsupportedModelError
+from evop_deap.base.numbers import finite_or_none
+from evop_deap.runs.pruned_model import PrunedModel, changed_model, loss_of_changes
+
+if TYPE_CHECKING:
+    from evop_deap.calibration import CalibrationSet
+    from evop_deap.models.anatomy.parts import Anatomy
+    from evop_deap.models.loading.load_model import LoadedModel
+    from evop_deap.recovery.compensation.compensate import Compensation
+
+
+PATTERN_ALONE = (
+    "The pattern alone: the checkpoint in the run's model/ is compensated, which no recipe can say."
+)
+
+
+def compensated(
+    loaded: LoadedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    text: CalibrationSet,
+    form: str,
+) -> tuple[dict[str, Any], PrunedModel | None]:
+    """Compensate, and compare with the pruned model on validation text.
+
+    Args:
+        loaded: the dense model.
+        anatomy: of it, at the granularity of the units.
+        dropped: positions of the units that go.
+        text: windows to compensate on, or calibration windows where it has none, and likewise
+            for validation.
+        form: what is asked for.
+
+    Returns:
+        What a result says of it, in plain JSON values, and the compensated model, or None where
+        the pruned one is no worse, or nothing can be done.
+    """
+    from evop_deap.recovery.compensation.compensate import compensate
+
+    fitted_on = text.compensation or text.calibration
+    try:
+        made = compensate(
+            loaded.model,
+            anatomy,
+            dropped,
+            fitted_on.tokens,
+            form=form,
+            stored=loaded.stored_dtype,
+        )
+    except (InputError, UnsupportedModelError) as error:
+        return untouched(form, str(error)), None
+    by = text.validation or text.calibration
+    before, after = (
+        loss_of_changes(loaded.model, anatomy, dropped, changes, by.tokens)
+        for changes in ({}, made.changes)
+    )
+    better = bool(made.changes) and after < before
+    why = "it does not lower the loss on validation text" if made.changes else "no cut gains by it"
+    model = made.model(loaded.model, anatomy, dropped) if better else None
+    about = {
+        **untouched(form, None if better else why),
+        "taken": better,
+        "cuts": [cut.as_dict() for cut in made.cuts],
+        "windows": made.windows,
+        "window": made.window,
+        "fingerprint": fitted_on.fingerprint,
+        "left_out": made.left_out,
+        "aside": {"pruned": finite_or_none(made.before), "compensated": finite_or_none(made.after)},
+        "validation": {
+            "pruned": finite_or_none(before),
+            "compensated": finite_or_none(after),
+            "windows": len(by.tokens),
+            "fingerprint": by.fingerprint,
+        },
+        "cost": _cost(made, anatomy, by.tokens.size, text.calibration.tokens.size),
+    }
+    return about, None if model is None else changed_model(model)
+
+
+def untouched(form: str, reason: str | None) -> dict[str, Any]:
+    """What a result says where nothing was done, and why."""
+    return {
+        "asked": form,
+        "taken": False,
+        "reason": reason,
+        "cuts": [],
+        "windows": 0,
+        "window": None,
+        "fingerprint": None,
+        "left_out": 0,
+        "aside": None,
+        "validation": None,
+        "cost": 0.0,
+    }
+
+
+def _cost(made: Compensation, anatomy: Anatomy, validated: int, calibrated: int) -> float:
+    """Dense-forward equivalents over so many calibration tokens, validation tokens included."""
+    dense = sum(block.work for block in anatomy.blocks) + anatomy.head_work
+    return (made.work + 2 * made.pass_work * validated) / (dense * calibrated)
