@@ -8,7 +8,7 @@ from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.heuristics.registry import METHODS, method_named
-from evop_deap.settings.search_config import SEARCH
+from evop_deap.settings.heuristic_names import SEARCH
 
 DENSE = "dense"
 ALL = (SEARCH, *METHODS)

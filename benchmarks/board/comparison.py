@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from benchmarks.board.ratios import Bootstrap, figure, perplexity
 from benchmarks.board.run_files import Run
 from benchmarks.common.record import markdown_table
-from evop_deap.settings.search_config import SEARCH
+from evop_deap.settings.heuristic_names import SEARCH
 
 Methods = Mapping[str, list[Run]]
 Cells = Sequence[tuple[str, Methods]]

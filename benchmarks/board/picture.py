@@ -11,7 +11,7 @@ from benchmarks.board.ratios import perplexity
 from benchmarks.board.run_files import Run
 from evop_deap.base.files import write_bytes
 from evop_deap.base.formatting import plural
-from evop_deap.settings.search_config import SEARCH
+from evop_deap.settings.heuristic_names import SEARCH
 
 _FREE = 0.5  # position of a cost of 0 on the logarithmic axis
 _WORST = 30.0  # times the best: worse points are drawn at the upper edge

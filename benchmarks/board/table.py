@@ -25,7 +25,7 @@ from benchmarks.board.zero_shot import (
 from benchmarks.common.record import errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError
 from evop_deap.base.formatting import plural
-from evop_deap.settings.search_config import SEARCH
+from evop_deap.settings.heuristic_names import SEARCH
 
 Methods = dict[str, list[Run]]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.board.run_files import Run
 from benchmarks.common.record import markdown_table
 from evop_deap.evaluation.estimates import difference_of
-from evop_deap.settings.search_config import SEARCH
+from evop_deap.settings.heuristic_names import SEARCH
 
 _NORMED = "acc_norm"
 

@@ -36,7 +36,7 @@ from evop_deap.heuristics import METHODS, ModelParts, Task
 from evop_deap.heuristics.first_patterns import seeds_of
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.loading.load_model import load_model
-from evop_deap.settings.search_config import BALANCED
+from evop_deap.settings.heuristic_names import BALANCED
 from evop_deap.space import Pattern
 from evop_deap.tuning.problems import Problem, landscape_problem
 

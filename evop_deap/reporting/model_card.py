@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from evop_deap.base.formatting import plural
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.runs.storage.result import standing
-from evop_deap.settings.search_config import SEARCH
+from evop_deap.settings.heuristic_names import SEARCH
 
 if TYPE_CHECKING:
     from evop_deap.runs.storage.result import Findings

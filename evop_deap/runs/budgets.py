@@ -20,7 +20,7 @@ from evop_deap.runs.stages.search_patterns import search_patterns
 from evop_deap.runs.storage.checkpoint import Checkpoint
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.runs.storage.result import SearchResult
-from evop_deap.settings.search_config import SEARCH
+from evop_deap.settings.heuristic_names import SEARCH
 
 
 def search_budgets(

@@ -18,11 +18,11 @@ from evop_deap.base.files import write_json, write_text
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.recorder import Recorder
-from evop_deap.runs.stages.compensate import Compensated, compensate_pattern
 from evop_deap.runs.stages.conclude import conclude
 from evop_deap.runs.stages.export_model import Exported, export_model
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.measure import Measured, measure
+from evop_deap.runs.stages.recover import Compensated, compensate_pattern
 from evop_deap.runs.stages.validate import Validated, validate
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.config_files import settings_as_yaml

@@ -16,6 +16,7 @@ from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
 from evop_deap.recovery.compensation.form_names import AUTO, CHOICES
 from evop_deap.settings.calibration_config import COMPENSATION, CalibrationConfig
+from evop_deap.settings.heuristic_names import BALANCED, SEARCH, check_heuristics
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
 from evop_deap.space.unit_names import GRANULARITIES
@@ -27,7 +28,6 @@ EVOLUTION = "evolution"
 STOPPING = "when to stop (the first limit reached)"
 
 DEFAULT = EvolutionSettings()
-SEARCH, BALANCED = "search", "balanced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,9 +224,8 @@ class SearchConfig(CalibrationConfig):
     compensate: str = option(
         AUTO,
         COMPENSATION,
-        "solve what is written before each cut anew, in closed form: full, the last matrix on its "
-        "own inputs, map, a map of its outputs, scale, a single number, or auto, the one of least "
-        "loss; or off",
+        "form of compensation for what is dropped: full solves the matrix before each cut anew, "
+        "map only a map of its outputs, scale one factor, and auto takes the best of them",
         choices=CHOICES,
     )
 
@@ -249,17 +248,7 @@ class SearchConfig(CalibrationConfig):
                 "`pareto` takes its points from --sparsity and cannot be combined with --budget, "
                 "--repackable or --method"
             )
-        if self.method != SEARCH and self.method not in METHODS:
-            raise InputError(
-                f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{self.method}'"
-            )
-        one_shot = [n for n, method in METHODS.items() if not (method.searches or method.merges)]
-        words = {(BALANCED,), (ALL_CHEAP,)}
-        if self.init not in words and not (self.init and set(self.init) <= set(one_shot)):
-            raise InputError(
-                f"`init` must be {BALANCED}, {ALL_CHEAP} or some of {', '.join(one_shot)}, "
-                f"but got '{' '.join(self.init)}'"
-            )
+        check_heuristics(self.method, self.init)
         if self.tournament > self.population:
             raise InputError(
                 f"`tournament` must be at most `population` ({self.population}), "

@@ -18,7 +18,7 @@ from evop_deap.fitness.meter import Meter
 from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
 from evop_deap.heuristics.heuristic import Heuristic
 from evop_deap.heuristics.task import Task
-from evop_deap.settings.search_config import BALANCED
+from evop_deap.settings.heuristic_names import BALANCED
 from evop_deap.tuning.problems import Problem
 
 

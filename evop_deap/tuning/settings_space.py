@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from evop_deap.base.errors import InputError
 from evop_deap.heuristics.registry import METHODS, SCORERS
 from evop_deap.settings.config_files import read_mapping
-from evop_deap.settings.search_config import BALANCED, SearchConfig
+from evop_deap.settings.heuristic_names import BALANCED
+from evop_deap.settings.search_config import SearchConfig
 
 if TYPE_CHECKING:
     from optuna import Trial

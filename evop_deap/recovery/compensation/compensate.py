@@ -20,9 +20,9 @@ from evop_deap.recovery.compensation.changed_weights import Changes, changed_cop
 from evop_deap.recovery.compensation.cuts import Cut, cuts_of
 from evop_deap.recovery.compensation.fit import Fitted
 from evop_deap.recovery.compensation.form_names import AUTO, FORMS, SCALE
-from evop_deap.recovery.compensation.front import Evidence, Front
 from evop_deap.recovery.compensation.records import CutRecord
 from evop_deap.recovery.compensation.scale import scaled_behind
+from evop_deap.recovery.compensation.side_by_side import Evidence, SideBySide
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,84 +115,84 @@ def compensate(
     losses: list[float] = []
     # No inference mode: training may read the changed weights later.
     with torch.no_grad(), computing_in_float32(model):
-        front = Front(model, anatomy, dropped, torch.as_tensor(windows, device=model.device))
-        cuts = cuts_of(front.places)
+        sides = SideBySide(model, anatomy, dropped, torch.as_tensor(windows, device=model.device))
+        cuts = cuts_of(sides.places)
         for cut in cuts:
             if records:
-                front.rerun(cuts[len(records) - 1])
-            evidence = front.advance(cut, form)
-            losses = losses or [front.loss(cut, {})]
+                sides.rerun(cuts[len(records) - 1])
+            evidence = sides.advance(cut, form)
+            losses = losses or [sides.loss(cut, {})]
             if evidence.fits:
-                record = _solve(front, cut, evidence, losses[-1], stored)
+                record = _solve(sides, cut, evidence, losses[-1], stored)
             else:
-                record = _scale(model, anatomy, front, cut, evidence, losses[-1], stored)
+                record = _scale(model, anatomy, sides, cut, evidence, losses[-1], stored)
             records.append(record)
             losses.append(record.loss[1])
     return Compensation(
-        changes=front.changes,
+        changes=sides.changes,
         cuts=tuple(records),
         windows=windows.shape[0],
         window=windows.shape[1],
-        left_out=front.left_out,
+        left_out=sides.left_out,
         before=losses[0] if losses else float("nan"),
         after=losses[-1] if losses else float("nan"),
-        work=front.work,
-        pass_work=sum(p.kept.work for p in front.places if p.kept is not None) + anatomy.head_work,
+        work=sides.work,
+        pass_work=sum(p.kept.work for p in sides.places if p.kept is not None) + anatomy.head_work,
     )
 
 
 def _solve(
-    front: Front, cut: Cut, evidence: Evidence, loss: float, stored: torch.dtype | None
+    sides: SideBySide, cut: Cut, evidence: Evidence, loss: float, stored: torch.dtype | None
 ) -> CutRecord:
     """Take the fit nearest the dense states if it lowers the loss, else the next nearest."""
     solved = [(fit, found) for fit in evidence.fits if (found := fit.solved()) is not None]
     for fit, found in sorted(solved, key=lambda pair: pair[1].remaining):
-        tried = front.loss(cut, rounded(found.changes, stored))
+        tried = sides.loss(cut, rounded(found.changes, stored))
         if tried < loss:
             changes = rounded(fit.solved_with_all(found).changes, stored)
-            front.changes |= changes
+            sides.changes |= changes
             layers = tuple(one.name for one in fit.writers if one.weight in changes)
-            return _record(front, cut, evidence, (loss, tried), fit.name, layers, found)
+            return _record(sides, cut, evidence, (loss, tried), fit.name, layers, found)
     evidence.reason = "; ".join(filter(None, [evidence.reason, _NO_GAIN if solved else ""]))
-    return _record(front, cut, evidence, (loss, loss))
+    return _record(sides, cut, evidence, (loss, loss))
 
 
 def _scale(
     model: PreTrainedModel,
     anatomy: Anatomy,
-    front: Front,
+    sides: SideBySide,
     cut: Cut,
     evidence: Evidence,
     loss: float,
     stored: torch.dtype | None,
 ) -> CutRecord:
     """Scale what is written behind the cut if that lowers the loss."""
-    behind = [place for place in front.places[cut.last + 1 :] if place.kept is not None]
+    behind = [place for place in sides.places[cut.last + 1 :] if place.kept is not None]
     why = _NO_GAIN
-    sample = front.sample
+    sample = sides.sample
     try:
         if sample is None:
             raise UnsupportedModelError("no window has finite states")
         ratio = evidence.lengths.ratio
-        with written(front.changes):
+        with written(sides.changes):
             folded = scaled_behind(model, anatomy, behind, sample, 1 / ratio)
         changes = rounded(folded, stored)
-        tried = front.loss(cut, changes)
+        tried = sides.loss(cut, changes)
     except (UnsupportedModelError, ArithmeticError) as error:
         why = f"no scale either: {error}" if evidence.reason else str(error)
         tried = loss
     if tried < loss:
-        front.changes |= changes
-        front.unit *= ratio
+        sides.changes |= changes
+        sides.unit *= ratio
         layers = dict.fromkeys(place.dense.block.name for place in behind)
         found = Fitted(folded, evidence.lengths.remaining, None)
-        return _record(front, cut, evidence, (loss, tried), SCALE, tuple(layers), found)
+        return _record(sides, cut, evidence, (loss, tried), SCALE, tuple(layers), found)
     evidence.reason = "; ".join(filter(None, [evidence.reason, why]))
-    return _record(front, cut, evidence, (loss, loss))
+    return _record(sides, cut, evidence, (loss, loss))
 
 
 def _record(
-    front: Front,
+    sides: SideBySide,
     cut: Cut,
     evidence: Evidence,
     loss: tuple[float, float],
@@ -202,7 +202,7 @@ def _record(
 ) -> CutRecord:
     left = evidence.missing if found is None else found.remaining
     tokens = max(1, evidence.tokens)
-    places = front.places[cut.first : cut.last + 1]
+    places = sides.places[cut.first : cut.last + 1]
     return CutRecord(
         dropped=tuple(name for place in places for name in place.dropped),
         form=form,

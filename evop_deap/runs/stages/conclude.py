@@ -13,15 +13,15 @@ from evop_deap.base.files import write_json, write_text
 from evop_deap.runs.context import Context
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.outputs import Outputs
-from evop_deap.runs.stages.compensate import Compensated
 from evop_deap.runs.stages.export_model import Exported
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.measure import Measured
 from evop_deap.runs.stages.near_equals import NearEqual
+from evop_deap.runs.stages.recover import Compensated
 from evop_deap.runs.stages.validate import Validated
 from evop_deap.runs.storage.result import Findings, Fitness, SearchResult
 from evop_deap.settings.config_files import settings_as_yaml
-from evop_deap.settings.search_config import SEARCH
+from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.space import SearchSpace, dropped_units, kept_units
 from evop_deap.surrogate.explanation import explain
 from evop_deap.surrogate.observations import observe

@@ -5,8 +5,8 @@ from __future__ import annotations
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.pruned_model import PrunedModel, of_pattern
-from evop_deap.runs.stages.compensate import Compensated, made_again
 from evop_deap.runs.stages.found import Found
+from evop_deap.runs.stages.recover import Compensated, made_again
 from evop_deap.runs.stages.validate import Validated
 
 

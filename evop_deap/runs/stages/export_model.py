@@ -12,9 +12,9 @@ from evop_deap.base.files import write_text
 from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
-from evop_deap.runs.stages.compensate import Compensated
 from evop_deap.runs.stages.current_model import current_model
 from evop_deap.runs.stages.found import Found
+from evop_deap.runs.stages.recover import Compensated
 from evop_deap.runs.stages.validate import Validated
 from evop_deap.space import Pattern, dropped_units
 

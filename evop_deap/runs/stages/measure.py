@@ -14,9 +14,9 @@ from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.pruned_model import PrunedModel, window_sums_of
 from evop_deap.runs.stages.compare import Rows, picked_by_heuristics, rival, second_best
-from evop_deap.runs.stages.compensate import Compensated
 from evop_deap.runs.stages.current_model import current_model, uncompensated_model
 from evop_deap.runs.stages.found import Found
+from evop_deap.runs.stages.recover import Compensated
 from evop_deap.runs.stages.validate import Validated
 from evop_deap.runs.storage.text_losses import Rival, TextLoss
 from evop_deap.space import Pattern

@@ -18,7 +18,7 @@ from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.seed import find_seeds
 from evop_deap.runs.storage.checkpoint import Checkpoint
 from evop_deap.runs.storage.heuristic_state import HeuristicState
-from evop_deap.settings.search_config import BALANCED, SEARCH
+from evop_deap.settings.heuristic_names import BALANCED, SEARCH
 from evop_deap.space import SearchSpace
 
 

@@ -11,7 +11,7 @@ from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
 from evop_deap.heuristics.task import ModelParts, Task
 from evop_deap.runs.context import Context
 from evop_deap.runs.stages.found import Found
-from evop_deap.settings.search_config import BALANCED
+from evop_deap.settings.heuristic_names import BALANCED
 
 
 def find_seeds(context: Context, stopping: Stopping, smaller: Found | None = None) -> Seeds:

@@ -31,7 +31,7 @@ from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.near_equals import NearEqual, near_the_best, paired_difference
-from evop_deap.settings.search_config import SEARCH
+from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from evop_deap.apply import main as apply
 from evop_deap.export import main as export
 from evop_deap.models.anatomy.probe import run_forward
 from evop_deap.runs.run_search import run_search
-from evop_deap.runs.stages import compensate as stage
+from evop_deap.runs.stages import recover as stage
 from evop_deap.runs.storage.result import SearchResult, result_table
 from evop_deap.settings.search_config import SearchConfig
 

@@ -78,7 +78,7 @@ class Evidence:
     tokens: int = 0
 
 
-class Front:
+class SideBySide:
     """Both models at one depth, over all windows.
 
     Args:

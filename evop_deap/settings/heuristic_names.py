@@ -1,0 +1,37 @@
+"""Checks of the options that name heuristics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evop_deap.base.errors import InputError
+from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
+
+SEARCH = "search"
+"""The method that is no heuristic."""
+
+BALANCED = "balanced"
+"""Initial patterns without a heuristic."""
+
+
+def check_heuristics(method: str, init: Sequence[str]) -> None:
+    """Refuse names that are none of a heuristic.
+
+    Args:
+        method: `SEARCH`, or the heuristic that picks the pattern in its place.
+        init: `BALANCED`, `ALL_CHEAP`, or the heuristics whose picks the search begins with.
+
+    Raises:
+        InputError: a name is unknown, or `init` has a heuristic that takes more than one step.
+    """
+    if method != SEARCH and method not in METHODS:
+        raise InputError(
+            f"`method` must be {SEARCH} or one of {', '.join(METHODS)}, but got '{method}'"
+        )
+    one_shot = [n for n, found in METHODS.items() if not (found.searches or found.merges)]
+    words = {(BALANCED,), (ALL_CHEAP,)}
+    if tuple(init) not in words and not (init and set(init) <= set(one_shot)):
+        raise InputError(
+            f"`init` must be {BALANCED}, {ALL_CHEAP} or some of {', '.join(one_shot)}, "
+            f"but got '{' '.join(init)}'"
+        )
