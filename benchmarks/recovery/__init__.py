@@ -1,0 +1,1 @@
+"""Benchmarks of compensation and of training after pruning."""
