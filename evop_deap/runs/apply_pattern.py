@@ -11,7 +11,7 @@ from evop_deap.base.files import check_writable
 from evop_deap.models.formats import Drops, read_pattern
 from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.calibration_folder import responder_of
-from evop_deap.runs.draw_calibration import make_calibration
+from evop_deap.runs.draw_calibration import check_text, make_calibration
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named
 from evop_deap.runs.pruned_model import PrunedModel
@@ -50,6 +50,8 @@ def apply_pattern(
     """
     progress = progress or Progress()
     check_output(folder, overwrite=overwrite)
+    if compensate != OFF:
+        check_text(config)
     loaded = load_named(config, progress)
     text = loaded.model.config.get_text_config(decoder=True)
     drops = read_pattern(pattern, int(text.num_hidden_layers))

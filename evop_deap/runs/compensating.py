@@ -1,4 +1,4 @@
-"""A pruned model compensated, and kept only where that lowers the loss on other text."""
+"""Compensation of a pruned model, kept only if it lowers the loss on validation text."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from evop_deap.recovery.compensation.compensate import Compensation
 
 
-PATTERN_ALONE = (
-    "The pattern alone: the checkpoint in the run's model/ is compensated, which no recipe can say."
-)
+PATTERN_ALONE = "The pattern alone: the checkpoint in the run's model/ is compensated, which a recipe cannot hold."
 
 
 def compensated(
@@ -32,15 +30,19 @@ def compensated(
 
     Args:
         loaded: the dense model.
-        anatomy: of it, at the granularity of the units.
-        dropped: positions of the units that go.
-        text: windows to compensate on, or calibration windows where it has none, and likewise
-            for validation.
-        form: what is asked for.
+        anatomy: its anatomy, at the granularity of the units.
+        dropped: positions of the dropped units.
+        text: has windows to compensate on and to validate on; calibration windows stand in for
+            either.
+        form: the form asked for.
 
     Returns:
-        What a result says of it, in plain JSON values, and the compensated model, or None where
-        the pruned one is no worse, or nothing can be done.
+        The outcome as plain JSON values, and the compensated model; None if it is no better, or
+        nothing can be compensated. The outcome has the form "asked" for; whether it was "taken",
+        with the "reason" if not; the "cuts", each from `CutRecord.as_dict`; the number of
+        "windows" of "window" tokens, their "fingerprint", and the number "left_out" for states
+        that are not finite; the losses on the windows kept "aside" and on "validation" text, in
+        nats a token; and the "cost", in the unit of the search's.
     """
     from evop_deap.recovery.compensation.compensate import compensate
 
@@ -85,7 +87,7 @@ def compensated(
 
 
 def untouched(form: str, reason: str | None) -> dict[str, Any]:
-    """What a result says where nothing was done, and why."""
+    """Return the outcome of a compensation that was not done."""
     return {
         "asked": form,
         "taken": False,
@@ -102,6 +104,6 @@ def untouched(form: str, reason: str | None) -> dict[str, Any]:
 
 
 def _cost(made: Compensation, anatomy: Anatomy, validated: int, calibrated: int) -> float:
-    """Dense-forward equivalents over so many calibration tokens, validation tokens included."""
+    """Return dense-forward equivalents over the calibration tokens, validation included."""
     dense = sum(block.work for block in anatomy.blocks) + anatomy.head_work
     return (made.work + 2 * made.pass_work * validated) / (dense * calibrated)

@@ -1,9 +1,9 @@
-"""Full, where a norm stands behind the last matrix: the matrix turned, as the norm sees it.
+"""The full form where a norm follows the last matrix.
 
-A norm g ⊙ v / rms(v) takes the length from what the matrix says and leaves its direction. Of
-the change wanted behind it, the part across v is what a change of the matrix can do at first order,
-in units of rms(v). That is a linear system like any other; what it really comes to is computed
-through the norm on the tokens kept aside, which choose the ridge.
+A norm g ⊙ v / rms(v) removes the length of the matrix' output v and keeps its direction. To first
+order, a change of the matrix moves the norm's output only across v, in units of rms(v). The wanted
+change across v gives a linear system. Its true effect is computed through the norm, on the tokens
+kept aside, which choose the ridge.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evop_deap.recovery.compensation.hearing import Heard
 from evop_deap.recovery.compensation.normal_equations import RIDGES, NormalEquations, Rows, exact
 from evop_deap.recovery.compensation.writer import Writer
 
-_SMALLEST_GAIN = 0.1  # of the root mean square of all: what hardly counts must not turn the rest
+_SMALLEST_GAIN = 0.1  # of their root mean square: channels that hardly count must not decide
 
 
 class DirectionFit:
@@ -43,7 +43,7 @@ class DirectionFit:
         self._aside: list[tuple[Heard, Missing]] = []
 
     def add(self, heard: Sequence[Heard], missing: Missing, *, aside: bool) -> None:
-        """Take in what matrix and norm heard and said, and what is missing behind the cut."""
+        """Add tokens: inputs and outputs of matrix and norm, and what is missing behind the cut."""
         if aside:
             self._aside.append((heard[0], missing))
         else:
@@ -51,11 +51,11 @@ class DirectionFit:
 
     @property
     def work(self) -> int:
-        """Multiply-adds of taking in the tokens seen."""
+        """Multiply-adds spent on the tokens so far."""
         return self._equations.rows * self._equations.work_per_row
 
     def solved(self) -> Fitted | None:
-        """The changes, their ridge chosen by the tokens kept aside; None where none can be had."""
+        """Return the changes, the ridge chosen by the tokens kept aside; None if singular."""
         found = []
         for ridge in RIDGES if self._equations.rows else ():
             values = self._equations.solve(ridge)
@@ -64,7 +64,7 @@ class DirectionFit:
         return min(found, key=lambda fitted: fitted.remaining, default=None)
 
     def solved_with_all(self, fitted: Fitted) -> Fitted:
-        """The same with the tokens kept aside taken in."""
+        """Return the same fit on all tokens, with those kept aside."""
         for matrix, missing in self._aside:
             self._take_in(matrix, missing)
         assert fitted.ridge is not None
@@ -85,7 +85,7 @@ class DirectionFit:
         return with_matrix(self.writers[0], values)
 
     def _remaining(self, values: torch.Tensor) -> float:
-        """Squared distance to the dense states on the tokens kept aside, through the norm."""
+        """Return the squared distance to the dense states on the tokens kept aside."""
         left = 0.0
         for matrix, missing in self._aside:
             before = exact(matrix.outputs)

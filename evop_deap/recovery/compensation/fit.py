@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Missing:
-    """What the pruned model's states lack.
+    """The difference between dense and pruned states behind a cut.
 
     Attributes:
         errors: (tokens, width) dense states minus pruned ones.
-        weights: (tokens,) one over the length of a dense state: all who read it norm it first,
-            and a few tokens are a hundred times as long as the rest.
+        weights: (tokens,) one divided by the length of the dense state. Readers norm a state
+            first, and a few tokens have states a hundred times as long as the rest.
     """
 
     errors: torch.Tensor
@@ -30,12 +30,12 @@ class Missing:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What a fit comes to.
+    """The outcome of a fit.
 
     Attributes:
         changes: new values of weights.
-        remaining: squared distance to the dense states on the tokens kept aside, weighted.
-        ridge: the one chosen; None where there is none.
+        remaining: weighted squared distance to the dense states on the tokens kept aside.
+        ridge: the chosen ridge; None for a form without one.
     """
 
     changes: dict[nn.Parameter, torch.Tensor]
@@ -48,7 +48,7 @@ class Fit(Protocol):
 
     @property
     def writers(self) -> tuple[Writer, ...]:
-        """What it hears, and may change."""
+        """The writers whose inputs and outputs it reads, and whose weights it may change."""
         ...
 
     @property
@@ -58,22 +58,22 @@ class Fit(Protocol):
 
     @property
     def needs(self) -> int:
-        """Tokens below which it is not to be had."""
+        """The least number of tokens to fit on."""
         ...
 
     @property
     def work(self) -> int:
-        """Multiply-adds of taking in the tokens seen."""
+        """Multiply-adds spent on the tokens so far."""
         ...
 
     def add(self, heard: Sequence[Heard], missing: Missing, *, aside: bool) -> None:
-        """Take in what each writer heard and said, and what is missing behind the cut."""
+        """Add tokens: each writer's inputs and outputs, and what is missing behind the cut."""
         ...
 
     def solved(self) -> Fitted | None:
-        """The changes, chosen by the tokens kept aside."""
+        """Return the changes, chosen by the tokens kept aside; None if the system is singular."""
         ...
 
     def solved_with_all(self, fitted: Fitted) -> Fitted:
-        """The same with the tokens kept aside taken in."""
+        """Return the same fit on all tokens, with those kept aside."""
         ...

@@ -1,6 +1,6 @@
-"""What is to be done to a writer's output, folded into its weights.
+"""Changes of a writer's output, folded into its weights.
 
-All of it is exact: the changed layer computes the changed output, in float64 until it is stored.
+Each is exact: the changed layer computes the changed output. Values are in float64 until stored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Folded = dict[nn.Parameter, torch.Tensor]
 
 
 def with_matrix(writer: Writer, change: torch.Tensor, offset: torch.Tensor | None = None) -> Folded:
-    """The weights of a linear layer plus a matrix.
+    """Return the weights of a linear layer plus a matrix.
 
     Args:
         writer: a linear layer.
@@ -29,10 +29,10 @@ def with_matrix(writer: Writer, change: torch.Tensor, offset: torch.Tensor | Non
 
 
 def with_map(writer: Writer, change: torch.Tensor, offset: torch.Tensor | None = None) -> Folded:
-    """The weights of a layer whose output y becomes y + y·change + offset.
+    """Return the weights of a layer whose output y becomes y + y·change + offset.
 
     Args:
-        writer: a linear layer, or experts, all of which take the same map.
+        writer: a linear layer, or experts, which all take the same map.
         change: (outputs, outputs).
         offset: (outputs,); experts take none.
     """
@@ -49,12 +49,12 @@ def with_map(writer: Writer, change: torch.Tensor, offset: torch.Tensor | None =
 
 
 def with_gains(writer: Writer, gains: torch.Tensor, offset: torch.Tensor | None = None) -> Folded:
-    """The weights of a layer whose output is multiplied channel by channel.
+    """Return the weights of a layer whose output is multiplied channel by channel.
 
     Args:
-        writer: any.
-        gains: (outputs,), or a single number for all channels.
-        offset: (outputs,), added behind that.
+        writer: any writer.
+        gains: (outputs,), or one number for all channels.
+        offset: (outputs,), added after that.
     """
     weight = exact(writer.weight.data)
     factors = exact(gains).to(weight.device).expand(writer.outputs)

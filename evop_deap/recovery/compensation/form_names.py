@@ -1,12 +1,12 @@
-"""The forms of compensation by name; without torch, for settings name them, too."""
+"""Names of the forms of compensation, without torch, because settings use them too."""
 
 from __future__ import annotations
 
 AUTO, FULL, MAP, SCALE, OFF = "auto", "full", "map", "scale", "off"
 GAINS = "gains"
-"""What "map" is where a norm writes before the cut."""
+"""The form that stands for "map" where a norm writes before the cut."""
 
 FORMS = (AUTO, FULL, MAP, SCALE)
-"""What can be asked for; "auto" is the one of them of least loss."""
+"""The forms to ask for; "auto" takes the one with the lowest loss."""
 
 CHOICES = (*FORMS, OFF)

@@ -13,12 +13,14 @@ from evop_deap.recovery.compensation.writer import GAINS, LINEAR, Writer
 
 
 def fits_for(asked: str, writers: Sequence[Writer], tokens: int) -> tuple[list[Fit], str]:
-    """The fits to try at a cut, and why it is not a richer one; none: only a scale is left.
+    """Return the fits to try at a cut, and why a richer one is not among them.
+
+    Without any fit, only a scale is left.
 
     Args:
         asked: "auto", "full", "map" or "scale".
-        writers: what writes before the cut, the last one first.
-        tokens: how many there are to fit on.
+        writers: the writers before the cut, the last one first.
+        tokens: number of tokens to fit on.
     """
     if asked == SCALE:
         return [], ""

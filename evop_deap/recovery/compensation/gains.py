@@ -1,7 +1,7 @@
-"""Gains: the channels of a norm fitted one by one, where a norm is what writes before a cut.
+"""The gains form: a norm that writes before a cut is fitted channel by channel.
 
-Architectures that norm what a half says before it is added (Gemma-2 and 3, OLMo-2) undo a map in
-front of that norm in part. The norm's own gains stay linear, and are fitted exactly.
+Some architectures norm the output of a half before they add it (Gemma-2 and 3, OLMo-2). The norm
+undoes a part of any map in front of it. Its own gains stay linear, so they are fitted exactly.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class GainsFit:
         self._aside: list[tuple[torch.Tensor, Missing]] = []
 
     def add(self, heard: Sequence[Heard], missing: Missing, *, aside: bool) -> None:
-        """Take in what the norm heard and said, and what is missing behind the cut."""
+        """Add tokens: inputs and outputs of the norm, and what is missing behind the cut."""
         said = exact(self.writers[0].share * heard[0].outputs)
         if aside:
             self._aside.append((said, missing))
@@ -44,11 +44,11 @@ class GainsFit:
 
     @property
     def work(self) -> int:
-        """Multiply-adds of taking in the tokens seen."""
+        """Multiply-adds spent on the tokens so far."""
         return self._tokens * 2 * self.writers[0].outputs
 
     def solved(self) -> Fitted | None:
-        """The changes, their ridge chosen by the tokens kept aside; None where none can be had."""
+        """Return the changes, the ridge chosen by the tokens kept aside; None if singular."""
         found = [self._solution(ridge) for ridge in RIDGES]
         left = [self._remaining(*solution) for solution in found]
         best = min(range(len(RIDGES)), key=left.__getitem__)
@@ -58,7 +58,7 @@ class GainsFit:
         return Fitted(with_gains(self.writers[0], 1 + change, offset), left[best], RIDGES[best])
 
     def solved_with_all(self, fitted: Fitted) -> Fitted:
-        """The same with the tokens kept aside taken in."""
+        """Return the same fit on all tokens, with those kept aside."""
         for said, missing in self._aside:
             self._take_in(said, missing)
         assert fitted.ridge is not None
@@ -70,14 +70,14 @@ class GainsFit:
         return torch.zeros(5, self.writers[0].outputs, dtype=torch.float64)
 
     def _take_in(self, said: torch.Tensor, missing: Missing) -> None:
-        """Weighted sums of 1, y, e, y², y·e of each channel."""
+        """Add to the weighted sums of 1, y, e, y² and y·e of each channel."""
         errors, weights = exact(missing.errors), exact(missing.weights).square()[:, None]
         terms = [torch.ones_like(said), said, errors, said.square(), said * errors]
         self._sums = self._sums + torch.stack([(weights * t).sum(0) for t in terms]).cpu()
         self._tokens += len(said)
 
     def _solution(self, ridge: float) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(width,) change of the gains, and offset where the norm has one."""
+        """Return the (width,) change of the gains, and the offset if the norm has one."""
         n, y, e, yy, ye = self._sums
         if self.writers[0].bias is None:
             return ye / (yy + ridge * yy.mean()), None

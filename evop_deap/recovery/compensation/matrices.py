@@ -1,15 +1,13 @@
-"""Full and map: the last matrices before a cut solved anew, by least squares on states.
+"""The full and the map form: the last matrices before a cut, by least squares on states.
 
-Wanted is that the pruned model's state behind a cut is the dense model's. The state is what the
-writers say and what else is in the residual stream; the second stays. With E, the dense state
-minus the pruned one, a change D of the writers' matrices leaves ‖X·D - E‖² + λ‖D‖², each token in
-units of its dense state's length.
+E is the dense state behind a cut minus the pruned one. The change D of the writers' matrices
+minimises ‖X·D - E‖² + λ‖D‖², each token weighted by one over its dense state's length.
 
 - full: X are the writers' inputs, and D is added to their matrices.
-- map (ReplaceMe, arXiv 2505.02819): X are their outputs, and I + D is folded into the matrices,
-  which needs fewer tokens. It is what experts allow: all of a mixture take the same map.
+- map (ReplaceMe, arXiv 2505.02819): X are their outputs, and I + D is folded into the matrices.
+  It needs fewer tokens, and is the form for experts: all experts of a mixture take the same map.
 
-Several writers before one cut, such as attention and MLP side by side, are solved together.
+Several writers before one cut, such as attention and MLP in parallel, are solved together.
 """
 
 from __future__ import annotations
@@ -30,11 +28,11 @@ class MatrixFit:
     """The changes of writers' matrices that bring states behind a cut nearest the dense ones.
 
     Args:
-        name: "full", for what the writers' inputs allow, or "map", for what their outputs do.
+        name: "full" to fit on the writers' inputs, "map" on their outputs.
         writers: linear layers or experts.
 
     Attributes:
-        needs: tokens below which there are more unknowns than equations.
+        needs: number of unknowns of an output, the least number of tokens to fit on.
     """
 
     def __init__(self, name: str, writers: Sequence[Writer]) -> None:
@@ -52,7 +50,7 @@ class MatrixFit:
         self._aside: list[Rows] = []
 
     def add(self, heard: Sequence[Heard], missing: Missing, *, aside: bool) -> None:
-        """Take in what each writer heard and said, and what is missing behind the cut."""
+        """Add tokens: each writer's inputs and outputs, and what is missing behind the cut."""
         inputs = torch.cat(
             [
                 writer.share * (one.inputs if by_inputs else one.outputs)
@@ -68,18 +66,18 @@ class MatrixFit:
 
     @property
     def work(self) -> int:
-        """Multiply-adds of taking in the tokens seen."""
+        """Multiply-adds spent on the tokens so far."""
         return self._equations.rows * self._equations.work_per_row
 
     def solved(self) -> Fitted | None:
-        """The changes, their ridge chosen by the tokens kept aside; None where none can be had."""
+        """Return the changes, the ridge chosen by the tokens kept aside; None if singular."""
         chosen = best_ridge(self._equations, self._aside) if self._equations.rows else None
         if chosen is None:
             return None
         return Fitted(self._folded(chosen.values), chosen.remaining, chosen.ridge)
 
     def solved_with_all(self, fitted: Fitted) -> Fitted:
-        """The same with the tokens kept aside taken in, which are no longer needed to choose."""
+        """Return the same fit on all tokens, with those kept aside."""
         for rows in self._aside:
             self._equations.add(rows)
         assert fitted.ridge is not None

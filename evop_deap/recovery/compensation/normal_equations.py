@@ -1,6 +1,6 @@
-"""Least squares by normal equations: memory goes with inputs squared, and not with tokens.
+"""Least squares by normal equations: memory grows with the inputs squared, not with the tokens.
 
-Rows are weighted: of (rows,) w, what is minimised is the sum of w² times a row's squares.
+A row counts with its weight squared.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-RIDGES = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Ridges tried, as shares of the mean square of an input summed over tokens."""
+RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0)
+"""Ridges to try, as shares of the mean of the diagonal of XᵀX."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +31,13 @@ class Rows:
 
 @dataclass(eq=False)
 class NormalEquations:
-    """min ‖X·D - E‖² + λ‖D‖², over rows that come window by window, in float64.
+    """The minimum of ‖X·D - E‖² + λ‖D‖² over rows that arrive window by window, in float64.
 
     Attributes:
-        intercept: whether an offset is fitted too, the last row of D, free of the ridge.
-        rows: rows seen.
+        intercept: whether an offset is fitted too, as the last row of D, without ridge.
+        rows: number of rows so far.
         gram: XᵀX, weighted, (inputs, inputs).
-        cross: XᵀE, likewise, (inputs, outputs).
+        cross: XᵀE, weighted, (inputs, outputs).
     """
 
     intercept: bool = False
@@ -46,7 +46,7 @@ class NormalEquations:
     cross: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def add(self, rows: Rows) -> None:
-        """Take in rows."""
+        """Add rows."""
         x, e = self._weighted(rows)
         if not self.rows:
             self.gram, self.cross = x.new_zeros(x.shape[1], x.shape[1]), x.T @ e * 0
@@ -56,14 +56,14 @@ class NormalEquations:
 
     @property
     def work_per_row(self) -> int:
-        """Multiply-adds that taking in a row costs."""
+        """Multiply-adds to add a row."""
         return self.gram.shape[0] * (self.gram.shape[0] + self.cross.shape[1])
 
     def solve(self, ridge: float) -> torch.Tensor | None:
-        """D, (inputs, outputs), an offset last; None where the equations are singular.
+        """Return D, (inputs, outputs), an offset last; None if the equations are singular.
 
         Args:
-            ridge: share of the mean of XᵀX's diagonal, the offset's left out.
+            ridge: share of the mean of the diagonal of XᵀX without the offset's entry.
         """
         diagonal = self.gram.diagonal()
         inputs = diagonal[: len(diagonal) - self.intercept]
@@ -76,7 +76,7 @@ class NormalEquations:
         return solution if bool(solution.isfinite().all()) else None
 
     def remaining(self, solution: torch.Tensor, rows: Rows) -> float:
-        """‖X·D - E‖² on other rows."""
+        """Return ‖X·D - E‖² on other rows."""
         x, e = self._weighted(rows)
         return float((e - x @ solution).square().sum())
 
@@ -88,11 +88,11 @@ class NormalEquations:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """What least squares came to.
+    """A solution of least squares.
 
     Attributes:
         values: D.
-        ridge: the one chosen.
+        ridge: the chosen ridge.
         remaining: ‖X·D - E‖² on the rows kept aside.
     """
 
@@ -106,12 +106,12 @@ def best_ridge(
     aside: Sequence[Rows],
     ridges: Sequence[float] = RIDGES,
 ) -> Solution | None:
-    """The solution whose ridge leaves least on rows kept aside; None where none can be had.
+    """Return the solution with the least error on the rows kept aside; None if all are singular.
 
     Args:
-        equations: of the other rows.
+        equations: the equations of the other rows.
         aside: rows kept aside.
-        ridges: those to try.
+        ridges: ridges to try.
     """
     found: list[Solution] = []
     for ridge in ridges:
@@ -123,5 +123,5 @@ def best_ridge(
 
 
 def exact(tensor: torch.Tensor) -> torch.Tensor:
-    """In float64, on the host where the device does not know it."""
+    """Return a tensor in float64, on the host if the device has no float64."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

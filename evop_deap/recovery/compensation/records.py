@@ -1,4 +1,4 @@
-"""What was done at a cut, as plain data."""
+"""The outcome of compensation at a cut, as plain data."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class CutRecord:
-    """What was done at a cut.
+    """The outcome at a cut.
 
     Attributes:
-        dropped: names of the units that go there.
-        form: "full", "map", "gains" or "scale"; None where the cut is not compensated.
-        layers: module paths of what was changed, as the dense model names them.
-        reason: why it is no richer form, or none.
-        ridge: chosen by the windows kept aside, as a share of an input's mean square.
-        distance: from the dense states behind the cut, before and after, on the windows kept
-            aside: root mean square over tokens, in shares of a state's length.
-        loss: of the pruned model on these windows, before and after, in nats a token.
+        dropped: names of the units dropped there.
+        form: "full", "map", "gains" or "scale"; None if the cut is not compensated.
+        layers: module paths of the changed layers in the dense model.
+        reason: why no richer form was taken, or none; "" if the richest was.
+        ridge: the chosen ridge; None for a form without one.
+        distance: distance to the dense states behind the cut, before and after, on the windows
+            kept aside: root mean square over tokens, as a share of a state's length.
+        loss: loss of the pruned model on these windows, before and after, in nats a token.
     """
 
     dropped: tuple[str, ...]
@@ -37,7 +37,7 @@ class CutRecord:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> CutRecord:
-        """The record of which `as_dict` gave these values."""
+        """Return the record that `as_dict` made these values from."""
         values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
         lists = ("dropped", "layers", "distance", "loss")
         tuples: dict[str, Any] = {name: tuple(values[name]) for name in lists}

@@ -1,9 +1,9 @@
-"""Scale: a single number that makes up for what the length of the states lost at a cut.
+"""The scale form: one factor restores the length of the states behind a cut.
 
-Prune&Comp (arXiv 2507.18212) multiplies the embeddings and all that is written before a cut by
-s. All who read the residual stream behind it norm it first, so dividing all that is written
-behind the cut by s is the same function; it leaves the embeddings alone, which may be tied to the
-head, and serves a cut at the very beginning. Whether a model allows it is found by running it.
+Prune&Comp (arXiv 2507.18212) multiplies the embeddings and all outputs before a cut by s. The
+layers behind the cut norm what they read, so dividing all outputs behind the cut by s is the same
+function. It leaves the embeddings alone, which may be tied to the head, and it works for a cut at
+the very beginning. The model is run to find out whether it allows this.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Lengths:
         self._aside: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def add(self, dense: torch.Tensor, pruned: torch.Tensor, *, aside: bool) -> None:
-        """Take in (tokens, width) states."""
+        """Add (tokens, width) states."""
         if aside:
             self._aside.append((dense, pruned))
         else:
@@ -55,7 +55,7 @@ class Lengths:
 
     @property
     def remaining(self) -> float:
-        """Squared relative distance of scaled states to dense ones, on the tokens kept aside."""
+        """Squared relative distance of scaled to dense states on the tokens kept aside."""
         left = 0.0
         for dense, pruned in self._aside:
             away = (exact(dense) - self.ratio * exact(pruned)).square().sum(1)

@@ -20,13 +20,13 @@ class Writer:
     Attributes:
         name: module path.
         module: the layer.
-        share: what its output is multiplied by before it is added.
+        share: constant that its output is multiplied by before it is added.
         kind: "linear"; "experts", the stacked last matrices of a mixture; or "gains", a norm.
-        weight: its weights; of a norm those of its channels.
-        axis: of `weight`, along which the outputs lie.
-        bias: added behind the weights, its last axis the outputs; or None.
-        offset: of a norm, what is added to its weights before they are used.
-        feeder: of a norm by root mean square, the linear layer whose output it norms; or None.
+        weight: its matrix, or a norm's weights by channel.
+        axis: axis of the outputs in `weight`.
+        bias: its bias, with the outputs along the last axis; or None.
+        offset: number that a norm adds to its weights.
+        feeder: the linear layer right before a norm by root mean square; or None.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Writer:
 
     @property
     def inputs(self) -> int:
-        """Inputs of a linear layer; of others the outputs, which all that is fitted is made of."""
+        """Inputs of a linear layer; for others the outputs, because they are fitted on them."""
         return self.weight.shape[1 - self.axis] if self.kind == LINEAR else self.outputs
 
     @property

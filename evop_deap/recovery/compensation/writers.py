@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from evop_deap.models.anatomy.steps import Step
 
 Run = Callable[[torch.Tensor], torch.Tensor]
-"""From the hidden state before a block to the one behind it: (rows, length, width)."""
+"""Maps the hidden state before a block to the one behind it: (rows, length, width)."""
 
 _SEED = 20250
 
@@ -61,24 +61,24 @@ def find_writers(
 
 
 class _Watch:
-    """Runs of a block on one state, with what its layers say changed."""
+    """Runs of a block on one state, with changed outputs of its layers."""
 
     def __init__(
         self, block: Block, run: Run, hidden: torch.Tensor, silent: Collection[nn.Module]
     ) -> None:
         self._run, self._hidden = run, hidden
         self._calls: dict[nn.Module, int] = {}
-        self.given: dict[nn.Module, torch.Tensor] = {}
-        self.said: dict[nn.Module, torch.Tensor] = {}
+        self.inputs: dict[nn.Module, torch.Tensor] = {}
+        self.outputs: dict[nn.Module, torch.Tensor] = {}
         order: list[nn.Module] = []
 
         def after(module: nn.Module, args: tuple[Any, ...], kwargs: Any, output: Any) -> None:
             given, tensor = hidden_input(args, kwargs), first_tensor(output)
             if given is not None and tensor is not None and tensor.numel() == hidden.numel():
-                self.given[module] = given.clone()
+                self.inputs[module] = given.clone()
                 self._calls[module] = self._calls.get(module, 0) + 1
                 # A copy, because what comes after may add to it in place.
-                self.said[module] = tensor.clone()
+                self.outputs[module] = tensor.clone()
                 order.append(module)
 
         with removable_hooks() as handles:
@@ -88,13 +88,15 @@ class _Watch:
                     handles.append(module.register_forward_hook(after, with_kwargs=True))
             self.output = run(hidden)
         width = hidden.shape[-1]
-        self.order = [m for m in order if self._calls[m] == 1 and self.said[m].shape[-1] == width]
+        self.order = [
+            m for m in order if self._calls[m] == 1 and self.outputs[m].shape[-1] == width
+        ]
         generator = torch.Generator().manual_seed(_SEED)
         noise = torch.randn(hidden.shape, generator=generator).to(hidden)
         self._noise = noise * self.output.std()
 
     def share_of(self, module: nn.Module) -> float | None:
-        """What the module's output is multiplied by on its way; None where it is not added."""
+        """Return the factor of a module's output in the block's output; None if it is not added."""
         noise = self._noise
 
         def louder(module: nn.Module, args: Any, output: Any) -> Any:
@@ -112,7 +114,7 @@ class _Watch:
         return 1.0 if abs(share - 1.0) < 1e-4 else share
 
     def again(self, module: nn.Module) -> torch.Tensor:
-        """What the module says now."""
+        """Return the module's output now."""
         said: list[torch.Tensor] = []
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
@@ -127,7 +129,7 @@ class _Watch:
 
 
 def _writer(block: Block, module: nn.Module, share: float, watch: _Watch) -> Writer | None:
-    """The writer that a module is, or None where its weights are of no known kind."""
+    """Return the module as a writer; None if its weights are of no known kind."""
     width = watch.output.shape[-1]
     own = dict(module.named_parameters(recurse=False))
     if any(not p.is_floating_point() for p in own.values()):
@@ -151,35 +153,35 @@ def _linear(block: Block, module: nn.Module, share: float) -> Writer | None:
 
 
 def _norm(block: Block, module: nn.Module, share: float, watch: _Watch) -> Writer | None:
-    """A norm whose output doubles with its gains, which may have 1 added to them."""
+    """Return a norm whose output doubles with its gains, to which it may add 1."""
     own: dict[str, nn.Parameter] = dict(module.named_parameters(recurse=False))
     for offset in (0.0, 1.0):
         name, bias = _path(block, module), own.get("bias")
         writer = Writer(name, module, share, GAINS, own["weight"], 0, bias, offset)
         with written(in_float32(with_gains(writer, torch.tensor(2.0)))):
             doubled = watch.again(module)
-        if nearly_equal(2 * watch.said[module], doubled):
+        if nearly_equal(2 * watch.outputs[module], doubled):
             return replace(writer, feeder=_feeder(block, writer, watch))
     return None
 
 
 def _feeder(block: Block, norm: Writer, watch: _Watch) -> Writer | None:
-    """The linear layer right before a norm by root mean square."""
-    given = watch.given[norm.module]
+    """Return the linear layer right before a norm by root mean square."""
+    given = watch.inputs[norm.module]
     size = given.square().mean(-1, keepdim=True).sqrt()
     if norm.bias is not None or not nearly_equal(
-        (norm.weight.float() + norm.offset) * given / size, watch.said[norm.module]
+        (norm.weight.float() + norm.offset) * given / size, watch.outputs[norm.module]
     ):
         return None
     for module in watch.order:
-        if torch.equal(watch.said[module], given):
+        if torch.equal(watch.outputs[module], given):
             return _linear(block, module, 1.0)
     return None
 
 
 def _experts(block: Block, module: nn.Module, share: float, watch: _Watch) -> Writer | None:
-    """Stacked matrices through which a map of the outputs can be folded, found by folding one."""
-    said = watch.said[module]
+    """Return stacked matrices that a map of the outputs can be folded into, found by folding one."""
+    said = watch.outputs[module]
     width = said.shape[-1]
     generator = torch.Generator().manual_seed(_SEED)
     change = (torch.randn(width, width, generator=generator) / width**0.5).to(said)
@@ -203,7 +205,7 @@ def _path(block: Block, module: nn.Module) -> str:
 
 
 def _shared_parameters(model: PreTrainedModel) -> set[nn.Parameter]:
-    """Weights that stand in several places."""
+    """Return the weights that stand in several places."""
     seen: set[nn.Parameter] = set()
     shared: set[nn.Parameter] = set()
     for _, parameter in model.named_parameters(remove_duplicate=False):

@@ -1,4 +1,4 @@
-"""The compensation stage: what is written before each cut solved anew, if that lowers the loss."""
+"""The recovery stage: compensate the pattern, and keep that if it lowers the validation loss."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from evop_deap.space import dropped_units
 
 @dataclass(frozen=True, eq=False)
 class Compensated:
-    """What compensation came to.
+    """The outcome of compensation.
 
     Attributes:
-        about: what the result says of it, in plain JSON values; None where it is off.
-        made: the compensated model; None where it is not taken, or an earlier process made it.
+        about: the outcome as plain JSON values; None where compensation is off.
+        made: the compensated model; None if it is not taken, or an earlier process made it.
     """
 
     about: Mapping[str, Any] | None
@@ -30,7 +30,7 @@ class Compensated:
 
     @property
     def taken(self) -> bool:
-        """Whether the compensated model is what the run hands over."""
+        """Whether the run exports the compensated model."""
         return self.about is not None and bool(self.about["taken"])
 
     def as_dict(self) -> dict[str, Any]:
@@ -39,24 +39,24 @@ class Compensated:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Compensated:
-        """What compensation came to, of which `as_dict` gave these values."""
+        """Return the outcome that `as_dict` made these values from."""
         return cls(plain["about"])
 
 
 def compensate_pattern(context: Context, before: Outputs) -> Compensated:
-    """Compensate the pattern that was named, and keep that where validation text says so."""
+    """Compensate the validated pattern, and keep that if it lowers the validation loss."""
     form = context.config.compensate
     if form == OFF:
         return Compensated(None)
     if before[Found].pruned is not None:
         return Compensated(untouched(form, "blocks are merged, which no pattern describes"))
-    context.progress.stage("compensating for what goes")
+    context.progress.stage("compensating")
     dropped = dropped_units(before[Validated].pattern)
     return Compensated(*compensated(context.loaded, context.anatomy, dropped, context.text, form))
 
 
 def made_again(context: Context, before: Outputs) -> PrunedModel:
-    """The compensated model that an earlier process of the same run has made."""
+    """Return the compensated model once more, which an earlier process of this run made."""
     made = compensate_pattern(context, before).made
     assert made is not None
     return made
