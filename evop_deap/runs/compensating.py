@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from evop_deap.recovery.compensation.compensate import Compensation
 
 
-PATTERN_ALONE = "The pattern alone: the checkpoint in the run's model/ is compensated, which a recipe cannot hold."
+PATTERN_ALONE = (
+    "The pattern alone: the checkpoint in the run's model/ is compensated, which no recipe holds."
+)
 
 
 def compensated(

@@ -82,7 +82,7 @@ def loss_of_changes(
     changes: Changes,
     windows: NDArray[np.int64],
 ) -> float:
-    """Return the loss of the dense model with dropped units and changed weights, in nats a token."""
+    """Return the loss without dropped units and with changed weights, in nats a token."""
     from evop_deap.models.loading.precision import computing_in_float32
     from evop_deap.models.surgery.bypass import bypassed
     from evop_deap.recovery.compensation.changed_weights import written

@@ -88,9 +88,8 @@ class _Watch:
                     handles.append(module.register_forward_hook(after, with_kwargs=True))
             self.output = run(hidden)
         width = hidden.shape[-1]
-        self.order = [
-            m for m in order if self._calls[m] == 1 and self.outputs[m].shape[-1] == width
-        ]
+        once = (module for module in order if self._calls[module] == 1)
+        self.order = [module for module in once if self.outputs[module].shape[-1] == width]
         generator = torch.Generator().manual_seed(_SEED)
         noise = torch.randn(hidden.shape, generator=generator).to(hidden)
         self._noise = noise * self.output.std()
@@ -180,7 +179,7 @@ def _feeder(block: Block, norm: Writer, watch: _Watch) -> Writer | None:
 
 
 def _experts(block: Block, module: nn.Module, share: float, watch: _Watch) -> Writer | None:
-    """Return stacked matrices that a map of the outputs can be folded into, found by folding one."""
+    """Return stacked matrices that take a map of the outputs, found by folding one in."""
     said = watch.outputs[module]
     width = said.shape[-1]
     generator = torch.Generator().manual_seed(_SEED)
