@@ -43,18 +43,17 @@ def measure(loaded: Any, exam: Exam, found: Mapping[float, Mapping[str, tuple[st
     from evop_deap.recovery.compensation.compensate import compensate
 
     anatomy = find_anatomy(loaded.model)
+    rows: dict[str, dict[str, dict[str, float]]] = {}
     patterns = {names for methods in found.values() for names in methods.values()}
-    rows = {}
     for names in sorted(patterns, key=lambda names: (len(names), names)):
         dropped = tuple(map(int, names))
         made = compensate(loaded.model, anatomy, dropped, exam.fit, stored=loaded.stored_dtype)
         rows[",".join(names)] = {
-            "cuts": len(made.cuts),
             "pruned": exam.losses(loaded, anatomy, dropped, {}),
             "compensated": exam.losses(loaded, anatomy, dropped, made.changes),
         }
-        print(names, {k: round(_mean(v), 3) for k, v in rows[",".join(names)].items()
-                      if k != "cuts"}, flush=True)  # fmt: skip
+        row = rows[",".join(names)]
+        print(names, {kind: round(_mean(losses), 3) for kind, losses in row.items()}, flush=True)
     return {"dense": exam.losses(loaded, anatomy, (), {}), "rows": rows}
 
 

@@ -35,6 +35,7 @@ def identity(prepared: Prepared) -> dict[str, Any]:
         "calibration set": text.calibration.fingerprint,
         "held-out set": text.heldout.fingerprint,
         "validation set": text.validation and text.validation.fingerprint,
+        "compensation set": text.compensation and text.compensation.fingerprint,
         "weights of windows": None if text.weights is None else text.weights.tolist(),
         **settings,
         **{f"version of {name}": version(name) for name in ("evop_deap", "torch", "transformers")},
@@ -54,8 +55,8 @@ def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, 
     if not path.exists():
         return dict(given)
     stored = read_settings(path)
-    # "auto" accepts the value that the run has chosen.
-    asked = {name: value for name, value in given.items() if value != "auto"}
+    # "auto" accepts the value that the run has chosen, but it is a form of compensation itself.
+    asked = {n: value for n, value in given.items() if value != "auto" or n == "compensate"}
     free = STOPPING_SETTINGS | _PLACES
     for name, value in asked.items():
         found, wanted = _words(stored.get(name)), _words(value)

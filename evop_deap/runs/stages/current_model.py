@@ -11,13 +11,13 @@ from evop_deap.runs.stages.validate import Validated
 
 
 def uncompensated_model(context: Context, before: Outputs) -> PrunedModel:
-    """What the search or a heuristic has left: the pattern that was named, or a merged model."""
+    """Return the validated pattern, or the merged model of a heuristic."""
     return before[Found].pruned or of_pattern(context, before[Validated].pattern)
 
 
 def current_model(context: Context, before: Outputs) -> PrunedModel:
     """Return the output of the latest stage that changed weights, else the validated pattern."""
-    compensated = before[Compensated]
-    if compensated.taken:
+    compensated = before.get(Compensated)
+    if compensated is not None and compensated.taken:
         return compensated.made or made_again(context, before)
     return uncompensated_model(context, before)

@@ -203,3 +203,17 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / "out").exists()
     with pytest.raises(Exception, match="`compensate` must be 'auto' or 'full' or 'map'"):
         SearchConfig(**settings, compensate="most")
+
+
+def test_a_run_is_not_resumed_with_another_compensation(
+    settings: dict[str, Any], run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    from evop_deap.search import main as search
+
+    assert search(["--resume", "--output", str(run), "--compensate", "off", "--quiet"]) == 2
+    assert "has compensate auto, but got off" in capsys.readouterr().err
+    config = SearchConfig(**settings, compensate="off")
+    run_search(config, tmp_path / "off")
+    flags = ["--resume", "--output", str(tmp_path / "off"), "--compensate", "auto", "--quiet"]
+    assert search(flags) == 2
+    assert "has compensate off, but got auto" in capsys.readouterr().err
