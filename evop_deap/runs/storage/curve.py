@@ -65,6 +65,9 @@ class Curve:
                     "dropped": list(result.dropped),
                     "parameters": result.parameters["pruned"],
                     **_text(result.as_dict(), "pruned"),
+                    "compensated": _text(result.as_dict(), "compensated")
+                    if result.is_compensated
+                    else None,
                     "evaluations": result.evaluations,
                     "cost": result.cost,
                     "seconds": result.seconds,
@@ -88,13 +91,19 @@ def curve_table(curve: Curve) -> str:
     noun = plural(first.granularity)
     texts = [first.calibration, first.heldout]
     heads = [f"{text.windows} x {text.window}" for text in texts]
+    more = any(result.is_compensated for result in curve.results)
+    empty = [""] if more else []
     rows: list[tuple[str, ...]] = [
-        ("", "", "", "calibration", "held-out", "", ""),
-        ("sparsity", noun, "parameters", *heads, "cost", "without"),
-        ("dense", str(len(first.units)), *_figures(plain["dense"]), "", ""),
-    ]
+        ("", "", "", "calibration", "held-out", *empty, "", ""),
+        ("sparsity", noun, "parameters", *heads, *(["compensated"] if more else []), "cost",
+         "without"),
+        ("dense", str(len(first.units)), *_figures(plain["dense"]), *empty, "", ""),
+    ]  # fmt: skip
     for budget, result in zip(plain["budgets"], curve.results, strict=True):
-        figures, cost = _figures(budget), f"{budget['cost']:.1f}"
+        figures, cost = [*_figures(budget)], f"{budget['cost']:.1f}"
+        if more:
+            made = budget["compensated"]
+            figures.append(figure(made["heldout"]["perplexity"]) if made else "-")
         without = ", ".join(result.dropped)
         rows.append((f"{budget['sparsity']:g}", str(len(result.kept)), *figures, cost, without))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
