@@ -39,6 +39,8 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
     front = [
         "---",
         *([f"base_model: {base_model}"] if base_model else []),
+        f"evop_base: {json.dumps(result.model)}",
+        f"evop_base_fingerprint: {result.model_fingerprint}",
         "library_name: transformers",
         "pipeline_tag: text-generation",
         "tags: [evop, layer-pruning, pruned]",

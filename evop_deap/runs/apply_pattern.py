@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,6 +183,7 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
 
     source = loaded.hub_id or loaded.name
     front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
+    front.append(f"evop_base: {json.dumps(loaded.name)}")
     front += ["library_name: transformers", "pipeline_tag: text-generation"]
     return "\n".join(
         [

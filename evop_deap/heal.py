@@ -1,0 +1,88 @@
+"""Train a pruned model towards its dense model, and write it if it is better.
+
+The training has a validation text of its own: it stops when the loss there stops falling, and
+never hands over a model that is worse than the given one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evop_deap.settings.healing_config import HealingConfig
+from evop_deap.settings.parser import Parser, add_flags, answer
+
+_EXAMPLES = """examples:
+  heal the model of a run:
+    python -m evop_deap.heal runs/demo --output healed/demo
+  go on after an interruption:
+    python -m evop_deap.heal runs/demo --output healed/demo --resume
+  heal a checkpoint that apply has written, by adapters:
+    python -m evop_deap.heal pruned/llama --base meta-llama/Llama-3.1-8B --corpus texts/ \\
+        --no-full --keep-adapter --output healed/llama
+"""
+_RUN = ("output", "resume", "overwrite", "quiet", "json")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    run = {name: given.pop(name) for name in _RUN}
+    words = f"python -m evop_deap.heal {given['source']} --output {run['output']} --resume"
+    return answer(parser.prog, lambda: _heal(given, **run), lambda: f"go on with {words}")
+
+
+def _heal(
+    given: dict[str, Any], *, output: str, resume: bool, overwrite: bool, quiet: bool, json: bool
+) -> str:
+    config = HealingConfig(**given)
+
+    from evop_deap.base.interruption import sigterm_interrupts
+    from evop_deap.recovery.healing.healing_listener import HealingListener
+    from evop_deap.runs.heal.heal_run import heal
+    from evop_deap.runs.listeners.healing_display import HealingDisplay
+    from evop_deap.runs.storage.healing_result import healing_table
+
+    listener = HealingListener() if quiet else HealingDisplay()
+    folder = Path(output)
+    with sigterm_interrupts():
+        result = heal(config, folder, resume=resume, overwrite=overwrite, listener=listener)
+    if json:
+        return _as_json(result.as_dict())
+    places = f"load it    {folder / 'model'}\nlook at it {folder / 'report.html'}"
+    return f"{healing_table(result)}\n\n{places}"
+
+
+def _as_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return a parser with a flag for each field of `HealingConfig`."""
+    description, _, _ = (__doc__ or "").partition("\n\n")
+    parser = Parser(
+        prog="python -m evop_deap.heal",
+        usage="%(prog)s RUN|CHECKPOINT --output DIR [options]",
+        description=description,
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument(
+        "source", metavar="RUN|CHECKPOINT", help="folder of a finished run, or of a checkpoint"
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument("--output", required=True, metavar="DIR", help="folder of the result")
+    run.add_argument("--resume", action="store_true", help="continue the training in --output")
+    run.add_argument("--overwrite", action="store_true", help="replace the training in --output")
+    run.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    run.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    add_flags(parser, HealingConfig, lambda option: option.name != "source")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Healing: training of a pruned model towards its dense model."""

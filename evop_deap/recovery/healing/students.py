@@ -1,0 +1,123 @@
+"""The model in training: a pruned checkpoint with adapters, or with all weights trainable."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.base.errors import InputError, UnsupportedModelError, one_line
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+_WEIGHTS = "trained.safetensors"
+_BYTES_A_WEIGHT = 18  # the weight, its gradient and two moments in float32, and room for states
+
+
+def check_peft() -> None:
+    """Refuse adapters without peft.
+
+    Raises:
+        InputError: peft is not installed.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise InputError(
+            "adapters need peft: pip install 'evop_deap[heal]', or train all weights with `full`"
+        )
+
+
+def check_trainable(model: PreTrainedModel, name: str) -> None:
+    """Refuse a quantised checkpoint, whose weights cannot be trained and written exactly.
+
+    Raises:
+        UnsupportedModelError: the model is quantised.
+    """
+    if getattr(model.config, "quantization_config", None) is not None:
+        raise UnsupportedModelError(
+            f"`source` {name} is quantised: heal the checkpoint in float32, bfloat16 or float16 "
+            "(or a GGUF file, which is dequantised), and quantise the result"
+        )
+
+
+def fits_whole(parameters: int, device: torch.device) -> bool:
+    """Return whether training all of so many weights fits in the free memory."""
+    import torch
+
+    psutil: Any = importlib.import_module("psutil")  # it has no types
+    free = psutil.virtual_memory().available
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+    return bool(parameters * _BYTES_A_WEIGHT <= free)
+
+
+def with_adapters(model: PreTrainedModel, rank: int) -> Any:
+    """Return the model with trainable LoRA adapters on all linear layers but the head.
+
+    Raises:
+        UnsupportedModelError: peft cannot adapt the layers of this model.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    settings = LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, settings)
+    except ValueError as error:
+        raise UnsupportedModelError(
+            f"`full`: peft cannot adapt this model ({one_line(error)}): add --full"
+        ) from error
+
+
+def all_trainable(model: PreTrainedModel) -> PreTrainedModel:
+    """Return the model with all weights trainable."""
+    made: Any = model.requires_grad_(True)
+    whole: PreTrainedModel = made
+    return whole
+
+
+def trainable(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    """Yield the trainable weights by name; of tied ones, the first."""
+    return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
+
+
+def save_trained(model: torch.nn.Module, folder: Path) -> None:
+    """Write the trainable weights into `folder`."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: p.data.contiguous() for name, p in trainable(model)}, folder / _WEIGHTS)
+
+
+def load_trained(model: torch.nn.Module, folder: Path) -> None:
+    """Set the trainable weights to those that `save_trained` has written."""
+    import torch
+    from safetensors.torch import load_file
+
+    stored = load_file(folder / _WEIGHTS)
+    with torch.no_grad():
+        for name, parameter in trainable(model):
+            parameter.copy_(stored[name])
+
+
+def merged(model: Any) -> PreTrainedModel:
+    """Return the model with its adapters added into the stock weights."""
+    whole = model.merge_and_unload() if hasattr(model, "peft_config") else model
+    plain: PreTrainedModel = whole.requires_grad_(False).eval()
+    return plain
+
+
+def rounded_to(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """Round the weights to what `dtype` can hold, and return the model; its dtype stays."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(dtype).to(parameter.dtype)
+    return model

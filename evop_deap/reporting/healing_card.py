@@ -1,0 +1,46 @@
+"""The model card of a healed checkpoint: that of the pruned one, and what the training did."""
+
+from __future__ import annotations
+
+from evop_deap.base.formatting import number
+from evop_deap.base.numbers import exponential
+from evop_deap.runs.storage.healing_result import HealingResult
+
+_UNTRAINED = {
+    "and nothing else was changed or trained": "and the other weights were then trained",
+    "and nothing was trained": "and all weights were then trained",
+}
+
+
+def healing_card(card: str | None, result: HealingResult) -> str:
+    """Return README.md of a healed checkpoint.
+
+    Args:
+        card: README.md of the checkpoint that was trained; None without one.
+        result: the outcome of the training.
+    """
+    if card is None:
+        card = f"# {result.source.rstrip('/').rsplit('/', 1)[-1]}, healed\n"
+    if not result.taken:
+        return f"{card.rstrip()}\n\n## Healing\n\nTraining changed nothing: {result.reason}.\n"
+    for before, after in _UNTRAINED.items():
+        card = card.replace(before, after)
+    loss = result.loss["heldout"]
+    windows = result.windows["heldout"]
+    return "\n".join(
+        [
+            card.rstrip(),
+            "",
+            "## Healing",
+            "",
+            f"After pruning, {result.trained} were trained on {result.tokens:,} tokens of "
+            f"{result.corpus} towards {result.base} (loss {result.objective}, "
+            f"{result.best_step} of {result.steps} steps, seed {result.seed}).",
+            "",
+            f"| perplexity, {windows} held-out windows of {result.window} tokens of "
+            f"{result.corpus} | {' | '.join(loss)} |",
+            f"|---|{'---|' * len(loss)}",
+            f"| | {' | '.join(number(exponential(value)) for value in loss.values())} |",
+            "",
+        ]
+    )

@@ -1,0 +1,132 @@
+"""The folder of a training after pruning: its files, its lock, and its unfinished work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evop_deap.base.errors import CheckpointError, InputError
+from evop_deap.base.files import check_writable, names_in_output, write_json
+
+
+@dataclass(frozen=True)
+class HealFolder:
+    """Paths of the files in the folder of a training after pruning.
+
+    Example:
+        >>> HealFolder(Path("healed/demo")).model.as_posix()
+        'healed/demo/model'
+    """
+
+    path: Path
+
+    @property
+    def model(self) -> Path:
+        """The healed checkpoint."""
+        return self.path / "model"
+
+    @property
+    def adapter(self) -> Path:
+        """The adapters alone, for peft, if they are kept."""
+        return self.path / "adapter"
+
+    @property
+    def result(self) -> Path:
+        """The result; the last file to be written."""
+        return self.path / "healing.json"
+
+    @property
+    def report(self) -> Path:
+        """The page with the loss curves."""
+        return self.path / "report.html"
+
+    @property
+    def work(self) -> Path:
+        """The unfinished training, removed at the end."""
+        return self.path / "work"
+
+    @property
+    def identity(self) -> Path:
+        """The values that must match to resume."""
+        return self.work / "identity.json"
+
+    def check_usable(self, *, resume: bool, overwrite: bool) -> None:
+        """Refuse a folder that cannot be used; write nothing.
+
+        Raises:
+            InputError: the folder holds files and neither flag is given, both are given, it
+                holds anything else, or there is nothing to resume.
+            OutputError: the folder cannot be written.
+        """
+        if resume and overwrite:
+            raise InputError("`resume` and `overwrite` exclude each other: choose one")
+        holds = names_in_output(self.path)
+        if holds and not resume and not overwrite:
+            raise InputError(
+                f"`output` {self.path} already holds {holds[0]}: "
+                "choose another folder, or add --resume or --overwrite"
+            )
+        own = {path.name for path in self._own}
+        others = [name for name in holds if name not in own and not name.startswith(".")]
+        if others:
+            raise InputError(
+                f"`output` {self.path} holds {others[0]}, which is of no training: "
+                "choose another folder"
+            )
+        if resume and not self.identity.is_file():
+            done = "is finished" if self.result.is_file() else "holds no training"
+            raise InputError(f"`resume`: {self.path} {done}; leave out --resume")
+        check_writable(self.path)
+
+    def clear(self) -> None:
+        """Remove an earlier training, its result first."""
+        for path in self._own:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def begin(self, identity: Mapping[str, Any], *, resume: bool) -> None:
+        """Store the identity of a training, or compare it with the stored one.
+
+        Raises:
+            CheckpointError: the stored training is another one; the message names the value.
+            OutputError: the folder cannot be written.
+        """
+        if not resume:
+            write_json(self.identity, identity)
+            return
+        try:
+            stored = json.loads(self.identity.read_text(encoding="utf-8"))
+            assert isinstance(stored, dict)
+        except (OSError, ValueError, AssertionError) as error:
+            raise CheckpointError(
+                f"`resume`: {self.identity} cannot be read: start again with --overwrite"
+            ) from error
+        for name, value in identity.items():
+            if stored.get(name) != value:
+                raise CheckpointError(
+                    f"`resume`: the training in {self.path} has {name} {stored.get(name)}, but "
+                    f"this one has {value}: go on with the same, or use --overwrite"
+                )
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Lock this folder against other processes until the body ends.
+
+        Raises:
+            InputError: another process holds the lock.
+        """
+        from evop_deap.runs.storage.folder import RunFolder
+
+        with RunFolder(self.path).exclusive():
+            yield
+
+    @property
+    def _own(self) -> tuple[Path, ...]:
+        return self.result, self.report, self.adapter, self.work, self.model

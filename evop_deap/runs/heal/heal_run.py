@@ -1,0 +1,265 @@
+"""A training after pruning, from a checkpoint to a healed one that was reloaded and compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json
+from evop_deap.recovery.healing.healing_listener import HealingListener
+from evop_deap.recovery.healing.recipes import RECIPES, Recipe
+from evop_deap.runs.heal.heal_folder import HealFolder
+from evop_deap.runs.heal.heal_source import HealSource, heal_source
+from evop_deap.runs.heal.taught_text import load_to_train, taught_text
+from evop_deap.runs.storage.healing_result import HealingResult
+from evop_deap.settings.healing_config import HealingConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.loading.load_model import LoadedModel
+    from evop_deap.recovery.healing.training import TrainingPlan
+
+_VERSIONS = ("evop_deap", "torch", "transformers", "peft")
+
+
+def heal(
+    config: HealingConfig,
+    output: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: HealingListener | None = None,
+) -> HealingResult:
+    """Train a pruned model towards its dense model, and write it if it is better.
+
+    Args:
+        config: the settings.
+        output: folder of the result.
+        resume: continue the unfinished training in `output`.
+        overwrite: replace the training in `output`.
+        listener: is told about the progress; silent by default.
+
+    Raises:
+        EvopError: the source, its dense model, the text or the folder cannot be used, the
+            training in `output` is another one, or the reloaded checkpoint differs.
+    """
+    from evop_deap.recovery.healing.students import check_peft
+    from evop_deap.text.corpus import check_corpus
+
+    listener = listener or HealingListener()
+    folder = HealFolder(output)
+    folder.check_usable(resume=resume, overwrite=overwrite)
+    source = heal_source(config)
+    check_corpus(source.corpus)
+    if config.full is False or config.keep_adapter:
+        check_peft()
+    if config.keep_adapter and config.full:
+        raise InputError("`keep_adapter` needs adapters: leave out --full")
+    with folder.exclusive():
+        if overwrite:
+            folder.clear()
+        try:
+            return _healed(config, source, folder, resume, listener)
+        finally:
+            listener.close()
+
+
+def _healed(
+    config: HealingConfig,
+    source: HealSource,
+    folder: HealFolder,
+    resume: bool,
+    listener: HealingListener,
+) -> HealingResult:
+    import torch
+
+    from evop_deap.recovery.healing import students
+    from evop_deap.recovery.healing.heal_trainer import TaughtWindows
+    from evop_deap.recovery.healing.training import train
+    from evop_deap.recovery.healing.validation_loss import measure
+
+    recipe = RECIPES[config.recipe]
+    listener.stage(f"loading {source.checkpoint}")
+    loaded = load_to_train(config, str(source.checkpoint))
+    students.check_trainable(loaded.model, str(source.checkpoint))
+    taught = taught_text(config, source, recipe, loaded, listener)
+    parameters = sum(p.numel() for p in loaded.model.parameters())
+    full = config.full
+    if full is None:
+        full = not config.keep_adapter and students.fits_whole(parameters, loaded.model.device)
+    if not full:
+        students.check_peft()
+    plan = _plan(config, recipe, loaded, len(taught.training), full)
+    identity = {
+        "source": _weights_of(source.checkpoint),
+        "dense model": taught.fingerprint,
+        "text": [taught.text.training.fingerprint, taught.text.validation.fingerprint],
+        "adapters": None if full else recipe.rank,
+        "generated": config.generate,
+        **{f"version of {name}": version(name) for name in ("torch", "transformers")},
+        **{n: v for n, v in dataclasses.asdict(plan).items() if n != "max_seconds"},
+    }
+    folder.begin(identity, resume=resume)
+
+    windows = {"validation": taught.text.validation.tokens, "heldout": taught.text.heldout.tokens}
+    given = {
+        name: measure(loaded.model, rows, taught.targets[name], narrow=plan.narrow)
+        for name, rows in windows.items()
+    }
+    dense = taught.targets["validation"].losses.sum() / windows["validation"][:, 1:].size
+    listener.training(plan.steps, given["validation"].loss, float(dense))
+    torch.manual_seed(config.seed)
+    student: Any = (
+        students.all_trainable(loaded.model)
+        if full
+        else students.with_adapters(loaded.model, recipe.rank)
+    )
+    course = train(
+        student,
+        TaughtWindows(taught.training, taught.targets["training"]),
+        TaughtWindows(windows["validation"], taught.targets["validation"]),
+        plan,
+        folder.work / "trainer",
+        given=given["validation"].loss,
+        listener=listener,
+    )
+    if config.keep_adapter and course.best_step is not None:
+        _keep_adapter(student, folder)
+    model = students.rounded_to(students.merged(student), loaded.stored_dtype)
+    healed = {
+        name: measure(model, rows, taught.targets[name], narrow=plan.narrow)
+        for name, rows in windows.items()
+    }
+    taken = healed["validation"].loss < given["validation"].loss
+    losses = {
+        name: {
+            "dense": float(taught.targets[name].losses.sum() / rows[:, 1:].size),
+            **({"pruned": taught.pruned[name]} if taught.pruned else {}),
+            **({_given_name(source): given[name].loss}),
+            "healed": (healed if taken else given)[name].loss,
+        }
+        for name, rows in windows.items()
+    }
+    result = HealingResult(
+        source=config.source,
+        base=source.base,
+        base_fingerprint=taught.fingerprint,
+        corpus=taught.text.corpus,
+        windows={"training": len(taught.training), **{n: len(r) for n, r in windows.items()}},
+        window=taught.training.shape[1],
+        loss=losses,
+        taken=taken,
+        reason="" if taken else "training did not lower the loss on validation text",
+        trained="all weights" if full else "adapters",
+        objective=plan.loss,
+        settings={n: v for n, v in dataclasses.asdict(plan).items() if n != "loss"},
+        tokens=len(course.losses) * plan.step_windows * taught.training.shape[1],
+        steps=len(course.losses),
+        best_step=course.best_step if taken else None,
+        course=course.rows,
+        losses=course.losses,
+        stopped=course.stopped,
+        seconds=course.rows[-1]["seconds"] if course.rows else 0.0,
+        parameters=parameters,
+        seed=config.seed,
+        versions={name: version(name) for name in _VERSIONS if _installed(name)},
+    )
+    if not taken:
+        model = load_to_train(config, str(source.checkpoint)).model
+    return _written(config, source, loaded, model, folder, result, listener)
+
+
+def _given_name(source: HealSource) -> str:
+    if source.compensated:
+        return "compensated"
+    return "pruned" if source.dropped else "given"
+
+
+def _plan(
+    config: HealingConfig, recipe: Recipe, loaded: LoadedModel, windows: int, full: bool
+) -> TrainingPlan:
+    import torch
+
+    from evop_deap.models.loading.hardware import choose_dtype
+    from evop_deap.recovery.healing.training import TrainingPlan, windows_in_a_pass
+
+    device = loaded.model.device
+    window = min(config.window or recipe.window, loaded.context or recipe.window)
+    step_windows = max(1, min(recipe.step_tokens // window, windows))
+    steps = min(config.max_steps or windows, max(1, windows // step_windows))
+    vocabulary = loaded.model.config.get_text_config(decoder=True).vocab_size
+    rate = config.learning_rate or (recipe.full_rate if full else recipe.adapter_rate)
+    return TrainingPlan(
+        loss=config.loss,
+        steps=steps,
+        step_windows=step_windows,
+        pass_windows=windows_in_a_pass(step_windows, window, vocabulary, device),
+        rate=rate,
+        every=max(1, steps // recipe.validations),
+        patience=recipe.patience,
+        narrow=choose_dtype("auto", torch.bfloat16, device) is torch.bfloat16,
+        seed=config.seed,
+        max_seconds=config.max_seconds,
+    )
+
+
+def _weights_of(checkpoint: Path) -> str:
+    """A hash of the names, sizes and contents of the weights in a folder."""
+    from evop_deap.base.files import sha256_of_file, sha256_of_text
+
+    files = sorted(checkpoint.glob("*.safetensors"))
+    return sha256_of_text(" ".join(f"{file.name} {sha256_of_file(file)}" for file in files))
+
+
+def _keep_adapter(student: Any, folder: HealFolder) -> None:
+    from evop_deap.base.files import new_folder
+
+    with new_folder(folder.adapter) as temporary:
+        student.save_pretrained(temporary)
+
+
+def _written(
+    config: HealingConfig,
+    source: HealSource,
+    loaded: LoadedModel,
+    model: PreTrainedModel,
+    folder: HealFolder,
+    result: HealingResult,
+    listener: HealingListener,
+) -> HealingResult:
+    """Write the checkpoint through the gate, then the report and the result."""
+    from evop_deap.models.anatomy.find_anatomy import find_anatomy
+    from evop_deap.models.export.export_checkpoint import export_checkpoint
+    from evop_deap.reporting.healing_card import healing_card
+    from evop_deap.reporting.healing_page import write_healing_page
+
+    listener.stage(f"writing and checking {folder.model}")
+    export_checkpoint(
+        model,
+        find_anatomy(model),
+        (),
+        loaded.tokenizer,
+        folder.model,
+        card=healing_card(source.card, result),
+        stored_dtype=loaded.stored_dtype,
+        trust_remote_code=config.trust_remote_code,
+    )
+    write_healing_page(folder.report, result)
+    write_json(folder.result, result.as_dict())
+    shutil.rmtree(folder.work, ignore_errors=True)
+    return result
+
+
+def _installed(name: str) -> bool:
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,120 @@
+"""The model to heal: a run's or another checkpoint, its dense model, and the text they allow."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.runs.storage.folder import RunFolder
+from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.settings.healing_config import HealingConfig
+
+
+@dataclass(frozen=True)
+class HealSource:
+    """A pruned checkpoint and its origin.
+
+    Attributes:
+        checkpoint: folder of the checkpoint.
+        base: name of the dense model.
+        fingerprint: hash of the dense model; None if the source does not tell it.
+        corpus: corpus to train on.
+        text_column: column of the corpus with the text.
+        reported: SHA-256 of documents that the source was reported on.
+        dropped: names of the units that the pattern drops; empty if unknown.
+        compensated: whether the checkpoint is compensated.
+        card: text of its README.md; None without one.
+    """
+
+    checkpoint: Path
+    base: str
+    fingerprint: str | None
+    corpus: str
+    text_column: str | None
+    reported: frozenset[str] = field(default_factory=frozenset)
+    dropped: tuple[str, ...] = ()
+    compensated: bool = False
+    card: str | None = None
+
+
+def heal_source(config: HealingConfig) -> HealSource:
+    """Read what a run's folder, or a checkpoint with its card, says of its origin.
+
+    Raises:
+        InputError: it is neither, or the dense model or a corpus is not known.
+    """
+    path = Path(config.source).expanduser()
+    if RunFolder(path).config.is_file():
+        return _of_run(config, path)
+    if not (path / "config.json").is_file():
+        raise InputError(
+            f"`source` must be the folder of a finished run or a checkpoint folder, but {path} "
+            "has neither config.yaml nor config.json"
+        )
+    card = _text(path / "README.md")
+    base = config.base or _base_of(card)
+    if base is None:
+        raise InputError(
+            f"`base` is required: {path} has no model card that names its dense model; "
+            "give it with --base"
+        )
+    if config.corpus is None:
+        raise InputError("`corpus` is required: a checkpoint does not say which text to train on")
+    fingerprint = None if config.base else _field(card, "evop_base_fingerprint")
+    return HealSource(path, base, fingerprint, config.corpus, config.text_column, card=card)
+
+
+def _of_run(config: HealingConfig, path: Path) -> HealSource:
+    run = load_run(path)
+    names = RunFolder(path)
+    if run.result is None or not names.model.is_dir():
+        raise InputError(f"`source` {path} is a run without a result and a model: finish it first")
+    result, settings = run.result, run.settings
+    corpus = config.corpus or _corpus_of(settings)
+    about: Mapping[str, Any] = run.calibration or {}
+    reported = (about.get("heldout") or {}).get("documents") or []
+    return HealSource(
+        checkpoint=names.model,
+        base=config.base or result.model,
+        fingerprint=result.model_fingerprint,
+        corpus=corpus,
+        text_column=config.text_column or settings.get("text_column"),
+        reported=frozenset(str(one["sha256"]) for one in reported),
+        dropped=() if result.merged else result.dropped,
+        compensated=result.is_compensated,
+        card=_text(names.model / "README.md"),
+    )
+
+
+def _corpus_of(settings: Mapping[str, Any]) -> str:
+    """The corpus of a run, which a calibration folder does not hold as text."""
+    calibration = str(settings.get("calibration", ""))
+    if Path(calibration).expanduser().is_dir():
+        raise InputError(
+            f"`corpus` is required: the run was calibrated by the folder {calibration}, which "
+            "holds windows and not documents"
+        )
+    return str(settings["corpus"])
+
+
+def _base_of(card: str | None) -> str | None:
+    return _field(card, "evop_base") or _field(card, "base_model")
+
+
+def _field(card: str | None, name: str) -> str | None:
+    """A field of a card's front matter."""
+    front = (card or "").split("---\n")
+    found = re.search(rf"^{name}: (.+)$", front[1] if len(front) > 2 else "", re.MULTILINE)
+    return json.loads(found[1]) if found and found[1].startswith('"') else found and found[1]
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
