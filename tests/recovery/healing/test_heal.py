@@ -1,0 +1,211 @@
+"""Healing of a toy run: what is handed over, what is said, and what goes on after a kill."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from healed_runs import heal_in_a_child, toy_run
+from toy_models import toy_model, toy_tokenizer
+from transformers import AutoModelForCausalLM
+
+from evop_deap.base.errors import CheckpointError, InputError, OutputError, UnsupportedModelError
+from evop_deap.heal import main
+from evop_deap.models.anatomy.probe import run_forward
+from evop_deap.runs.heal.heal_run import heal
+from evop_deap.settings.healing_config import HealingConfig
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return toy_run(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def healed(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("healed") / "one"
+    heal(HealingConfig(**settings), output)
+    return output
+
+
+def _weights(folder: Path) -> bytes:
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+def _load(folder: str | Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder)
+
+
+def test_a_healed_model_is_better_on_text_that_it_was_not_trained_on(healed: Path):
+    result = json.loads((healed / "healing.json").read_text())
+    assert result["taken"]
+    for text in ("validation", "heldout"):
+        loss = result["loss"][text]
+        assert list(loss) == ["dense", "pruned", "compensated", "healed"]
+        assert loss["healed"] < loss["compensated"] < loss["pruned"]
+    assert result["course"][-1]["step"] <= result["steps"]
+    assert not (healed / "work").exists()
+
+
+def test_the_checkpoint_is_stock_and_has_the_shape_of_the_given_one(
+    settings: dict[str, Any], healed: Path
+):
+    given, made = _load(Path(settings["source"]) / "model"), _load(healed / "model")
+    before, after = given.state_dict(), made.state_dict()
+    assert {n: t.shape for n, t in before.items()} == {n: t.shape for n, t in after.items()}
+    assert {t.dtype for t in before.values()} == {t.dtype for t in after.values()}
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_card_and_page_show_all_four(healed: Path):
+    card = (healed / "model" / "README.md").read_text()
+    assert "## Healing" in card
+    assert "| dense | pruned | compensated | healed |" in card
+    assert "nothing was trained" not in card
+    page = (healed / "report.html").read_text()
+    for word in ("dense", "pruned", "compensated", "healed", "Loss on validation text"):
+        assert word in page
+
+
+def test_a_model_that_gets_worse_is_not_handed_over(settings: dict[str, Any], tmp_path: Path):
+    result = heal(HealingConfig(**{**settings, "learning_rate": 50.0}), tmp_path / "out")
+    assert not result.taken
+    assert result.loss["validation"]["healed"] == result.loss["validation"]["compensated"]
+    given = _load(Path(settings["source"]) / "model").state_dict()
+    made = _load(tmp_path / "out" / "model").state_dict()
+    assert all(torch.equal(given[name], made[name]) for name in given)
+    assert "Training changed nothing" in (tmp_path / "out" / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("kill_at", [1, 2])
+@pytest.mark.parametrize("full", [True, False])
+def test_a_training_that_is_killed_ends_in_the_same_weights(
+    settings: dict[str, Any], tmp_path: Path, kill_at: int, full: bool
+):
+    own = {**settings, "full": full}
+    heal(HealingConfig(**own), tmp_path / "whole")
+    spawn = multiprocessing.get_context("spawn")
+    child = spawn.Process(target=heal_in_a_child, args=(own, str(tmp_path / "cut"), kill_at))
+    child.start()
+    child.join()
+    assert child.exitcode == -9
+    assert not (tmp_path / "cut" / "healing.json").exists()
+    heal(HealingConfig(**own), tmp_path / "cut", resume=True)
+    assert _weights(tmp_path / "cut") == _weights(tmp_path / "whole")
+
+
+def test_adapters_are_merged_and_the_kept_ones_load_by_plain_peft(
+    settings: dict[str, Any], tmp_path: Path
+):
+    from peft import PeftModel
+
+    config = HealingConfig(**settings, keep_adapter=True)
+    result = heal(config, tmp_path / "out")
+    assert result.taken
+    assert result.trained == "adapters"
+    given = _load(Path(settings["source"]) / "model")
+    ids = torch.arange(3, 40)[None]
+    whole = PeftModel.from_pretrained(given, tmp_path / "out" / "adapter").merge_and_unload()
+    expected = run_forward(whole, ids)
+    torch.testing.assert_close(run_forward(_load(tmp_path / "out" / "model"), ids), expected)
+
+
+@pytest.mark.parametrize("loss", ["ce", "mix"])
+def test_every_loss_trains(settings: dict[str, Any], tmp_path: Path, loss: str):
+    assert heal(HealingConfig(**settings, loss=loss), tmp_path / "out").taken
+
+
+def test_the_dense_model_can_write_the_text(settings: dict[str, Any], tmp_path: Path):
+    config = HealingConfig(**{**settings, "tokens": 1024}, generate=True)
+    one = heal(config, tmp_path / "one")
+    two = heal(config, tmp_path / "two")
+    assert one.losses == two.losses
+    assert one.losses != heal(config.replace(generate=False), tmp_path / "three").losses
+
+
+def test_limits_stop_a_training(settings: dict[str, Any], tmp_path: Path):
+    assert heal(HealingConfig(**settings, max_steps=1), tmp_path / "a").steps == 1
+    short = heal(HealingConfig(**settings, max_seconds=0.001), tmp_path / "b")
+    assert short.steps == 1
+    assert "seconds" in short.stopped
+
+
+def test_a_checkpoint_of_apply_names_its_dense_model(settings: dict[str, Any], tmp_path: Path):
+    from evop_deap.apply import main as apply
+
+    toy = Path(settings["source"]).parent / "toy"
+    words = ["--model", str(toy), "--pattern", "2", "--output", str(tmp_path / "pruned")]
+    assert apply([*words, "--quiet"]) == 0
+    corpus = str(toy.parent / "own.jsonl")
+    own = {**settings, "source": str(tmp_path / "pruned"), "corpus": corpus}
+    result = heal(HealingConfig(**own), tmp_path / "out")
+    assert result.base == str(toy)
+    assert list(result.loss["heldout"]) == ["dense", "given", "healed"]
+
+
+def test_bad_input_is_one_line(
+    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    def refused(*words: str, says: str) -> None:
+        assert main([*words, "--quiet"]) == 2
+        error = capsys.readouterr().err.strip()
+        assert len(error.splitlines()) == 1
+        assert says in error
+        assert not (tmp_path / "out").exists()
+
+    out = ["--output", str(tmp_path / "out")]
+    refused(str(tmp_path / "no"), *out, says="has neither config.yaml nor config.json")
+    bare = tmp_path / "bare"
+    toy_model("llama").save_pretrained(bare)
+    toy_tokenizer().save_pretrained(bare)
+    capsys.readouterr()
+    refused(str(bare), *out, says="`base` is required")
+    refused(str(bare), "--base", "x", *out, says="`corpus` is required")
+    run = settings["source"]
+    refused(run, *out, "--corpus", str(tmp_path / "no.txt"), says="`corpus`")
+    refused(run, *out, "--resume", says="holds no training")
+    refused(run, *out, "--keep-adapter", "--full", says="`keep_adapter` needs adapters")
+    refused(run, *out, "--window", "32", "--base", str(bare), says="has embeddings of shape")
+
+
+def test_a_dense_model_of_another_fingerprint_is_refused(settings: dict[str, Any], tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(settings["source"], run)
+    result = json.loads((run / "result.json").read_text())
+    result["model_fingerprint"] = "0" * 64
+    (run / "result.json").write_text(json.dumps(result))
+    with pytest.raises(InputError, match="has other weights than the dense model of"):
+        heal(HealingConfig(**{**settings, "source": str(run)}), tmp_path / "out")
+
+
+def test_a_quantised_checkpoint_is_refused():
+    from evop_deap.recovery.healing.students import check_trainable
+
+    model = toy_model("llama")
+    model.config.quantization_config = {"quant_method": "awq"}
+    with pytest.raises(UnsupportedModelError, match="is quantised: heal the checkpoint in float32"):
+        check_trainable(model, "x")
+
+
+def test_another_training_in_the_folder_is_not_resumed(settings: dict[str, Any], tmp_path: Path):
+    spawn = multiprocessing.get_context("spawn")
+    child = spawn.Process(target=heal_in_a_child, args=(settings, str(tmp_path / "out"), 1))
+    child.start()
+    child.join()
+    with pytest.raises(CheckpointError, match="has rate 0.002, but this one has 0.001"):
+        heal(HealingConfig(**{**settings, "learning_rate": 1e-3}), tmp_path / "out", resume=True)
+    with pytest.raises(InputError, match="already holds work"):
+        heal(HealingConfig(**settings), tmp_path / "out")
+
+
+def test_a_full_disk_is_one_line(settings: dict[str, Any], tmp_path: Path):
+    from small_disk import files_of_at_most
+
+    with files_of_at_most(20_000), pytest.raises(OutputError, match="cannot write"):
+        heal(HealingConfig(**settings), tmp_path / "out")
+    assert not (tmp_path / "out" / "model").exists()
