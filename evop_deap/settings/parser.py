@@ -74,7 +74,7 @@ def _add_flag(group: Any, option: Option, kind: Any) -> None:
     flag = "--" + option.name.replace("_", "-")
     text = option.metadata["help"].replace("%", "%%")
     common = {"dest": option.name, "default": argparse.SUPPRESS}
-    if kind is bool:
+    if kind is bool or bool in typing.get_args(kind):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
         return
     plain = next((t for t in typing.get_args(kind) or (kind,) if t in (int, float, str)), str)
