@@ -27,6 +27,7 @@ COMMANDS = {  # with the least number of times that the README files show each
     "calibrate": 1,
     "evaluate": 1,
     "export": 2,
+    "heal": 2,
     "inspect": 1,
     "report": 1,
     "search": 2,

@@ -16,7 +16,8 @@ import evop_deap
 PACKAGE = Path(evop_deap.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 COMMANDS = (
-    "apply", "cache", "calibrate", "evaluate", "export", "inspect", "report", "search", "tune",
+    "apply", "cache", "calibrate", "evaluate", "export", "heal", "inspect", "report",
+    "search", "tune",
 )  # fmt: skip
 
 

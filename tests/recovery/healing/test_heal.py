@@ -161,7 +161,9 @@ def test_bad_input_is_one_line(
     out = ["--output", str(tmp_path / "out")]
     refused(str(tmp_path / "no"), *out, says="has neither config.yaml nor config.json")
     bare = tmp_path / "bare"
-    toy_model("llama").save_pretrained(bare)
+    other = toy_model("llama")
+    other.resize_token_embeddings(len(toy_tokenizer()) + 4)
+    other.save_pretrained(bare)
     toy_tokenizer().save_pretrained(bare)
     capsys.readouterr()
     refused(str(bare), *out, says="`base` is required")
