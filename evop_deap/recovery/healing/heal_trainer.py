@@ -104,7 +104,7 @@ class HealTrainer(Trainer):
             raise OutputError(f"cannot write {folder}: {one_line(error)}") from error
 
 
-class Watch(TrainerCallback):
+class TrainingWatch(TrainerCallback):
     """Tells a listener about the training, and stops it in time.
 
     Args:

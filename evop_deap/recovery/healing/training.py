@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from evop_deap.recovery.healing.heal_trainer import (
     HealTrainer,
     TaughtWindows,
-    Watch,
+    TrainingWatch,
     course,
     last_whole,
 )
@@ -113,7 +113,9 @@ def train(
     Raises:
         OutputError: a checkpoint cannot be written.
     """
-    watch = Watch(listener, given=given, patience=plan.patience, max_seconds=plan.max_seconds)
+    watch = TrainingWatch(
+        listener, given=given, patience=plan.patience, max_seconds=plan.max_seconds
+    )
     with _quiet():
         trainer = HealTrainer(
             kind=plan.loss,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredLoss:
     """Losses of a model on windows, in nats a token.
 
     Attributes:
@@ -47,7 +47,7 @@ def measure(
     *,
     at_once: int = 4,
     narrow: bool = False,
-) -> Measured:
+) -> MeasuredLoss:
     """Measure a model on windows; its mode (training or evaluation) is as before afterwards.
 
     Args:
@@ -74,4 +74,4 @@ def measure(
             for rows, kept in zip(found, (entropies, divergences), strict=True):
                 kept.append(rows.mean(-1).cpu().double().numpy())
     model.train(was_training)
-    return Measured(np.concatenate(entropies), np.concatenate(divergences))
+    return MeasuredLoss(np.concatenate(entropies), np.concatenate(divergences))
