@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -37,44 +38,49 @@ _EXAMPLES = """examples:
 
 
 _GROUPS = (MODEL, CALIBRATION, COMPENSATION, RANDOMNESS)
+_RUN = ("pattern", "output", "overwrite", "compensate", "quiet")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    names = ("pattern", "output", "overwrite", "compensate", "quiet")
-    run = {name: given.pop(name) for name in names}
-    return answer(parser.prog, lambda: _apply(given, **run))
+    run = argparse.Namespace(**{name: given.pop(name) for name in _RUN})
+    return answer(parser.prog, lambda: _apply(given, run))
 
 
-def _apply(
-    given: dict[str, Any],
-    *,
-    pattern: str,
-    output: str,
-    overwrite: bool,
-    compensate: str,
-    quiet: bool,
-) -> str:
+def _apply(given: dict[str, Any], run: argparse.Namespace) -> str:
     if "model" not in given:
         raise InputError("`model` is required: name the dense model that the pattern is for")
-    if compensate != OFF and not {"corpus", "calibration"} & given.keys():
-        raise InputError(
-            "`corpus` is required with --compensate: name text to solve the weights on, or a "
-            "folder of evop_deap.calibrate with --calibration"
-        )
+    _check_text(given, run.compensate)
     config = CalibrationConfig(**given)
 
     from evop_deap.runs.apply_pattern import apply_pattern
     from evop_deap.runs.listeners.progress import Progress, TerminalProgress
 
-    folder = Path(output)
-    progress = Progress() if quiet else TerminalProgress()
+    folder = Path(run.output)
     report = apply_pattern(
-        config, pattern, folder, overwrite=overwrite, compensate=compensate, progress=progress
+        config,
+        run.pattern,
+        folder,
+        overwrite=run.overwrite,
+        compensate=run.compensate,
+        progress=Progress() if run.quiet else TerminalProgress(),
     )
     return f"{folder}: {report.summary}"
+
+
+def _check_text(given: dict[str, Any], compensate: str) -> None:
+    """Refuse compensation without text, and text without compensation."""
+    groups = {option.name: option.metadata["group"] for option in fields(CalibrationConfig)}
+    text = [name for name in given if groups[name] != MODEL]
+    if compensate == OFF and text:
+        raise InputError(f"`{text[0]}` is about text to compensate on: add --compensate")
+    if compensate != OFF and not {"corpus", "calibration"} & given.keys():
+        raise InputError(
+            "`corpus` is required with --compensate: name text to solve the weights on, or a "
+            "folder of evop_deap.calibrate with --calibration"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,8 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         default=OFF,
         choices=CHOICES,
         metavar="|".join(CHOICES),
-        help="solve what is written before each cut anew, in closed form, on text of --corpus "
-        "(auto where no form is named)",
+        help="form of compensation on text of --corpus (auto if none is named)",
     )
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_flags(parser, CalibrationConfig, lambda option: option.metadata["group"] in _GROUPS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,14 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = vars(parser.parse_args(arguments))
     run = {name: given.pop(name) for name in _RUN}
-    words = f"python -m evop_deap.heal {given['source']} --output {run['output']} --resume"
-    return answer(parser.prog, lambda: _heal(given, **run), lambda: f"go on with {words}")
+    return answer(parser.prog, lambda: _heal(given, **run), lambda: _advice(given, run))
 
 
 def _heal(
     given: dict[str, Any], *, output: str, resume: bool, overwrite: bool, quiet: bool, json: bool
 ) -> str:
-    config = HealingConfig(**given)
+    folder = Path(output)
+    config = HealingConfig(**(_resumed(folder, given) if resume else given))
 
     from evop_deap.base.interruption import sigterm_interrupts
     from evop_deap.recovery.healing.healing_listener import HealingListener
@@ -49,13 +50,28 @@ def _heal(
     from evop_deap.runs.storage.healing_result import healing_table
 
     listener = HealingListener() if quiet else HealingDisplay()
-    folder = Path(output)
     with sigterm_interrupts():
         result = heal(config, folder, resume=resume, overwrite=overwrite, listener=listener)
     if json:
         return _as_json(result.as_dict())
     places = f"load it    {folder / 'model'}\nlook at it {folder / 'report.html'}"
     return f"{healing_table(result)}\n\n{places}"
+
+
+def _resumed(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
+    from evop_deap.runs.heal.heal_folder import HealFolder
+
+    return HealFolder(folder).resumed_settings(given)
+
+
+def _advice(given: dict[str, Any], run: dict[str, Any]) -> str:
+    """Return how to go on after an interruption."""
+    from evop_deap.runs.heal.heal_folder import HealFolder
+
+    if not HealFolder(Path(run["output"])).settings.is_file():
+        return "nothing was written"
+    words = [given["source"], "--output", run["output"], "--resume"]
+    return f"go on with python -m evop_deap.heal {shlex.join(words)}"
 
 
 def _as_json(values: dict[str, Any]) -> str:

@@ -13,11 +13,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
-from benchmarks.recovery.exam import Exam, set_exam
+from benchmarks.recovery.exam import Exam, add_exam_flags, exam_of
 from evop_deap.base.files import write_json
 from evop_deap.models.formats import read_pattern
 
@@ -96,18 +95,13 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="demo", metavar="NAME")
-    parser.add_argument("--corpus", required=True, metavar="FILE")
-    parser.add_argument("--others", nargs="*", default=[], metavar="FILE")
     parser.add_argument("--drop", required=True, metavar="LIST|FILE")
     parser.add_argument(
         "--tokens", type=int, nargs="+", metavar="N",
         default=[2048, 4096, 8192, 16384, 32768, 40960, 65536, 131072],
     )  # fmt: skip
     parser.add_argument("--forms", nargs="+", default=["full", "map", "scale"])
-    parser.add_argument("--heldout-tokens", type=int, default=2048, metavar="N")
-    parser.add_argument("--window", type=int, default=256, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    add_exam_flags(parser, heldout_tokens=2048)
     given = parser.parse_args(arguments)
 
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
@@ -117,15 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     drops = read_pattern(given.drop, len(find_anatomy(loaded.model).blocks))
     anatomy = find_anatomy(loaded.model, drops.granularity)
     dropped = drops.positions([part.name for part in anatomy.parts])
-    exam = set_exam(
-        given.corpus,
-        given.others,
-        loaded.tokenizer,
-        window=given.window,
-        fit_tokens=max(given.tokens),
-        domain_tokens=given.heldout_tokens,
-        seed=given.seed,
-    )
+    exam = exam_of(given, loaded.tokenizer, max(given.tokens))
     report = {
         "model": given.model,
         "dropped": drops.names,

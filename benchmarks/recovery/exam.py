@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,4 +102,36 @@ def set_exam(
     return Exam(
         fit=windows(dealt[held:], fit_tokens, 1),
         domains={name: windows(of[name], domain_tokens, 2) for name in sorted(of)},
+    )
+
+
+def add_exam_flags(parser: argparse.ArgumentParser, *, heldout_tokens: int) -> None:
+    """Add the flags that all benchmarks of this folder take.
+
+    Args:
+        parser: the parser of a benchmark.
+        heldout_tokens: default of the tokens of each domain.
+    """
+    parser.add_argument("--corpus", required=True, metavar="FILE")
+    parser.add_argument("--others", nargs="*", default=[], metavar="FILE")
+    parser.add_argument("--heldout-tokens", type=int, default=heldout_tokens, metavar="N")
+    parser.add_argument("--window", type=int, default=256, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+
+
+def exam_of(given: argparse.Namespace, tokenizer: PreTrainedTokenizerBase, fit_tokens: int) -> Exam:
+    """Return the exam that these flags ask for.
+
+    Raises:
+        InputError: a text cannot be read, or is too small.
+    """
+    return set_exam(
+        given.corpus,
+        given.others,
+        tokenizer,
+        window=given.window,
+        fit_tokens=fit_tokens,
+        domain_tokens=given.heldout_tokens,
+        seed=given.seed,
     )

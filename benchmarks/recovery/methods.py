@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.common.claim import ROOT
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
-from benchmarks.recovery.exam import Exam, set_exam
+from benchmarks.recovery.exam import Exam, add_exam_flags, exam_of
 from evop_deap.base.files import write_json
 from evop_deap.settings.heuristic_names import SEARCH
 
@@ -100,28 +100,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--corpus", required=True, metavar="FILE")
-    parser.add_argument("--others", nargs="*", default=[], metavar="FILE")
     parser.add_argument("--tokens", type=int, default=32768, metavar="N")
-    parser.add_argument("--heldout-tokens", type=int, default=1024, metavar="N")
-    parser.add_argument("--window", type=int, default=256, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    add_exam_flags(parser, heldout_tokens=1024)
     given = parser.parse_args(arguments)
 
     from evop_deap.models.loading.load_model import load_model
 
     loaded = load_model("demo", dtype="float32", device="cpu")
     found = picks(ROOT / "board" / "results" / "demo", given.seed)
-    exam = set_exam(
-        given.corpus,
-        given.others,
-        loaded.tokenizer,
-        window=given.window,
-        fit_tokens=given.tokens,
-        domain_tokens=given.heldout_tokens,
-        seed=given.seed,
-    )
+    exam = exam_of(given, loaded.tokenizer, given.tokens)
     report = {
         "model": "demo",
         "tokens": given.tokens,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
-from benchmarks.recovery.exam import set_exam
+from benchmarks.recovery.exam import add_exam_flags, exam_of
 from evop_deap.base.files import write_json
 from evop_deap.runs.storage.checkpoint import load_checkpoint
 from evop_deap.runs.storage.folder import RunFolder
@@ -30,7 +30,8 @@ from evop_deap.space import Pattern, dropped_units
 
 
 def nearest(rows: Mapping[Pattern, NDArray[np.float64]], count: int) -> list[tuple[Pattern, float]]:
-    """Return the patterns with the lowest losses, each with its loss above the best, in nats.
+    """Return the patterns with the lowest losses, each with its loss above the best, in nats a
+    window.
 
     A pattern that was eliminated is compared with the best on the windows it was evaluated on.
 
@@ -60,7 +61,7 @@ def measure(folder: str, exam: Any, loaded: Any, count: int) -> list[dict[str, A
         rows.append(
             {
                 "dropped": [anatomy.parts[i].name for i in dropped],
-                "behind": behind / exam.fit.shape[1],
+                "behind": behind,
                 "cuts": len(made.cuts),
                 "aside": made.after,
                 "pruned": exam.losses(loaded, anatomy, dropped, {}),
@@ -138,13 +139,9 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", metavar="RUN")
-    parser.add_argument("--corpus", required=True, metavar="FILE")
     parser.add_argument("--patterns", type=int, default=40, metavar="N")
     parser.add_argument("--tokens", type=int, default=16384, metavar="N")
-    parser.add_argument("--heldout-tokens", type=int, default=512, metavar="N")
-    parser.add_argument("--window", type=int, default=256, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    add_exam_flags(parser, heldout_tokens=512)
     given = parser.parse_args(arguments)
 
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
@@ -152,15 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     name = load_run(given.runs[0]).settings["model"]
     loaded = load_model(name, dtype="float32", device="cpu")
-    exam = set_exam(
-        given.corpus,
-        [],
-        loaded.tokenizer,
-        window=given.window,
-        fit_tokens=given.tokens,
-        domain_tokens=given.heldout_tokens,
-        seed=given.seed,
-    )
+    exam = exam_of(given, loaded.tokenizer, given.tokens)
     dense = exam.losses(loaded, find_anatomy(loaded.model), (), {})
     patterns = {Path(run).name: measure(run, exam, loaded, given.patterns) for run in given.runs}
     report = {

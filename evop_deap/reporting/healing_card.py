@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from evop_deap.base.formatting import number
 from evop_deap.base.numbers import exponential
+from evop_deap.reporting.model_card import COMPENSATED, UNCHANGED
 from evop_deap.runs.storage.healing_result import HealingResult
 
-_UNTRAINED = {
-    "and nothing else was changed or trained": "and the other weights were then trained",
-    "and nothing was trained": "and all weights were then trained",
-}
+_TRAINED = "and what is left was then trained"
 
 
 def healing_card(card: str | None, result: HealingResult) -> str:
@@ -23,8 +21,8 @@ def healing_card(card: str | None, result: HealingResult) -> str:
         card = f"# {result.source.rstrip('/').rsplit('/', 1)[-1]}, healed\n"
     if not result.taken:
         return f"{card.rstrip()}\n\n## Healing\n\nTraining changed nothing: {result.reason}.\n"
-    for before, after in _UNTRAINED.items():
-        card = card.replace(before, after)
+    compensated = COMPENSATED.replace("and nothing was trained", _TRAINED)
+    card = card.replace(UNCHANGED, _TRAINED).replace(COMPENSATED, compensated)
     loss = result.loss["heldout"]
     windows = result.windows["heldout"]
     return "\n".join(

@@ -9,7 +9,7 @@ from evop_deap.base.files import write_text
 from evop_deap.base.formatting import duration, number
 from evop_deap.base.numbers import exponential
 from evop_deap.reporting.page_frame import framed
-from evop_deap.reporting.page_parts import Table, figure, paragraph, plot, section
+from evop_deap.reporting.page_parts import Table, escaped, figure, paragraph, plot, section
 from evop_deap.runs.storage.healing_result import HealingResult
 
 
@@ -34,7 +34,7 @@ def healing_page(result: HealingResult) -> str:
         said += f" The given model is handed over: {result.reason}."
     content = section("result", "The result", paragraph(said), _losses(result))
     course = section("course", "The training", _validations(result), _training(result))
-    return framed(title, f"<h1>{title}</h1>{content}{course}")
+    return framed(title, f"<h1>{escaped(title)}</h1>{content}{course}")
 
 
 def _losses(result: HealingResult) -> str:

@@ -41,6 +41,7 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
         *([f"base_model: {base_model}"] if base_model else []),
         f"evop_base: {json.dumps(result.model)}",
         f"evop_base_fingerprint: {result.model_fingerprint}",
+        f"evop_base_dtype: {result.dtype}",
         "library_name: transformers",
         "pipeline_tag: text-generation",
         "tags: [evop, layer-pruning, pruned]",
@@ -97,20 +98,22 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
 
 
 def _compensated(text: TextLoss) -> str:
-    """The cell of the compensated model, where there is one."""
+    """Return the cell of the compensated model; nothing without one."""
     figure = text.perplexity.get("compensated")
     return "" if figure is None else f" {figure:.2f} |"
 
 
+UNCHANGED = "and nothing else was changed or trained"
+COMPENSATED = "the last weights before each cut were solved anew, and nothing was trained"
+
+
 def else_changed(about: Mapping[str, Any] | None) -> str:
-    """What beside the units that went is not the dense model's; `about` is compensation's."""
-    if about is not None and about["taken"]:
-        return "the last weights before each cut were solved anew, and nothing was trained"
-    return "and nothing else was changed or trained"
+    """Return what was changed besides the dropped units, given the outcome of compensation."""
+    return COMPENSATED if about is not None and about["taken"] else UNCHANGED
 
 
 def what_was_changed(about: Mapping[str, Any] | None, corpus: str) -> list[str]:
-    """A row a cut: what goes there and what was changed; nothing without compensation."""
+    """Return the lines on compensation, with a row per cut; nothing without compensation."""
     if about is None:
         return []
     if not about["taken"]:

@@ -197,7 +197,7 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
             f"Of the {drops.n_blocks} decoder blocks of {source}, {', '.join(drops.names)} were "
             f"removed (counted from 0; attn and mlp are halves), {else_changed(about)}. The "
             "checkpoint was reloaded with plain transformers and its logits compared with those "
-            "of the dense model with these parts bypassed.",
+            "of the model in memory.",
             "",
             *what_was_changed(about, "text"),
         ]

@@ -85,7 +85,7 @@ def export_run(
 def _is_compensated(folder: RunFolder) -> bool:
     """Whether the checkpoint of a finished run has other weights than the dense model."""
     about = json.loads(folder.result.read_text(encoding="utf-8")).get("compensation")
-    return about is not None and bool(about["taken"])
+    return isinstance(about, dict) and bool(about.get("taken"))
 
 
 def _found(folder: RunFolder) -> tuple[Drops, CalibrationConfig]:

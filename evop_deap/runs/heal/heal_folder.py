@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,11 @@ class HealFolder:
         return self.path / "work"
 
     @property
+    def settings(self) -> Path:
+        """The settings of the unfinished training; the first file to be written."""
+        return self.work / "settings.json"
+
+    @property
     def identity(self) -> Path:
         """The values that must match to resume."""
         return self.work / "identity.json"
@@ -78,7 +83,7 @@ class HealFolder:
                 f"`output` {self.path} holds {others[0]}, which is of no training: "
                 "choose another folder"
             )
-        if resume and not self.identity.is_file():
+        if resume and not self.settings.is_file():
             done = "is finished" if self.result.is_file() else "holds no training"
             raise InputError(f"`resume`: {self.path} {done}; leave out --resume")
         check_writable(self.path)
@@ -91,6 +96,22 @@ class HealFolder:
             else:
                 path.unlink(missing_ok=True)
 
+    def abandon(self) -> None:
+        """Remove a training that has not begun, and the folder if nothing else is in it."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def resumed_settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of the unfinished training, updated by those in `given`.
+
+        Raises:
+            CheckpointError: the settings cannot be read.
+        """
+        if not self.settings.is_file():
+            return dict(given)
+        return {**_values(self.settings), **given}
+
     def begin(self, identity: Mapping[str, Any], *, resume: bool) -> None:
         """Store the identity of a training, or compare it with the stored one.
 
@@ -98,16 +119,10 @@ class HealFolder:
             CheckpointError: the stored training is another one; the message names the value.
             OutputError: the folder cannot be written.
         """
-        if not resume:
+        if not resume or not self.identity.is_file():
             write_json(self.identity, identity)
             return
-        try:
-            stored = json.loads(self.identity.read_text(encoding="utf-8"))
-            assert isinstance(stored, dict)
-        except (OSError, ValueError, AssertionError) as error:
-            raise CheckpointError(
-                f"`resume`: {self.identity} cannot be read: start again with --overwrite"
-            ) from error
+        stored = _values(self.identity)
         for name, value in identity.items():
             if stored.get(name) != value:
                 raise CheckpointError(
@@ -130,3 +145,17 @@ class HealFolder:
     @property
     def _own(self) -> tuple[Path, ...]:
         return self.result, self.report, self.adapter, self.work, self.model
+
+
+def _values(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path) from error
+    if not isinstance(values, dict):
+        raise _unreadable(path)
+    return values
+
+
+def _unreadable(path: Path) -> CheckpointError:
+    return CheckpointError(f"`resume`: {path} cannot be read: start again with --overwrite")

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import EvopError, InputError
 from evop_deap.base.files import write_json
 from evop_deap.recovery.healing.healing_listener import HealingListener
 from evop_deap.recovery.healing.recipes import RECIPES, Recipe
@@ -63,8 +63,14 @@ def heal(
     with folder.exclusive():
         if overwrite:
             folder.clear()
+        if not resume:
+            write_json(folder.settings, config.as_dict())
         try:
             return _healed(config, source, folder, resume, listener)
+        except EvopError:
+            if not folder.identity.is_file():
+                folder.abandon()
+            raise
         finally:
             listener.close()
 
@@ -94,7 +100,7 @@ def _healed(
         full = not config.keep_adapter and students.fits_whole(parameters, loaded.model.device)
     if not full:
         students.check_peft()
-    plan = _plan(config, recipe, loaded, len(taught.training), full)
+    plan = _plan(config, recipe, loaded, taught.training.shape, full)
     identity = {
         "source": _weights_of(source.checkpoint),
         "dense model": taught.fingerprint,
@@ -128,7 +134,7 @@ def _healed(
         given=given["validation"].loss,
         listener=listener,
     )
-    if config.keep_adapter and course.best_step is not None:
+    if config.keep_adapter:
         _keep_adapter(student, folder)
     model = students.rounded_to(students.merged(student), loaded.stored_dtype)
     healed = {
@@ -181,7 +187,7 @@ def _given_name(source: HealSource) -> str:
 
 
 def _plan(
-    config: HealingConfig, recipe: Recipe, loaded: LoadedModel, windows: int, full: bool
+    config: HealingConfig, recipe: Recipe, loaded: LoadedModel, shape: tuple[int, int], full: bool
 ) -> TrainingPlan:
     import torch
 
@@ -189,7 +195,7 @@ def _plan(
     from evop_deap.recovery.healing.training import TrainingPlan, windows_in_a_pass
 
     device = loaded.model.device
-    window = min(config.window or recipe.window, loaded.context or recipe.window)
+    windows, window = shape
     step_windows = max(1, min(recipe.step_tokens // window, windows))
     steps = min(config.max_steps or windows, max(1, windows // step_windows))
     vocabulary = loaded.model.config.get_text_config(decoder=True).vocab_size
@@ -209,7 +215,7 @@ def _plan(
 
 
 def _weights_of(checkpoint: Path) -> str:
-    """A hash of the names, sizes and contents of the weights in a folder."""
+    """Return a hash of the names and contents of the weights in a folder."""
     from evop_deap.base.files import sha256_of_file, sha256_of_text
 
     files = sorted(checkpoint.glob("*.safetensors"))
@@ -217,9 +223,10 @@ def _weights_of(checkpoint: Path) -> str:
 
 
 def _keep_adapter(student: Any, folder: HealFolder) -> None:
+    """Write the adapters into the work folder, because merging removes them from the model."""
     from evop_deap.base.files import new_folder
 
-    with new_folder(folder.adapter) as temporary:
+    with new_folder(folder.work / folder.adapter.name) as temporary:
         student.save_pretrained(temporary)
 
 
@@ -249,6 +256,9 @@ def _written(
         stored_dtype=loaded.stored_dtype,
         trust_remote_code=config.trust_remote_code,
     )
+    adapter = folder.work / folder.adapter.name
+    if result.taken and adapter.is_dir():
+        adapter.replace(folder.adapter)
     write_healing_page(folder.report, result)
     write_json(folder.result, result.as_dict())
     shutil.rmtree(folder.work, ignore_errors=True)

@@ -23,6 +23,7 @@ class HealSource:
         checkpoint: folder of the checkpoint.
         base: name of the dense model.
         fingerprint: hash of the dense model; None if the source does not tell it.
+        dtype: dtype of the dense model that the hash is of.
         corpus: corpus to train on.
         text_column: column of the corpus with the text.
         reported: SHA-256 of documents that the source was reported on.
@@ -34,6 +35,7 @@ class HealSource:
     checkpoint: Path
     base: str
     fingerprint: str | None
+    dtype: str
     corpus: str
     text_column: str | None
     reported: frozenset[str] = field(default_factory=frozenset)
@@ -65,8 +67,15 @@ def heal_source(config: HealingConfig) -> HealSource:
         )
     if config.corpus is None:
         raise InputError("`corpus` is required: a checkpoint does not say which text to train on")
-    fingerprint = None if config.base else _field(card, "evop_base_fingerprint")
-    return HealSource(path, base, fingerprint, config.corpus, config.text_column, card=card)
+    return HealSource(
+        checkpoint=path,
+        base=base,
+        fingerprint=_field(card, "evop_base_fingerprint"),
+        dtype=_field(card, "evop_base_dtype") or "float32",
+        corpus=config.corpus,
+        text_column=config.text_column,
+        card=card,
+    )
 
 
 def _of_run(config: HealingConfig, path: Path) -> HealSource:
@@ -82,6 +91,7 @@ def _of_run(config: HealingConfig, path: Path) -> HealSource:
         checkpoint=names.model,
         base=config.base or result.model,
         fingerprint=result.model_fingerprint,
+        dtype=result.dtype,
         corpus=corpus,
         text_column=config.text_column or settings.get("text_column"),
         reported=frozenset(str(one["sha256"]) for one in reported),
@@ -92,7 +102,11 @@ def _of_run(config: HealingConfig, path: Path) -> HealSource:
 
 
 def _corpus_of(settings: Mapping[str, Any]) -> str:
-    """The corpus of a run, which a calibration folder does not hold as text."""
+    """Return the corpus of a run. A calibration folder holds windows, and no documents.
+
+    Raises:
+        InputError: the run was calibrated by a folder.
+    """
     calibration = str(settings.get("calibration", ""))
     if Path(calibration).expanduser().is_dir():
         raise InputError(
@@ -107,7 +121,7 @@ def _base_of(card: str | None) -> str | None:
 
 
 def _field(card: str | None, name: str) -> str | None:
-    """A field of a card's front matter."""
+    """Return a field of a card's front matter; None without it."""
     front = (card or "").split("---\n")
     found = re.search(rf"^{name}: (.+)$", front[1] if len(front) > 2 else "", re.MULTILINE)
     return json.loads(found[1]) if found and found[1].startswith('"') else found and found[1]

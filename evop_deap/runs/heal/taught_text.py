@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TaughtText:
-    """The text, and what the dense model makes of it.
+    """The text, and the dense model's predictions of it.
 
     Attributes:
         text: the windows; those to train on may be the dense model's own.
@@ -54,13 +54,14 @@ def taught_text(
     Raises:
         EvopError: the text or the dense model cannot be used, or belongs to another checkpoint.
     """
-    from evop_deap.models.loading.fingerprint import fingerprint_model
     from evop_deap.recovery.healing.generating_text import generated
     from evop_deap.recovery.healing.healing_text import draw_text
     from evop_deap.recovery.healing.teacher import teacher_targets
     from evop_deap.text.corpus import load_corpus
+    from evop_deap.text.windows import check_window
 
-    window = min(config.window or recipe.window, student.context or recipe.window)
+    window = config.window or min(recipe.window, student.context or recipe.window)
+    check_window(window, student.context)
     listener.stage(f"reading the corpus {source.corpus}")
     text = draw_text(
         load_corpus(source.corpus, text_column=source.text_column),
@@ -71,15 +72,7 @@ def taught_text(
         reported=source.reported,
     )
     listener.stage(f"loading the dense model {source.base}")
-    dense = load_to_train(config, source.base)
-    _check_related(source, student.model, dense.model)
-    fingerprint = fingerprint_model(dense.model)
-    if source.fingerprint not in (None, fingerprint) and config.base is None:
-        raise InputError(
-            f"`base` {source.base} has other weights than the dense model of {config.source}: "
-            f"fingerprint {fingerprint[:12]} instead of {str(source.fingerprint)[:12]}; "
-            "give the right one with --base"
-        )
+    dense, fingerprint = _dense_model(config, source, student.model)
     place = cache_folder() / "teachers"
     parts = {"validation": text.validation.tokens, "heldout": text.heldout.tokens}
     training = text.training.tokens
@@ -107,12 +100,32 @@ def taught_text(
     return TaughtText(text, training, targets, fingerprint, known)
 
 
+def _dense_model(
+    config: HealingConfig, source: HealSource, student: PreTrainedModel
+) -> tuple[LoadedModel, str]:
+    """Return the dense model with float32 weights, and its fingerprint in the source's dtype."""
+    from evop_deap.models.loading.fingerprint import fingerprint_model
+
+    dense = _load(config, source.base, source.dtype)
+    _check_related(source, student, dense.model)
+    fingerprint = fingerprint_model(dense.model)
+    if source.fingerprint not in (None, fingerprint):
+        raise InputError(
+            f"`base` {source.base} has other weights than the dense model of {config.source}: "
+            f"fingerprint {fingerprint[:12]} instead of {str(source.fingerprint)[:12]}; "
+            "give the right one with --base"
+        )
+    if source.dtype != "float32":
+        dense = load_to_train(config, source.base)
+    return dense, fingerprint
+
+
 def _tell(listener: HealingListener, before: int, total: int, count: int) -> None:
     listener.prepared(before + count, total)
 
 
 def _pruned_loss(source: HealSource, dense: LoadedModel, windows: Tokens) -> float | None:
-    """The loss of the dense model without the dropped units, in nats per token; None if unknown."""
+    """Return the loss without the dropped units, in nats per token; None if they are unknown."""
     if not source.compensated or not source.dropped:
         return None
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
@@ -128,11 +141,15 @@ def _pruned_loss(source: HealSource, dense: LoadedModel, windows: Tokens) -> flo
 
 def load_to_train(config: HealingConfig, name: str) -> LoadedModel:
     """Load a model with float32 weights."""
+    return _load(config, name, "float32")
+
+
+def _load(config: HealingConfig, name: str, dtype: str) -> LoadedModel:
     from evop_deap.models.loading.load_model import load_model
 
     return load_model(
         name,
-        dtype="float32",
+        dtype=dtype,
         device=config.device,
         trust_remote_code=config.trust_remote_code,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evop_deap.base.formatting import duration, figure
-from evop_deap.base.numbers import exponential
+from evop_deap.base.numbers import exponential, finite_or_none
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ class HealingResult:
     versions: Mapping[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return dataclasses.asdict(self)
+        """Plain JSON values; numbers that are not finite become None."""
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))
+        return plain
 
     @property
     def before(self) -> str:
@@ -81,6 +82,14 @@ class HealingResult:
         worst = loss.get("pruned", loss[self.before])
         excess = worst - loss["dense"]
         return (worst - loss["healed"]) / excess if excess > 0 else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return finite_or_none(value) if isinstance(value, float) else value
 
 
 def healing_table(result: HealingResult) -> str:

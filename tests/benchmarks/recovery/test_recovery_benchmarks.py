@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_models import toy_model, toy_tokenizer
+from own_text import own_corpus
 
 from benchmarks.recovery import compensation, methods, ranking
 from evop_deap.runs.run_search import run_search
@@ -17,22 +17,7 @@ from evop_deap.settings.search_config import SearchConfig
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A model folder, and a corpus of two domains."""
-    folder = tmp_path_factory.mktemp("toy")
-    model, tokenizer = toy_model("llama"), toy_tokenizer()
-    model.resize_token_embeddings(len(tokenizer))
-    model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    rng = np.random.default_rng(0)
-    rows = [
-        {
-            "id": str(i),
-            "domain": "ab"[i % 2],
-            "text": tokenizer.decode(rng.integers(3, 80, 40)),
-        }
-        for i in range(120)
-    ]
-    (folder / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(folder / "model"), str(folder / "mixed.jsonl")
+    return own_corpus(tmp_path_factory.mktemp("toy"), 120)
 
 
 def test_a_table_has_a_row_for_each_form_and_size(

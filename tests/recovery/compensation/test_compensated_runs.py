@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from own_text import own_text
-from toy_models import toy_model, toy_tokenizer
+from own_text import own_corpus
 from transformers import AutoModelForCausalLM
 
 from evop_deap.apply import main as apply
@@ -24,16 +23,9 @@ from evop_deap.settings.search_config import SearchConfig
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A quick search of a toy model over text that it has written itself."""
-    folder = tmp_path_factory.mktemp("own")
-    model, tokenizer = toy_model("llama"), toy_tokenizer()
-    model.resize_token_embeddings(len(tokenizer))
-    model.save_pretrained(folder / "toy")
-    tokenizer.save_pretrained(folder / "toy")
-    rows = own_text(model, 160, length=48)
-    texts = [{"id": str(i), "text": tokenizer.decode(row)} for i, row in enumerate(rows)]
-    (folder / "own.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
+    model, corpus = own_corpus(tmp_path_factory.mktemp("own"), 160)
     return {
-        "model": str(folder / "toy"), "corpus": str(folder / "own.jsonl"), "window": 32,
+        "model": model, "corpus": corpus, "window": 32,
         "tokens": 256, "heldout_tokens": 512, "compensation_tokens": 4096, "population": 3,
         "tournament": 2, "offspring": 2, "generations": 1, "cache": False, "sparsity": 0.4,
     }  # fmt: skip
@@ -180,8 +172,9 @@ def test_apply_compensates_for_a_known_pattern(
 ):
     sizes = ("window", "tokens", "heldout_tokens", "compensation_tokens")
     flags = [w for n in sizes for w in ("--" + n.replace("_", "-"), str(settings[n]))]
-    words = ["--model", settings["model"], "--pattern", "2", "--corpus", settings["corpus"], *flags]
-    assert apply([*words, "--compensate", "--output", str(tmp_path / "with")]) == 0
+    words = ["--model", settings["model"], "--pattern", "2"]
+    text = ["--corpus", settings["corpus"], *flags]
+    assert apply([*words, *text, "--compensate", "--output", str(tmp_path / "with")]) == 0
     assert "compensated: " in capsys.readouterr().err
     assert apply([*words, "--output", str(tmp_path / "without"), "--quiet"]) == 0
     card = (tmp_path / "with" / "README.md").read_text()
@@ -198,6 +191,8 @@ def test_bad_input_is_one_line(
     words = ["--model", settings["model"], "--pattern", "2", "--output", str(tmp_path / "out")]
     assert apply([*words, "--compensate"]) == 2
     assert "`corpus` is required with --compensate" in capsys.readouterr().err
+    assert apply([*words, "--corpus", settings["corpus"]]) == 2
+    assert "`corpus` is about text to compensate on: add --compensate" in capsys.readouterr().err
     assert apply([*words, "--compensate", "--corpus", str(tmp_path / "no.txt")]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()[-1:]) == 1
     assert not (tmp_path / "out").exists()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ from evop_deap.base.errors import CheckpointError, InputError, OutputError, Unsu
 from evop_deap.heal import main
 from evop_deap.models.anatomy.probe import run_forward
 from evop_deap.runs.heal.heal_run import heal
+from evop_deap.runs.run_search import run_search
 from evop_deap.settings.healing_config import HealingConfig
+from evop_deap.settings.search_config import SearchConfig
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +187,88 @@ def test_a_dense_model_of_another_fingerprint_is_refused(settings: dict[str, Any
     (run / "result.json").write_text(json.dumps(result))
     with pytest.raises(InputError, match="has other weights than the dense model of"):
         heal(HealingConfig(**{**settings, "source": str(run)}), tmp_path / "out")
+
+
+def test_another_dense_model_is_refused_even_if_it_is_asked_for(
+    settings: dict[str, Any], tmp_path: Path
+):
+    other = AutoModelForCausalLM.from_pretrained(Path(settings["source"]).parent / "toy")
+    with torch.no_grad():
+        other.model.norm.weight += 1.0
+    other.save_pretrained(tmp_path / "other")
+    toy_tokenizer().save_pretrained(tmp_path / "other")
+    config = HealingConfig(**settings, base=str(tmp_path / "other"))
+    with pytest.raises(InputError, match="has other weights than the dense model of"):
+        heal(config, tmp_path / "out")
+
+
+def test_a_run_in_bfloat16_is_healed(settings: dict[str, Any], tmp_path: Path):
+    """The fingerprint of a dense model depends on the dtype that it is loaded in."""
+    folder = Path(settings["source"]).parent
+    search = SearchConfig(
+        model=str(folder / "toy"), corpus=str(folder / "own.jsonl"), window=32, tokens=256,
+        heldout_tokens=512, compensation_tokens=2048, method="last", cache=False, sparsity=0.4,
+        dtype="bfloat16",
+    )  # fmt: skip
+    run_search(search, tmp_path / "run")
+    result = heal(HealingConfig(**{**settings, "source": str(tmp_path / "run")}), tmp_path / "out")
+    assert result.taken
+
+
+def test_a_training_that_diverges_is_told_in_valid_json(
+    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    flags = ["--learning-rate", "1e30", "--tokens", "3072", "--window", "32", "--quiet", "--json"]
+    assert main([settings["source"], "--output", str(tmp_path / "out"), *flags]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert not told["taken"]
+    assert json.loads((tmp_path / "out" / "healing.json").read_text()) == told
+
+
+def test_adapters_of_a_model_that_is_not_handed_over_are_not_kept(
+    settings: dict[str, Any], tmp_path: Path
+):
+    config = HealingConfig(**{**settings, "learning_rate": 50.0}, keep_adapter=True)
+    assert not heal(config, tmp_path / "out").taken
+    assert not (tmp_path / "out" / "adapter").exists()
+
+
+def test_a_kill_before_the_first_step_is_resumed_by_the_words_that_are_told(
+    settings: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    from evop_deap.recovery.healing import teacher
+
+    out = tmp_path / "my out"
+    flags = ["--window", "32", "--tokens", "1024", "--learning-rate", "0.002", "--quiet"]
+
+    def stopped(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(teacher, "teacher_targets", stopped)
+        assert main([settings["source"], "--output", str(out), *flags]) == 130
+    told = capsys.readouterr().err
+    words = shlex.split(told.split("python -m evop_deap.heal ")[1])
+    assert main([*words, "--quiet"]) == 0
+    assert main([settings["source"], "--output", str(tmp_path / "whole"), *flags]) == 0
+    assert _weights(out) == _weights(tmp_path / "whole")
+
+
+def test_the_page_escapes_the_name_of_the_source(healed: Path):
+    from evop_deap.reporting.healing_page import healing_page
+    from evop_deap.runs.storage.healing_result import HealingResult
+
+    result = HealingResult(**json.loads((healed / "healing.json").read_text()))
+    page = healing_page(dataclasses.replace(result, source="<script>x</script>"))
+    assert "<script>x" not in page
+
+
+def test_a_window_beyond_the_context_is_refused(settings: dict[str, Any], tmp_path: Path):
+    with pytest.raises(InputError, match="`window` must be at most the model's context"):
+        heal(HealingConfig(**{**settings, "window": 100_000}), tmp_path / "out")
 
 
 def test_a_quantised_checkpoint_is_refused():

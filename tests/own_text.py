@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from toy_models import toy_model, toy_tokenizer
 from transformers import PreTrainedModel
 
 
@@ -18,3 +22,17 @@ def own_text(model: PreTrainedModel, rows: int, length: int = 24) -> NDArray[np.
             chances = (2.0 * logits).softmax(-1)
             ids = torch.cat([ids, torch.multinomial(chances, 1, generator=generator)], 1)
     return ids.numpy()
+
+
+def own_corpus(folder: Path, rows: int, length: int = 48) -> tuple[str, str]:
+    """Write a toy model into `folder`, and a corpus that it has written: their paths."""
+    model, tokenizer = toy_model("llama"), toy_tokenizer()
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder / "toy")
+    tokenizer.save_pretrained(folder / "toy")
+    texts = [
+        {"id": str(i), "domain": "ab"[i % 2], "text": tokenizer.decode(row)}
+        for i, row in enumerate(own_text(model, rows, length))
+    ]
+    (folder / "own.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
+    return str(folder / "toy"), str(folder / "own.jsonl")
