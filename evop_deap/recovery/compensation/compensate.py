@@ -85,7 +85,7 @@ def compensate(
         windows: (windows, length) token ids. An eighth of them, at most 2,048 tokens, is kept
             aside: it chooses ridges and forms, and a cut that does not gain on it is left alone.
         form: "full", "map" or "scale", or the next poorer one where the architecture or the text
-            does not allow it; "auto" takes the one with the lowest loss.
+            does not allow it; "auto" takes the one nearest the dense states that lowers the loss.
         stored: dtype of the checkpoint. If it is narrower than the model's, changed weights are
             rounded to it.
 

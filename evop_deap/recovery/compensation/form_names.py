@@ -7,6 +7,6 @@ GAINS = "gains"
 """The form that stands for "map" where a norm writes before the cut."""
 
 FORMS = (AUTO, FULL, MAP, SCALE)
-"""The forms to ask for; "auto" takes the one with the lowest loss."""
+"""The forms to ask for; "auto" takes the one nearest the dense states that lowers the loss."""
 
 CHOICES = (*FORMS, OFF)
