@@ -21,9 +21,9 @@ class Generation:
     Attributes:
         losses: losses of the children that were evaluated on all windows.
         eliminated: the other children.
-        cost: dense-forward equivalents spent on all children.
-        hits: number of children that cost nothing because their losses were known.
-        work: the executed work behind `cost`.
+        cost: dense-forward equivalents charged for all children.
+        hits: number of children whose losses were known without an evaluation.
+        work: the executed work.
     """
 
     losses: Mapping[Pattern, float]
@@ -46,12 +46,15 @@ def evaluate_generation(
         choice: the children to evaluate, and the cost of choosing them.
     """
     patterns = [child.pattern for child in children]
-    costs, work, losses = np.array(choice.costs, dtype=float), choice.work, {}
+    costs, known = np.array(choice.costs, dtype=float), np.array(choice.answered)
+    work, losses = choice.work, {}
     if choice.chosen:
         chosen = [individual.pattern for individual in choice.chosen]
         found = evaluate(chosen)
         losses = dict(zip(chosen, found.losses.tolist(), strict=True))
-        costs[[pattern in losses for pattern in patterns]] += found.costs
+        these = [pattern in losses for pattern in patterns]
+        costs[these] += found.costs
+        known[these] &= found.answered
         work += found.work
     for individual in choice.chosen:
         individual.fitness.values = (losses[individual.pattern],)
@@ -59,8 +62,7 @@ def evaluate_generation(
         losses=losses,
         eliminated=tuple(pattern for pattern in patterns if pattern not in losses),
         cost=sum(costs.tolist()),
-        # An evaluation runs at least the head, so a cost of 0 means that the loss was known.
-        hits=int((costs == 0).sum()),
+        hits=int(known.sum()),
         work=work,
     )
 

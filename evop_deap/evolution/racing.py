@@ -93,7 +93,7 @@ def race(
     """
     if len(population) < size or not np.isfinite(population[size - 1].loss):
         return Choice.of_all(candidates)
-    costs = np.zeros(len(candidates))
+    costs, answered = np.zeros(len(candidates)), np.ones(len(candidates), dtype=bool)
     racers, work = list(range(len(candidates))), Work()
     known = evaluator.evaluate([genome.pattern for genome in population[:size]])
     losses = known.sums / known.tokens  # (population, windows) nats per token
@@ -102,13 +102,14 @@ def race(
         patterns = [candidates[racer].pattern for racer in racers]
         part = evaluator.evaluate(patterns, range(seen))
         costs[racers] += part.costs
+        answered[racers] &= part.answered
         work += part.work
         excess = part.sums / part.tokens - losses[-1, :seen]  # (racers, seen), positive is worse
         out = _eliminated(excess, prior, len(known.tokens), racing.confidence)
         racers = [racer for racer, gone in zip(racers, out.tolist(), strict=True) if not gone]
         if not racers:
             break
-    return Choice(tuple(candidates[racer] for racer in racers), costs, work)
+    return Choice(tuple(candidates[racer] for racer in racers), costs, work, answered)
 
 
 @dataclass(frozen=True)

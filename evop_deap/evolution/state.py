@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,9 +62,7 @@ class EvolutionState:
     @property
     def work(self) -> Work:
         """The work executed in all generations."""
-        names = [field.name for field in dataclasses.fields(Work)]
-        rows = (Work(**{name: record[name] for name in names}) for record in self.records)
-        return sum(rows, Work())
+        return sum(map(Work.of, self.records), Work())
 
     @property
     def best(self) -> Genome:

@@ -103,13 +103,21 @@ class Choice:
 
     Attributes:
         chosen: in the order of the children.
-        costs: (children,) dense-forward equivalents spent on each.
-        work: the executed work behind `costs`.
+        costs: (children,) dense-forward equivalents charged for each.
+        work: the executed work.
+        known: (children,) whether a cache has answered everything that was asked; None for those
+            that cost nothing.
     """
 
     chosen: tuple[Genome, ...]
     costs: NDArray[np.float64]
     work: Work = field(default_factory=Work)
+    known: NDArray[np.bool_] | None = None
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """(children,) whether a cache has answered everything that was asked."""
+        return self.costs == 0 if self.known is None else self.known
 
     @classmethod
     def of_all(cls, children: Sequence[Genome], work: Work | None = None) -> Choice:

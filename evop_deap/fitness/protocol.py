@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evop_deap.space import Pattern
 
@@ -21,11 +21,18 @@ class Work:
         block_tokens: tokens processed by blocks, summed over all blocks run.
         head_tokens: tokens processed by the head.
         bytes_held: peak size of the hidden states held, including states kept for later calls.
+        executed: dense-forward equivalents of the blocks and heads run.
     """
 
     block_tokens: int = 0
     head_tokens: int = 0
     bytes_held: int = 0
+    executed: float = 0.0
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Work:
+        """The work in a row of a logbook, which has a column for each attribute."""
+        return cls(**{field.name: record[field.name] for field in fields(cls)})
 
     def __add__(self, other: Work) -> Work:
         """The work of both, one after the other: counts are added, `bytes_held` is the maximum."""
@@ -33,6 +40,7 @@ class Work:
             self.block_tokens + other.block_tokens,
             self.head_tokens + other.head_tokens,
             max(self.bytes_held, other.bytes_held),
+            self.executed + other.executed,
         )
 
 
@@ -44,16 +52,29 @@ class Evaluation:
         sums: (patterns, windows) fitness summed over the predicted tokens of a window, in nats.
         tokens: (windows,) number of predicted tokens.
         costs: (patterns,) cost in dense-forward equivalents: 1 is one forward pass of the dense
-            model over all windows, head included.
-        hits: number of patterns that a cache answered completely.
-        work: the executed work behind `costs`.
+            model over all windows, head included. Losses that another search has paid for are
+            charged as if they were evaluated.
+        work: the executed work.
+        known: (patterns,) whether a cache answered a pattern completely; None without a cache.
     """
 
     sums: NDArray[np.float64]
     tokens: NDArray[np.int64]
     costs: NDArray[np.float64]
-    hits: int = 0
     work: Work = Work()
+    known: NDArray[np.bool_] | None = None
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """(patterns,) whether a cache answered a pattern completely."""
+        import numpy as np
+
+        return np.zeros(len(self.costs), dtype=bool) if self.known is None else self.known
+
+    @property
+    def hits(self) -> int:
+        """Number of patterns that a cache answered completely."""
+        return int(self.answered.sum())
 
     @property
     def losses(self) -> NDArray[np.float64]:
@@ -65,7 +86,7 @@ class Evaluation:
 
     @property
     def cost(self) -> float:
-        """Dense-forward equivalents spent on the whole population."""
+        """Dense-forward equivalents charged for the whole population."""
         return float(self.costs.sum())
 
 
@@ -99,6 +120,21 @@ class KeptNames(Protocol):
         ...
 
 
+class CostAlone(Protocol):
+    """The costs of an evaluator's calls if it is asked for all of them, without their losses."""
+
+    @property
+    def kept(self) -> KeptNames:
+        """The hidden states that the evaluator would have kept for the next call, by name."""
+        ...
+
+    def costs(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> NDArray[np.float64]:
+        """(patterns,) costs of `evaluate` with these arguments, after all earlier calls."""
+        ...
+
+
 class ModelEvaluator(Evaluator, Protocol):
     """An evaluator that runs a model, with the properties that a run needs."""
 
@@ -119,6 +155,11 @@ class ModelEvaluator(Evaluator, Protocol):
         If it does not vary, a sum has the same bits in every process, so it can be stored and
         shared.
         """
+        ...
+
+    @property
+    def alone(self) -> CostAlone | None:
+        """What its calls cost if no loss is shared; None if `batches` is None."""
         ...
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.landscape import Landscape, load_landscape
-from evop_deap.fitness.protocol import Evaluation
+from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.space import Pattern
 
@@ -67,11 +67,9 @@ class TabularEvaluator:
         keys = [tuple(pattern) for pattern in patterns]
         asked = list(range(len(self._tokens)) if windows is None else windows)
         sums = np.array([self._row(key) for key in keys]).reshape(len(keys), len(self._tokens))
-        return Evaluation(
-            sums=sums[:, asked],
-            tokens=self._tokens[asked],
-            costs=self._costs(keys) * len(asked) / len(self._tokens),
-        )
+        costs = self._costs(keys) * len(asked) / len(self._tokens)
+        work = Work(executed=float(costs.sum()))
+        return Evaluation(sums[:, asked], self._tokens[asked], costs, work)
 
     def _row(self, pattern: Pattern) -> NDArray[np.float64]:
         row = self._rows.get(pattern)

@@ -28,7 +28,7 @@ def evaluate_unknown(
 ) -> Evaluation:
     """Evaluate each pattern on all windows, or on some; known sums cost nothing.
 
-    The cost of a repeated pattern counts at its first position.
+    The cost of a repeated pattern counts at its first position; later ones are known.
 
     Args:
         evaluator: evaluates the unknown sums.
@@ -42,8 +42,8 @@ def evaluate_unknown(
     asked = list(range(len(tokens)) if windows is None else windows)
     places = {key: at for at, key in enumerate(dict.fromkeys(keys))}
     sums = recall(list(places), asked)
-    costs = dict.fromkeys(keys, 0.0)
-    evaluated, work = 0, Work()
+    costs, work = dict.fromkeys(keys, 0.0), Work()
+    evaluated: set[Pattern] = set()
     for missing, group in _by_missing_windows(sums, list(places)).items():
         wanted = [asked[column] for column in missing]
         everything = wanted == list(range(len(tokens)))
@@ -52,14 +52,16 @@ def evaluate_unknown(
         sums[np.ix_([places[key] for key in group], missing)] = fresh.sums
         for key, cost in zip(group, fresh.costs.tolist(), strict=True):
             costs[key] += cost
-        evaluated += len(group) - fresh.hits
+        evaluated.update(key for key, was in zip(group, fresh.answered, strict=True) if not was)
         work += fresh.work
+    known = np.ones(len(keys), dtype=bool)
+    known[[keys.index(key) for key in evaluated]] = False
     return Evaluation(
         sums=sums[[places[key] for key in keys]],
         tokens=tokens[asked],
         costs=np.array([costs.pop(key, 0.0) for key in keys]),
-        hits=len(keys) - evaluated,
         work=work,
+        known=known,
     )
 
 

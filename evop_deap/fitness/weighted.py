@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class WeightedEvaluator:
         found = self._evaluator.evaluate(patterns, windows)
         weights = self._weights if windows is None else self._weights[list(windows)]
         sums = found.sums * weights
-        return Evaluation(sums, found.tokens, found.costs, found.hits, found.work)
+        return replace(found, sums=sums)
 
 
 def weighted(evaluator: Evaluator, weights: NDArray[np.float64] | None) -> Evaluator:

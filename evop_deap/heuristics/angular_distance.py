@@ -35,7 +35,8 @@ def pick(task: Task) -> Pick:
         )
     distances = [_distance(states, *_ends(run)) for run in runs]
     best = min(range(len(runs)), key=distances.__getitem__)
-    return Pick(runs[best], cost=watching_cost(task), work=passes(task.model_parts))
+    cost = watching_cost(task)
+    return Pick(runs[best], cost=cost, work=passes(task.model_parts, cost=cost))
 
 
 HEURISTIC = Heuristic(

@@ -22,7 +22,8 @@ def pick(task: Task) -> Pick:
     from evop_deap.heuristics.observing import watching_cost
 
     scores, parts = influences_of(task).tolist(), task.model_parts
-    return lowest(task, scores, cost=watching_cost(task), work=passes(parts))
+    cost = watching_cost(task)
+    return lowest(task, scores, cost=cost, work=passes(parts, cost=cost))
 
 
 HEURISTIC = Heuristic(

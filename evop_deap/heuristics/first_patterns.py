@@ -36,7 +36,7 @@ def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
     """
     meter = Meter(task.evaluator, space=task.space, admit=_admission(task.stopping))
     scores, work = _scores(methods, task)
-    cost = max((known.cost for known in scores.values()), default=0.0)
+    cost = _cost(scores)
     paid = {name: replace(known, cost=0.0) for name, known in scores.items()}
     task = replace(task, evaluator=meter, scores=paid)
     picks: dict[str, Pattern] = {}
@@ -61,7 +61,13 @@ def _scores(methods: Sequence[Heuristic], task: Task) -> tuple[Mapping[str, Unit
         return known, Work()
     from evop_deap.heuristics.scores import scores_of
 
-    return scores_of(task, names), passes(task.model_parts)
+    scores = scores_of(task, names)
+    return scores, passes(task.model_parts, cost=_cost(scores))
+
+
+def _cost(scores: Mapping[str, UnitScores]) -> float:
+    """Return the cost of heuristics that ran together."""
+    return max((known.cost for known in scores.values()), default=0.0)
 
 
 def _picked(method: Heuristic, task: Task) -> dict[str, Pick]:

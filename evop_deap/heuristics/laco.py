@@ -47,7 +47,7 @@ def pick(task: Task) -> Pick:
         plan = _sweep(task.space, trial, threshold)
         if (pattern := task.space.pattern(_gone(plan))) in task.space:
             merges = {group[0][0]: dict(group) for group in plan if len(group) > 1}
-            work = passes(task.model_parts, 1 + len(trial.known))
+            work = passes(task.model_parts, 1 + len(trial.known), cost=trial.cost)
             return Pick(pattern, cost=trial.cost, work=work, merges=merges)
     raise InputError(
         "`method` laco finds no neighbouring blocks to merge: `protect` fewer or lower `sparsity`"

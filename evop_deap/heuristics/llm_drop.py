@@ -17,13 +17,13 @@ def pick(task: Task) -> Pick:
     """Drop the attention halves of highest similarity; `scores` are 1 - similarity."""
     from evop_deap.heuristics.observing import watching_cost
 
-    space, scores = task.space, influences_of(task).tolist()
+    space, scores, cost = task.space, influences_of(task).tolist(), watching_cost(task)
     by_score = ranked(space, scores)
     order = sorted(by_score, key=lambda unit: space.units[unit].kind != ATTENTION)
     return Pick(
         space.greedy(order),
-        cost=watching_cost(task),
-        work=passes(task.model_parts),
+        cost=cost,
+        work=passes(task.model_parts, cost=cost),
         scores=tuple(scores),
         order=tuple(order),
     )

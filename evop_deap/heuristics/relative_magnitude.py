@@ -20,7 +20,8 @@ def pick(task: Task) -> Pick:
     from evop_deap.heuristics.observing import mean_of_units, watching_cost
 
     scores = mean_of_units(task.model_parts, share)
-    return lowest(task, scores, cost=watching_cost(task), work=passes(task.model_parts))
+    cost = watching_cost(task)
+    return lowest(task, scores, cost=cost, work=passes(task.model_parts, cost=cost))
 
 
 HEURISTIC = Heuristic(

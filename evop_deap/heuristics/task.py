@@ -161,7 +161,8 @@ def lowest(
     )
 
 
-def passes(parts: ModelParts, count: int = 1) -> Work:
-    """Return the work of `count` passes of the dense model over the windows."""
+def passes(parts: ModelParts, count: int = 1, *, cost: float) -> Work:
+    """Return the work of `count` passes over the windows, of this cost together."""
     tokens = count * parts.windows.size
-    return Work(block_tokens=tokens * len(parts.anatomy.blocks), head_tokens=tokens)
+    blocks = len(parts.anatomy.blocks)
+    return Work(block_tokens=tokens * blocks, head_tokens=tokens, executed=cost)

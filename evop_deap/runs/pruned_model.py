@@ -71,7 +71,11 @@ def evaluate_changed(context: Context, pruned: PrunedModel, pattern: Pattern) ->
         sums=sums[None],
         tokens=np.full(len(windows), windows.shape[1] - 1, dtype=np.int64),
         costs=np.array([share + divergence]),
-        work=Work(windows.size * (kept + divergence * blocks), windows.size * (1 + divergence)),
+        work=Work(
+            windows.size * (kept + divergence * blocks),
+            windows.size * (1 + divergence),
+            executed=share + divergence,
+        ),
     )
 
 

@@ -38,7 +38,9 @@ class Recorder:
                 rows=evaluator.cached.rows,
                 tokens=evaluator.cached.tokens,
                 dense_cost=evaluator.dense_cost,
+                dense_executed=evaluator.dense_executed,
                 kept=evaluator.kept.names,
+                kept_alone=evaluator.kept_alone.names if evaluator.kept_alone else (),
                 state=state,
             )
         )

@@ -11,6 +11,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.base.user_folders import LOSSES_FILE, cache_folder
 from evop_deap.evolution.racing import windows_together
 from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.charged import ChargedEvaluator
 from evop_deap.fitness.protocol import Evaluator, KeptNames, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
 from evop_deap.runs.listeners.progress import Progress
@@ -26,17 +27,21 @@ class SearchEvaluator:
         name: class name of the evaluator behind the cache.
         cached: evaluator with a cache of all losses of this run.
         kept: hidden states kept for the next generation.
+        kept_alone: those that would be kept if no loss were shared; None if none can be.
         release: shares new losses with other searches.
         dense_loss: fitness of the dense model on the calibration windows.
         dense_cost: cost of that evaluation and of its preparation.
+        dense_executed: dense-forward equivalents executed for it.
     """
 
     name: str
     cached: CachedEvaluator
     kept: KeptNames
+    kept_alone: KeptNames | None
     release: Callable[[], object]
     dense_loss: float
     dense_cost: float
+    dense_executed: float
 
 
 @contextmanager
@@ -64,12 +69,16 @@ def open_evaluator(
     with ExitStack() as stack:
         shared, release = _shared(prepared, working, stack, progress)
         # Other searches may weight the windows differently, so unweighted sums are shared.
-        cached = CachedEvaluator(weighted(shared, prepared.text.weights))
+        alone = working.alone
+        charged = shared if alone is None else ChargedEvaluator(shared, alone)
+        cached = CachedEvaluator(weighted(charged, prepared.text.weights))
         if stored is not None:
             cached.restore(stored.rows)
             working.kept.restore(stored.kept)
+            if alone is not None:
+                alone.kept.restore(stored.kept_alone)
         dense = cached.evaluate([prepared.space.dense])
-        loss = float(dense.losses[0])
+        loss, prepared_at = float(dense.losses[0]), working.preparation_cost
         if not math.isfinite(loss):
             raise InputError(
                 f"`model` {config.model} has no finite loss in `dtype` {config.dtype} on "
@@ -79,9 +88,11 @@ def open_evaluator(
             name=working.name,
             cached=cached,
             kept=working.kept,
+            kept_alone=None if alone is None else alone.kept,
             release=release,
             dense_loss=loss,
-            dense_cost=stored.dense_cost if stored else working.preparation_cost + dense.cost,
+            dense_cost=stored.dense_cost if stored else prepared_at + dense.cost,
+            dense_executed=stored.dense_executed if stored else prepared_at + dense.work.executed,
         )
 
 

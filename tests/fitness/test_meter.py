@@ -50,7 +50,7 @@ def test_another_price_changes_what_is_charged_and_told_and_no_loss() -> None:
     told: list[tuple[int, float]] = []
 
     def charge(patterns: Sequence[Pattern], found: Evaluation) -> Evaluation:
-        return replace(found, costs=np.full(len(patterns), 2.0), work=Work(7), hits=0)
+        return replace(found, costs=np.full(len(patterns), 2.0), work=Work(7), known=None)
 
     meter = Meter(
         TabularEvaluator(LANDSCAPE),

@@ -391,7 +391,8 @@ class _Free:
     def evaluate(self, patterns: Any, windows: Any = None) -> Evaluation:
         found = self._table.evaluate(patterns, windows)
         costs = np.zeros(len(patterns))
-        return Evaluation(found.sums, found.tokens, costs, hits=len(patterns))
+        known = np.ones(len(patterns), dtype=bool)
+        return Evaluation(found.sums, found.tokens, costs, known=known)
 
 
 def test_what_a_cache_knows_is_charged_like_anything_else_and_counted_as_a_hit() -> None:

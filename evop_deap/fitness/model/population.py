@@ -20,6 +20,7 @@ from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.memory_plan import MemoryPlan
 from evop_deap.fitness.model.tiles import Tile, tile_for
 from evop_deap.fitness.model.walk import Tally, Walk
+from evop_deap.fitness.model.walked_alone import WalkedAlone
 from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.models.anatomy.entrance import BlockCall, enter
 from evop_deap.models.anatomy.exit import find_exit
@@ -121,6 +122,7 @@ class PopulationEvaluator:
         self.kept = KeptStates(room.kept)
         self.tile = tile or tile_for(model.device)
         self._criterion = self._criterion_of(fitness, self.tile)
+        self.alone = None if room.stacked else WalkedAlone(anatomy, count, room, self._criterion)
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
@@ -137,14 +139,16 @@ class PopulationEvaluator:
             for group in groups:
                 notify = self._on_evaluated if group == groups[-1] else None
                 sums[:, self._windows(group)] = self._group_sums(patterns, group, tally, notify)
+        costs = tally.spent / (count * self._dense_work)
         return Evaluation(
             sums[:, asked],
             np.full(len(asked), length - 1, dtype=np.int64),
-            tally.spent / (count * self._dense_work),
-            work=Work(
+            costs,
+            Work(
                 block_tokens=tally.block_rows * length,
                 head_tokens=tally.head_rows * length,
                 bytes_held=self._state_bytes * (self._group * tally.states + self._dense_states),
+                executed=float(costs.sum()),
             ),
         )
 
@@ -220,7 +224,15 @@ class PopulationEvaluator:
         tokens = self._tokens[self._windows(group)]
         entrance = enter(self._model, self._anatomy, tokens)
         routes = [self._steps.taken(pattern) for pattern in patterns]
-        walk = Walk(self._steps, routes, group, entrance, self.kept, tally)
+        walk = Walk(
+            steps=self._steps,
+            routes=routes,
+            group=group,
+            start=entrance.hidden,
+            run=lambda step, hidden: step.run(entrance.calls, hidden),
+            kept=self.kept,
+            tally=tally,
+        )
         if not self._stacked:
             yield from walk.depth_first(range(len(patterns)))
             return

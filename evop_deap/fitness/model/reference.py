@@ -79,6 +79,9 @@ class ReferenceEvaluator:
     batches = None
     """The last batch of a call may be smaller, so the bits of a sum depend on the call."""
 
+    alone = None
+    """Its losses are never shared."""
+
     arithmetic = "plain"
 
     def evaluate(
@@ -102,7 +105,7 @@ class ReferenceEvaluator:
             sums=sums,
             tokens=np.full(len(tokens), tokens.shape[1] - 1, dtype=np.int64),
             costs=costs,
-            work=Work(blocks * tokens.numel(), runs * tokens.numel()),
+            work=Work(blocks * tokens.numel(), runs * tokens.numel(), executed=float(costs.sum())),
         )
 
     def _sums(self, pattern: Pattern, tokens: torch.Tensor) -> NDArray[np.float64]:

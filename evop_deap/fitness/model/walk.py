@@ -16,10 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from evop_deap.fitness.model.kept_states import KeptStates, Prefix
-from evop_deap.models.anatomy.entrance import Entrance
 from evop_deap.models.anatomy.steps import Step, Steps
 
-Run = Callable[[Step, Sequence[torch.Tensor]], list[torch.Tensor]]
+RunAll = Callable[[Step, Sequence[torch.Tensor]], list[torch.Tensor]]
 """(step, hidden states) -> the hidden states after the step."""
 _END = sys.maxsize  # after the last step
 
@@ -73,7 +72,8 @@ class Walk:
         steps: all steps of the model.
         routes: (patterns,) the steps that each pattern takes.
         group: number of the group of windows.
-        entrance: the input of the first block on these windows, and the calls of the blocks.
+        start: (windows, length, width) input of the first block on these windows.
+        run: returns the hidden state after a step.
         kept: the hidden states to start from; states at which patterns diverge are added.
         tally: counts the work.
     """
@@ -81,7 +81,8 @@ class Walk:
     steps: Steps
     routes: Sequence[Prefix]
     group: int
-    entrance: Entrance
+    start: torch.Tensor
+    run: Callable[[Step, torch.Tensor], torch.Tensor]
     kept: KeptStates
     tally: Tally = field(repr=False)
 
@@ -99,12 +100,14 @@ class Walk:
             if passing:
                 waiting.append(Branch(passing, branch.prefix, branch.hidden))
             step = self.steps[next_step]
-            hidden = step.run(self.entrance.calls, branch.hidden)
+            hidden = self.run(step, branch.hidden)
             self.tally.block(taking[0], step.work, len(hidden))
             waiting.append(Branch(taking, (*branch.prefix, next_step), hidden))
 
-    def breadth_first(self, rows: Sequence[int], run: Run) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield each row and its last hidden state; `run` runs a step from several states."""
+    def breadth_first(
+        self, rows: Sequence[int], run_all: RunAll
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield each row and its last hidden state; `run_all` runs a step from several."""
         branches = self._starts(rows)
         self._hold(branches)
         for place in sorted({place for row in rows for place in self.routes[row]}):
@@ -113,7 +116,7 @@ class Walk:
             if not stepping:
                 continue
             step = self.steps[place]
-            outputs = run(step, [branch.hidden for branch, _ in stepping])
+            outputs = run_all(step, [branch.hidden for branch, _ in stepping])
             branches = [
                 Branch(passing, branch.prefix, branch.hidden)
                 for branch, _, passing in parted
@@ -143,13 +146,13 @@ class Walk:
     def _state(self, prefix: Prefix) -> torch.Tensor:
         """The hidden state after the steps of `prefix`."""
         if not prefix:
-            return self.entrance.hidden
+            return self.start
         hidden = self.kept.get(self.group, prefix)
         if hidden is None:
             # The interrupted process has counted this work already.
-            hidden = self.entrance.hidden
+            hidden = self.start
             for place in prefix:
-                hidden = self.steps[place].run(self.entrance.calls, hidden)
+                hidden = self.run(self.steps[place], hidden)
             self.kept.put(self.group, prefix, hidden)
         return hidden
 

@@ -147,8 +147,8 @@ class Ledger:
         if len(self._records) >= len(self._earlier):
             return found
         paid = self._earlier[len(self._records)]
-        work = Work(paid["block_tokens"], paid["head_tokens"], paid["bytes_held"])
-        return replace(_charged(found, paid["spent"], work), hits=paid["hits"])
+        known = np.arange(len(patterns)) < paid["hits"]  # their number is what is recorded
+        return replace(_charged(found, paid["spent"], Work.of(paid)), known=known)
 
     def _record(self, patterns: Sequence[Pattern], found: Evaluation) -> None:
         """Append a row to the logbook, and call `told` with the state if the row is new."""

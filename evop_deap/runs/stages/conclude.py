@@ -79,6 +79,8 @@ def _findings(context: Context, before: Outputs) -> Findings:
     found, validated, measured = before[Found], before[Validated], before[Measured]
     config, space, evaluator = context.config, context.space, context.evaluator
     dropped, kept = dropped_units(validated.pattern), kept_units(validated.pattern)
+    counts = dataclasses.asdict(found.work)
+    executed = counts.pop("executed") + evaluator.dense_executed + validated.cost
     parameters = sum(parameter.numel() for parameter in context.loaded.model.parameters())
     return Findings(
         model=config.model,
@@ -106,7 +108,8 @@ def _findings(context: Context, before: Outputs) -> Findings:
         cut_short=found.eliminated,
         cache_hits=found.cache_hits,
         cost=found.cost + evaluator.dense_cost + validated.cost,
-        work=dataclasses.asdict(found.work),
+        executed=executed,
+        work=counts,
         finalists=tuple(_described(one, space) for one in validated.near_equals),
         validation=_validation(context, validated),
         compensation=before[Compensated].about,

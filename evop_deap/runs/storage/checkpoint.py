@@ -20,7 +20,11 @@ from evop_deap.evolution.state import EvolutionState
 from evop_deap.runs.storage.heuristic_state import HeuristicState
 from evop_deap.space import Pattern
 
-FORMAT = 5
+FORMAT = 6
+
+
+Names = Sequence[tuple[int, Sequence[tuple[int, ...]]]]
+"""For each group of windows, prefixes of patterns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +38,9 @@ class Checkpoint:
             windows that were not evaluated.
         tokens: (windows,) predicted tokens of each window.
         dense_cost: cost of the dense model's evaluation.
+        dense_executed: dense-forward equivalents executed for it.
         kept: names of the hidden states kept for the next generation, by window group.
+        kept_alone: names of those that would be kept if no loss were shared.
         state: state of the evolution or of the heuristic.
         outputs: outputs of later stages as JSON values, by the stage's name.
     """
@@ -43,7 +49,9 @@ class Checkpoint:
     rows: Mapping[Pattern, NDArray[np.float64]]
     tokens: NDArray[np.int64]
     dense_cost: float
-    kept: Sequence[tuple[int, Sequence[tuple[int, ...]]]]
+    dense_executed: float
+    kept: Names
+    kept_alone: Names
     state: EvolutionState | HeuristicState
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -76,7 +84,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         },
         "tokens": checkpoint.tokens.tolist(),
         "dense_cost": checkpoint.dense_cost,
-        "kept": _as_lists(tuple((group, tuple(names)) for group, names in checkpoint.kept)),
+        "dense_executed": checkpoint.dense_executed,
+        "kept": _named(checkpoint.kept),
+        "kept_alone": _named(checkpoint.kept_alone),
         "records": [
             {name: finite_or_none(value) for name, value in record.items()}
             for record in state.records
@@ -132,7 +142,9 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         rows=rows,
         tokens=tokens,
         dense_cost=payload["dense_cost"],
+        dense_executed=payload["dense_executed"],
         kept=_as_tuples(payload["kept"]),
+        kept_alone=_as_tuples(payload["kept_alone"]),
         state=state,
         outputs=payload["outputs"],
     )
@@ -230,6 +242,10 @@ def _known(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the sums before the first unknown one; races evaluate windows in order."""
     unknown = np.flatnonzero(np.isnan(sums))
     return sums[: unknown[0]] if len(unknown) else sums
+
+
+def _named(kept: Names) -> Any:
+    return _as_lists(tuple((group, tuple(names)) for group, names in kept))
 
 
 def _as_lists(value: Any) -> Any:

@@ -59,7 +59,10 @@ class Findings:
         cache_hits: patterns with a cached loss.
         cost: dense-forward equivalents over the calibration set of everything that decides the
             pattern. It includes the dense baseline and validation, but neither compensation,
-            which has its own cost, nor measurements for the report, such as held-out losses.
+            which has its own cost, nor measurements for the report, such as held-out losses. It
+            is what the search would have cost alone: losses that other searches have paid for
+            are charged too.
+        executed: dense-forward equivalents of them that were executed.
         work: executed work: "block_tokens" (tokens times blocks run), "head_tokens" and
             "bytes_held" (peak size of kept hidden states).
         finalists: the pattern found, then its near-equals. Each has the units "dropped", the
@@ -104,6 +107,7 @@ class Findings:
     cut_short: int
     cache_hits: int
     cost: float
+    executed: float
     work: Mapping[str, int]
     finalists: tuple[Mapping[str, Any], ...]
     validation: Mapping[str, Any]

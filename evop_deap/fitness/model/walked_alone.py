@@ -1,0 +1,67 @@
+"""The cost of a search alone: walks of the population evaluator without their hidden states.
+
+What a pattern costs depends on the prefixes of its generation and on the states kept from earlier
+generations. Where a shared cache answers some patterns, the evaluator walks less than it would
+alone. These walks go through every pattern asked for, so their costs do not depend on the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evop_deap.fitness.model.criterion import Criterion
+from evop_deap.fitness.model.kept_states import KeptStates
+from evop_deap.fitness.model.memory_plan import MemoryPlan
+from evop_deap.fitness.model.walk import Tally, Walk
+from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.anatomy.steps import steps_of
+from evop_deap.space import Pattern
+
+
+class WalkedAlone:
+    """The costs of a depth-first population evaluator that is asked for every pattern.
+
+    Args:
+        anatomy: the units of the model.
+        windows: number of windows of the calibration set.
+        plan: the windows computed together, and the states kept.
+        criterion: says how often the head runs.
+    """
+
+    def __init__(
+        self, anatomy: Anatomy, windows: int, plan: MemoryPlan, criterion: Criterion
+    ) -> None:
+        self.kept = KeptStates(plan.kept)
+        self._steps = steps_of(anatomy)
+        self._windows, self._group = windows, plan.group
+        self._head_work = anatomy.head_work
+        self._dense_work = sum(block.work for block in anatomy.blocks) + anatomy.head_work
+        self._criterion = criterion
+
+    def costs(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> NDArray[np.float64]:
+        """(patterns,) costs of evaluating them on all windows, or on some by index."""
+        asked = range(self._windows) if windows is None else windows
+        routes = [self._steps.taken(pattern) for pattern in patterns]
+        tally = Tally(np.zeros(len(patterns)))
+        for group in sorted({window // self._group for window in asked}) if patterns else []:
+            count = min(self._group, self._windows - group * self._group)
+            walk = Walk(
+                steps=self._steps,
+                routes=routes,
+                group=group,
+                start=torch.empty(count, 0),  # a state of no width
+                run=lambda step, hidden: hidden,
+                kept=self.kept,
+                tally=tally,
+            )
+            ended = (row for row, _ in walk.depth_first(range(len(patterns))))
+            while rows := list(islice(ended, self._criterion.at_once)):
+                tally.heads(rows, self._head_work, self._criterion.heads(len(rows)), count)
+        return tally.spent / (self._windows * self._dense_work)

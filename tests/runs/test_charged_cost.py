@@ -1,0 +1,77 @@
+"""Limits and costs of a search do not depend on what other searches have left in the cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evop_deap.runs.run_search import run_search
+from evop_deap.settings.search_config import SearchConfig
+
+EXECUTED = {"executed", "hits", "block_tokens", "head_tokens", "bytes_held", "seconds"}
+"""Columns of the history that say what was executed, and not what was charged."""
+
+MANY = {"population": 4, "tournament": 2, "offspring": 3, "generations": None}
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "plain": {"init": ("balanced",), "surrogate": "none", "racing": "off"},
+    "seeded and raced": {},
+    "divergence": {"fitness": "kl", "racing": "off"},
+    "halves": {"granularity": "half"},
+    "heuristic": {"method": "sleb"},
+    "random patterns": {"method": "random-best"},
+}
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_a_warm_cache_changes_neither_the_course_nor_the_charged_cost(
+    kind: str, run_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = {"max_cost": 9.0, "cache": True}
+    config = SearchConfig(sparsity=0.4, **{**run_settings, **MANY, **ends, **SEARCHES[kind]})
+    # Another search has paid for some of the patterns, and for some windows of others.
+    (cold, rows), (warm, again), (later, once_more) = (
+        _run(config, tmp_path / "cold"),
+        _run(config, tmp_path / "warm"),
+        _run(config.replace(tokens=128, max_cost=5.0), tmp_path / "more text"),
+    )
+    assert cold["cost"] == cold["executed"]
+    assert warm["executed"] < cold["executed"]
+    assert _charged(warm) == _charged(cold)
+    assert again == rows
+    monkeypatch.setenv("EVOP_CACHE", str(tmp_path / "another cache"))
+    alone, alone_rows = _run(config.replace(tokens=128, max_cost=5.0), tmp_path / "alone")
+    assert _charged(later) == _charged(alone)
+    assert once_more == alone_rows
+
+
+def test_each_budget_of_several_is_charged_alike_with_a_warm_cache(
+    run_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**run_settings, **MANY, "max_cost": 6.0, "cache": True}
+    config = SearchConfig(sparsity=(0.2, 0.4), **settings)
+    curves = []
+    for name in ("cold", "warm"):
+        run_search(config, tmp_path / name)
+        curves.append(json.loads((tmp_path / name / "curve.json").read_text()))
+    assert [row["cost"] for row in curves[0]["budgets"]] == [
+        row["cost"] for row in curves[1]["budgets"]
+    ]
+    assert curves[0]["total"]["cost"] == curves[1]["total"]["cost"]
+
+
+def _run(config: SearchConfig, output: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The result of a search, and its history without what was executed."""
+    run_search(config, output)
+    lines = (output / "history.jsonl").read_text().splitlines()
+    rows = [{k: v for k, v in json.loads(line).items() if k not in EXECUTED} for line in lines]
+    return json.loads((output / "result.json").read_text()), rows
+
+
+def _charged(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without what was executed and how long it took."""
+    executed = {"executed", "cache_hits", "work", "seconds"}
+    return {name: value for name, value in result.items() if name not in executed}
