@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evop_deap.evolution.state import EvolutionState
+from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.run_search import run_search
 from evop_deap.settings.search_config import SearchConfig
 
@@ -48,6 +51,35 @@ def test_a_warm_cache_changes_neither_the_course_nor_the_charged_cost(
     assert once_more == alone_rows
 
 
+class Killed(Exception):
+    """Ends a process, as it were."""
+
+
+class Assassin(Progress):
+    """Ends the process after each generation."""
+
+    def generation(self, state: EvolutionState) -> None:
+        raise Killed
+
+
+def test_a_search_killed_with_a_warm_cache_is_charged_as_if_alone(
+    run_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**run_settings, **MANY, "max_cost": 9.0, "cache": True}
+    config = SearchConfig(sparsity=0.4, **settings)
+    (cold, rows), ended = _run(config, tmp_path / "cold"), False
+    while not ended:
+        with suppress(Killed):
+            # With and without the cache in turn: only what is executed depends on it.
+            config = config.replace(cache=not config.cache)
+            run_search(config, tmp_path / "warm", resume=True, progress=Assassin())
+            ended = True
+    result, again = _read(tmp_path / "warm")
+    assert again == rows
+    assert result["cost"] == cold["cost"]
+    assert result["executed"] < cold["executed"]
+
+
 def test_each_budget_of_several_is_charged_alike_with_a_warm_cache(
     run_settings: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -66,6 +98,10 @@ def test_each_budget_of_several_is_charged_alike_with_a_warm_cache(
 def _run(config: SearchConfig, output: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The result of a search, and its history without what was executed."""
     run_search(config, output)
+    return _read(output)
+
+
+def _read(output: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     lines = (output / "history.jsonl").read_text().splitlines()
     rows = [{k: v for k, v in json.loads(line).items() if k not in EXECUTED} for line in lines]
     return json.loads((output / "result.json").read_text()), rows

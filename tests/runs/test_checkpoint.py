@@ -42,8 +42,20 @@ def checkpoint() -> Checkpoint:
     )
     rows[1, 1, 1] = np.array([0.5, 0.25])
     rows[0, 0, 1] = np.array([2.5, np.nan])
+    rows[0, 1, 0] = np.array([np.nan, 1.5])
+    rows[1, 0, 0] = np.array([np.nan, np.nan])
     kept = [(0, [(0,), (0, 2)]), (3, [])]
-    return Checkpoint(IDENTITY, rows, TOKENS, 0.75, kept, state, {"validate": {"cost": 0.5}})
+    return Checkpoint(
+        identity=IDENTITY,
+        rows=rows,
+        tokens=TOKENS,
+        dense_cost=0.75,
+        dense_executed=0.25,
+        kept=kept,
+        kept_alone=[(0, [(1,)])],
+        state=state,
+        outputs={"validate": {"cost": 0.5}},
+    )
 
 
 def test_a_checkpoint_comes_back_exactly(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -51,7 +63,8 @@ def test_a_checkpoint_comes_back_exactly(checkpoint: Checkpoint, tmp_path: Path)
     save_checkpoint(path, checkpoint)
     loaded = load_checkpoint(path, IDENTITY)
     assert loaded.state == checkpoint.state
-    assert loaded.dense_cost == 0.75
+    assert (loaded.dense_cost, loaded.dense_executed) == (0.75, 0.25)
+    assert (loaded.kept, loaded.kept_alone) == (((0, ((0,), (0, 2))), (3, ())), ((0, ((1,),)),))
     assert [g.loss for g in loaded.state.population] == [3e-17 / 5, math.inf]
     assert loaded.outputs == {"validate": {"cost": 0.5}}
     assert loaded.rows.keys() == checkpoint.rows.keys()

@@ -46,9 +46,9 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def decided_alone(result: dict[str, Any]) -> float:
-    """What a run cost but for the last look at validation text, which no store saves."""
-    return float(result["cost"] - result["validation"]["cost"])
+def executed_to_decide(result: dict[str, Any]) -> float:
+    """What a run executed but for validation, which no store saves."""
+    return float(result["executed"] - result["validation"]["cost"])
 
 
 def test_a_run_ends_in_a_table_and_a_complete_folder(
@@ -113,7 +113,9 @@ def test_history_has_a_row_a_generation_and_the_work_adds_up(
     result = read(tmp_path / "run" / "result.json")
     assert [row["gen"] for row in rows] == list(range(result["generations"] + 1))
     assert sum(row["nevals"] + row["lost"] for row in rows) == result["evaluations"]
-    assert rows[-1]["cost"] + 1 == pytest.approx(decided_alone(result))
+    assert rows[-1]["cost"] + 1 == pytest.approx(result["cost"] - result["validation"]["cost"])
+    assert result["cost"] == pytest.approx(result["executed"])
+    assert sum(row["executed"] for row in rows) + 1 == pytest.approx(executed_to_decide(result))
     found = result["finalists"][0]
     assert found["dropped"] == result["dropped"]
     assert found["loss"] == pytest.approx(result["calibration"]["loss"]["pruned"])
@@ -141,7 +143,7 @@ def test_the_written_configuration_repeats_the_run(command: list[str], tmp_path:
     config, again = tmp_path / "run" / "config.yaml", tmp_path / "again"
     assert main(["--config", str(config), "--output", str(again), "--quiet"]) == 0
     first, second = (read(folder / "result.json") for folder in (tmp_path / "run", again))
-    spent = {"seconds": 0, "cost": 0, "cache_hits": 0, "work": {}}
+    spent = {"seconds": 0, "executed": 0, "cache_hits": 0, "work": {}}
     assert {**first, **spent} == {**second, **spent}
     assert main(["--config", str(config), "--output", str(tmp_path / "other"), "--quiet",
                  "--seed", "1"]) == 0  # fmt: skip
@@ -158,8 +160,8 @@ def test_losses_are_shared_with_later_searches_unless_declined(
         results.append(read(output / "result.json"))
     first, shared, declined = results
     assert (first["cache_hits"], shared["cache_hits"], declined["cache_hits"]) == (0, 7, 0)
-    assert first["cost"] == declined["cost"]
-    assert decided_alone(first) > decided_alone(shared) == pytest.approx(0.0)
+    assert first["cost"] == shared["cost"] == declined["cost"] == declined["executed"]
+    assert executed_to_decide(first) > executed_to_decide(shared) == pytest.approx(0.0)
     assert first["calibration"] == shared["calibration"] == declined["calibration"]
 
 
@@ -170,11 +172,11 @@ def test_more_calibration_text_reuses_the_windows_already_paid_for(
     more = ["--tokens", "3072", "--init", "balanced", "--output", str(tmp_path / "more")]
     main([*command, "--quiet", *more, "--max-evaluations", "4"])
     # The first population is the same, and two thirds of its windows are.
-    cost, whole = decided_alone(read(tmp_path / "more" / "result.json")), tmp_path / "whole"
+    cost, whole = executed_to_decide(read(tmp_path / "more" / "result.json")), tmp_path / "whole"
     main(
         [*command, "--quiet", *more, "--max-evaluations", "4", "--no-cache", "--output", str(whole)]
     )
-    assert cost == pytest.approx(decided_alone(read(whole / "result.json")) / 3)
+    assert cost == pytest.approx(executed_to_decide(read(whole / "result.json")) / 3)
 
 
 def test_protected_blocks_stay(command: list[str], tmp_path: Path) -> None:

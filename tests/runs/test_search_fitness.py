@@ -175,7 +175,7 @@ def test_losses_and_divergences_are_not_taken_for_each_other(
     assert loss_again["fitness"] == loss["fitness"]
     # A look into the model before the first generation, and getting ready to tell divergences,
     # are work that no store saves, and neither is the last look at validation text.
-    spent = [result["cost"] - result["validation"]["cost"] for result in (again, loss_again)]
+    spent = [result["executed"] - result["validation"]["cost"] for result in (again, loss_again)]
     assert spent == pytest.approx([2.0, 1.0])
 
 

@@ -79,7 +79,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "identity": dict(checkpoint.identity),
         "rows": {
-            _bits(pattern): [finite_or_none(value) for value in _known(sums).tolist()]
+            _bits(pattern): [_stored(value) for value in _known(sums).tolist()]
             for pattern, sums in checkpoint.rows.items()
         },
         "tokens": checkpoint.tokens.tolist(),
@@ -232,16 +232,21 @@ def _pattern(bits: str) -> Pattern:
     return tuple(map(int, bits))
 
 
-def _row(sums: Sequence[float | None], windows: int) -> NDArray[np.float64]:
+def _stored(value: float) -> float | bool | None:
+    """Return a sum as a JSON value: None for infinity, False for a window not evaluated."""
+    return False if math.isnan(value) else None if math.isinf(value) else value
+
+
+def _row(sums: Sequence[float | bool | None], windows: int) -> NDArray[np.float64]:
     """Return the sums of all windows, with NaN for those not evaluated."""
-    unknown = [math.nan] * (windows - len(sums))
-    return np.array([*map(infinite_if_none, sums), *unknown], dtype=np.float64)
+    known = (math.nan if value is False else infinite_if_none(value) for value in sums)
+    return np.array([*known, *[math.nan] * (windows - len(sums))], dtype=np.float64)
 
 
 def _known(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the sums before the first unknown one; races evaluate windows in order."""
-    unknown = np.flatnonzero(np.isnan(sums))
-    return sums[: unknown[0]] if len(unknown) else sums
+    """Return the sums up to the last known one."""
+    known = np.flatnonzero(~np.isnan(sums))
+    return sums[: known[-1] + 1] if len(known) else sums[:0]
 
 
 def _named(kept: Names) -> Any:

@@ -238,10 +238,16 @@ def result_table(result: SearchResult) -> str:
     ]
     short = f" ({result.cut_short} cut short)" if result.cut_short else ""
     spent = (
-        f"{result.evaluations} evaluations{short}, cost {result.cost:.1f} dense forward passes, "
-        f"{result.seconds:.0f} s; stopped {result.stopped}"
+        f"{result.evaluations} evaluations{short}, cost {result.cost:.1f} dense forward passes"
+        f"{spared(result)}, {result.seconds:.0f} s; stopped {result.stopped}"
     )
     return "\n".join([*lines, "", *standing(result), *recovery(result), spent])
+
+
+def spared(result: Findings) -> str:
+    """Return how much of the cost was executed, if earlier searches had paid for a part of it."""
+    known = result.executed < result.cost - 0.05
+    return f" ({result.executed:.1f} executed, the rest known)" if known else ""
 
 
 def standing(result: Findings) -> list[str]:
