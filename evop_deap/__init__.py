@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from evop_deap.evolution.assemble import assemble as assemble
     from evop_deap.evolution.genome import Genome as Genome
     from evop_deap.evolution.loop import evolve as evolve
+    from evop_deap.evolution.operators import WithinBudget as WithinBudget
+    from evop_deap.evolution.operators import init_distinct as init_distinct
+    from evop_deap.evolution.operators import init_uniform as init_uniform
+    from evop_deap.evolution.operators import mate_agreeing as mate_agreeing
+    from evop_deap.evolution.operators import mutate_block as mutate_block
+    from evop_deap.evolution.operators import mutate_mixed as mutate_mixed
+    from evop_deap.evolution.operators import mutate_neighbour as mutate_neighbour
+    from evop_deap.evolution.operators import mutate_resize as mutate_resize
+    from evop_deap.evolution.operators import mutate_swap as mutate_swap
+    from evop_deap.evolution.operators import select_crowded as select_crowded
+    from evop_deap.evolution.operators import select_tournament as select_tournament
     from evop_deap.evolution.parameters import EvolutionSettings as EvolutionSettings
     from evop_deap.evolution.racing import Racing as Racing
     from evop_deap.evolution.racing import race as race
@@ -58,8 +69,8 @@ if TYPE_CHECKING:
     from evop_deap.tuning.settings_space import SettingsSpace as SettingsSpace
 
 _HOMES = {
-    "CalibrationConfig": "settings.calibration_config",
     "CachedEvaluator": "fitness.cached",
+    "CalibrationConfig": "settings.calibration_config",
     "Choice": "evolution.strategies",
     "Curve": "runs.storage.curve",
     "Evaluation": "fitness.protocol",
@@ -83,6 +94,7 @@ _HOMES = {
     "Strategies": "evolution.strategies",
     "TabularEvaluator": "fitness.tabular",
     "Unit": "space.unit",
+    "WithinBudget": "evolution.operators",
     "Work": "fitness.protocol",
     "apply_pattern": "runs.apply_pattern",
     "assemble": "evolution.assemble",
@@ -91,18 +103,28 @@ _HOMES = {
     "export_checkpoint": "models.export.export_checkpoint",
     "export_run": "runs.export_run",
     "find_anatomy": "models.anatomy.find_anatomy",
-    "model_units": "models.anatomy.model_units",
+    "init_distinct": "evolution.operators",
+    "init_uniform": "evolution.operators",
     "landscape_problem": "tuning.problems",
     "load_landscape": "fitness.landscape",
     "load_model": "models.loading.load_model",
     "load_run": "runs.storage.loaded_run",
     "make_toolbox": "evolution.toolbox",
+    "mate_agreeing": "evolution.operators",
+    "model_units": "models.anatomy.model_units",
+    "mutate_block": "evolution.operators",
+    "mutate_mixed": "evolution.operators",
+    "mutate_neighbour": "evolution.operators",
+    "mutate_resize": "evolution.operators",
+    "mutate_swap": "evolution.operators",
     "race": "evolution.racing",
     "run_budgets": "runs.run_search",
     "run_calibration": "runs.calibration_folder",
     "run_front": "runs.run_search",
     "run_search": "runs.run_search",
     "save_landscape": "fitness.landscape",
+    "select_crowded": "evolution.operators",
+    "select_tournament": "evolution.operators",
     "suggest_pattern": "tuning.pattern_sampler",
 }
 

@@ -66,7 +66,7 @@ class UntilFound(CachedEvaluator):
     """An evaluator of a landscape that ends a search once it evaluates the optimum."""
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.evaluator)
+        super().__init__(problem.fitness)
         self._problem = problem
 
     def evaluate(

@@ -57,7 +57,7 @@ Beginning = tuple[Seeds, Mapping[Pattern, NDArray[np.float64]]]
 
 def beginning(problem: Problem, parts: ModelParts, init: str) -> Beginning:
     """The seeds of a search with this `init`; they do not depend on the random seed."""
-    evaluator = CachedEvaluator(problem.evaluator)
+    evaluator = CachedEvaluator(problem.fitness)
     evaluator.evaluate([problem.space.dense])
     if init == BALANCED:
         return Seeds(), evaluator.rows
@@ -68,7 +68,7 @@ def beginning(problem: Problem, parts: ModelParts, init: str) -> Beginning:
 def search(problem: Problem, begun: Beginning, seed: int, evaluations: int) -> EvolutionState:
     """Run the default search without racing until it has evaluated the optimum."""
     seeds, rows = begun
-    evaluator, rng = CachedEvaluator(problem.evaluator), random.Random(seed)
+    evaluator, rng = CachedEvaluator(problem.fitness), random.Random(seed)
     evaluator.restore(rows)
     settings = replace(DEFAULTS.evolution, racing="off")
     return assemble(problem.space, evaluator, rng, settings, begin=lambda: seeds).run(

@@ -52,7 +52,7 @@ def finds_optimum(
             "surrogate": surrogate,
         }
     )
-    evaluator = CachedEvaluator(problem.evaluator)
+    evaluator = CachedEvaluator(problem.fitness)
     state = search_in(problem, evaluator, random.Random(seed), settings).run(
         Stopping(evaluations=evaluations),
         callbacks=[lambda state: state.best.loss <= problem.best],

@@ -41,7 +41,7 @@ def to_optimum(
     problem: Problem, seed: int, settings: Mapping[str, Any], most: int | None = None
 ) -> dict[str, Any]:
     """Evaluations and cost of one search until it finds the optimum, with a limit of `most`."""
-    evaluator = CachedEvaluator(problem.evaluator)
+    evaluator = CachedEvaluator(problem.fitness)
     state = search_in(problem, evaluator, random.Random(seed), settings).run(
         Stopping(evaluations=min(most or problem.space.size, problem.space.size)),
         callbacks=[lambda state: state.best.loss <= problem.best],

@@ -33,6 +33,17 @@ class OutputError(EvopError, OSError):
     """A file or folder that cannot be written: a full disk, missing rights, a wrong path."""
 
 
+def not_pickled(holder: object, held: str) -> InputError:
+    """Return the error of pickling an object that other processes cannot share.
+
+    Example:
+        >>> not_pickled(object(), "a model")
+        InputError('object holds a model and cannot be pickled: make one in each process')
+    """
+    kind = type(holder).__name__
+    return InputError(f"{kind} holds {held} and cannot be pickled: make one in each process")
+
+
 def one_line(error: object) -> str:
     """Return the message of another library's error on one line.
 

@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from evop_deap.evolution.assemble import assemble_front as assemble_front
     from evop_deap.evolution.genome import Genome as Genome
     from evop_deap.evolution.loop import evolve as evolve
+    from evop_deap.evolution.operators import WithinBudget as WithinBudget
+    from evop_deap.evolution.operators import init_distinct as init_distinct
+    from evop_deap.evolution.operators import init_uniform as init_uniform
+    from evop_deap.evolution.operators import mate_agreeing as mate_agreeing
+    from evop_deap.evolution.operators import mutate_block as mutate_block
+    from evop_deap.evolution.operators import mutate_mixed as mutate_mixed
+    from evop_deap.evolution.operators import mutate_neighbour as mutate_neighbour
+    from evop_deap.evolution.operators import mutate_resize as mutate_resize
+    from evop_deap.evolution.operators import mutate_swap as mutate_swap
+    from evop_deap.evolution.operators import select_crowded as select_crowded
+    from evop_deap.evolution.operators import select_tournament as select_tournament
     from evop_deap.evolution.parameters import EvolutionSettings as EvolutionSettings
     from evop_deap.evolution.racing import Racing as Racing
     from evop_deap.evolution.racing import race as race
@@ -28,11 +39,22 @@ _HOMES = {
     "Search": "evolution.assemble",
     "Stopping": "evolution.stopping",
     "Strategies": "evolution.strategies",
+    "WithinBudget": "evolution.operators",
     "assemble": "evolution.assemble",
     "assemble_front": "evolution.assemble",
     "evolve": "evolution.loop",
+    "init_distinct": "evolution.operators",
+    "init_uniform": "evolution.operators",
     "make_toolbox": "evolution.toolbox",
+    "mate_agreeing": "evolution.operators",
+    "mutate_block": "evolution.operators",
+    "mutate_mixed": "evolution.operators",
+    "mutate_neighbour": "evolution.operators",
+    "mutate_resize": "evolution.operators",
+    "mutate_swap": "evolution.operators",
     "race": "evolution.racing",
+    "select_crowded": "evolution.operators",
+    "select_tournament": "evolution.operators",
 }
 
 __all__ = sorted(_HOMES)

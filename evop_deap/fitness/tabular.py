@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,18 +38,14 @@ class TabularEvaluator:
         self, losses: Mapping[Pattern, float] | Landscape, *, missing: float | None = None
     ) -> None:
         self._missing = missing
-        self._costs: Callable[[Sequence[Pattern]], NDArray[np.float64]]
+        self._landscape = losses if isinstance(losses, Landscape) else None
         if isinstance(losses, Landscape):
-            work = [unit.work for unit in losses.units]
-            head_work = losses.head_work
             self._rows: Mapping[Pattern, int] = losses.rows
             self._sums, self._tokens = losses.sums, losses.tokens
-            self._costs = lambda patterns: walk_costs(patterns, work, head_work)
         else:
             self._rows = {pattern: row for row, pattern in enumerate(losses)}
             self._sums = np.array([[loss] for loss in losses.values()]).reshape(len(losses), 1)
             self._tokens = np.ones(1, dtype=np.int64)
-            self._costs = lambda patterns: np.ones(len(patterns))
 
     @classmethod
     def from_file(cls, path: str | Path) -> TabularEvaluator:
@@ -70,6 +66,13 @@ class TabularEvaluator:
         costs = self._costs(keys) * len(asked) / len(self._tokens)
         work = Work(executed=float(costs.sum()))
         return Evaluation(sums[:, asked], self._tokens[asked], costs, work)
+
+    def _costs(self, patterns: Sequence[Pattern]) -> NDArray[np.float64]:
+        """(patterns,) costs on all windows."""
+        if self._landscape is None:
+            return np.ones(len(patterns))
+        work = [unit.work for unit in self._landscape.units]
+        return walk_costs(patterns, work, self._landscape.head_work)
 
     def _row(self, pattern: Pattern) -> NDArray[np.float64]:
         row = self._rows.get(pattern)

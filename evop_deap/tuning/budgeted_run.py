@@ -50,7 +50,7 @@ class BudgetedRun:
         self.problem = problem
         self.seed = seed
         self.state: EvolutionState | None = None
-        self._meter = Meter(problem.evaluator)
+        self._meter = Meter(problem.fitness)
         evaluator = CachedEvaluator(self._meter)
         self._search = search_in(problem, evaluator, random.Random(seed), settings)
 

@@ -16,6 +16,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from evop_deap.base.numbers import finite_or_worst
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.proposals import propose
@@ -33,10 +34,11 @@ class PatternSampler(BaseSampler):
     """Evolution of fixed-size subsets; all its state is in the study.
 
     Each trial breeds from all trials completed so far, so workers do not wait for each other, and
-    a study resumes where it stopped. Trials from `enqueue_trial` and `add_trial` are used as well.
-    If `enqueue_trial` fixes a part of the pattern, the rest is chosen to keep the size of the
-    subset. `PartialFixedSampler` cannot be combined with it, because it hides which parameters it
-    fixes.
+    a study resumes where it stopped. With `HyperbandPruner`, these are the trials of all brackets.
+    Trials that violate a constraint rank behind the others, by their total violation. Trials from
+    `enqueue_trial` and `add_trial` are used as well. If `enqueue_trial` fixes a part of the
+    pattern, the rest is chosen to keep the size of the subset. `PartialFixedSampler` cannot be
+    combined with it, because it hides which parameters it fixes.
 
     Args:
         names: 0/1 parameters of the pattern: `trial.suggest_int(name, 0, 1)`.
@@ -147,9 +149,9 @@ class PatternSampler(BaseSampler):
         self._other.after_trial(study, trial, state, values)
 
     def _next_pattern(self, study: Study, trial: FrozenTrial) -> Pattern:
-        trials = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        trials = [t for t in _all_trials(study) if t.number != trial.number]
         seen = set(self._patterns(trials))
-        known = self._known(trials, study.direction)
+        known = self._ranked(trials, study.direction)
         population = Survival().survivors(known, self._settings.population)
         asked = _fixed(trial, self._names)
         fixed = {at: int(asked[n]) for at, n in enumerate(self._names) if n in asked}
@@ -174,15 +176,20 @@ class PatternSampler(BaseSampler):
             return []
         return propose(population, seen, 1, self._toolbox, self._rng, self._settings)
 
-    def _known(self, trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[Genome]:
-        """Return the distinct patterns with a value, each with its first value."""
+    def _ranked(self, trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[Genome]:
+        """Return the distinct patterns with a value; the loss of each is its rank.
+
+        Ranks are by total violation of the constraints, then by value, each from a pattern's first
+        trial.
+        """
         sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
-        found: dict[Pattern, Genome] = {}
+        found: dict[Pattern, tuple[float, float]] = {}
         for trial in trials:
             for pattern in self._patterns([trial] if trial.state == TrialState.COMPLETE else []):
                 if pattern in self._space and trial.value is not None:
-                    found.setdefault(pattern, Genome(pattern, loss=sign * trial.value))
-        return list(found.values())
+                    found.setdefault(pattern, (_violation(trial), sign * trial.value))
+        ranks = {key: rank for rank, key in enumerate(sorted(set(found.values())))}
+        return [Genome(pattern, loss=ranks[key]) for pattern, key in found.items()]
 
     def _patterns(self, trials: Iterable[FrozenTrial]) -> list[Pattern]:
         """Return the complete patterns that these trials have evaluated or will evaluate."""
@@ -197,6 +204,20 @@ class PatternSampler(BaseSampler):
 def suggest_pattern(trial: Trial, names: Iterable[str]) -> Pattern:
     """Return a 0 or 1 for each unit, 1 = keep, from a trial of a study with `PatternSampler`."""
     return tuple(trial.suggest_int(name, 0, 1) for name in names)
+
+
+def _all_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials of a study, also where a pruner passes a view of some of them.
+
+    `HyperbandPruner` passes the trials of a bracket, and only the storage has them all.
+    """
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def _violation(trial: FrozenTrial) -> float:
+    """Return the sum of the violated constraints, 0 for a feasible trial, as NSGA-II has it."""
+    violated = (value for value in trial.constraints.values() if not value <= 0)
+    return finite_or_worst(sum(violated))
 
 
 def _fixed(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.evolution.operators import init_distinct, init_uniform
 from evop_deap.evolution.racing import windows_together
 from evop_deap.fitness.landscape import Landscape, load_landscape
+from evop_deap.fitness.plain_function import Losses, as_evaluator
 from evop_deap.fitness.protocol import Evaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics.task import UnitScores
@@ -34,8 +35,9 @@ class Problem:
     Attributes:
         name: readable name, equal in every process of a study.
         space: the patterns to search.
-        evaluator: evaluates patterns. Its cost must not depend on earlier requests, or later
-            trials would get more for their budget.
+        evaluator: evaluates patterns: an evaluator, or a function that returns the loss of each of
+            some patterns. Its cost must not depend on earlier requests, or later trials would get
+            more for their budget; a pattern costs 1 with a function.
         best: loss with a regret of 0.
         typical: loss with a regret of 1, that of a random pattern.
         optimum_known: whether `best` is the loss of a pattern, and not only a bound.
@@ -46,13 +48,18 @@ class Problem:
 
     name: str
     space: SearchSpace
-    evaluator: Evaluator
+    evaluator: Evaluator | Losses
     best: float
     typical: float
     optimum_known: bool
     together: int = 1
     knows_dense: bool = False
     scores: Mapping[str, UnitScores] = field(default_factory=dict)
+
+    @property
+    def fitness(self) -> Evaluator:
+        """The evaluator, also where a function was given."""
+        return as_evaluator(self.evaluator)
 
     def regret(self, loss: float) -> float:
         """Return the regret of `loss`: 0 at `best`, 1 at `typical`."""

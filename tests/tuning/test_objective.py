@@ -20,6 +20,7 @@ from toy_landscapes import toy_landscape, write_toy_landscape
 
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.landscape import save_landscape
+from evop_deap.fitness.plain_function import FunctionEvaluator
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.fitness.walk_cost import walk_costs
@@ -415,3 +416,34 @@ def test_what_a_cache_knows_is_charged_like_anything_else_and_counted_as_a_hit()
         run.advance(15)
     assert alike[0].points == alike[1].points
     assert alike[0].hits > 0 == alike[1].hits
+
+
+def test_a_plain_function_of_patterns_is_the_fitness_of_a_problem() -> None:
+    space = SearchSpace(toy_landscape().units, 3)
+    problem = Problem(
+        "own", space, lambda patterns: [float(sum(p[:3])) for p in patterns], 0, 2, True
+    )
+    objective = Objective([problem], max_cost=30, measure="regret")
+    study = optuna.create_study()
+    study.enqueue_trial(objective.space.defaults)
+    study.optimize(objective, n_trials=2)
+    assert study.best_value == 0
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda patterns: [1.0], "must return a loss for each of 2 patterns, but returned 1"),
+        (lambda patterns: ["a", "b"], "must return a number for each pattern, but returned 'a'"),
+    ],
+)
+def test_what_is_no_loss_of_a_function_is_refused(function: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        FunctionEvaluator(function).evaluate([(0, 1), (1, 0)])
+
+
+def test_losses_of_a_function_that_are_not_finite_never_win() -> None:
+    found = FunctionEvaluator(lambda patterns: [math.nan, 1.0]).evaluate([(0, 1), (1, 0)])
+    assert found.losses.tolist() == [math.inf, 1.0]
+    assert FunctionEvaluator(lambda patterns: 1 / 0).evaluate([]).tokens.tolist() == [1]
+    assert FunctionEvaluator(lambda patterns: [1.0]).evaluate([(0, 1)], []).sums.shape == (1, 0)

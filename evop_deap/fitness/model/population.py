@@ -8,12 +8,12 @@ holding the whole logits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import torch
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, not_pickled
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.fitness.model.criterion import Criterion, CrossEntropy, Divergence
 from evop_deap.fitness.model.kept_states import KeptStates
@@ -175,6 +175,9 @@ class PopulationEvaluator:
     def preparation_cost(self) -> float:
         """Dense-forward equivalents spent before the first pattern."""
         return 1.0 if isinstance(self._criterion, Divergence) else 0.0
+
+    def __getstate__(self) -> NoReturn:
+        raise not_pickled(self, "a model")
 
     def _windows(self, group: int) -> slice:
         first = group * self._group

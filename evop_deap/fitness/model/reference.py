@@ -6,12 +6,12 @@ It is slow and simple on purpose: faster evaluators are tested against it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import torch
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, not_pickled
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.logit_losses import divergence_sums, window_sums
@@ -107,6 +107,9 @@ class ReferenceEvaluator:
             costs=costs,
             work=Work(blocks * tokens.numel(), runs * tokens.numel(), executed=float(costs.sum())),
         )
+
+    def __getstate__(self) -> NoReturn:
+        raise not_pickled(self, "a model")
 
     def _sums(self, pattern: Pattern, tokens: torch.Tensor) -> NDArray[np.float64]:
         with torch.inference_mode():

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, not_pickled
 from evop_deap.fitness.store.database import (
     FAILURES,
     connect,
@@ -138,6 +138,9 @@ class LossStore:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def __getstate__(self) -> NoReturn:
+        raise not_pickled(self, "an open file")
 
     def __enter__(self) -> LossStore:
         return self
