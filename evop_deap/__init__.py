@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from evop_deap.fitness.landscape import save_landscape as save_landscape
     from evop_deap.fitness.model.population import PopulationEvaluator as PopulationEvaluator
     from evop_deap.fitness.model.reference import ReferenceEvaluator as ReferenceEvaluator
+    from evop_deap.fitness.plain_function import FunctionEvaluator as FunctionEvaluator
     from evop_deap.fitness.protocol import Evaluation as Evaluation
     from evop_deap.fitness.protocol import Work as Work
     from evop_deap.fitness.tabular import TabularEvaluator as TabularEvaluator
@@ -77,6 +78,7 @@ _HOMES = {
     "EvolutionSettings": "evolution.parameters",
     "EvolutionState": "evolution.state",
     "EvopError": "base.errors",
+    "FunctionEvaluator": "fitness.plain_function",
     "Genome": "evolution.genome",
     "Landscape": "fitness.landscape",
     "Objective": "tuning.objective",
