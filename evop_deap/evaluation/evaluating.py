@@ -178,6 +178,9 @@ def _add_perplexities(
     texts: tuple[EvaluationText, ...],
     tell: Tell,
 ) -> None:
+    # One tokenizer, because losses are compared window by window, and two with one vocabulary
+    # may put different special tokens before a text.
+    tokenizer = loaded[0].tokenizer
     for found, one in zip(figures, loaded, strict=True):
         measured: list[Perplexity] = []
         for text in texts:
@@ -185,11 +188,12 @@ def _add_perplexities(
                 tell(f"perplexity on {text.name} in windows of {window}: {one.name}")
                 measured += measure_perplexity(
                     one.model,
-                    one.tokenizer,
+                    tokenizer,
                     text,
                     window=window,
                     max_windows=config.max_windows,
                     context=one.context,
+                    prefix=config.prefix,
                 )
         found["perplexities"] = tuple(measured)
 
@@ -201,7 +205,8 @@ def _prompts(
     import numpy as np
 
     length = _PROMPT + config.continuation
-    cut = [rows for _, rows in cut_windows(loaded[0].tokenizer, text, window=length)]
+    tokenizer = loaded[0].tokenizer
+    cut = [r for _, r in cut_windows(tokenizer, text, window=length, prefix=config.prefix)]
     if sum(map(len, cut)) < 2:
         raise InputError(
             f"`continuation` ({config.continuation}) needs at least two windows of {length} "

@@ -53,7 +53,16 @@ def report_table(found: EvaluationResult) -> str:
     ]
     lines += ["", f"{found.model.dtype} on {found.model.device}; ± is a standard error"]
     lines += [f"{text.name}: {text.protocol}" for text in found.texts]
+    lines += dict.fromkeys(one.start.words for one in found.model.perplexities)
+    lines += [f"warning: {said}" for said in _warnings(found)]
     return "\n".join(lines)
+
+
+def _warnings(found: EvaluationResult) -> list[str]:
+    """Return what is odd about perplexities, once each."""
+    models = filter(None, (found.model, found.dense))
+    said = (one.warning for figures in models for one in figures.perplexities)
+    return list(dict.fromkeys(filter(None, said)))
 
 
 def _rows(model: ModelFigures, dense: ModelFigures | None) -> Iterator[_Row]:

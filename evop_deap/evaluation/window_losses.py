@@ -31,9 +31,10 @@ def window_losses(
     model: PreTrainedModel,
     windows: NDArray[np.int64],
     *,
+    given: int = 1,
     on_windows: Callable[[int], object] | None = None,
 ) -> NDArray[np.float64]:
-    """Return the mean negative log-likelihood of each window's tokens after its first.
+    """Return the mean negative log-likelihood of each window's tokens after its first `given`.
 
     Where the head is a plain matrix, a few windows run together and logits are computed in tiles.
     Any other model computes its full logits, one window at a time.
@@ -41,12 +42,13 @@ def window_losses(
     Args:
         model: in evaluation mode.
         windows: (windows, length) token ids without padding.
+        given: number of first tokens in a window that are not predicted, at least 1.
         on_windows: called with the number of windows just evaluated.
 
     Returns:
         (windows,) nats per predicted token.
     """
-    score, together = _scorer(model, windows.shape[1])
+    score, together = _scorer(model, windows.shape[1], given)
     tokens = torch.as_tensor(windows)
     sums = []
     with torch.inference_mode():
@@ -54,28 +56,30 @@ def window_losses(
             sums.append(score(batch.to(model.device)))
             if on_windows is not None:
                 on_windows(len(batch))
-    losses: NDArray[np.float64] = (torch.cat(sums) / (windows.shape[1] - 1)).numpy()
+    losses: NDArray[np.float64] = (torch.cat(sums) / (windows.shape[1] - given)).numpy()
     return losses
 
 
-def _scorer(model: PreTrainedModel, length: int) -> tuple[_Scorer, int]:
+def _scorer(model: PreTrainedModel, length: int, given: int) -> tuple[_Scorer, int]:
     """Return a function that scores windows of this model, and its batch size."""
     try:
         anatomy = find_anatomy(model)
         leaving = find_exit(model, anatomy)
     except UnsupportedModelError:
-        return partial(_of_whole_logits, model), 1
+        return partial(_of_whole_logits, model, given), 1
     tile = tile_for(model.device)
 
     def score(batch: torch.Tensor) -> torch.Tensor:
-        features = _head_input(model, anatomy.head, batch)
-        return blocked_losses(features, batch, leaving, tile).cpu().double().sum(dim=1)
+        features = _head_input(model, anatomy.head, batch)[:, given - 1 :]
+        losses = blocked_losses(features, batch[:, given - 1 :], leaving, tile)
+        return losses.cpu().double().sum(dim=1)
 
     return score, max(1, _TOKENS_TOGETHER // length)
 
 
-def _of_whole_logits(model: PreTrainedModel, batch: torch.Tensor) -> torch.Tensor:
-    return window_sums(model(input_ids=batch, use_cache=False).logits, batch)
+def _of_whole_logits(model: PreTrainedModel, given: int, batch: torch.Tensor) -> torch.Tensor:
+    logits = model(input_ids=batch, use_cache=False).logits
+    return window_sums(logits[:, given - 1 :], batch[:, given - 1 :])
 
 
 def _head_input(model: PreTrainedModel, head: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:

@@ -57,6 +57,12 @@ class EvaluationConfig(Settings):
     max_windows: int | None = option(
         None, PERPLEXITY, "evaluate only the first N windows of each domain", metavar="N", least=1
     )
+    prefix: bool = option(
+        True,
+        PERPLEXITY,
+        "begin every window with the special tokens that the tokenizer puts before a text, as "
+        "Gemma needs; --no-prefix puts them before the first window only, as most papers do",
+    )
     text_column: str | None = option(
         None,
         PERPLEXITY,

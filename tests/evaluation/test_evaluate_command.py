@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 from toy_models import CONTEXT, toy_tokenizer, write_toy_checkpoint
 from transformers import AutoModelForCausalLM
 
@@ -83,6 +84,27 @@ def test_everything_at_once_beside_the_dense_model(
     assert found["settings"] == EvaluationConfig(**found["settings"]).as_dict()
     assert found["versions"].keys() >= {"torch", "transformers", "lm_eval"}
     assert found["texts"][0]["name"] == "text.txt"
+
+
+def test_windows_begin_with_special_tokens_unless_told_otherwise(
+    good: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = toy_tokenizer()
+    write_toy_checkpoint(tmp_path / "bos")
+    tokenizer._tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+    )
+    tokenizer.save_pretrained(tmp_path / "bos")
+    found = {}
+    for flag, said in (("--prefix", "every window"), ("--no-prefix", "only the first window")):
+        command = [str(tmp_path / "bos"), *good[1:], flag, "--json", str(tmp_path / "out.json")]
+        assert main([*command, "--quiet"]) == 0
+        assert f"{said} begins with <s>" in capsys.readouterr().out
+        (found[flag],) = report(tmp_path / "out.json")["model"]["perplexity"]
+        assert report(tmp_path / "out.json")["settings"]["prefix"] is (flag == "--prefix")
+    assert found["--prefix"]["prefix"] == {"tokens": ["<s>"], "every_window": True}
+    assert found["--no-prefix"]["prefix"] == {"tokens": ["<s>"], "every_window": False}
+    assert found["--prefix"]["losses"] != found["--no-prefix"]["losses"]
 
 
 def test_a_model_differs_in_nothing_from_itself(

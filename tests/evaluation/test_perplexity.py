@@ -19,6 +19,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.evaluation.estimates import difference_of, mean_of
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
 from evop_deap.evaluation.window_losses import window_losses
+from evop_deap.evaluation.window_start import WindowStart
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.text.hub_corpora import PRESETS, Preset
@@ -102,14 +103,71 @@ def test_windows_do_not_overlap_and_the_last_one_is_left_out_unless_full(
     np.testing.assert_array_equal(first.losses, found.losses[:2])
 
 
-def test_special_tokens_stand_once_before_the_text() -> None:
+def beginning(*names: str) -> PreTrainedTokenizerFast:
+    """The toy tokenizer, putting these special tokens before every text."""
     own = toy_tokenizer()
     own._tokenizer.post_processor = TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", own.bos_token_id)]
+        single=[*names, "$A"],
+        special_tokens=[(name, own.convert_tokens_to_ids(name)) for name in names],
     )
-    ((_, windows),) = cut_windows(own, whole(WORDS), window=10)
+    return own
+
+
+def test_special_tokens_stand_once_before_the_text_where_that_is_wanted() -> None:
+    own = beginning("<s>")
+    ((_, windows),) = cut_windows(own, whole(WORDS), window=10, prefix=False)
     assert windows[0, 0] == own.bos_token_id
     assert (windows == own.bos_token_id).sum() == 1
+
+
+@pytest.mark.parametrize("names", [(), ("<s>",), ("</s>", "<s>")])
+def test_every_window_begins_as_the_tokenizer_begins_a_text(
+    names: tuple[str, ...], model: PreTrainedModel
+) -> None:
+    own = beginning(*names)
+    prefix, room = own.convert_tokens_to_ids(list(names)), 20 - len(names)
+    ids = own(WORDS, add_special_tokens=False).input_ids
+    (found,) = measure_perplexity(model, own, whole(WORDS), window=20)
+    losses = []
+    for start in range(0, len(ids) - room + 1, room):
+        row = torch.tensor([[*prefix, *ids[start : start + room]]])
+        labels = row.clone()
+        labels[:, : len(names)] = -100
+        with torch.no_grad():
+            losses.append(float(model(row, labels=labels).loss))
+    np.testing.assert_allclose(found.losses, losses, rtol=1e-4)
+    assert found.tokens == len(losses) * (20 - max(1, len(names)))
+    assert found.start.names == names
+
+
+def test_a_head_that_is_no_plain_matrix_leaves_special_tokens_out_too(
+    model: PreTrainedModel,
+) -> None:
+    tokens = toy_tokens(rows=2, length=12).numpy()
+    expected = window_losses(model, tokens, given=3)
+    head = model.lm_head
+    model.lm_head = torch.nn.Sequential(head)
+    try:
+        np.testing.assert_allclose(window_losses(model, tokens, given=3), expected, rtol=1e-4)
+    finally:
+        model.lm_head = head
+
+
+def test_a_window_of_special_tokens_alone_is_refused(model: PreTrainedModel) -> None:
+    with pytest.raises(InputError, match="leave room after the 2 special tokens"):
+        measure_perplexity(model, beginning("</s>", "<s>"), whole(WORDS), window=2)
+
+
+def test_later_windows_that_miss_the_special_tokens_are_warned_of() -> None:
+    start = WindowStart.of(beginning("<s>"), everywhere=False)
+    needy = Perplexity("t", "", 64, np.array([2.7, 4.4, 4.1, 4.6]), start)
+    assert needy.gap == pytest.approx(1.667, abs=1e-3)
+    assert needy.warning is not None
+    assert "1.67 nats" in needy.warning
+    assert "<s>" in needy.warning
+    assert Perplexity("t", "", 64, np.array([2.7, 2.9, 2.4]), start).warning is None
+    assert Perplexity("t", "", 64, np.array([2.7, 4.4, 4.1, 4.6])).warning is None
+    assert Perplexity("t", "", 64, np.array([2.7]), start).warning is None
 
 
 def test_all_of_a_text_is_the_mean_over_the_windows_of_its_domains(
