@@ -18,6 +18,7 @@ from deap import base, tools
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.operators import (
     Individual,
+    WithinBudget,
     mate_agreeing,
     mutate_mixed,
     mutate_resize,
@@ -50,6 +51,10 @@ def front_toolbox(trade: Trade, rng: random.Random, settings: EvolutionSettings)
         more=settings.more_swaps,
         rng=rng,
     )
+    if trade.space.constraints:
+        for name in ("mate", "mutate"):
+            repaired = partial(WithinBudget, space=trade.space, rng=rng, any_size=True)
+            toolbox.decorate(name, repaired)
     toolbox.register("select", select_crowded, tournsize=settings.tournament, rng=rng)
     return toolbox
 

@@ -11,7 +11,7 @@ import functools
 import itertools
 import random
 from collections.abc import Callable, MutableSequence, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from evop_deap.evolution.genome import Genome
@@ -43,15 +43,22 @@ def init_distinct(
 
 @dataclass(frozen=True, eq=False)
 class WithinBudget:
-    """An operator whose children are repaired to meet a budget that is not a plain count.
+    """An operator whose children are repaired to meet the budget and constraints of a space.
 
     A child drops, in random order and as far as they fit, first the units that the operator newly
     dropped, then those that the parent had dropped, then any others.
+
+    Attributes:
+        operator: the operator, with DEAP's signature.
+        space: the space of the children.
+        rng: source of all randomness.
+        any_size: whether a child drops as many units as the operator left it, not `space.n_drop`.
     """
 
     operator: Callable[..., tuple[Any, ...]]
     space: SearchSpace
     rng: random.Random
+    any_size: bool = False
 
     def __call__(self, *individuals: Any, **arguments: Any) -> tuple[Any, ...]:
         """Return the operator's children, repaired in place."""
@@ -59,9 +66,10 @@ class WithinBudget:
         children = self.operator(*individuals, **arguments)
         for child, old in zip(children, before, strict=True):
             gone, droppable = dropped_units(child), self.space.droppable
+            space = replace(self.space, n_drop=len(gone)) if self.any_size else self.space
             ranks = {unit: (unit in old) if unit in gone else 2 for unit in droppable}
             order = self.rng.sample(droppable, len(droppable))
-            child[:] = self.space.greedy(sorted(order, key=ranks.__getitem__))
+            child[:] = space.greedy(sorted(order, key=ranks.__getitem__))
         return children
 
 

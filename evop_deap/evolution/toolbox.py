@@ -67,7 +67,7 @@ def make_toolbox(
         neighbour=neighbour,
         more=more_swaps,
     )
-    if not space.is_count:
+    if not space.is_free:
         for name in ("mate", "mutate"):
             toolbox.decorate(name, partial(WithinBudget, space=space, rng=rng))
     toolbox.register("select", select_tournament, tournsize=tournament, rng=rng)

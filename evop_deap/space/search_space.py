@@ -10,11 +10,12 @@ import math
 import random
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from evop_deap.base.errors import InputError
 from evop_deap.space.allowances import Allowance
+from evop_deap.space.constraints import Constraint, allowed, choose_allowed, count_allowed
 from evop_deap.space.pairs import count_pairs, in_pairs, preferred_pairs
 from evop_deap.space.pattern import Pattern, dropped_units
 from evop_deap.space.unit import Unit, units_by_block
@@ -31,6 +32,7 @@ class SearchSpace:
         allowances: the budget, if it is not a plain number of units; see `within`.
         pairs: units u that may be dropped together with u + 1; units are then dropped only in
             such pairs. Empty if units may be dropped one by one.
+        constraints: units of which some must stay; see `constrained`.
 
     Example:
         >>> units = tuple(Unit(str(i), parameters=100, work=100) for i in range(4))
@@ -47,6 +49,7 @@ class SearchSpace:
     protected: frozenset[int] = frozenset()
     allowances: tuple[Allowance, ...] = ()
     pairs: frozenset[int] = frozenset()
+    constraints: tuple[Constraint, ...] = ()
 
     @classmethod
     def within(
@@ -96,6 +99,45 @@ class SearchSpace:
                 f"fewer than the {self.n_drop} to drop: protect fewer or lower `sparsity`"
             )
 
+    def constrained(self, constraints: Iterable[Constraint]) -> SearchSpace:
+        """Return the space of those patterns that meet these constraints as well.
+
+        A unit that must stay in any case becomes a protected one.
+
+        Example:
+            >>> units = tuple(Unit(str(i), 1, 1) for i in range(4))
+            >>> space = SearchSpace(units, n_drop=2)
+            >>> hybrid = space.constrained([Constraint(frozenset({1, 2}), least=1)])
+            >>> hybrid.size, hybrid.greedy([2, 1, 0])
+            (5, (0, 1, 0, 1))
+
+        Raises:
+            InputError: no pattern meets the budget and the constraints.
+        """
+        binding = [one for one in constraints if one.among(self.droppable).least > 0]
+        if not binding:
+            return self
+        stay, rest = frozenset[int](), [one.among(self.droppable) for one in binding]
+        while full := [one for one in rest if one.least >= len(one.units)]:
+            stay |= frozenset().union(*(one.units for one in full))
+            free = set(self.droppable) - stay
+            rest = [one for c in rest if (one := c.among(free)).least > 0]
+        reasons = "; ".join(one.reason for one in binding)
+        try:
+            protected = self.protected | stay
+            if self.allowances:
+                within = SearchSpace.within(self.units, self.allowances, protected)
+                space = replace(within, constraints=tuple(rest))
+            else:
+                space = replace(self, protected=protected, constraints=tuple(rest))
+            space.greedy(())
+        except InputError as error:
+            raise InputError(
+                f"`sparsity` or `budget` drops more than this model can do without ({reasons}): "
+                "lower it"
+            ) from error
+        return space
+
     @cached_property
     def droppable(self) -> tuple[int, ...]:
         """Positions of the units that may be dropped, in order."""
@@ -118,6 +160,11 @@ class SearchSpace:
         """Whether the budget is a plain count: any `n_drop` droppable units meet it."""
         return not (self.allowances or self.pairs)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether any `n_drop` droppable units make a pattern of the space."""
+        return self.is_count and not self.constraints
+
     @cached_property
     def line(self) -> tuple[int, ...]:
         """The droppable units in the order of neighbours: by allowance, then by position."""
@@ -130,7 +177,17 @@ class SearchSpace:
 
     @cached_property
     def size(self) -> int:
-        """The number of patterns; `sys.maxsize` if there are too many to count."""
+        """The number of patterns; `sys.maxsize` if there are too many to count.
+
+        Patterns of a weight under constraints are not counted, and of constraints that share units
+        or meet pairs, this is an upper bound.
+        """
+        if self.allowances and self.constraints:
+            return sys.maxsize
+        if self.is_count and self.constraints:
+            found = count_allowed(len(self.droppable), self.n_drop, self.constraints)
+            if found is not None:
+                return found
         if self.pairs:
             return count_pairs(self.pairs, self.n_drop // 2)
         if not self.allowances:
@@ -153,19 +210,29 @@ class SearchSpace:
         Units that do not fit are skipped. Droppable units missing from the order come last.
         """
         wished = [u for u in dict.fromkeys([*order, *self.droppable]) if u not in self.protected]
-        if self.pairs:
-            return self.pattern(preferred_pairs(wished, self.pairs, self.n_drop // 2))
-        if not self.allowances:
-            return self.pattern(wished[: self.n_drop])
-        return self.pattern(unit for a in self.allowances for unit in a.fill(wished))
+        dropped = choose_allowed(wished, self.constraints, self._filled)
+        if dropped is None:
+            raise InputError(f"`n_drop` ({self.n_drop}) leaves no pattern that meets constraints")
+        return self.pattern(dropped)
+
+    def _filled(self, wished: Sequence[int]) -> Sequence[int] | None:
+        """Return the units to drop in this order of preference; None if there are too few."""
+        if self.allowances:
+            return [unit for a in self.allowances for unit in a.fill(wished)]
+        if not self.pairs:
+            return wished[: self.n_drop] if len(wished) >= self.n_drop else None
+        free = set(wished)
+        pairs = {u for u in self.pairs if {u, u + 1} <= free}
+        found = preferred_pairs(wished, pairs, self.n_drop // 2)
+        return found if len(found) == self.n_drop else None
 
     def random_pattern(self, rng: random.Random) -> Pattern:
         """Draw a pattern of the space.
 
-        The draw is uniform for a plain count. Otherwise units are dropped in random order while
-        they fit.
+        The draw is uniform for a plain count without constraints. Otherwise units are dropped in
+        random order while they fit.
         """
-        if not self.is_count:
+        if not self.is_free:
             return self.greedy(rng.sample(self.droppable, len(self.droppable)))
         return self.pattern(rng.sample(self.droppable, self.n_drop))
 
@@ -180,8 +247,10 @@ class SearchSpace:
         if len(pattern) != len(self.units) or not set(pattern) <= {0, 1}:
             return False
         gone = dropped_units(pattern)
-        if not self.protected.isdisjoint(gone):
+        if not (self.protected.isdisjoint(gone) and allowed(self.constraints, gone)):
             return False
         if not self.allowances:
             return len(gone) == self.n_drop and (not self.pairs or in_pairs(gone, self.pairs))
-        return all(a.met(gone, self.protected) for a in self.allowances)
+        # A unit that a constraint keeps does not fit, however much of the budget is left.
+        kept = {u for u in self.droppable if not allowed(self.constraints, {*gone, u})}
+        return all(a.met(gone, self.protected | kept) for a in self.allowances)

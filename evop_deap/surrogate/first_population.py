@@ -50,7 +50,7 @@ def _deal(
     pack: Sequence[int], space: SearchSpace, blocks: Sequence[Sequence[int]], rng: random.Random
 ) -> tuple[Genome, list[int]]:
     """Deal a pattern; return it with the rest of the pack, or of a new pack if it runs out."""
-    if not space.is_count or blocks:
+    if not space.is_free or blocks:
         others = [unit for unit in space.droppable if unit not in pack]
         order = [*_shuffled(pack, blocks, rng), *_shuffled(others, blocks, rng)]
         pattern = space.greedy(order)
