@@ -426,6 +426,24 @@ REFUSED: dict[str, tuple[Callable[[], PreTrainedModel], str]] = {
 }
 
 
+def nemotron_h(layers: list[str]) -> PreTrainedModel:
+    """A toy hybrid with these layers: "mamba", "attention", "moe" or "mlp"."""
+    return _build(
+        "NemotronHConfig",
+        "NemotronHForCausalLM",
+        **{**_SIZES, "num_hidden_layers": len(layers), "head_dim": 8},
+        layer_types=layers,
+        mamba_num_heads=4,
+        mamba_head_dim=16,
+        ssm_state_size=8,
+        n_groups=1,
+        n_routed_experts=8,
+        num_experts_per_tok=2,
+        moe_intermediate_size=24,
+        moe_shared_expert_intermediate_size=24,
+    )
+
+
 def toy_model(name: str) -> PreTrainedModel:
     """A freshly built toy of the architecture `name`, float32, in evaluation mode."""
     return {**ARCHITECTURES, **RARE_ARCHITECTURES}[name]()

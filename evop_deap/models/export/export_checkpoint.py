@@ -22,12 +22,14 @@ from evop_deap.models.export.checkpoint_checks import (
 from evop_deap.models.export.export_report import ExportReport
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import bypassed
-from evop_deap.models.surgery.cached_decoding import cache_fault
+from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
 from evop_deap.models.surgery.packing import leftovers
 from evop_deap.models.surgery.repacking import repacked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_CACHED_TOKENS = 24
 
 
 def export_checkpoint(
@@ -79,7 +81,7 @@ def export_checkpoint(
                 (temporary / "README.md").write_text(card, encoding="utf-8")
         reloaded = _reload(model, temporary, trust_remote_code)
         difference = compare(expected, run_forward(reloaded, ids))
-        fault = cache_fault(model, reloaded, ids)
+        fault = cache_fault(model, reloaded, cache_texts(model, _CACHED_TOKENS))
         if fault is not None:
             raise ExportError(f"the pruned checkpoint {fault}")
         size = folder_size(temporary)

@@ -9,7 +9,7 @@ from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import probe_tokens, run_forward
 from evop_deap.models.surgery.bypass import bypassed
-from evop_deap.models.surgery.cached_decoding import cache_fault
+from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
 from evop_deap.models.surgery.dropped_parts import drops_of
 from evop_deap.models.surgery.logit_difference import logit_difference
 from evop_deap.models.surgery.repacking import without_blocks
@@ -41,6 +41,6 @@ def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collectio
             f"{type(model).__name__} without blocks {removed} is not the model with these"
             f" bypassed: logits differ by {difference:.3g}, allowed is {allowed:.3g}"
         )
-    fault = cache_fault(model, pruned, ids)
+    fault = cache_fault(model, pruned, cache_texts(model, _TOKENS))
     if fault is not None:
         raise UnsupportedModelError(f"{type(model).__name__} without blocks {removed} {fault}")
