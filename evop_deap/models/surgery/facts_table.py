@@ -49,6 +49,7 @@ def facts_table(facts: ModelFacts) -> str:
         if block.obstacle is not None:
             obstacles.setdefault(block.obstacle, []).append(str(block.block))
     notes += [f"must stay: {', '.join(stay)}: {why}" for why, stay in obstacles.items()]
+    notes += [constraint.reason for constraint in facts.constraints]
     return "\n".join([*lines, *notes])
 
 

@@ -14,6 +14,8 @@ from evop_deap.models.anatomy.kv_cache import cache_growth
 from evop_deap.models.anatomy.matrix_work import expert_share, matrix_work
 from evop_deap.models.anatomy.parts import Anatomy, Block
 from evop_deap.models.surgery.rehearsal import check_removable
+from evop_deap.models.surgery.set_rehearsal import find_constraints
+from evop_deap.space import Constraint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -61,6 +63,7 @@ class ModelFacts:
         tied: whether the head and the embeddings share their weights.
         path: module path of the blocks, such as "model.layers".
         blocks: facts about the blocks in the order in which they run.
+        constraints: kinds of blocks of which some must stay, though each block may go.
     """
 
     model: str
@@ -70,14 +73,22 @@ class ModelFacts:
     tied: bool
     path: str
     blocks: tuple[BlockFacts, ...]
+    constraints: tuple[Constraint, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {**dataclasses.asdict(self), "blocks": [dataclasses.asdict(b) for b in self.blocks]}
+        constraints = [
+            {"blocks": sorted(c.units), "least": c.least, "reason": c.reason}
+            for c in self.constraints
+        ]
+        blocks = [dataclasses.asdict(b) for b in self.blocks]
+        return {**dataclasses.asdict(self), "blocks": blocks, "constraints": constraints}
 
 
 def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
     """Collect facts about every block, and rehearse its removal on a few tokens.
+
+    The removal of sets of blocks is rehearsed, too; see `find_constraints`.
 
     The first and the last block are rehearsed individually, because models treat them specially.
     Of equal blocks between them, one is rehearsed for all.
@@ -109,6 +120,8 @@ def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
             )
         )
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    rehearsed = _rehearsed(model, anatomy, facts)
+    may_go = [fact.block for fact in rehearsed if fact.obstacle is None]
     parts: Any = model
     return ModelFacts(
         model=type(model).__name__,
@@ -117,7 +130,8 @@ def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
         outside=parameters - sum(block.parameters for block in anatomy.blocks),
         tied=parts.get_input_embeddings().weight is getattr(anatomy.head, "weight", None),
         path=anatomy.path,
-        blocks=_rehearsed(model, anatomy, facts),
+        blocks=rehearsed,
+        constraints=find_constraints(model, anatomy, may_go, len(facts) - 1),
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.surgery.layer_tensors import silent_halves, sources_of, tensors_of
 from evop_deap.models.surgery.packed_layers import packed_layers
@@ -104,5 +104,11 @@ def _skeleton(model: PreTrainedModel, layers: Sequence[Layer]) -> PreTrainedMode
     config = remap_config(model.config, *sources_of(layers))
     # Buffers are computed, because no state fills the non-persistent ones.
     with init_empty_weights(include_buffers=False):
-        pruned: PreTrainedModel = model_class._from_config(config, dtype=model.dtype)
+        try:
+            pruned: PreTrainedModel = model_class._from_config(config, dtype=model.dtype)
+        except Exception as error:  # a model's own code fails in its own way
+            raise UnsupportedModelError(
+                f"{type(model).__name__} cannot be built with {len(layers)} layers: "
+                f"{one_line(error)}"
+            ) from error
     return pruned

@@ -14,7 +14,7 @@ from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import open_model
 from evop_deap.runs.prepared import Prepared
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.space import SearchSpace, Unit, dropped_units, units_named, units_to_drop
+from evop_deap.space import Constraint, SearchSpace, Unit, dropped_units, units_named, units_to_drop
 from evop_deap.space.budget import parse_budget
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     pairs = pairs_that_repack(loaded.model, anatomy) if config.repackable else ()
     spaces = [space_of(one, units, pairs) for one in configs]
     _check_different(configs, spaces)
+    progress.stage("rehearsing the removal of blocks")
+    constraints = _constraints(loaded, anatomy, spaces[-1], progress)
+    spaces = [space.constrained(constraints) for space in spaces]
     _rehearse(loaded, anatomy, spaces[-1], random.Random(config.seed))
     text = make_calibration(
         config,
@@ -122,6 +125,18 @@ def _check_different(configs: Sequence[SearchConfig], spaces: Sequence[SearchSpa
                 f"`sparsity` {configs[one].share} and {configs[other].share} both drop "
                 f"{spaces[one].n_drop} of {len(spaces[one].units)} units: leave one out"
             )
+
+
+def _constraints(
+    loaded: LoadedModel, anatomy: Anatomy, space: SearchSpace, progress: Progress
+) -> tuple[Constraint, ...]:
+    """Return the sets of units of which the model needs some, and announce them."""
+    from evop_deap.models.surgery.set_rehearsal import find_constraints
+
+    found = find_constraints(loaded.model, anatomy, space.droppable, space.n_drop)
+    for constraint in found:
+        progress.stage(constraint.reason)
+    return found
 
 
 def _rehearse(
