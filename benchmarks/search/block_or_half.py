@@ -51,6 +51,7 @@ def row_of(
     granularity: str, count: int, result: SearchResult, test_losses: NDArray[np.float64]
 ) -> dict[str, Any]:
     """The figures of a run: dropped units, losses in nats per token, and cost."""
+    assert result.checkpoint is not None
     return {
         "granularity": granularity,
         "blocks": count,

@@ -11,6 +11,7 @@ from evop_deap.base.formatting import NOTHING
 from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, escaped
 from evop_deap.runs.storage.loaded_run import Run
+from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.search_config import SearchConfig
 
 
@@ -69,10 +70,16 @@ def _facts(run: Run) -> dict[str, Any]:
             "calibration windows": run.result.calibration.fingerprint,
             "held-out windows": run.result.heldout.fingerprint,
             "validation windows": run.result.validation["fingerprint"],
-            "logits of the export differ by": f"{run.result.export_difference:.2g}",
+            "logits of the export differ by": _export_difference(run.result),
             "stopped": run.result.stopped,
         }
     return facts
+
+
+def _export_difference(result: SearchResult) -> str:
+    if result.export_difference is None:
+        return "not exported"
+    return f"{result.export_difference:.2g}"
 
 
 def _side_by_side(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

@@ -82,7 +82,7 @@ def _search(
 def _finished(context: Context, before: Checkpoint | None) -> SearchResult | None:
     """Return the result of a budget that is finished, else None."""
     state = before.evolution if before else None
-    if state is None or not (context.folder.result.exists() and context.folder.model.is_dir()):
+    if state is None or not context.folder.result.exists():
         return None
     try:
         result = load_run(context.folder.path).result
@@ -95,5 +95,6 @@ def _finished(context: Context, before: Checkpoint | None) -> SearchResult | Non
         seconds=state.seconds,
         stagnant=state.generation - state.best_since,
     )
-    done = result is not None and result.generations == state.generation and reason is not None
-    return result if done else None
+    if result is None or result.generations != state.generation or reason is None:
+        return None
+    return result if result.checkpoint is None or context.folder.model.is_dir() else None

@@ -10,7 +10,7 @@ process has stored its output.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -38,19 +38,23 @@ class Stage(Generic[_Output]):
         name: key of its stored output.
         run: computes the output from the context and the earlier outputs.
         read: makes the output from JSON values; the inverse of its `as_dict`.
-        is_there: whether the files of the stage still exist in the folder.
+        is_there: whether the files of a stored output still exist in the folder.
     """
 
     name: str
     run: Callable[[Context, Outputs], _Output]
     read: Callable[[Any], _Output]
-    is_there: Callable[[Context], bool] = lambda context: True
+    is_there: Callable[[Context, Any], bool] = lambda context, known: True
+
+
+def _model_is_there(context: Context, known: Mapping[str, Any]) -> bool:
+    return known.get("failure") is not None or context.folder.model.is_dir()
 
 
 STAGES: Sequence[Stage[Any]] = (
     Stage("validate", validate, Validated.from_dict),
     Stage("compensate", compensate_pattern, Compensated.from_dict),
-    Stage("export", export_model, Exported.from_dict, lambda c: c.folder.model.is_dir()),
+    Stage("export", export_model, Exported.from_dict, _model_is_there),
     Stage("measure", measure, Measured.from_dict),
 )
 
@@ -65,13 +69,21 @@ def run_stages(context: Context, found: Found, recorder: Recorder, seconds: floa
         seconds: time spent until now, over all processes.
     """
     began = time.monotonic()
-    outputs = Outputs(found)
-    for stage in STAGES:
+    outputs, left = Outputs(found), list(STAGES)
+    while left:
+        stage = left.pop(0)
         known = recorder.output_of(stage.name)
-        if known is not None and stage.is_there(context):
+        if known is not None and stage.is_there(context, known):
             outputs = outputs.and_then(stage.read(known))
             continue
         output = stage.run(context, outputs)
+        if isinstance(output, Exported) and output.failure and not outputs[Validated].is_exhausted:
+            # The next near-equal goes through the same stages.
+            validated = outputs[Validated].after_refusal(output.failure)
+            context.progress.stage(f"a near-equal is tried instead, because {output.failure}")
+            recorder.forget_after(STAGES[0].name, validated.as_dict())
+            outputs, left = Outputs(found, validated), list(STAGES[1:])
+            continue
         recorder.remember(stage.name, output.as_dict())
         outputs = outputs.and_then(output)
     return conclude(context, outputs, seconds + time.monotonic() - began)

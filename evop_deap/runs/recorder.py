@@ -52,6 +52,11 @@ class Recorder:
         if self.last is not None:
             self._save(replace(self.last, outputs={**self.last.outputs, stage: output}))
 
+    def forget_after(self, stage: str, output: Any) -> None:
+        """Store another output of the first stage, and discard those of the stages after it."""
+        if self.last is not None:
+            self._save(replace(self.last, outputs={stage: output}))
+
     def output_of(self, stage: str) -> Any:
         """Return the stored output of the stage of this name, or None."""
         return None if self.last is None else self.last.outputs.get(stage)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import ExportError, InputError
 from evop_deap.base.files import write_json, write_text
 from evop_deap.runs.budgets import search_budgets
 from evop_deap.runs.context import Context
@@ -54,7 +54,8 @@ def run_search(
 
     Raises:
         EvopError: bad input, a model that cannot be pruned exactly, a checkpoint of another run,
-            or a folder that cannot be written; the message is one line.
+            or a folder that cannot be written; the message is one line. ExportError: nothing that
+            was found can be exported; the results are written.
 
     Example:
         >>> run_search(SearchConfig(model="demo", sparsity=0.2), "runs/demo")  # doctest: +SKIP
@@ -63,7 +64,9 @@ def run_search(
     progress = progress or Progress()
     opened = RunFolder.opened(output, resume=resume, overwrite=overwrite, several=config.several)
     with closing(progress), opened as folder:
-        return _run(config, folder, resume, overwrite, progress, began)
+        found = _run(config, folder, resume, overwrite, progress, began)
+    _refuse_unexported(found, folder)
+    return found
 
 
 def run_budgets(
@@ -156,6 +159,23 @@ def _run(
     draw_report([place.path for place in places], folder.report, progress)
     write_json(folder.curve, curve.as_dict())
     return curve
+
+
+def _refuse_unexported(found: SearchResult | Curve, folder: RunFolder) -> None:
+    """Raise the error of a finished run in which a pattern could not be exported."""
+    made = [(found, folder.path)] if isinstance(found, SearchResult) else []
+    if isinstance(found, Curve):
+        places = [folder.path / name for name in found.folders]
+        made = list(zip(found.results, places, strict=True))
+    for result, place in made:
+        if result.checkpoint is None:
+            first, others = result.refused[0], len(result.refused) - 1
+            tried = f" nor any of {others} near-equals" if others else ""
+            raise ExportError(
+                f"the pattern without {', '.join(first['dropped'])} cannot be exported{tried}: "
+                f"{first['reason']}; its result.json and pattern files are in {place}, without "
+                "model/: `protect` one of these units and search again, or `apply` another pattern"
+            )
 
 
 def _write_settings(folder: RunFolder, config: SearchConfig, effective: Context) -> None:

@@ -12,6 +12,7 @@ import pytest
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.run_search import run_search
+from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.search_config import SearchConfig
 
 EXECUTED = {"executed", "hits", "block_tokens", "head_tokens", "bytes_held", "seconds"}
@@ -111,3 +112,13 @@ def _charged(result: dict[str, Any]) -> dict[str, Any]:
     """A result without what was executed and how long it took."""
     executed = {"executed", "cache_hits", "work", "seconds"}
     return {name: value for name, value in result.items() if name not in executed}
+
+
+def test_a_result_of_an_earlier_version_has_executed_all_its_cost(finished_run: Path) -> None:
+    plain = json.loads((finished_run / "result.json").read_text())
+    for name in ("executed", "refused", "compensation"):
+        del plain[name]
+    result = SearchResult.from_dict(plain)
+    assert result.executed == result.cost
+    assert result.refused == ()
+    assert result.compensation is None

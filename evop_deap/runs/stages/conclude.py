@@ -44,18 +44,22 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
     folder, exported = context.folder, before[Exported]
     findings = _findings(context, before)
     settings = settings_as_yaml(context.config)
-    card = model_card(findings, settings, base_model=context.loaded.hub_id)
-    write_text(folder.model / "README.md", card)
-    result = SearchResult(
-        **vars(findings),
-        checkpoint={
+    checkpoint = None
+    if exported.failure is None:
+        card = model_card(findings, settings, base_model=context.loaded.hub_id)
+        write_text(folder.model / "README.md", card)
+        checkpoint = {
             "layers": exported.layers,
             "half_layers": exported.half_layers,
             "parameters": exported.parameters,
             "zeroed": exported.zeroed,
             "bytes": folder_size(folder.model),
-        },
-        export_difference=exported.difference,
+        }
+    result = SearchResult(
+        **vars(findings),
+        checkpoint=checkpoint,
+        export_difference=None if checkpoint is None else exported.difference,
+        refused=tuple(_refused(before[Validated], context.space)),
         seconds=seconds,
     )
     write_json(folder.result, result.as_dict())
@@ -147,6 +151,15 @@ def _reached(space: SearchSpace, dropped: Sequence[int]) -> Iterator[dict[str, A
     for allowance in space.allowances:
         used = allowance.used(dropped)
         yield {"kind": allowance.name, "limit": allowance.limit, "reached": used}
+
+
+def _refused(validated: Validated, space: SearchSpace) -> Iterator[dict[str, Any]]:
+    """Yield the patterns that could not be exported, each with the reason."""
+    for pattern, reason in validated.tried:
+        yield {
+            "dropped": [space.units[i].name for i in dropped_units(pattern)],
+            "reason": reason,
+        }
 
 
 def _described(one: NearEqual, space: SearchSpace) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import ExportError, InputError, UnsupportedModelError
 from evop_deap.base.files import write_text
 from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.context import Context
@@ -16,12 +17,12 @@ from evop_deap.runs.stages.current_model import current_model
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.recover import Compensated
 from evop_deap.runs.stages.validate import Validated
-from evop_deap.space import Pattern, dropped_units
+from evop_deap.space import dropped_units
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The checkpoint that was written.
+    """The checkpoint that was written, or why there is none.
 
     Attributes:
         layers: layers of the checkpoint.
@@ -30,13 +31,15 @@ class Exported:
         zeroed: stored elements that are zero and have no effect.
         difference: largest difference between the logits of the reloaded checkpoint and those
             of the model in memory.
+        failure: why no checkpoint was written; None if there is one.
     """
 
-    layers: int
-    half_layers: int
-    parameters: int
-    zeroed: int
-    difference: float
+    layers: int = 0
+    half_layers: int = 0
+    parameters: int = 0
+    zeroed: int = 0
+    difference: float = 0.0
+    failure: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -51,16 +54,33 @@ class Exported:
 def export_model(context: Context, before: Outputs) -> Exported:
     """Write the pruned model and reload it; write its pattern in the formats of other tools.
 
+    Of a pattern that cannot be exported, `failure` has the reason. If no near-equal is left to try,
+    the pattern alone is written.
+
     Raises:
-        ExportError: the reloaded checkpoint differs from the model in memory.
         OutputError: a file cannot be written; existing files stay intact.
     """
+    folder = context.folder
+    if before[Validated].is_exhausted:
+        # The checkpoint of an earlier, shorter run holds another pattern.
+        folder.result.unlink(missing_ok=True)
+        shutil.rmtree(folder.model, ignore_errors=True)
+        _write_pattern(context, before)
+        return Exported(failure=before[Validated].refused[0])
+    context.progress.stage("exporting the pruned model and checking it")
+    try:
+        return _export(context, before)
+    except (ExportError, UnsupportedModelError) as error:
+        return Exported(failure=str(error))
+
+
+def _export(context: Context, before: Outputs) -> Exported:
+    """Write the checkpoint and the pattern."""
     from evop_deap.models.export.export_checkpoint import export_checkpoint
     from evop_deap.models.loading.quiet import quiet_transformers
 
     loaded, folder = context.loaded, context.folder
     pruned = current_model(context, before)
-    context.progress.stage("exporting the pruned model and checking it")
     with quiet_transformers():
         report = export_checkpoint(
             pruned.model,
@@ -73,9 +93,7 @@ def export_model(context: Context, before: Outputs) -> Exported:
             # The result of an earlier, shorter run must not describe the new model.
             before_replacing=lambda: folder.result.unlink(missing_ok=True),
         )
-    if before[Found].pruned is None:
-        alone = PATTERN_ALONE if before[Compensated].taken else ""
-        _write_patterns(context, before[Validated].pattern, alone)
+    _write_pattern(context, before)
     return Exported(
         layers=report.layers,
         half_layers=report.half_layers,
@@ -85,11 +103,14 @@ def export_model(context: Context, before: Outputs) -> Exported:
     )
 
 
-def _write_patterns(context: Context, pattern: Pattern, comment: str) -> None:
-    """Write the pattern in the formats of other tools, with a comment where they have any."""
+def _write_pattern(context: Context, before: Outputs) -> None:
+    """Write the pattern in the formats of other tools, if it describes the model."""
     from evop_deap.models.formats import Drops, layer_drop_config, mergekit_passthrough
 
-    loaded, folder = context.loaded, context.folder
+    if before[Found].pruned is not None:
+        return
+    loaded, folder, pattern = context.loaded, context.folder, before[Validated].pattern
+    comment = PATTERN_ALONE if before[Compensated].taken else ""
     source = loaded.hub_id or loaded.name
     dtype = str(loaded.stored_dtype).removeprefix("torch.")
     dropped = (context.space.units[i].name for i in dropped_units(pattern))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
 
+_PATTERNS = 4  # random patterns to rehearse before a model is refused
+
 
 def prepare(config: SearchConfig, progress: Progress) -> Prepared:
     """Load and check everything for a single budget; write nothing.
@@ -62,7 +64,7 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     progress.stage("rehearsing the removal of blocks")
     constraints = _constraints(loaded, anatomy, spaces[-1], progress)
     spaces = [space.constrained(constraints) for space in spaces]
-    _rehearse(loaded, anatomy, spaces[-1], random.Random(config.seed))
+    _rehearse(loaded, anatomy, spaces[-1], random.Random(config.seed), progress)
     text = make_calibration(
         config,
         loaded.tokenizer,
@@ -140,16 +142,33 @@ def _constraints(
 
 
 def _rehearse(
-    loaded: LoadedModel, anatomy: Anatomy, space: SearchSpace, rng: random.Random
+    loaded: LoadedModel,
+    anatomy: Anatomy,
+    space: SearchSpace,
+    rng: random.Random,
+    progress: Progress,
 ) -> None:
     """Refuse a model whose units cannot be removed, before the search spends anything.
 
-    The test removes one random pattern, and the first and the last unit alone, because special
-    layers are usually at the ends.
+    The test removes a random pattern, and the first and the last unit alone, because special
+    layers are usually at the ends. If the pattern cannot be removed, but another one can, the
+    search goes on: of near-equals, it exports one that can.
     """
     from evop_deap.models.surgery.rehearsal import check_removable
 
-    check_removable(loaded.model, anatomy, dropped_units(init_uniform(space, rng=rng).pattern))
+    faults: list[UnsupportedModelError] = []
+    for _ in range(_PATTERNS):
+        pattern = init_uniform(space, rng=rng).pattern
+        try:
+            check_removable(loaded.model, anatomy, dropped_units(pattern))
+        except UnsupportedModelError as error:
+            faults.append(error)
+        else:
+            break
+    else:
+        raise faults[0]
+    if faults:
+        progress.stage(f"some patterns cannot be exported: {faults[0]}")
     for edge in {space.droppable[0], space.droppable[-1]} & {0, len(space.units) - 1}:
         try:
             check_removable(loaded.model, anatomy, [edge])

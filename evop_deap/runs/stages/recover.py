@@ -50,6 +50,8 @@ def compensate_pattern(context: Context, before: Outputs) -> Compensated:
         return Compensated(None)
     if before[Found].pruned is not None:
         return Compensated(untouched(form, "blocks are merged, which no pattern describes"))
+    if before[Validated].is_exhausted:
+        return Compensated(untouched(form, "no pattern found can be exported"))
     context.progress.stage("compensating")
     dropped = dropped_units(before[Validated].pattern)
     return Compensated(*compensated(context.loaded, context.anatomy, dropped, context.text, form))

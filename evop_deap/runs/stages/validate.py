@@ -51,16 +51,38 @@ class Validated:
         tied: near-equals within one standard error of the best; 1 where there was nothing to
             decide.
         cost: dense-forward equivalents over the calibration windows.
+        refused: why each near-equal that was tried cannot be exported, in the order of trying.
+            These are the last of `near_equals`.
     """
 
     near_equals: tuple[NearEqual, ...]
     tied: int = 1
     cost: float = 0.0
+    refused: tuple[str, ...] = ()
 
     @property
     def pattern(self) -> Pattern:
         """The chosen pattern."""
         return self.near_equals[0].pattern
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no near-equal can be exported; the chosen pattern is the best again."""
+        return len(self.refused) == len(self.near_equals)
+
+    @property
+    def tried(self) -> tuple[tuple[Pattern, str], ...]:
+        """The patterns that cannot be exported, each with the reason."""
+        last = self.near_equals[len(self.near_equals) - len(self.refused) :]
+        patterns = [one.pattern for one in last]
+        return tuple(zip(patterns, self.refused, strict=True))
+
+    def after_refusal(self, reason: str) -> Validated:
+        """Return the choice of the next near-equal, as the chosen one cannot be exported."""
+        first, *others = self.near_equals
+        return dataclasses.replace(
+            self, near_equals=(*others, first), refused=(*self.refused, reason)
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -72,7 +94,8 @@ class Validated:
         near = (
             NearEqual(**{**one, "pattern": tuple(one["pattern"])}) for one in plain["near_equals"]
         )
-        return cls(tuple(near), plain["tied"], plain["cost"])
+        refused = tuple(plain.get("refused", ()))
+        return cls(tuple(near), plain["tied"], plain["cost"], refused)
 
 
 def validate(context: Context, before: Outputs) -> Validated:

@@ -133,14 +133,18 @@ class SearchResult(Findings):
 
     Attributes:
         checkpoint: sizes of the checkpoint: "layers", "half_layers" (layers with a single active
-            half), "parameters", "zeroed" (stored parameters without effect) and "bytes".
+            half), "parameters", "zeroed" (stored parameters without effect) and "bytes"; None if
+            neither the pattern nor a near-equal can be exported.
         export_difference: largest difference between the logits of the reloaded checkpoint
-            and those of the model in memory.
+            and those of the model in memory; None without a checkpoint.
+        refused: patterns that cannot be exported, with the units "dropped" and the "reason", in
+            the order in which they were tried.
         seconds: time spent, with loading and exporting.
     """
 
-    checkpoint: Mapping[str, int]
-    export_difference: float
+    checkpoint: Mapping[str, int] | None
+    export_difference: float | None
+    refused: tuple[Mapping[str, Any], ...]
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -160,7 +164,9 @@ class SearchResult(Findings):
         Raises:
             KeyError: a value is missing.
         """
-        plain = {"compensation": None, **plain}  # which earlier versions did not write
+        # Earlier versions did not write these.
+        lacking = {"compensation": None, "executed": plain.get("cost"), "refused": ()}
+        plain = {**lacking, **plain}
         values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
         values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         values["fitness"] = Fitness(**{n: infinite_if_none(v) for n, v in plain["fitness"].items()})
@@ -227,7 +233,7 @@ def result_table(result: SearchResult) -> str:
     without = f"without {', '.join(result.dropped)}"
     total = len(result.kept) + len(result.dropped)
     rows.append((units, str(total), "", str(len(result.kept)), "", without))
-    if result.granularity == "half":
+    if result.granularity == "half" and result.checkpoint is not None:
         layers, single = result.checkpoint["layers"], result.checkpoint["half_layers"]
         rest = f"{single} of them of one half" if single else ""
         rows.append(("layers", str(result.n_blocks), "", str(layers), "", rest))
