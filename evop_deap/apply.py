@@ -21,7 +21,7 @@ from evop_deap.settings.calibration_config import (
     CalibrationConfig,
 )
 from evop_deap.settings.model_options import MODEL
-from evop_deap.settings.parser import Parser, add_flags, answer
+from evop_deap.settings.parser import Parser, add_flags, answer, path_flag
 
 _EXAMPLES = """examples:
   drop two blocks, the attention of a third and the MLP of a fourth:
@@ -100,7 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         help="a list such as 3,4,12.attn,20.mlp, a run or its result.json, layer_drop_config.txt, "
         "a result of SLEB, a mergekit recipe, or per_layer_config or block_configs as JSON",
     )
-    run.add_argument("--output", required=True, metavar="DIR", help="folder of the checkpoint")
+    run.add_argument(
+        "--output",
+        type=path_flag,
+        required=True,
+        metavar="DIR",
+        help="folder of the checkpoint",
+    )
     run.add_argument("--overwrite", action="store_true", help="replace the checkpoint in --output")
     run.add_argument(
         "--compensate",

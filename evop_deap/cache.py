@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evop_deap.base.user_folders import LOSSES_FILE, cache_folder
-from evop_deap.settings.parser import Parser, answer
+from evop_deap.settings.parser import Parser, answer, path_flag
 
 _EXAMPLES = """examples:
   show what is stored, and where:
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--path",
+        type=path_flag,
         metavar="FILE",
         help=f"file of losses (default: {LOSSES_FILE} in folder EVOP_CACHE, or the user's cache)",
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.settings.calibration_config import CalibrationConfig
-from evop_deap.settings.parser import Parser, add_flags, answer
+from evop_deap.settings.parser import Parser, add_flags, answer, path_flag
 
 _EXAMPLES = """examples:
   try it on text that comes with Python; no model hub is needed:
@@ -61,7 +61,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--output", required=True, metavar="DIR", help="folder of the calibration set")
+    run.add_argument(
+        "--output",
+        type=path_flag,
+        required=True,
+        metavar="DIR",
+        help="folder of the calibration set",
+    )
     run.add_argument("--overwrite", action="store_true", help="replace the set in --output")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_flags(parser, CalibrationConfig)

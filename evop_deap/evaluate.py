@@ -17,7 +17,7 @@ from typing import Any
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import reporting_write_errors, write_json
 from evop_deap.settings.evaluation_config import EvaluationConfig
-from evop_deap.settings.parser import Parser, add_flags, answer
+from evop_deap.settings.parser import Parser, add_flags, answer, path_flag
 
 _EXAMPLES = """examples:
   measure what pruning cost and what it saved:
@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         "checkpoint", metavar="CHECKPOINT", help="hub id, checkpoint folder, GGUF file, or demo"
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--json", metavar="FILE", help="file for all figures, settings and versions")
+    run.add_argument(
+        "--json", type=path_flag, metavar="FILE", help="file for all figures, settings and versions"
+    )
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_flags(parser, EvaluationConfig, lambda option: option.name != "checkpoint")
     return parser

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evop_deap.settings.parser import Parser, answer
+from evop_deap.settings.parser import Parser, answer, path_flag
 
 _FORMATS = """formats:
   transformers      checkpoint in the fewest layers of its own architecture (default)
@@ -57,14 +57,16 @@ def _parser() -> argparse.ArgumentParser:
         description=description,
         epilog=_FORMATS,
     )
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=path_flag, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
         "--format",
         default="transformers",
         metavar="FORMAT",
         help="see below (default: transformers)",
     )
-    parser.add_argument("--output", metavar="PATH", help="folder of the checkpoint, or text file")
+    parser.add_argument(
+        "--output", type=path_flag, metavar="PATH", help="folder of the checkpoint, or text file"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what is at --output")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     return parser

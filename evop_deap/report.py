@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evop_deap.settings.parser import Parser, answer
+from evop_deap.settings.parser import Parser, answer, path_flag
 
 _EXAMPLES = """examples:
   python -m evop_deap.report runs/demo --output report.html
@@ -48,8 +48,12 @@ def _parser() -> argparse.ArgumentParser:
         description=description,
         epilog=_EXAMPLES,
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run, finished or not")
-    parser.add_argument("--output", required=True, metavar="FILE", help="the page to write")
+    parser.add_argument(
+        "runs", nargs="+", type=path_flag, metavar="RUN", help="folder of a run, finished or not"
+    )
+    parser.add_argument(
+        "--output", type=path_flag, required=True, metavar="FILE", help="the page to write"
+    )
     return parser
 
 

@@ -19,7 +19,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.base.interruption import sigterm_interrupts
 from evop_deap.runs.listeners.tracking import TRACKERS
 from evop_deap.runs.next_steps import how_to_go_on, next_steps, settings_written, table_of
-from evop_deap.settings.parser import Parser, add_flags, answer
+from evop_deap.settings.parser import Parser, add_flags, answer, path_flag
 from evop_deap.settings.presets import layered_settings, preset_names
 from evop_deap.settings.search_config import SearchConfig
 
@@ -89,8 +89,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--output", required=True, metavar="DIR", help="folder of the run")
-    run.add_argument("--config", metavar="FILE", help="YAML file of settings; flags override it")
+    run.add_argument(
+        "--output", type=path_flag, required=True, metavar="DIR", help="folder of the run"
+    )
+    run.add_argument(
+        "--config", type=path_flag, metavar="FILE", help="YAML file of settings; flags override it"
+    )
     known = " or ".join(preset_names())
     run.add_argument("--preset", metavar="NAME", help=f"named settings: {known}")
     run.add_argument("--resume", action="store_true", help="continue the run in --output")

@@ -1,9 +1,41 @@
-"""Losses that are not finite, and the exponential of a loss."""
+"""Numbers in texts, losses that are not finite, and the exponential of a loss."""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
+
+from evop_deap.base.user_text import shown
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|nan)", re.I)
+
+
+def whole_number(text: str) -> int:
+    """The whole number that a text writes in the digits 0 to 9, 18 of them at most.
+
+    Example:
+        >>> whole_number("-12")
+        -12
+
+    Raises:
+        ValueError: it writes none.
+    """
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"no whole number of at most 18 digits from 0 to 9: {shown(text)}")
+    return int(text)
+
+
+def decimal_number(text: str) -> float:
+    """The number that a text writes in the digits 0 to 9; "inf" and "nan" are numbers.
+
+    Raises:
+        ValueError: it writes none.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"no number in the digits 0 to 9: {shown(text)}")
+    return float(text)
 
 
 def finite_or_none(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_file
+from evop_deap.base.user_paths import existing_path
 from evop_deap.text.documents import Corpus, make_corpus
 from evop_deap.text.readers import read_texts
 
@@ -89,7 +90,8 @@ def check_evaluation_files(files: Sequence[str]) -> None:
         InputError: one is not.
     """
     for name in files:
-        if not Path(name).expanduser().is_file():
+        path = existing_path(name, "check_against")
+        if path is None or not path.is_file():
             raise InputError(f"`check_against` must name files, but {name} is not a file")
 
 

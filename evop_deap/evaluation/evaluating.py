@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_paths import existing_path
 from evop_deap.evaluation.degeneracy import Degeneracy, choose_prompts, measure_degeneracy
 from evop_deap.evaluation.memory import peak_memory
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
@@ -99,7 +99,9 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
             vocabularies.
     """
     asked = config.measured
-    folder = Path(config.tasks_from).expanduser() if config.tasks_from else None
+    folder = existing_path(config.tasks_from, "tasks_from") if config.tasks_from else None
+    if config.tasks_from and folder is None:
+        raise InputError(f"`tasks_from` {config.tasks_from} does not exist: name a folder")
     if "tasks" in asked:
         check_harness()
         if folder is not None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evop_deap.base.user_paths import existing_path
 from evop_deap.models.loading.demo_model import demo_checkpoint
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ def measure_sizes(loaded: LoadedModel) -> Sizes:
 
 def file_bytes(name: str) -> int | None:
     """Return the bytes of a model's weight files; None where they are not on this machine."""
-    path = demo_checkpoint() if name == "demo" else Path(name).expanduser()
-    if path.is_file():
+    path = demo_checkpoint() if name == "demo" else existing_path(name, "checkpoint")
+    if path is not None and path.is_file():
         return path.stat().st_size
-    folder = path if path.is_dir() else _in_hub_cache(name)
+    folder = path or _in_hub_cache(name)
     if folder is None:
         return None
     for kind in _WEIGHTS:  # a checkpoint in several formats is loaded from the first of them

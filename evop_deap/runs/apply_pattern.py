@@ -55,7 +55,8 @@ def apply_pattern(
         check_text(config)
     loaded = load_named(config, progress)
     text = loaded.model.config.get_text_config(decoder=True)
-    drops = read_pattern(pattern, int(text.num_hidden_layers))
+    dtype = str(loaded.stored_dtype).removeprefix("torch.")
+    drops = read_pattern(pattern, int(text.num_hidden_layers), {**text.to_dict(), "dtype": dtype})
     if compensate != OFF:
         return _compensated(config, loaded, drops, folder, compensate, progress)
     return write_checkpoint(

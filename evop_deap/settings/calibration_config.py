@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_paths import existing_path
 from evop_deap.calibration.set_files import CALIBRATION_FILE
 from evop_deap.settings.model_options import (
     MODEL,
@@ -157,7 +157,6 @@ class CalibrationConfig(Settings):
     @property
     def is_stored(self) -> bool:
         """Whether `calibration` is a folder with a calibration set."""
-        try:
-            return (Path(self.calibration).expanduser() / CALIBRATION_FILE).is_file()
-        except (OSError, ValueError):  # the name is too long or invalid
-            return False
+        return self.calibration not in STRATEGIES and (
+            existing_path(f"{self.calibration}/{CALIBRATION_FILE}", "calibration") is not None
+        )

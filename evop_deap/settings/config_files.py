@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evop_deap.base.errors import InputError, one_line
+from evop_deap.base.data_files import read_yaml
+from evop_deap.base.errors import InputError
+from evop_deap.base.user_text import shown
 from evop_deap.settings.search_config import SearchConfig
 
 
@@ -24,7 +26,7 @@ def check_names(settings: Mapping[str, Any], *, source: str) -> None:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
-            raise InputError(f"{source} has an unknown key '{name}': {hint}")
+            raise InputError(f"{source} has an unknown key {shown(name)}: {hint}")
 
 
 def read_mapping(path: Path, *, argument: str, line: str) -> dict[str, Any]:
@@ -38,12 +40,7 @@ def read_mapping(path: Path, *, argument: str, line: str) -> dict[str, Any]:
     Raises:
         InputError: the file cannot be read, or does not hold a mapping.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"`{argument}` {path} cannot be read: {one_line(error)}") from error
+    content = read_yaml(path, f"`{argument}` {path}")
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_text import is_plain_text, shown
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 REQUIRED = object()
+_MOST = 2**63
 _BOUNDS = {
     "least": (operator.ge, "at least"),
     "most": (operator.le, "at most"),
@@ -75,11 +77,12 @@ class Settings:
         for given in dataclasses.fields(self):
             value, choices = getattr(self, given.name), given.metadata["choices"]
             value = _coerced(given.name, value, hints[given.name])
+            _check_text(given.name, value)
             for number in value if isinstance(value, tuple) else [value]:
                 _check_bounds(given.name, number, given.metadata["bounds"])
             if choices and value not in choices:
                 known = " or ".join(f"'{choice}'" for choice in choices)
-                raise InputError(f"`{given.name}` must be {known}, but got '{value}'")
+                raise InputError(f"`{given.name}` must be {known}, but got {shown(value)}")
             object.__setattr__(self, given.name, value)
 
     def replace(self, **changes: Any) -> Self:
@@ -97,20 +100,23 @@ def _coerced(name: str, value: Any, kind: Any) -> Any:
 
     An int is accepted for a float, a list for a tuple, and a number for a tuple of floats.
     """
+    several = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(number, int) and abs(number) >= _MOST for number in several):
+        raise InputError(f"`{name}` must be below 2 to the power of 63, but got {shown(value)}")
     choices = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if value is None and type(None) in choices:
         return None
     (plain,) = (choice for choice in choices if choice is not type(None))
     if plain == tuple[str, ...]:
-        if isinstance(value, list | tuple) and not any(isinstance(v, bool) for v in value):
+        if isinstance(value, list | tuple) and all(type(v) in (str, int, float) for v in value):
             return tuple(str(item) for item in value)
     elif plain == tuple[int, ...]:
         if isinstance(value, list | tuple) and all(type(item) is int for item in value):
             return tuple(value)
     elif plain == tuple[float, ...]:
-        several = value if isinstance(value, list | tuple) else (() if value is None else (value,))
-        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in several):
-            return tuple(map(float, several))
+        given = () if value is None else several
+        if all(isinstance(v, int | float) and not isinstance(v, bool) for v in given):
+            return tuple(map(float, given))
     elif plain is float:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
@@ -124,7 +130,16 @@ def _coerced(name: str, value: Any, kind: Any) -> Any:
         tuple[int, ...]: "a list of whole numbers",
         tuple[float, ...]: "a number or a list of numbers",
     }
-    raise InputError(f"`{name}` must be {words.get(plain, 'a list of texts')}, but got {value!r}")
+    raise InputError(
+        f"`{name}` must be {words.get(plain, 'a list of texts')}, but got {shown(value)}"
+    )
+
+
+def _check_text(name: str, value: Any) -> None:
+    for text in value if isinstance(value, tuple) else [value]:
+        # A NUL is left to the reader of a path, which says what the path may be.
+        if isinstance(text, str) and not (text and is_plain_text(text.replace("\0", ""))):
+            raise InputError(f"`{name}` must be a text that is not empty, but got {shown(text)}")
 
 
 def _check_bounds(name: str, value: Any, bounds: Mapping[str, float]) -> None:

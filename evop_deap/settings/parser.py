@@ -12,6 +12,9 @@ from typing import Any, NoReturn
 
 from evop_deap.base.errors import EvopError
 from evop_deap.base.interruption import Interrupted
+from evop_deap.base.numbers import decimal_number, whole_number
+from evop_deap.base.user_paths import why_no_path
+from evop_deap.base.user_text import is_plain_text, message_line, shown
 from evop_deap.settings.options import Settings
 
 Option = dataclasses.Field[Any]
@@ -27,7 +30,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line instead of the whole usage, and exit with 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+        self.exit(2, f"{self.prog}: error: {message_line(message)} (see --help)\n")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse the arguments; a value that is empty or no text ends in an error."""
+        found = super().parse_args(args, namespace)
+        for name, value in vars(found).items():
+            for text in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(text, str) and not (text and is_plain_text(text)):
+                    reason = f"{shown(text)} is no text" if text else "the value is empty"
+                    self.error(f"argument --{name.replace('_', '-')}: {reason}")
+        return found
 
 
 def answer(
@@ -45,12 +58,51 @@ def answer(
     try:
         print(work())  # noqa: T201
     except EvopError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{prog}: error: {message_line(error)}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except KeyboardInterrupt as stop:
         print(f"\ninterrupted; {advice()}", file=sys.stderr)  # noqa: T201
         return 128 + (stop.number if isinstance(stop, Interrupted) else signal.SIGINT)
     return 0
+
+
+def int_flag(text: str) -> int:
+    """Read the value of a flag that is a whole number; all commands read it in the same way.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        return whole_number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"invalid int value: {shown(text)} (at most 18 digits from 0 to 9)"
+        ) from error
+
+
+def float_flag(text: str) -> float:
+    """Read the value of a flag that is a number; all commands read it in the same way.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        return decimal_number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"invalid float value: {shown(text)} (digits from 0 to 9)"
+        ) from error
+
+
+def path_flag(text: str) -> str:
+    """Return the value of a flag that names a file or folder, which need not exist.
+
+    Raises:
+        argparse.ArgumentTypeError: nothing can have this name.
+    """
+    if reason := why_no_path(text):
+        raise argparse.ArgumentTypeError(f"{shown(text)} cannot be used: {reason}")
+    return text
 
 
 def add_flags(
@@ -78,7 +130,7 @@ def _add_flag(group: Any, option: Option, kind: Any) -> None:
         group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
         return
     plain = next((t for t in typing.get_args(kind) or (kind,) if t in (int, float, str)), str)
-    read = option.metadata["read"] or plain
+    read = option.metadata["read"] or {int: int_flag, float: float_flag, str: str}[plain]
     lists = isinstance(option.default, tuple) and option.metadata["read"] is None
     many = {"nargs": "+"} if lists else {}
     if option.default not in (dataclasses.MISSING, None, ()):

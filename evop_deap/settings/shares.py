@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.numbers import decimal_number
+from evop_deap.base.user_text import shown
 
 
 def read_shares(text: str) -> tuple[float, ...]:
@@ -19,10 +21,10 @@ def read_shares(text: str) -> tuple[float, ...]:
         argparse.ArgumentTypeError: a share is not a number.
     """
     try:
-        return tuple(map(float, text.split(",")))
+        return tuple(map(decimal_number, text.split(",")))
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"'{text}' must be a share such as 0.2, or several such as 0.1,0.2,0.3"
+            f"{shown(text)} must be a share such as 0.2, or several such as 0.1,0.2,0.3"
         ) from error
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.numbers import decimal_number
 from evop_deap.space.allowances import Allowance
 from evop_deap.space.unit import Unit
 from evop_deap.space.unit_names import GRANULARITIES, SMALLER_KINDS
@@ -83,10 +85,10 @@ def _limit(kind: str, amount: str, weights: Sequence[int]) -> int:
         needs = f"needs --granularity {finer[0]}" if finer else "weighs nothing here"
         raise InputError(f"`budget` {kind} {needs}")
     counts = kind in ("units", *SMALLER_KINDS)
-    if counts and amount.isdecimal() and 0 < int(amount) <= units:
+    if counts and re.fullmatch("[0-9]{1,9}", amount) and 0 < int(amount) <= units:
         return int(amount)
     try:
-        share = float(amount)
+        share = decimal_number(amount)
     except ValueError:
         share = math.nan
     if not 0 < share < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +73,7 @@ def _positions(units: Sequence[Unit], name: str) -> range:
         return range(by_name[name], by_name[name] + 1)
     if dash and first in by_name and last in by_name and by_name[first] <= by_name[last]:
         return range(by_name[first], by_name[last] + 1)
-    if dash and not first and last.isdecimal() and 1 <= int(last) <= len(units):
+    if dash and not first and re.fullmatch("[0-9]{1,9}", last) and 1 <= int(last) <= len(units):
         return range(len(units) - int(last), len(units) - int(last) + 1)
     raise InputError(
         f"`protect` has the unknown unit '{name}': the units are "

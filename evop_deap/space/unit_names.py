@@ -6,6 +6,7 @@ MLP sublayers. To add a kind of unit, add it to `GRANULARITIES`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 BLOCK, ATTENTION, MLP = "block", "attn", "mlp"
@@ -29,7 +30,7 @@ def is_unit_name(name: str) -> bool:
     """
     block, dot, kind = name.partition(".")
     known = any(kind in kinds for kinds in GRANULARITIES.values()) and kind != BLOCK
-    return block.isascii() and block.isdecimal() and (known or not dot)
+    return re.fullmatch("[0-9]{1,9}", block) is not None and (known or not dot)
 
 
 def unit_name(block: int, kind: str = BLOCK) -> str:

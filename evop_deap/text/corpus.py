@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_paths import existing_path
+from evop_deap.base.user_text import shown
 from evop_deap.text.demo_corpus import demo_documents
 from evop_deap.text.documents import Corpus, Document, make_corpus
 from evop_deap.text.hub_corpora import PRESETS, preset_documents
@@ -61,11 +63,11 @@ def check_corpus(source: str) -> None:
 
 def _local_files(source: str) -> tuple[Path, list[Path]]:
     """Return the path of `source` and the files in it."""
-    path = Path(source).expanduser()
-    if not source or not _exists(path):
+    path = existing_path(source, "corpus")
+    if path is None:
         known = ", ".join([*PRESETS, "demo"])
         raise InputError(
-            f"`corpus` must be a file, a folder, or one of {known}, but got {source!r}"
+            f"`corpus` must be a file, a folder, or one of {known}, but got {shown(source)}"
         )
     return path, readable_files(path) if path.is_dir() else [path]
 
@@ -77,10 +79,3 @@ def _local_documents(
     for file in files:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
         yield from read_documents(file, name=name, text_column=text_column, used_ids=used_ids)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name too long, or not a name at all
-        return False

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
+from evop_deap.base.user_paths import existing_path
 from evop_deap.text.corpus import load_corpus
 from evop_deap.text.documents import Document
 from evop_deap.text.hub_corpora import hub_rows
@@ -67,14 +68,16 @@ def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
     Raises:
         InputError: there is no such source, or it cannot be read or holds no text.
     """
-    path = Path(source).expanduser()
+    path = existing_path(source, "perplexity")
     if source == WIKITEXT:
         with quiet_datasets():
             text = _BETWEEN.join(hub_rows(WIKITEXT, "test"))
         return EvaluationText("wikitext2, test", {"": text}, "WikiText rows joined by blank lines")
-    if not _is_file(path):
+    if path is None or not path.is_file():
         joined = _BETWEEN.join(d.text for d in _documents(source, text_column))
-        return EvaluationText(path.name or source, {"": joined}, "documents joined by blank lines")
+        return EvaluationText(
+            Path(source).name or source, {"": joined}, "documents joined by blank lines"
+        )
     with quiet_datasets():
         if is_table(path):
             return _from_table(path, text_column)
@@ -120,10 +123,3 @@ def _documents(source: str, text_column: str | None) -> tuple[Document, ...]:
         return load_corpus(source, text_column=text_column).documents
     except InputError as error:
         raise InputError(str(error).replace("`corpus`", "`perplexity`", 1)) from error
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long, or not a name at all
-        return False

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_text import shown
 from evop_deap.heuristics.registry import METHODS, SCORERS
 from evop_deap.settings.config_files import read_mapping
 from evop_deap.settings.heuristic_names import BALANCED
@@ -63,14 +64,14 @@ class Range:
         """
         for key in given:
             if key not in ("low", "high", "log"):
-                raise InputError(f"`space` {name} must give low, high or log, but has '{key}'")
+                raise InputError(f"`space` {name} must give low, high or log, but has {shown(key)}")
         low, high = (
             _same_kind(name, given.get(key, own), own)
             for key, own in (("low", self.low), ("high", self.high))
         )
         log = given.get("log", self.log)
         if not isinstance(log, bool):
-            raise InputError(f"`space` {name}: log must be true or false, but got {log!r}")
+            raise InputError(f"`space` {name}: log must be true or false, but got {shown(log)}")
         if low > high or (log and low <= 0):
             above = " and above 0" if log else ""
             raise InputError(
@@ -162,7 +163,7 @@ class SettingsSpace:
             if name not in RANGES:
                 near = difflib.get_close_matches(str(name), RANGES, n=1)
                 hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(RANGES)}"
-                raise InputError(f"`space` has an unknown setting '{name}': {hint}")
+                raise InputError(f"`space` has an unknown setting {shown(name)}: {hint}")
             if isinstance(value, Mapping):
                 ranges[name] = _with_ends(name, value)
             elif isinstance(value, list):
@@ -252,7 +253,7 @@ def _with_ends(name: str, given: Mapping[str, Any]) -> Range:
 def _choices(name: str, given: list[Any]) -> Choices:
     options = tuple(_checked(name, value) for value in given)
     if not options or len(set(options)) < len(options):
-        raise InputError(f"`space` {name} must list different values, but got {given}")
+        raise InputError(f"`space` {name} must list different values, but got {shown(given)}")
     return Choices(options)
 
 
@@ -269,7 +270,7 @@ def _checked(name: str, value: Any) -> Setting:
     # A population that fits the tournament; `effective` limits it in a trial.
     competes = value if name == "tournament" and isinstance(value, int) else 1
     crowd = {"tournament": 1, "population": max(1, competes)}
-    config = SearchConfig(model="", sparsity=(0.5,), **{**crowd, name: value})
+    config = SearchConfig(model="demo", sparsity=(0.5,), **{**crowd, name: value})
     checked: Setting = _as_setting(getattr(config, name))
     return checked
 
@@ -279,5 +280,5 @@ def _same_kind(name: str, value: Any, like: int | float) -> int | float:
     kinds = int if isinstance(like, int) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         kind = "a whole number" if isinstance(like, int) else "a number"
-        raise InputError(f"`space` {name}: an end must be {kind}, but got {value!r}")
+        raise InputError(f"`space` {name}: an end must be {kind}, but got {shown(value)}")
     return type(like)(value)

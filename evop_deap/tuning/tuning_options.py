@@ -11,7 +11,7 @@ from pathlib import Path
 from evop_deap.base.errors import InputError
 from evop_deap.settings.calibration_config import CALIBRATION
 from evop_deap.settings.model_options import MODEL
-from evop_deap.settings.parser import Option
+from evop_deap.settings.parser import Option, float_flag, int_flag, path_flag
 from evop_deap.settings.search_config import BUDGET, FITNESS
 from evop_deap.tuning.settings_space import RANGES
 from evop_deap.tuning.study_kinds import MEASURES, PRUNERS, SAMPLERS
@@ -74,7 +74,9 @@ def add_tuning_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--output", required=True, metavar="DIR", help="folder of the results")
+    group.add_argument(
+        "--output", type=path_flag, required=True, metavar="DIR", help="folder of the results"
+    )
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")
     group.add_argument(
         "--pictures",
@@ -85,16 +87,22 @@ def _add_run_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_objective_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--landscape", nargs="+", metavar="FILE", help="files of known losses")
     group.add_argument(
-        "--drop", nargs="+", type=int, metavar="N", help="units to drop (default: the most)"
+        "--landscape", nargs="+", type=path_flag, metavar="FILE", help="files of known losses"
     )
     group.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="searches of each problem (default: 3)"
+        "--drop", nargs="+", type=int_flag, metavar="N", help="units to drop (default: the most)"
+    )
+    group.add_argument(
+        "--seeds",
+        type=int_flag,
+        default=3,
+        metavar="N",
+        help="searches of each problem (default: 3)",
     )
     group.add_argument(
         "--max-cost",
-        type=float,
+        type=float_flag,
         default=60.0,
         metavar="COST",
         help="budget of each search, in dense forward passes (default: 60)",
@@ -109,7 +117,7 @@ def _add_objective_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--epsilon",
-        type=float,
+        type=float_flag,
         default=0.01,
         metavar="E",
         help="target regret; a random pattern has 1 (default: 0.01)",
@@ -127,14 +135,24 @@ def _add_study_flags(group: argparse._ArgumentGroup) -> None:
     add("--study-name", default="evop", metavar="NAME", help="name of the study (default: evop)")
     add(
         "--n-trials",
-        type=int,
+        type=int_flag,
         default=100,
         metavar="N",
         help="trials of the study, over all processes (default: 100)",
     )
-    add("--timeout", type=float, metavar="S", help="seconds after which no trial begins")
-    add("--space", metavar="FILE", help="YAML file that narrows the ranges of settings")
+    add("--timeout", type=float_flag, metavar="S", help="seconds after which no trial begins")
+    add(
+        "--space",
+        type=path_flag,
+        metavar="FILE",
+        help="YAML file that narrows the ranges of settings",
+    )
     for name, known, default in (("sampler", SAMPLERS, "tpe"), ("pruner", (*PRUNERS,), "none")):
         text = f"Optuna's {name} (default: {default})"
         add(f"--{name}", choices=known, default=default, metavar="|".join(known), help=text)
-    add("--seed", type=int, metavar="N", help="seed of the sampler; use another in each process")
+    add(
+        "--seed",
+        type=int_flag,
+        metavar="N",
+        help="seed of the sampler; use another in each process",
+    )

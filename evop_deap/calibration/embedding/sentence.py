@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError, one_line
+from evop_deap.base.user_paths import existing_path
 from evop_deap.calibration.embedding.batches import encode_batched
 
 if TYPE_CHECKING:
@@ -121,13 +122,13 @@ def _load(name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrain
     from evop_deap.models.loading.quiet import quiet_transformers
 
     where = str(demo_encoder()) if name == "demo" else name
-    path = Path(where).expanduser()
-    if path.exists() and not (path / "config.json").is_file():
+    path = existing_path(where, "embedding")
+    if path is not None and not (path / "config.json").is_file():
         raise InputError(f"`embedding` must be a checkpoint folder, but {name} has no config.json")
-    if not path.exists() and (path.is_absolute() or name.startswith((".", "~"))):
+    if path is None and (Path(name).is_absolute() or name.startswith((".", "~"))):
         raise InputError(f"`embedding` names {name}, which does not exist")
-    place = str(path) if path.exists() else where
-    hub = {} if path.exists() else reach_hub(where, "embedding")
+    place = where if path is None else str(path)
+    hub = reach_hub(where, "embedding") if path is None else {}
     options = {"trust_remote_code": trust_remote_code, **hub}
     try:
         with quiet_transformers():

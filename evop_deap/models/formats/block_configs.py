@@ -6,14 +6,17 @@ compute what Llama computes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
+from evop_deap.base.user_text import message_line, shown
 from evop_deap.models.formats.drops import Drops
 
 CONFIG_MODULE = "configuration_decilm"
 """Name of the Python file that makes the entries of the configuration attributes."""
+
+_SIZES = ("n_heads_in_group", "ffn_mult", "intermediate_size")
 
 # vLLM reads `config.block_configs[i].attention.no_op`, and no released transformers has a class
 # for this model type; LlamaConfig takes every other field.
@@ -80,25 +83,78 @@ def block_configs_fields(config: Mapping[str, Any], drops: Drops) -> dict[str, A
     }
 
 
-def parse_block_configs(blocks: Sequence[Any]) -> Drops:
+def parse_block_configs(blocks: Sequence[Any], dense: Mapping[str, Any] | None = None) -> Drops:
     """Return the parts that the value of the field drops.
 
+    Args:
+        blocks: The value of the field, an entry a block.
+        dense: Fields of the dense model's configuration, for the sizes of the halves that stay;
+            sizes that it does not give must be equal in all blocks.
+
     Raises:
-        InputError: a block has no `no_op` for one of its halves.
+        InputError: a block has no `no_op` for one of its halves, or says more than that a half is
+            dropped: another width, fewer heads, a linear layer or a window.
     """
     gone: dict[str, set[int]] = {"attention": set(), "ffn": set()}
+    seen: dict[str, Any] = {}
     for index, block in enumerate(blocks):
+        at = f"`block_configs` {index}"
+        halves = [block.get(half) if isinstance(block, dict) else None for half in gone]
+        if not all(isinstance(h, dict) and isinstance(h.get("no_op"), bool) for h in halves):
+            raise InputError(
+                f"{at} must have `no_op` for its attention and its ffn, each true or false"
+            )
+        _refuse_more(block, gone, at)
         for half, indices in gone.items():
-            try:
-                if block[half].get("replace_with_linear"):
-                    raise InputError(f"`block_configs` {index} replaces a half with a linear layer")
-                if block[half]["no_op"]:
-                    indices.add(index)
-            except (AttributeError, LookupError, TypeError) as error:
-                raise InputError(
-                    f"`block_configs` {index} must have `no_op` for its attention and its ffn"
-                ) from error
+            said = block[half]
+            if said.get("replace_with_linear"):
+                raise InputError(f"{at} replaces a half with a linear layer")
+            _refuse_more(said, ("no_op", *_SIZES), f"{at}, {half},")
+            if said["no_op"]:
+                indices.add(index)
+            else:
+                _check_sizes(said, seen, dense or {}, f"{at}, {half},")
     return Drops.of_sublayers(len(blocks), gone["attention"], gone["ffn"])
+
+
+def _refuse_more(said: Mapping[str, Any], known: Collection[str], at: str) -> None:
+    """Refuse what this package does not carry out."""
+    for name, value in said.items():
+        if name not in known and value not in (None, False):
+            raise InputError(
+                f"{at} may only say what is dropped, but has {message_line(name)} {shown(value)}"
+            )
+
+
+def _check_sizes(
+    said: Mapping[str, Any], seen: dict[str, Any], dense: Mapping[str, Any], at: str
+) -> None:
+    """Refuse a kept half with another size than the dense model's, or than those in `seen`."""
+    for name in _SIZES:
+        value = said.get(name)
+        if value is None:
+            continue
+        if type(value) not in (int, float):
+            raise InputError(f"{at} must have a number as {name}, but got {shown(value)}")
+        if not _fits(name, value, dense) or value != seen.setdefault(name, value):
+            raise InputError(
+                f"{at} has {name} {value:g}, which is not the dense model's: only whole halves "
+                "can be dropped"
+            )
+
+
+def _fits(name: str, value: float, dense: Mapping[str, Any]) -> bool:
+    """Return whether a half has the dense model's size, as far as its configuration says."""
+    if name == "n_heads_in_group":
+        heads, groups = dense.get("num_attention_heads"), dense.get("num_key_value_heads")
+        return not heads or not groups or value == heads // groups
+    hidden, width = dense.get("hidden_size"), dense.get("intermediate_size")
+    if not hidden or not width:
+        return True
+    if name == "intermediate_size":
+        return bool(value == width)
+    # Readers round the product down to a whole number, and that up to a multiple of 256.
+    return width % 256 == 0 and bool(width - 255 <= 2 * value * hidden / 3 < width + 1)
 
 
 def _check_llama_like(config: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_text import shown
 from evop_deap.space.unit_names import (
     ATTENTION,
     BLOCK,
@@ -46,7 +47,7 @@ class Drops:
         if invalid:
             raise InputError(
                 f"`dropped` must hold block indices from 0 to {self.n_blocks - 1}, "
-                f"but got {invalid}"
+                f"but got {shown(invalid)}"
             )
         if len(self.blocks) == self.n_blocks:
             raise InputError(f"`dropped` must leave at least one of the {self.n_blocks} blocks")
@@ -73,7 +74,7 @@ class Drops:
         for name in names:
             if not is_unit_name(name):
                 raise InputError(
-                    f"a dropped unit must be named like 3, 12.attn or 12.mlp, but got '{name}'"
+                    f"a dropped unit must be named like 3, 12.attn or 12.mlp, but got {shown(name)}"
                 )
             gone.update(sublayers_in(unit_name(int(block_of(name)), kind_of(name))))
         return cls(n_blocks, frozenset(gone))

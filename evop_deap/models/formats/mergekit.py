@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_text import message_line, shown
 from evop_deap.models.formats.drops import Drops
+
+_DTYPES = ("bfloat16", "float16", "float32")
+_SHAPE = "a mergekit recipe must have `slices` of one source each, `model` and `layer_range`"
 
 
 def mergekit_passthrough(model_id: str, drops: Drops, dtype: str, comment: str = "") -> str:
@@ -34,30 +38,68 @@ def mergekit_passthrough(model_id: str, drops: Drops, dtype: str, comment: str =
     return f"{above}slices:\n{slices}merge_method: passthrough\ndtype: {dtype}\n"
 
 
-def parse_mergekit(recipe: dict[str, Any], n_blocks: int) -> Drops:
+def parse_mergekit(recipe: Mapping[str, Any], n_blocks: int) -> Drops:
     """Return the blocks that a recipe drops.
 
     Raises:
-        InputError: the recipe does more than drop blocks of one model.
+        InputError: the recipe does more than drop blocks of one model; the message names the key.
     """
-    stacked: list[int] = []
-    models = set()
-    try:
-        for piece in recipe["slices"]:
-            (source,) = piece["sources"]
-            models.add(source["model"])
-            stacked.extend(range(*source["layer_range"]))
-    except (LookupError, TypeError, ValueError) as error:
-        raise InputError(
-            "a mergekit recipe must have `slices` of one source each, `model` and `layer_range`"
-        ) from error
-    if recipe.get("merge_method") != "passthrough" or len(models) > 1:
+    _refuse_others(recipe, ("slices", "merge_method", "dtype"), "")
+    slices = recipe.get("slices")
+    if not isinstance(slices, list):
+        raise InputError(_SHAPE)
+    stacked = [_source(piece, f"slices[{place}]", n_blocks) for place, piece in enumerate(slices)]
+    if recipe.get("merge_method") != "passthrough" or len({model for model, _ in stacked}) != 1:
         raise InputError("a mergekit recipe must pass blocks of one model through")
-    if stacked != sorted(set(stacked)) or not set(stacked) <= set(range(n_blocks)):
+    if recipe.get("dtype") not in (None, *_DTYPES):
+        raise InputError(f"`dtype` of a mergekit recipe must be one of {', '.join(_DTYPES)}")
+    kept = set[int]()
+    for _, blocks in stacked:
+        if kept and blocks.start <= max(kept):
+            raise InputError(
+                f"a mergekit recipe must stack blocks of 0 to {n_blocks - 1} once each and in order"
+            )
+        kept.update(blocks)
+    return Drops.of_blocks(n_blocks, set(range(n_blocks)) - kept)
+
+
+def _source(piece: Any, at: str, n_blocks: int) -> tuple[str, range]:
+    """Return the model and the blocks of one slice, at most `n_blocks` of them."""
+    if not isinstance(piece, dict):
+        raise InputError(_SHAPE)
+    _refuse_others(piece, ("sources",), f"{at}.")
+    sources = piece.get("sources")
+    if not (isinstance(sources, list) and len(sources) == 1 and isinstance(sources[0], dict)):
+        raise InputError(_SHAPE)
+    _refuse_others(sources[0], ("model", "layer_range"), f"{at}.sources[0].")
+    model, ends = sources[0].get("model"), sources[0].get("layer_range")
+    if not isinstance(model, str):
+        raise InputError(_SHAPE)
+    if "+" in model or "@" in model:
         raise InputError(
-            f"a mergekit recipe must stack blocks of 0 to {n_blocks - 1} once each and in order"
+            f"a mergekit recipe must name a model alone, but {shown(model)} adds a LoRA (+) or "
+            "a revision (@)"
         )
-    return Drops.of_blocks(n_blocks, set(range(n_blocks)) - set(stacked))
+    if not (isinstance(ends, list) and [type(end) for end in ends] == [int, int]):
+        raise InputError(
+            f"`{at}.sources[0].layer_range` must be two whole numbers, the first block and the "
+            f"one after the last, but got {shown(ends)}"
+        )
+    if not 0 <= ends[0] < ends[1] <= n_blocks:
+        raise InputError(
+            f"`{at}.sources[0].layer_range` must ascend within 0 and {n_blocks}, "
+            f"but got {shown(ends)}"
+        )
+    return model, range(*ends)
+
+
+def _refuse_others(given: Mapping[str, Any], known: Collection[str], at: str) -> None:
+    """Refuse what this package does not carry out, such as `parameters` with a scale."""
+    for name, value in given.items():
+        if name not in known and value is not None:
+            raise InputError(
+                f"a mergekit recipe may only leave blocks out, but has `{at}{message_line(name)}`"
+            )
 
 
 def _runs(indices: Iterable[int]) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_text import message_line, shown
 from evop_deap.models.formats.drops import Drops
 
 PER_LAYER_WARNING = (
@@ -35,20 +36,16 @@ def parse_per_layer_config(layers: Mapping[str, Any], n_blocks: int) -> Drops:
     """
     skipped: dict[int, set[str]] = {}
     for number, overrides in layers.items():
-        try:
-            (skip,) = overrides.values()
-            index = int(number)
-        except (AttributeError, ValueError) as error:
-            raise InputError(
-                f"`per_layer_config` of layer {number} must have `skip` and nothing else"
-            ) from error
-        names = set(skip) if isinstance(skip, list) else {str(skip)}
-        if "skip" not in overrides or not names <= {_ATTENTION, _MLP}:
-            raise InputError(
-                f"`per_layer_config` of layer {number} must skip attention, mlp or both, but got "
-                f"{overrides}"
-            )
-        skipped[index] = names
+        at = f"`per_layer_config` of layer {message_line(number)}"
+        if number not in map(str, range(n_blocks)):
+            raise InputError(f"{at} must be one of the layers 0 to {n_blocks - 1}")
+        if not isinstance(overrides, dict) or overrides.keys() != {"skip"}:
+            raise InputError(f"{at} must have `skip` and nothing else, but got {shown(overrides)}")
+        skip = overrides["skip"]
+        names = skip if isinstance(skip, list) else [skip]
+        if not all(name in (_ATTENTION, _MLP) for name in names):
+            raise InputError(f"{at} must skip attention, mlp or both, but got {shown(skip)}")
+        skipped[int(number)] = set(names)
     return Drops.of_sublayers(
         n_blocks,
         attention=(i for i, names in skipped.items() if _ATTENTION in names),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError, UnsupportedModelError, one_line
+from evop_deap.base.user_paths import existing_path
 from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.loading.hardware import choose_device, choose_dtype
 from evop_deap.models.loading.quiet import quiet_transformers
@@ -80,7 +81,7 @@ def load_model(
         tokenizer = _load_tokenizer(where, trust_remote_code)
         placed: Any = model  # transformers wraps `to` without its signature
         placed.to(place)
-    hub_id = DEMO_HUB_ID if name == "demo" else None if Path(name).expanduser().exists() else name
+    hub_id = DEMO_HUB_ID if name == "demo" else None if existing_path(name, "model") else name
     rows = embedding_table(model).shape[0]
     if max(tokenizer.get_vocab().values(), default=0) >= rows:
         raise InputError(
@@ -112,21 +113,22 @@ def _locate(name: str) -> dict[str, Any]:
 
     if name == "demo":
         return {"pretrained_model_name_or_path": str(demo_checkpoint())}
-    path = Path(name).expanduser()
+    path = existing_path(name, "model")
+    if path is None:
+        given = Path(name)
+        if not name or given.suffix == ".gguf" or given.is_absolute() or name[0] in ".~":
+            raise InputError(f"`model` names {name}, which does not exist")
+        return {"pretrained_model_name_or_path": name, **reach_hub(name, "model")}
     if path.suffix == ".gguf" and path.is_file():
         return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise InputError(f"`model` must be a checkpoint folder, but {name} has no config.json")
         return {"pretrained_model_name_or_path": str(path)}
-    if path.exists():
-        raise InputError(
-            f"`model` must be a checkpoint folder, a .gguf file or a hub id, but {name} is "
-            "another kind of file"
-        )
-    if path.suffix == ".gguf" or path.is_absolute() or name.startswith((".", "~")):
-        raise InputError(f"`model` names {name}, which does not exist")
-    return {"pretrained_model_name_or_path": name, **reach_hub(name, "model")}
+    raise InputError(
+        f"`model` must be a checkpoint folder, a .gguf file or a hub id, but {name} is "
+        "another kind of file"
+    )
 
 
 def reach_hub(name: str, argument: str) -> dict[str, Any]:
