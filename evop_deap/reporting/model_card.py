@@ -12,7 +12,7 @@ from evop_deap.runs.storage.result import standing
 from evop_deap.settings.heuristic_names import SEARCH
 
 if TYPE_CHECKING:
-    from evop_deap.runs.storage.result import Findings
+    from evop_deap.runs.storage.findings import Findings
     from evop_deap.runs.storage.text_losses import TextLoss
 
 

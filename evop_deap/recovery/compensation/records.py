@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from evop_deap.base.numbers import finite_or_none
+from evop_deap.base.typed import Loss, typed
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,24 @@ class CutRecord:
     layers: tuple[str, ...]
     reason: str
     ridge: float | None
-    distance: tuple[float, float]
-    loss: tuple[float, float]
+    distance: tuple[Loss, Loss]
+    loss: tuple[Loss, Loss]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {n: list(v) if isinstance(v, tuple) else v for n, v in vars(self).items()}
+        """Plain JSON values; what is not finite becomes None."""
+        figures = {"distance": self.distance, "loss": self.loss}
+        return {
+            **vars(self),
+            "dropped": list(self.dropped),
+            "layers": list(self.layers),
+            **{name: [finite_or_none(v) for v in both] for name, both in figures.items()},
+        }
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> CutRecord:
-        """Return the record that `as_dict` made these values from."""
-        values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
-        lists = ("dropped", "layers", "distance", "loss")
-        tuples: dict[str, Any] = {name: tuple(values[name]) for name in lists}
-        return cls(**{**values, **tuples})
+        """Return the record that `as_dict` made these values from.
+
+        Raises:
+            InputError: a value is missing or of another type.
+        """
+        return typed(cls, plain)

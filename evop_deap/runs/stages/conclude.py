@@ -19,7 +19,8 @@ from evop_deap.runs.stages.measure import Measured
 from evop_deap.runs.stages.near_equals import NearEqual
 from evop_deap.runs.stages.recover import Compensated
 from evop_deap.runs.stages.validate import Validated
-from evop_deap.runs.storage.result import Findings, Fitness, SearchResult
+from evop_deap.runs.storage.findings import Findings, Fitness
+from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.config_files import settings_as_yaml
 from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.space import SearchSpace, dropped_units, kept_units

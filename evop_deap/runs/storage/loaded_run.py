@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from evop_deap.base.errors import InputError, one_line
+from evop_deap.base.data_files import parse_json, read_json, read_utf8
+from evop_deap.base.errors import InputError
+from evop_deap.base.typed import typed
+from evop_deap.runs.storage.file_shapes import GenerationEntry, ManifestEntry
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.config_files import read_settings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,20 +66,18 @@ def load_run(folder: str | Path) -> Run:
         raise InputError(
             f"`run` {folder} holds a run for each of several budgets: name one of them ({each})"
         )
+    manifest = _json(names.calibration)
+    if manifest is not None:
+        _named(names.calibration, lambda: typed(ManifestEntry, manifest))
     result = _json(names.result)
-    try:
-        found = None if result is None else SearchResult.from_dict(result)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"`run` {folder} has a result.json that this version cannot read ({error}): "
-            "search again, or read it with the version that wrote it"
-        ) from error
     return Run(
         folder=Path(folder),
         settings=read_settings(names.config),
         rows=_rows(names.history),
-        calibration=_json(names.calibration),
-        result=found,
+        calibration=manifest,
+        result=None
+        if result is None
+        else _named(names.result, lambda: SearchResult.from_dict(result)),
     )
 
 
@@ -82,13 +85,21 @@ def _json(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file, or None without a file."""
     if not path.exists():
         return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"`run`: {path} cannot be read: {one_line(error)}") from error
+    content = read_json(path, f"`run`: {path}")
     if not isinstance(content, dict):
         raise InputError(f"`run`: {path} holds no JSON object")
     return content
+
+
+def _named(path: Path, read: Callable[[], _Read]) -> _Read:
+    """Return what `read` makes of the content of `path`, whose errors it names."""
+    try:
+        return read()
+    except InputError as error:
+        raise InputError(
+            f"`run`: this version cannot read {path}: {error}; search again, or read it with the "
+            "version that wrote it"
+        ) from error
 
 
 def _rows(path: Path) -> tuple[Mapping[str, Any], ...]:
@@ -96,11 +107,12 @@ def _rows(path: Path) -> tuple[Mapping[str, Any], ...]:
     if not path.exists():
         return ()
     rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for number, line in enumerate(read_utf8(path, f"`run`: {path}").splitlines(), start=1):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            row = parse_json(line)
+        except InputError:
             continue
         if isinstance(row, dict) and "gen" in row:
+            _named(Path(f"{path}, line {number}"), partial(typed, GenerationEntry, row))
             rows.append(row)
     return tuple(rows)

@@ -7,124 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evop_deap.base.errors import InputError
 from evop_deap.base.formatting import figure, millions, number, plural
-from evop_deap.base.numbers import finite_or_none, infinite_if_none
+from evop_deap.base.numbers import finite_or_none
+from evop_deap.base.typed import typed
+from evop_deap.base.user_text import shown
+from evop_deap.runs.storage.file_shapes import (
+    CheckpointSizes,
+    Refusals,
+)
+from evop_deap.runs.storage.findings import Findings
 from evop_deap.runs.storage.pattern_card import pattern_card
-from evop_deap.runs.storage.text_losses import Rival, TextLoss
-
-
-@dataclass(frozen=True)
-class Fitness:
-    """The minimised fitness, on the calibration windows.
-
-    Attributes:
-        name: "ce", cross-entropy, or "kl", divergence from the dense model.
-        dense: fitness of the dense model, in nats per predicted token.
-        pruned: fitness of the pattern found, in nats per predicted token.
-    """
-
-    name: str
-    dense: float
-    pruned: float
-
-
-@dataclass(frozen=True)
-class Findings:
-    """The pattern found by a run, and everything measured before the export.
-
-    Attributes:
-        model: name of the model, as the user gave it.
-        method: how the pattern was found: "search", or the name of a heuristic.
-        model_fingerprint: hash of the weights and the configuration.
-        corpus: name of the calibration corpus.
-        kept: names of the kept units.
-        dropped: names of the dropped units.
-        merged: whether dropped blocks were merged into kept ones; the pattern then does not
-            describe the whole model.
-        units: all units in their order, each with its "name", "parameters" and "work", its
-            multiply-adds for a token.
-        n_blocks: blocks of the dense model.
-        granularity: kind of the units: "block" or "half".
-        sparsity: share of the units dropped.
-        budget: for each "kind" of limit in the budget, the "limit" and the value "reached".
-        fitness: the minimised fitness.
-        calibration: losses on the calibration windows.
-        heldout: losses on held-out windows.
-        runner_up: the second best pattern; None where no other was evaluated.
-        heuristics: seed patterns that heuristics picked, the best on the calibration windows
-            first; empty without such seeds.
-        parameters: parameters of the "dense" and the "pruned" model, tied ones counted once.
-        evaluations: patterns evaluated by the search.
-        cut_short: patterns among them that a race eliminated on a part of the windows.
-        cache_hits: patterns with a cached loss.
-        cost: dense-forward equivalents over the calibration set of everything that decides the
-            pattern. It includes the dense baseline and validation, but neither compensation,
-            which has its own cost, nor measurements for the report, such as held-out losses. It
-            is what the search would have cost alone: losses that other searches have paid for
-            are charged too.
-        executed: dense-forward equivalents of them that were executed.
-        work: executed work: "block_tokens" (tokens times blocks run), "head_tokens" and
-            "bytes_held" (peak size of kept hidden states).
-        finalists: the pattern found, then its near-equals. Each has the units "dropped", the
-            "loss" in the search, the difference "behind" the best and its standard "error" over
-            windows, in nats a token, the loss in "float32" if the search used a smaller dtype,
-            and the loss on "validation" windows if they were needed.
-        validation: how the pattern was chosen: the number of "contenders" within one standard
-            error of the best (1: nothing to decide), the number of validation "windows" (0: the
-            corpus has no document left, and calibration windows decide alone) of "window"
-            tokens, their "fingerprint", and the "cost", with evaluations in float32.
-        compensation: outcome of compensation, from `compensated`; None where it was off.
-        surrogate: effects of the units that the surrogate has learned, from
-            `Explanation.as_dict`; None without a surrogate.
-        generations: generations after the first; for a heuristic, requests after the first.
-        stopped: why the search ended.
-        seed: seed of all randomness.
-        evaluator: class name of the evaluator.
-        dtype: dtype of the model.
-        device: type of the device, such as "cuda".
-        versions: versions of the relevant packages.
-    """
-
-    model: str
-    method: str
-    model_fingerprint: str
-    corpus: str
-    kept: tuple[str, ...]
-    dropped: tuple[str, ...]
-    merged: bool
-    units: tuple[Mapping[str, Any], ...]
-    n_blocks: int
-    granularity: str
-    sparsity: float
-    budget: tuple[Mapping[str, Any], ...]
-    fitness: Fitness
-    calibration: TextLoss
-    heldout: TextLoss
-    runner_up: Rival | None
-    heuristics: tuple[Rival, ...]
-    parameters: Mapping[str, int]
-    evaluations: int
-    cut_short: int
-    cache_hits: int
-    cost: float
-    executed: float
-    work: Mapping[str, int]
-    finalists: tuple[Mapping[str, Any], ...]
-    validation: Mapping[str, Any]
-    compensation: Mapping[str, Any] | None
-    surrogate: Mapping[str, Any] | None
-    generations: int
-    stopped: str
-    seed: int
-    evaluator: str
-    dtype: str
-    device: str
-    versions: Mapping[str, str]
-
-    @property
-    def is_compensated(self) -> bool:
-        """Whether weights of the model handed over were solved anew."""
-        return self.compensation is not None and bool(self.compensation["taken"])
+from evop_deap.space.unit_names import block_of, is_unit_name
 
 
 @dataclass(frozen=True)
@@ -142,9 +36,9 @@ class SearchResult(Findings):
         seconds: time spent, with loading and exporting.
     """
 
-    checkpoint: Mapping[str, int] | None
+    checkpoint: CheckpointSizes | None
     export_difference: float | None
-    refused: tuple[Mapping[str, Any], ...]
+    refused: Refusals
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -162,20 +56,17 @@ class SearchResult(Findings):
         """Return the result that `as_dict` made these values from.
 
         Raises:
-            KeyError: a value is missing.
+            InputError: a value is missing or of another type, or units are named that the model
+                does not have; the message names the path of the value.
         """
-        # Earlier versions did not write these.
-        lacking = {"compensation": None, "executed": plain.get("cost"), "refused": ()}
-        plain = {**lacking, **plain}
-        values = {field.name: plain[field.name] for field in dataclasses.fields(cls)}
-        values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        values["fitness"] = Fitness(**{n: infinite_if_none(v) for n, v in plain["fitness"].items()})
-        values["calibration"] = TextLoss.from_dict(plain["calibration"])
-        values["heldout"] = TextLoss.from_dict(plain["heldout"])
-        second = plain["runner_up"]
-        values["runner_up"] = None if second is None else Rival.from_dict(second)
-        values["heuristics"] = tuple(map(Rival.from_dict, plain["heuristics"]))
-        return cls(**values)
+        if isinstance(plain, Mapping):
+            # Earlier versions did not write these.
+            lacking = {"compensation": None, "executed": plain.get("cost"), "refused": ()}
+            plain = {**lacking, **plain}
+        result = typed(cls, plain)
+        _check_units(result)
+        _check_losses(result)
+        return result
 
     def _repr_html_(self) -> str:
         """HTML for notebooks."""
@@ -208,6 +99,38 @@ class SearchResult(Findings):
         units = [unit["name"] for unit in self.units]
         notes = [spent, *standing(self), *recovery(self)]
         return pattern_card(self.model, units, self.dropped, table, notes)
+
+
+def _check_units(result: SearchResult) -> None:
+    """Refuse names of units that are not those of the model."""
+    units = [unit["name"] for unit in result.units]
+    if not all(map(is_unit_name, units)) or len(set(units)) < len(units):
+        raise InputError(f"units: expected different names of units, found {shown(units)}")
+    if len({block_of(name) for name in units}) != result.n_blocks:
+        raise InputError(f"n_blocks: expected that of the units, found {result.n_blocks}")
+    if sorted((*result.kept, *result.dropped)) != sorted(units) or not result.dropped:
+        raise InputError("dropped: expected the units that are not in kept")
+    learned = result.surrogate["units"] if result.surrogate else []
+    cuts = result.compensation["cuts"] if result.compensation else []
+    named = {
+        "finalists": [name for one in result.finalists for name in one["dropped"]],
+        "runner_up": result.runner_up.dropped if result.runner_up else (),
+        "heuristics": [name for one in result.heuristics for name in one.dropped],
+        "refused": [name for one in result.refused for name in one["dropped"]],
+        "compensation.cuts": [name for cut in cuts for name in cut["dropped"]],
+        "surrogate.units": [name for effect in learned for name in effect["units"]],
+    }
+    for place, names in named.items():
+        if others := set(names) - set(units):
+            raise InputError(f"{place}: expected names of units, found {shown(min(others))}")
+
+
+def _check_losses(result: SearchResult) -> None:
+    """Refuse a compensated model without its losses, and losses without such a model."""
+    for place, text in (("calibration", result.calibration), ("heldout", result.heldout)):
+        if ("compensated" in text.loss) != result.is_compensated:
+            one = "one" if result.is_compensated else "none"
+            raise InputError(f"{place}.loss: expected {one} of a compensated model")
 
 
 def result_table(result: SearchResult) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from evop_deap.base.numbers import exponential, finite_or_none, infinite_if_none
+from evop_deap.base.numbers import exponential, finite_or_none
+from evop_deap.base.typed import Loss, Size, typed
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,15 @@ class TextLoss:
         fingerprint: hash of the windows' token ids.
     """
 
-    loss: Mapping[str, float]
-    tokens: int
-    windows: int
-    window: int
+    loss: Mapping[str, Loss]
+    tokens: Size
+    windows: Size
+    window: Size
     fingerprint: str
+
+    def __post_init__(self) -> None:
+        if self.loss.keys() - {"compensated"} != {"dense", "pruned"}:
+            raise ValueError("loss must have those of the dense and the pruned model")
 
     @property
     def perplexity(self) -> dict[str, float]:
@@ -46,10 +51,12 @@ class TextLoss:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> TextLoss:
-        """Return the losses that `as_dict` made these values from."""
-        values = {name: value for name, value in plain.items() if name != "perplexity"}
-        values["loss"] = {name: infinite_if_none(v) for name, v in values["loss"].items()}
-        return cls(**values)
+        """Return the losses that `as_dict` made these values from.
+
+        Raises:
+            InputError: a value is missing or of another type.
+        """
+        return typed(cls, plain)
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class PairedLoss:
         '0.300 ± 0.100 nats a token better than'
     """
 
-    loss: float
+    loss: Loss
     difference: float | None
     error: float | None
 
@@ -129,10 +136,6 @@ class Rival:
         """Return the comparison that `as_dict` made these values from.
 
         Raises:
-            KeyError: a value is missing.
+            InputError: a value is missing or of another type.
         """
-        calibration, heldout = (
-            PairedLoss(infinite_if_none(text["loss"]), text["difference"], text["error"])
-            for text in (plain["calibration"], plain["heldout"])
-        )
-        return cls(tuple(plain["names"]), tuple(plain["dropped"]), calibration, heldout)
+        return typed(cls, plain)
