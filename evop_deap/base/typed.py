@@ -61,12 +61,11 @@ class Shape:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
-        def checked(value: Any, check: Callable[[Any], Any]) -> Any:
-            check(value)
-            return value
+        return core_schema.no_info_plain_validator_function(self._checked)
 
-        schema = handler.generate_schema(self.kind)
-        return core_schema.no_info_wrap_validator_function(checked, schema)
+    def _checked(self, value: Any) -> Any:
+        _validated(self.kind, value)
+        return value
 
 
 Loss = Annotated[float, _Null(infinite_if_none)]
@@ -90,10 +89,16 @@ def typed(kind: type[_T], value: Any) -> _T:
     from pydantic import ValidationError
 
     try:
-        return _adapter(kind).validate_json(json.dumps(value), strict=True)  # type: ignore[no-any-return]
+        found: _T = _validated(kind, value)
+        return found
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise InputError(_said(first)) from error
+
+
+def _validated(kind: type[Any], value: Any) -> Any:
+    # As JSON, because a list is no tuple and a mapping is no dataclass to a strict check in Python.
+    return _adapter(kind).validate_json(json.dumps(value), strict=True)
 
 
 @cache

@@ -141,6 +141,11 @@ def write_checkpoint(
     from evop_deap.models.export.export_checkpoint import export_checkpoint
 
     anatomy = find_anatomy(loaded.model, drops.granularity)
+    if len(anatomy.blocks) != drops.n_blocks:
+        raise InputError(
+            f"the pattern is about {drops.n_blocks} blocks, but `model` {loaded.name} has "
+            f"{len(anatomy.blocks)}"
+        )
     dropped = drops.positions([part.name for part in anatomy.parts])
     progress.stage(f"writing and checking {folder}")
     parts = (loaded.model, anatomy, dropped, loaded.tokenizer, folder)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
-from evop_deap.base.errors import InputError, one_line
+from evop_deap.base.data_files import read_json, read_utf8
+from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_text
+from evop_deap.base.typed import Size, typed
+from evop_deap.base.user_paths import existing_path
 from evop_deap.models.formats import (
+    MERGED,
     Drops,
     layer_drop_config,
     mergekit_passthrough,
-    parse_pattern,
     per_layer_config,
     prune_layers,
 )
@@ -19,10 +23,38 @@ from evop_deap.runs.apply_pattern import CHECKPOINTS, card_of, check_output, wri
 from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named
+from evop_deap.runs.storage.file_shapes import UnitEntry
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.settings.config_files import read_settings
 from evop_deap.settings.search_config import SearchConfig
+from evop_deap.space.unit_names import block_of
+
+
+@dataclass(frozen=True)
+class _Compensation:
+    """The field of a compensation that says whether the checkpoint has other weights."""
+
+    taken: bool
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """The fields of a result that give its pattern."""
+
+    n_blocks: Size
+    dropped: tuple[str, ...]
+    merged: bool = False
+    units: tuple[UnitEntry, ...] = ()
+    compensation: _Compensation | None = None
+
+
+@dataclass(frozen=True)
+class _OfDtype:
+    """The field of a checkpoint's configuration that a recipe needs."""
+
+    dtype: str
+
 
 FORMATS = (*CHECKPOINTS, "layer-drop", "mergekit", "per-layer-config", "prune-layers")
 
@@ -54,11 +86,11 @@ def export_run(
             checkpoint differs from the pruned model.
     """
     folder = RunFolder(run)
-    drops, config = _found(folder)
+    drops, config, compensated = _found(folder)
     if output is not None:
         check_output(output, overwrite=overwrite)
     if format not in CHECKPOINTS:
-        text = _text(folder, config, drops, format)
+        text = _text(folder, config, drops, format, PATTERN_ALONE if compensated else "")
         if output is None:
             return text.rstrip("\n")
         write_text(output, text)
@@ -67,40 +99,57 @@ def export_run(
         raise InputError(f"`output` is required: name a folder for the {format} checkpoint")
     progress = progress or Progress()
     loaded, path = load_named(config, progress), folder.model / "README.md"
-    card = path.read_text(encoding="utf-8") if path.is_file() else None
-    alone = _is_compensated(folder)
+    card = read_utf8(path, str(path)) if path.is_file() else None
     report = write_checkpoint(
         loaded,
         drops,
         output,
         format=format,
-        card=card_of(loaded, drops) if alone else card,
+        card=card_of(loaded, drops) if compensated else card,
         trust_remote_code=config.trust_remote_code,
         progress=progress,
     )
-    less = "; the pattern alone, while the run's own model/ is compensated" if alone else ""
+    less = "; the pattern alone, while the run's own model/ is compensated" if compensated else ""
     return f"{output}: {report.summary}{less}"
 
 
-def _is_compensated(folder: RunFolder) -> bool:
-    """Whether the checkpoint of a finished run has other weights than the dense model."""
-    about = json.loads(folder.result.read_text(encoding="utf-8")).get("compensation")
-    return isinstance(about, dict) and bool(about.get("taken"))
-
-
-def _found(folder: RunFolder) -> tuple[Drops, CalibrationConfig]:
-    """Return the pattern and the settings of a finished run."""
+def _found(folder: RunFolder) -> tuple[Drops, CalibrationConfig, bool]:
+    """Return the pattern and the settings of a finished run, and whether it is compensated."""
     try:
-        drops = parse_pattern(folder.result.read_text(encoding="utf-8"), n_blocks=0)
-    except (OSError, UnicodeDecodeError, InputError) as error:
+        found = typed(_Pattern, read_json(folder.result, "it"))
+        if found.merged:
+            raise InputError(MERGED)
+        settings = read_settings(folder.config)
+        if "model" not in settings:
+            raise InputError(f"{folder.config} does not name its `model`")
+        config = SearchConfig(**settings)
+        blocks = len({block_of(unit.name) for unit in found.units}) or _blocks_of(config.model)
+        if blocks not in (None, found.n_blocks):
+            raise InputError(f"n_blocks: expected {blocks} as in the model, found {found.n_blocks}")
+        compensated = found.compensation is not None and found.compensation.taken
+        return Drops.named(found.n_blocks, found.dropped), config, compensated
+    except InputError as error:
         raise InputError(
             f"`run` {folder.path} must be the folder of a finished run with a pattern, but its "
-            f"result.json cannot be used: {one_line(error)}"
+            f"result.json cannot be used: {error}"
         ) from error
-    return drops, SearchConfig(**read_settings(folder.config))
 
 
-def _text(folder: RunFolder, config: CalibrationConfig, drops: Drops, format: str) -> str:
+def _blocks_of(model: str) -> int | None:
+    """Return the number of blocks in the configuration of a local model, or None."""
+    path = existing_path(f"{model}/config.json", "model")
+    fields = None if path is None else read_json(path, f"`model` {path}")
+    for of_text in ("text_config", None):
+        part = fields.get(of_text) if isinstance(fields, dict) and of_text else fields
+        count = part.get("num_hidden_layers") if isinstance(part, dict) else None
+        if type(count) is int:
+            return count
+    return None
+
+
+def _text(
+    folder: RunFolder, config: CalibrationConfig, drops: Drops, format: str, comment: str
+) -> str:
     if format == "layer-drop":
         return layer_drop_config(drops)
     if format == "prune-layers":
@@ -108,8 +157,7 @@ def _text(folder: RunFolder, config: CalibrationConfig, drops: Drops, format: st
     if format == "per-layer-config":
         return json.dumps(per_layer_config(drops), indent=2) + "\n"
     if format == "mergekit":
-        alone = PATTERN_ALONE if _is_compensated(folder) else ""
-        return mergekit_passthrough(_source(config), drops, _dtype(folder), alone)
+        return mergekit_passthrough(_source(config), drops, _dtype(folder), comment)
     raise InputError(f"`format` must be one of {', '.join(FORMATS)}, but got '{format}'")
 
 
@@ -123,8 +171,8 @@ def _dtype(folder: RunFolder) -> str:
     """Return the dtype of the checkpoint in the run's folder."""
     path = folder.model / "config.json"
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["dtype"])
-    except (OSError, ValueError, LookupError) as error:
+        return typed(_OfDtype, read_json(path, f"`run`: {path}")).dtype
+    except InputError as error:
         raise InputError(
             f"`run` {folder.path} has no checkpoint in model/ with a dtype in its config.json"
         ) from error

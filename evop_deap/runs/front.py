@@ -6,14 +6,15 @@ with the layout of a run, next to the state of the search and `front.json`.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from evop_deap.base.data_files import read_json
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
+from evop_deap.base.typed import typed
 from evop_deap.evolution.assemble import assemble_front
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.trade import Trade, best_within, front_of
@@ -22,6 +23,7 @@ from evop_deap.runs.pipeline import run_stages, write_beginning
 from evop_deap.runs.recorder import Recorder
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.storage.checkpoint import Checkpoint
+from evop_deap.runs.storage.file_shapes import LatencyEntry
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.runs.storage.result import SearchResult
@@ -102,12 +104,16 @@ def _trade(whole: Context) -> Trade:
         total = sum(parameter.numel() for parameter in model.parameters())
         return Trade(space, tuple(map(float, weights)), fixed=float(total - sum(weights)))
     known = _latencies(whole, whole.folder)
-    sizes = tuple(known["milliseconds"][unit.name] for unit in units)
-    return Trade(space, sizes, fixed=known["rest"])
+    sizes = tuple(known.milliseconds[unit.name] for unit in units)
+    return Trade(space, sizes, fixed=known.rest)
 
 
-def _latencies(whole: Context, folder: RunFolder) -> Mapping[str, Any]:
-    """Return the milliseconds of each unit; the first process of the run measures them."""
+def _latencies(whole: Context, folder: RunFolder) -> LatencyEntry:
+    """Return the milliseconds of each unit; the first process of the run measures them.
+
+    Raises:
+        InputError: the file of an earlier process was changed.
+    """
     if not folder.latency.exists():
         from evop_deap.models.anatomy.latency import unit_milliseconds
 
@@ -118,7 +124,14 @@ def _latencies(whole: Context, folder: RunFolder) -> Mapping[str, Any]:
         named = dict(zip(names, times, strict=True))
         measured = {"tokens": len(window), "device": model.device.type}
         write_json(folder.latency, {**measured, "milliseconds": named, "rest": rest})
-    known: Mapping[str, Any] = json.loads(folder.latency.read_text(encoding="utf-8"))
+    try:
+        known = typed(LatencyEntry, read_json(folder.latency, str(folder.latency)))
+    except InputError as error:
+        raise InputError(
+            f"{folder.latency}: {error}: delete it to time every unit again"
+        ) from error
+    if lacking := [unit.name for unit in whole.space.units if unit.name not in known.milliseconds]:
+        raise InputError(f"{folder.latency}: milliseconds.{lacking[0]}: is missing")
     return known
 
 

@@ -7,9 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evop_deap.base.errors import CheckpointError
+from evop_deap.base.errors import CheckpointError, InputError
+from evop_deap.base.typed import typed
 from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.storage.checkpoint import Checkpoint, load_checkpoint
+from evop_deap.runs.storage.file_shapes import WorkEntry
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.config_files import read_settings
 
@@ -90,4 +92,10 @@ def stored_in(folder: RunFolder, prepared: Prepared) -> Checkpoint | None:
     """
     if not folder.checkpoint.exists():
         return None
-    return load_checkpoint(folder.checkpoint, identity(prepared))
+    stored = load_checkpoint(folder.checkpoint, identity(prepared))
+    for place, record in enumerate(stored.evolution.records if stored.evolution else ()):
+        try:
+            typed(WorkEntry, dict(record))
+        except InputError as error:
+            raise CheckpointError(f"{folder.checkpoint}: records[{place}].{error}") from error
+    return stored

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from evop_deap.base.errors import CheckpointError, InputError
 from evop_deap.base.files import write_json, write_text
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
@@ -74,7 +75,7 @@ def run_stages(context: Context, found: Found, recorder: Recorder, seconds: floa
         stage = left.pop(0)
         known = recorder.output_of(stage.name)
         if known is not None and stage.is_there(context, known):
-            outputs = outputs.and_then(stage.read(known))
+            outputs = outputs.and_then(_read(stage, known, context))
             continue
         output = stage.run(context, outputs)
         if isinstance(output, Exported) and output.failure and not outputs[Validated].is_exhausted:
@@ -87,6 +88,14 @@ def run_stages(context: Context, found: Found, recorder: Recorder, seconds: floa
         recorder.remember(stage.name, output.as_dict())
         outputs = outputs.and_then(output)
     return conclude(context, outputs, seconds + time.monotonic() - began)
+
+
+def _read(stage: Stage[_Output], known: Any, context: Context) -> _Output:
+    try:
+        return stage.read(known)
+    except InputError as error:
+        place = f"{context.folder.checkpoint}: outputs.{stage.name}"
+        raise CheckpointError(f"{place}: {error}: start again with --overwrite") from error
 
 
 def write_beginning(context: Context, generation: int) -> None:

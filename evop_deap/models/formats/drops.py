@@ -20,6 +20,9 @@ from evop_deap.space.unit_names import (
     unit_name,
 )
 
+MOST_BLOCKS = 100_000
+"""A number of blocks that no model reaches, so that a wrong one in a file takes no memory."""
+
 
 @dataclass(frozen=True)
 class Drops:
@@ -42,6 +45,8 @@ class Drops:
     gone: frozenset[str]
 
     def __post_init__(self) -> None:
+        if self.n_blocks > MOST_BLOCKS:
+            raise InputError(f"no model has {shown(self.n_blocks)} blocks: {MOST_BLOCKS} at most")
         touched = {int(block_of(name)) for name in self.gone}
         invalid = sorted(i for i in touched if not 0 <= i < self.n_blocks)
         if invalid:

@@ -16,6 +16,12 @@ from evop_deap.models.formats.mergekit import parse_mergekit
 from evop_deap.models.formats.per_layer_config import parse_per_layer_config
 from evop_deap.models.formats.sleb_results import is_sleb, parse_sleb
 
+MERGED = (
+    "dropped blocks were merged into kept ones, which a pattern cannot express: use the "
+    "checkpoint in the run's model/"
+)
+"""Why a merge has no pattern."""
+
 _FIELDS = ("slices", "dropped", "per_layer_config", "block_configs")
 
 
@@ -100,10 +106,7 @@ def _from_mapping(value: dict[str, Any], n_blocks: int, dense: Mapping[str, Any]
 def _from_result(value: Mapping[str, Any]) -> Drops:
     """Return the drops in a run's result."""
     if value.get("merged") not in (None, False):
-        raise InputError(
-            "dropped blocks were merged into kept ones, which a pattern cannot express: "
-            "use the checkpoint in the run's model/"
-        )
+        raise InputError(MERGED)
     names, count = value["dropped"], value.get("n_blocks")
     if not isinstance(names, list) or not all(type(name) in (str, int) for name in names):
         raise InputError(f"`dropped` must be a list of names, but got {shown(names)}")

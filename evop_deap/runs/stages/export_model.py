@@ -10,6 +10,7 @@ from typing import Any
 
 from evop_deap.base.errors import ExportError, InputError, UnsupportedModelError
 from evop_deap.base.files import write_text
+from evop_deap.base.typed import typed
 from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
@@ -47,8 +48,12 @@ class Exported:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Exported:
-        """Return the object that `as_dict` made these values from."""
-        return cls(**plain)
+        """Return the object that `as_dict` made these values from.
+
+        Raises:
+            InputError: a value is missing or of another type.
+        """
+        return typed(cls, plain)
 
 
 def export_model(context: Context, before: Outputs) -> Exported:

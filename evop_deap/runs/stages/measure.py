@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evop_deap.base.numbers import finite_or_worst
+from evop_deap.base.typed import typed
 from evop_deap.fitness.weighted import scaled
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
@@ -56,14 +57,12 @@ class Measured:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Measured:
-        """Return the object that `as_dict` made these values from."""
-        second = plain["runner_up"]
-        return cls(
-            calibration=TextLoss.from_dict(plain["calibration"]),
-            heldout=TextLoss.from_dict(plain["heldout"]),
-            runner_up=None if second is None else Rival.from_dict(second),
-            heuristics=tuple(map(Rival.from_dict, plain["heuristics"])),
-        )
+        """Return the object that `as_dict` made these values from.
+
+        Raises:
+            InputError: a value is missing or of another type.
+        """
+        return typed(cls, plain)
 
 
 def measure(context: Context, before: Outputs) -> Measured:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evop_deap.base.typed import typed
 from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.compensating import compensated, untouched
 from evop_deap.runs.context import Context
@@ -13,6 +14,7 @@ from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.pruned_model import PrunedModel
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.validate import Validated
+from evop_deap.runs.storage.file_shapes import CompensationDone
 from evop_deap.space import dropped_units
 
 
@@ -39,8 +41,19 @@ class Compensated:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Compensated:
-        """Return the outcome that `as_dict` made these values from."""
-        return cls(plain["about"])
+        """Return the outcome that `as_dict` made these values from.
+
+        Raises:
+            InputError: a value is missing or of another type.
+        """
+        return cls(typed(_Stored, plain).about)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What is stored of an outcome: all but the model."""
+
+    about: CompensationDone | None
 
 
 def compensate_pattern(context: Context, before: Outputs) -> Compensated:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.base.numbers import finite_or_none, finite_or_worst
+from evop_deap.base.typed import typed
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
@@ -90,12 +91,12 @@ class Validated:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Validated:
-        """Return the object that `as_dict` made these values from."""
-        near = (
-            NearEqual(**{**one, "pattern": tuple(one["pattern"])}) for one in plain["near_equals"]
-        )
-        refused = tuple(plain.get("refused", ()))
-        return cls(tuple(near), plain["tied"], plain["cost"], refused)
+        """Return the object that `as_dict` made these values from.
+
+        Raises:
+            InputError: a value is missing or of another type.
+        """
+        return typed(cls, plain)
 
 
 def validate(context: Context, before: Outputs) -> Validated:

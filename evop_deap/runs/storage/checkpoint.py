@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.base.errors import CheckpointError
+from evop_deap.base.data_files import parse_json, read_utf8
+from evop_deap.base.errors import CheckpointError, InputError, one_line
 from evop_deap.base.files import sha256_of_text, write_json
 from evop_deap.base.numbers import finite_or_none, finite_or_worst, infinite_if_none
+from evop_deap.base.typed import typed
+from evop_deap.base.user_text import shown
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.state import EvolutionState
+from evop_deap.runs.storage.checkpoint_shapes import StoredEvolution, StoredHeuristic
 from evop_deap.runs.storage.heuristic_state import HeuristicState
 from evop_deap.space import Pattern
 
 FORMAT = 6
-
+_ADVICE = "restore the file, or start again with --overwrite"
 
 Names = Sequence[tuple[int, Sequence[tuple[int, ...]]]]
 """For each group of windows, prefixes of patterns."""
@@ -112,15 +118,27 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     payload = _read(path)
     if payload.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} has format {payload.get('format')!r}, but this version reads {FORMAT}: "
+            f"{path} has format {shown(payload.get('format'))}, but this version reads {FORMAT}: "
             "resume with the version that wrote it, or start again with --overwrite"
         )
-    for name, wanted in identity.items():
-        if (found := payload["identity"].get(name)) != wanted:
+    known = payload.get("identity")
+    for name, wanted in identity.items() if isinstance(known, dict) else ():
+        if (found := known.get(name)) != wanted:
             raise CheckpointError(
                 f"{path} belongs to another run: its {name} is {_short(found)}, "
                 f"but this run's is {_short(wanted)}; resume with the same, or use --overwrite"
             )
+    _check_types(path, payload)
+    try:
+        return _restored(payload)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} contradicts itself ({one_line(error)}): {_ADVICE}"
+        ) from error
+
+
+def _restored(payload: Mapping[str, Any]) -> Checkpoint:
+    """Return the checkpoint with this content, whose types were checked."""
     tokens = np.array(payload["tokens"], dtype=np.int64)
     rows = {_pattern(bits): _row(sums, len(tokens)) for bits, sums in payload["rows"].items()}
     common = {
@@ -174,6 +192,8 @@ def _evolution_from(
         pattern: finite_or_worst(float(rows[pattern].sum() / tokens.sum()))
         for pattern in map(_pattern, payload["evaluated"])
     }
+    rng_state = _as_tuples(payload["rng_state"])
+    random.Random().setstate(rng_state)  # raises if it is none
     return EvolutionState(
         generation=payload["generation"],
         population=tuple(
@@ -182,7 +202,7 @@ def _evolution_from(
         ),
         losses=losses,
         best_since=payload["best_since"],
-        rng_state=_as_tuples(payload["rng_state"]),
+        rng_state=rng_state,
         eliminated=tuple(map(_pattern, payload["lost"])),
         other_evaluations=payload["beside"],
         picks={name: _pattern(bits) for name, bits in payload["picks"].items()},
@@ -206,18 +226,22 @@ def _heuristic_from(payload: Mapping[str, Any], common: Mapping[str, Any]) -> He
 
 def _read(path: Path) -> dict[str, Any]:
     """Return the checkpoint's content after a check of its checksum."""
-    advice = "restore the file, or start again with --overwrite"
     try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged (not JSON): {advice}") from error
+        payload = parse_json(read_utf8(path, "it"))
+    except InputError as error:
+        raise CheckpointError(f"{path} is damaged (not JSON): {error}: {_ADVICE}") from error
     digest = payload.pop("sha256", None) if isinstance(payload, dict) else None
     if digest is None or digest != _digest(payload):
-        raise CheckpointError(f"{path} is damaged or was changed (wrong checksum): {advice}")
+        raise CheckpointError(f"{path} is damaged or was changed (wrong checksum): {_ADVICE}")
     checked: dict[str, Any] = payload
     return checked
+
+
+def _check_types(path: Path, payload: Mapping[str, Any]) -> None:
+    try:
+        typed(StoredHeuristic if "best" in payload else StoredEvolution, payload)
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}: {_ADVICE}") from error
 
 
 def _digest(payload: Mapping[str, Any]) -> str:
@@ -229,6 +253,8 @@ def _bits(pattern: Pattern) -> str:
 
 
 def _pattern(bits: str) -> Pattern:
+    if not re.fullmatch("[01]+", bits):
+        raise ValueError(f"a pattern must be written in 0 and 1, found {shown(bits)}")
     return tuple(map(int, bits))
 
 
@@ -239,6 +265,8 @@ def _stored(value: float) -> float | bool | None:
 
 def _row(sums: Sequence[float | bool | None], windows: int) -> NDArray[np.float64]:
     """Return the sums of all windows, with NaN for those not evaluated."""
+    if len(sums) > windows:
+        raise ValueError(f"{len(sums)} sums of {windows} windows")
     known = (math.nan if value is False else infinite_if_none(value) for value in sums)
     return np.array([*known, *[math.nan] * (windows - len(sums))], dtype=np.float64)
 

@@ -97,8 +97,8 @@ def _named(path: Path, read: Callable[[], _Read]) -> _Read:
         return read()
     except InputError as error:
         raise InputError(
-            f"`run`: this version cannot read {path}: {error}; search again, or read it with the "
-            "version that wrote it"
+            f"`run` {path.parent} cannot be read: {path.name}: {error}; search again, or read it "
+            "with the version that wrote it"
         ) from error
 
 
