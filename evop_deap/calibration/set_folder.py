@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.data_files import read_json
 from evop_deap.base.errors import InputError, one_line
 from evop_deap.base.files import write_bytes, write_json
+from evop_deap.base.typed import typed
+from evop_deap.base.user_text import shown
 from evop_deap.calibration.calibration_set import CalibrationSet
 from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
 from evop_deap.text.tokens import tokenizer_fingerprint
@@ -19,6 +22,39 @@ from evop_deap.text.window_set import Stretch, WindowSet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The manifest of one part, as far as loading it needs."""
+
+    fingerprint: str
+    prefix: tuple[int, ...]
+    windows: tuple[tuple[Stretch, ...], ...]
+    weights: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Tokenizer:
+    """The tokenizer that the windows were made with."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """The manifest of a set, as far as loading it needs."""
+
+    calibration: _Part
+    heldout: _Part
+    tokenizer: _Tokenizer
+    validation: _Part | None = None
+
+    def part(self, name: str) -> _Part | None:
+        """The part of this name."""
+        found: _Part | None = getattr(self, name)
+        return found
+
 
 _PARTS = ("calibration", "heldout")
 _MAYBE = ("validation", "compensation")  # a small corpus has no text left for them
@@ -57,25 +93,34 @@ def load_calibration(
     """
     manifest, tokens = _read(folder)
     try:
-        parts = {name: _part(manifest[name], array) for name, array in tokens.items()}
-        fingerprint = manifest["tokenizer"]["fingerprint"]
-        weights = manifest["calibration"].get("weights")
-        numbers = None if weights is None else np.array(weights, dtype=np.float64)
-        prints = {name: manifest[name]["fingerprint"] for name in tokens}
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"`calibration` {folder} is not a calibration set: {error!r}") from error
+        made = typed(_Manifest, manifest)
+        parts = {
+            name: WindowSet(array, told.windows, told.prefix)
+            for name, array in tokens.items()
+            if (told := made.part(name)) is not None
+        }
+    except ValueError as error:
+        raise InputError(
+            f"`calibration` {folder} is not a calibration set: {CALIBRATION_FILE}: {error}"
+        ) from error
+    fingerprint, weights = made.tokenizer.fingerprint, made.calibration.weights
+    numbers = None if weights is None else np.array(weights, dtype=np.float64)
+    prints = {name: told.fingerprint for name in parts if (told := made.part(name)) is not None}
     if prints != {name: part.fingerprint for name, part in parts.items()}:
         raise InputError(f"`calibration` {folder} was changed: make it again")
     if numbers is not None and (
         numbers.shape != (len(parts["calibration"].tokens),)
         or not np.isfinite(numbers).all()
         or numbers.min() < 0
+        or not numbers.sum() > 0
     ):
-        raise InputError(f"`calibration` {folder} must have a weight of 0 or more for each window")
+        raise InputError(
+            f"`calibration` {folder} must have a weight of 0 or more for each window, not all 0"
+        )
     if fingerprint != tokenizer_fingerprint(tokenizer):
         raise InputError(
             f"`calibration` {folder} was made with the tokenizer of another model "
-            f"({manifest['tokenizer'].get('class')}): make one with this model's"
+            f"({shown(manifest['tokenizer'].get('class'))[1:-1]}): make one with this model's"
         )
     window = parts["calibration"].tokens.shape[1]
     if context is not None and window > context:
@@ -87,22 +132,16 @@ def load_calibration(
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.int64]]]:
+    manifest = read_json(folder / CALIBRATION_FILE, f"`calibration` {folder}")
+    if not isinstance(manifest, dict):
+        raise InputError(f"`calibration` {folder} is not a calibration set")
     try:
-        manifest = json.loads((folder / CALIBRATION_FILE).read_text(encoding="utf-8"))
         with np.load(folder / WINDOWS_FILE, allow_pickle=False) as archive:
             names = (*_PARTS, *(name for name in _MAYBE if name in manifest))
             tokens = {name: np.asarray(archive[name], dtype=np.int64) for name in names}
-    except Exception as error:  # parsers of JSON, archives and arrays raise many types
+    except Exception as error:  # parsers of archives and arrays raise many types
         reason = one_line(getattr(error, "strerror", None) or error)
         raise InputError(f"`calibration` {folder} cannot be read: {reason}") from error
-    if not isinstance(manifest, dict) or any(t.ndim != 2 or not t.size for t in tokens.values()):
+    if any(part.ndim != 2 or not part.size for part in tokens.values()):
         raise InputError(f"`calibration` {folder} is not a calibration set")
     return manifest, tokens
-
-
-def _part(described: dict[str, Any], tokens: NDArray[np.int64]) -> WindowSet:
-    stretches = tuple(
-        tuple(Stretch(str(s["document"]), int(s["start"]), int(s["tokens"])) for s in window)
-        for window in described["windows"]
-    )
-    return WindowSet(tokens, stretches, tuple(int(token) for token in described["prefix"]))
