@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 NOTHING = "\N{EN DASH}"
@@ -62,3 +63,13 @@ def listed(names: Sequence[str]) -> str:
 def plural(granularity: str) -> str:
     """The plural of a unit's name: "blocks" or "halves" for a granularity of "block" or "half"."""
     return {"half": "halves"}.get(granularity, f"{granularity}s")
+
+
+def markdown(text: str) -> str:
+    """A user's name in a Markdown document, on one line, with signs that Markdown reads escaped.
+
+    Example:
+        >>> print(markdown("runs/[a](b)|*c*"))
+        runs/\\[a\\](b)\\|\\*c\\*
+    """
+    return re.sub(r"([\\`*_\[\]<>|#~&!])", r"\\\1", " ".join(text.split()))

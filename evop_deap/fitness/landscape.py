@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.data_files import parse_json
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_bytes
 from evop_deap.space import Pattern, SearchSpace, Unit
@@ -99,6 +100,8 @@ class Landscape:
             raise InputError("names of a landscape's units must all be different")
         if min(self.head_work, *(min(unit.work, unit.parameters) for unit in self.units)) < 0:
             raise InputError("`work`, `parameters` and `head_work` must not be negative")
+        if not sum(unit.work for unit in self.units) + self.head_work > 0:
+            raise InputError("`work` and `head_work` of a landscape must not all be 0")
 
     @property
     def losses(self) -> NDArray[np.float64]:
@@ -174,7 +177,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
                 raise InputError("it is no zip archive")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
-                about = json.loads(str(archive["about"]))
+                about = parse_json(str(archive["about"]))
                 arrays = {n: np.asarray(archive[n]) for n in _ARRAYS if n in archive}
         if not isinstance(about, dict) or "format" not in about:
             raise InputError("`about` must be a JSON object with a `format`")

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.base.errors import InputError
-from evop_deap.fitness.landscape import Landscape, load_landscape
+from evop_deap.fitness.landscape import Landscape
+from evop_deap.fitness.landscape_table import read_landscape
 from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.space import Pattern
@@ -54,7 +55,7 @@ class TabularEvaluator:
         Raises:
             InputError: the file cannot be read or is not a landscape.
         """
-        return cls(load_landscape(Path(path)))
+        return cls(read_landscape(Path(path)))
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.formatting import plural
+from evop_deap.base.formatting import markdown, plural
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.runs.storage.result import standing
 from evop_deap.settings.heuristic_names import SEARCH
@@ -35,7 +35,7 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
     units = plural(result.granularity)
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
-    source = base_model or result.model
+    source = markdown(base_model or result.model)
     front = [
         "---",
         *([f"base_model: {base_model}"] if base_model else []),
@@ -50,7 +50,7 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
     best = result.heuristics[0] if result.heuristics else None
     made = result.is_compensated
     rows = [
-        f"| {name}, {text.windows} windows of {text.window} tokens of {result.corpus} "
+        f"| {name}, {text.windows} windows of {text.window} tokens of {markdown(result.corpus)} "
         f"| {text.perplexity['dense']:.2f} |{f' {other.perplexity:.2f} |' if other else ''} "
         f"{text.perplexity['pruned']:.2f} |"
         f"{_compensated(text)}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import check_writable
+from evop_deap.base.formatting import markdown
 from evop_deap.models.formats import Drops, read_pattern
 from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.calibration_folder import responder_of
@@ -187,7 +188,7 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
     """
     from evop_deap.reporting.model_card import else_changed, what_was_changed
 
-    source = loaded.hub_id or loaded.name
+    source = markdown(loaded.hub_id or loaded.name)
     front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
     front.append(f"evop_base: {json.dumps(loaded.name)}")
     front += ["library_name: transformers", "pipeline_tag: text-generation"]

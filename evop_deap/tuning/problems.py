@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_text import shown
 from evop_deap.evolution.operators import init_distinct, init_uniform
 from evop_deap.evolution.racing import windows_together
-from evop_deap.fitness.landscape import Landscape, load_landscape
+from evop_deap.fitness.landscape import Landscape
+from evop_deap.fitness.landscape_table import read_landscape
 from evop_deap.fitness.plain_function import Losses, as_evaluator
 from evop_deap.fitness.protocol import Evaluator
 from evop_deap.fitness.tabular import TabularEvaluator
@@ -73,7 +75,7 @@ def landscape_problem(path: Path, n_drop: int | None = None) -> Problem:
     Raises:
         InputError: the file is no landscape, or does not hold all patterns of that space.
     """
-    landscape = load_landscape(path)
+    landscape = read_landscape(path)
     spaces = {space.n_drop: space for space in known_spaces(landscape)}
     if not spaces:
         raise InputError(f"`landscape` {path} holds no complete space, so the optimum is unknown")
@@ -112,8 +114,8 @@ def scores_in(landscape: Landscape) -> dict[str, UnitScores]:
             name: UnitScores(_by_name(said["scores"], landscape), float(said["cost"]))
             for name, said in given
         }
-    except (TypeError, ValueError, KeyError) as error:
-        raise InputError(f"`looks` of a landscape cannot be read: {error!r}") from error
+    except (ArithmeticError, AttributeError, TypeError, ValueError, KeyError) as error:
+        raise InputError(f"`looks` of a landscape cannot be read: {shown(error)}") from error
     short = [name for name, known in scores.items() if not known.covers(landscape.units)]
     if short:
         raise InputError(
@@ -131,10 +133,23 @@ def _by_name(scores: Any, landscape: Landscape) -> dict[str, float]:
 
 def known_spaces(landscape: Landscape) -> tuple[SearchSpace, ...]:
     """Return the spaces that a landscape holds completely, without its protected units."""
-    protected = frozenset(landscape.about.get("protected", ()))
+    protected = _protected(landscape)
     most = len(landscape.units) - len(protected)
     candidates = (SearchSpace(landscape.units, n, protected) for n in range(1, most))
     return tuple(s for s in candidates if int(_rows(landscape, s).sum()) == s.size)
+
+
+def _protected(landscape: Landscape) -> frozenset[int]:
+    """Return the positions of the units that a landscape protects."""
+    given, count = landscape.about.get("protected", ()), len(landscape.units)
+    if not isinstance(given, list | tuple) or not all(
+        type(unit) is int and 0 <= unit < count for unit in given
+    ):
+        raise InputError(
+            f"`protected` of a landscape must list positions from 0 to {count - 1}, "
+            f"but got {shown(given)}"
+        )
+    return frozenset(given)
 
 
 def _rows(landscape: Landscape, space: SearchSpace) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.errors import InputError, one_line
+from evop_deap.base.errors import InputError
 from evop_deap.base.user_paths import existing_path
 from evop_deap.calibration.embedding.batches import encode_batched
 
@@ -118,7 +118,7 @@ def _load(name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrain
     from transformers import AutoModel, AutoTokenizer
 
     from evop_deap.models.loading.demo_encoder import demo_encoder
-    from evop_deap.models.loading.load_model import reach_hub
+    from evop_deap.models.loading.load_model import reach_hub, why_not_loaded
     from evop_deap.models.loading.quiet import quiet_transformers
 
     where = str(demo_encoder()) if name == "demo" else name
@@ -135,11 +135,9 @@ def _load(name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrain
             model = AutoModel.from_pretrained(place, dtype=torch.float32, **options)
             return model, AutoTokenizer.from_pretrained(place, **options)
     except Exception as error:  # formats and libraries raise many types
-        reason = one_line(error)
-        short = reason if len(reason) <= 200 else reason[:197] + "..."
         raise InputError(
-            f"`embedding` {name} cannot be loaded ({short}): name a hub id or a folder, or use "
-            "demo, model or tfidf"
+            f"`embedding` {name} cannot be loaded ({why_not_loaded(error)}): name a hub id or a "
+            "folder, or use demo, model or tfidf"
         ) from error
 
 

@@ -43,6 +43,8 @@ def clear(path: Path, prefix: str | None, tell: Tell) -> str:
         InputError: `path` is not a store, or no context begins with `prefix`.
         OutputError: the store cannot be opened.
     """
+    if prefix == "":
+        raise InputError("`context` must not be empty: leave it out to remove everything")
     _check_kind(path)
     if not path.exists() and not _set_aside(path):
         return f"{path}: nothing is kept"

@@ -20,6 +20,7 @@ from evop_deap.models.export.checkpoint_checks import (
     reporting_native_errors,
 )
 from evop_deap.models.export.export_report import ExportReport
+from evop_deap.models.export.own_code import settle_own_code
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
@@ -77,6 +78,7 @@ def export_checkpoint(
         with reporting_native_errors(folder):
             pruned.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
+            settle_own_code(temporary, model)
             if card is not None:
                 (temporary / "README.md").write_text(card, encoding="utf-8")
         reloaded = _reload(model, temporary, trust_remote_code)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError, UnsupportedModelError, one_line
 from evop_deap.base.user_paths import existing_path
+from evop_deap.base.user_text import shown
 from evop_deap.models.anatomy.probe import embedding_table
+from evop_deap.models.formats.drops import MOST_BLOCKS
 from evop_deap.models.loading.hardware import choose_device, choose_dtype
 from evop_deap.models.loading.quiet import quiet_transformers
 
@@ -168,16 +170,22 @@ def _explaining(name: str) -> Iterator[None]:
     except (InputError, UnsupportedModelError):
         raise
     except Exception as error:  # formats and libraries raise many types
-        reason = one_line(error)
-        if "trust_remote_code" in reason:
-            raise InputError(
-                f"`model` {name} comes with its own code, which only runs if "
-                "`trust_remote_code` allows it"
-            ) from error
-        if "connect to" in reason:
-            reason = "it is not a local folder, and the hub cannot be reached or refuses it"
-        short = reason if len(reason) <= 300 else reason[:297] + "..."
-        raise InputError(f"`model` {name} cannot be loaded: {short}") from error
+        raise InputError(f"`model` {name} cannot be loaded: {why_not_loaded(error)}") from error
+
+
+def why_not_loaded(error: Exception) -> str:
+    """Return the reason in an error of transformers about a checkpoint, as one short line."""
+    reason = one_line(error)
+    if "trust_remote_code" in reason:
+        return "it comes with its own code, which only runs if `trust_remote_code` allows it"
+    if "weights_only" in reason:
+        return (
+            "its weights are a pickle that PyTorch refuses, because it could run code: convert "
+            "them to safetensors"
+        )
+    if "connect to" in reason:
+        return "it is not a local folder, and the hub cannot be reached or refuses it"
+    return reason if len(reason) <= 300 else reason[:297] + "..."
 
 
 def _load_config(where: dict[str, Any], name: str, trust_remote_code: bool) -> PreTrainedConfig:
@@ -198,6 +206,12 @@ def _load_config(where: dict[str, Any], name: str, trust_remote_code: bool) -> P
             f"`model` {name} is a {config.model_type}, which transformers does not list "
             "as a causal language model"
         )
+    layers = getattr(config.get_text_config(decoder=True), "num_hidden_layers", None)
+    if layers is not None and (type(layers) is not int or not 1 <= layers <= MOST_BLOCKS):
+        raise UnsupportedModelError(
+            f"`model` {name} has a config.json with `num_hidden_layers` {shown(layers)}: "
+            f"a model to prune has 1 to {MOST_BLOCKS:,}"
+        )
     return config
 
 
@@ -210,13 +224,31 @@ def _load_weights(where: dict[str, Any], **options: Any) -> PreTrainedModel:
         del options["attn_implementation"]
     loaded: Any = AutoModelForCausalLM.from_pretrained(**where, **options, output_loading_info=True)
     model: PreTrainedModel = loaded[0]
+    name = where["pretrained_model_name_or_path"]
     if missing := sorted(loaded[1]["missing_keys"]):
         # transformers would initialise them at random.
         raise InputError(
-            f"`model` {where['pretrained_model_name_or_path']} lacks {len(missing)} weights "
+            f"`model` {name} lacks {len(missing)} weights "
             f"that its configuration asks for, such as {missing[0]}"
         )
+    if (spoiled := _not_finite(model)) is not None:
+        raise InputError(
+            f"`model` {name} ({type(model).__name__}) has weights that are not finite: {spoiled}"
+        )
     return model
+
+
+def _not_finite(model: PreTrainedModel) -> str | None:
+    """Return the name of the first weight with an infinity or NaN, or None."""
+    import torch
+
+    for name, weight in model.named_parameters():
+        # Types of 8 bits and less hold quantised weights.
+        if weight.is_floating_point() and weight.element_size() > 1:
+            for part in weight.detach().reshape(-1).split(1 << 24):  # bounds the memory it takes
+                if not torch.isfinite(part).all():
+                    return name
+    return None
 
 
 def _load_tokenizer(where: dict[str, Any], trust_remote_code: bool) -> PreTrainedTokenizerBase:
