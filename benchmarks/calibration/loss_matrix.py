@@ -123,6 +123,7 @@ def patterns_of(
 def matrix_of(given: argparse.Namespace) -> LossMatrix:
     """Draw the windows, choose the patterns, and evaluate each on every window."""
     config = SearchConfig(
+        compensate="off",
         model=given.model,
         corpus=given.corpus,
         sparsity=given.sparsities[0],

@@ -67,6 +67,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     # What has too few tokens is refused before anything is paid for.
     windows = {name: _windows(tokenizer, name, text, given) for name, text in texts.items()}
     config = SearchConfig(
+        compensate="off",
         **{name: getattr(given, name) for name in ("model", "dtype", "sparsity", "window")},
         tokens=given.tokens,
         heldout_tokens=given.tokens,

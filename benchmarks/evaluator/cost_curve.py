@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="PNG or SVG; needs the extra `bench`")
     given = parser.parse_args()
     config = SearchConfig(
+        compensate="off",
         model=given.model,
         corpus=given.corpus,
         sparsity=given.sparsities[0],

@@ -216,6 +216,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     config = SearchConfig(
+        compensate="off",
         model=given.model,
         corpus=given.corpus,
         sparsity=given.sparsity,

@@ -143,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         config = SearchConfig(
+            compensate="off",
             model=given.model,
             corpus=given.corpus,
             sparsity=(0.1,),

@@ -212,6 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
     config = SearchConfig(
+        compensate="off",
         model=given.model,
         dtype=given.dtype,
         corpus=given.corpus,

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = vars(parser.parse_args(arguments))
     shares, seeds, output = (given.pop(name) for name in ("sparsity", "seeds", "json"))
     shares = in_order(shares)
-    config = SearchConfig(sparsity=shares[:1], cache=False, **given)
+    config = SearchConfig(sparsity=shares[:1], cache=False, compensate="off", **given)
     runs = []
     for seed in seeds:
         runs.append(measure(config.replace(seed=seed), shares))

@@ -48,6 +48,7 @@ def _figure(runs: Sequence[Run], place: int, result: SearchResult) -> str:
     }
     said = [f"On {_TEXTS['heldout'][0]} text the pattern found is"]
     said.append(listed([f"{rival.heldout.said} {rival.name}" for rival in rivals]) + ".")
+    both = " All are compensated, as in the search." if rivals[0].compensated else ""
     rows = [_row(rival, text) for rival in rivals for text in _TEXTS]
     beside = f", {label_of(runs, place)}" if len(runs) > 1 else ""
     return figure(
@@ -60,7 +61,7 @@ def _figure(runs: Sequence[Run], place: int, result: SearchResult) -> str:
         ),
         note=(
             "Left of 0 the pattern found is better. Bars are one standard error of the paired "
-            "difference over windows."
+            f"difference over windows.{both}"
         ),
     )
 

@@ -25,6 +25,8 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
         base_model: hub id of the dense model; None if it is not on a hub.
     """
     searched_on = {"ce": "perplexity", "kl": "divergence from the dense model"}[result.fitness.name]
+    if result.fitness.compensated:
+        searched_on += " of compensated models"
     chosen_by = (
         f"evolutionary search on {searched_on} ([EvoP](https://arxiv.org/abs/2502.14910))"
         if result.method == SEARCH
@@ -47,7 +49,7 @@ def model_card(result: Findings, settings: str, *, base_model: str | None) -> st
         "tags: [evop, layer-pruning, pruned]",
         "---",
     ]
-    best = result.heuristics[0] if result.heuristics else None
+    best = result.beside
     made = result.is_compensated
     rows = [
         f"| {name}, {text.windows} windows of {text.window} tokens of {markdown(result.corpus)} "

@@ -7,18 +7,47 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.base.numbers import finite_or_none
+from evop_deap.recovery.compensation.form_names import OFF, SCALE
 from evop_deap.runs.pruned_model import PrunedModel, changed_model, loss_of_changes
+from evop_deap.settings.heuristic_names import SEARCH
+from evop_deap.settings.search_config import SearchConfig
 
 if TYPE_CHECKING:
     from evop_deap.calibration import CalibrationSet
     from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
     from evop_deap.recovery.compensation.compensate import Compensation
+    from evop_deap.recovery.compensation.search_compensator import SearchCompensator
 
 
 PATTERN_ALONE = (
     "The pattern alone: the checkpoint in the run's model/ is compensated, which no recipe holds."
 )
+
+SEARCH_TOKENS = 8192
+"""Tokens that a search fits on: enough to rank patterns, at a fifth of its cost."""
+
+
+def search_compensator(
+    config: SearchConfig,
+    loaded: LoadedModel,
+    anatomy: Anatomy,
+    text: CalibrationSet,
+) -> SearchCompensator | None:
+    """Return what compensates the patterns of a search.
+
+    None where the search evaluates patterns as they are: a heuristic picks, a matrix is not to be
+    solved anew, or there is no text for that but the calibration windows.
+    """
+    from evop_deap.recovery.compensation.search_compensator import SearchCompensator
+
+    form, windows = config.compensate, text.compensation
+    if config.method != SEARCH or form in (OFF, SCALE) or windows is None:
+        return None
+    few = windows.tokens[: SEARCH_TOKENS // windows.tokens.shape[1]]
+    if len(few) < 2:
+        return None
+    return SearchCompensator(loaded.model, anatomy, few, form=form, stored=loaded.stored_dtype)
 
 
 def compensated(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from evop_deap.fitness.model.evaluators import Evaluators
     from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
+    from evop_deap.recovery.compensation.search_compensator import SearchCompensator
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Prepared:
         fingerprint: hash of the model's content.
         corpus: name of the corpus.
         text: calibration, validation and held-out windows.
+        compensator: compensates the patterns of a search; None evaluates them as they are.
     """
 
     config: SearchConfig
@@ -37,6 +39,7 @@ class Prepared:
     fingerprint: str
     corpus: str
     text: CalibrationSet
+    compensator: SearchCompensator | None
 
     @property
     def rng(self) -> random.Random:
@@ -45,11 +48,18 @@ class Prepared:
 
     @property
     def evaluators(self) -> Evaluators:
-        """A factory of evaluators of this model with the fitness of the settings."""
-        return self.evaluators_of(self.config.fitness)
+        """A factory of evaluators of this model as the search evaluates patterns."""
+        return self.evaluators_of(self.config.fitness, self.compensator)
 
-    def evaluators_of(self, fitness: str) -> Evaluators:
-        """Return a factory of evaluators of this model with the given fitness."""
+    def evaluators_of(
+        self, fitness: str, compensator: SearchCompensator | None = None
+    ) -> Evaluators:
+        """Return a factory of evaluators of this model.
+
+        Args:
+            fitness: "ce" or "kl".
+            compensator: compensates every pattern; None leaves the weights as they are.
+        """
         from evop_deap.fitness.model.evaluators import Evaluators
 
-        return Evaluators(self.loaded.model, self.anatomy, fitness)
+        return Evaluators(self.loaded.model, self.anatomy, fitness, compensator)

@@ -71,14 +71,15 @@ def open_evaluator(
         # Other searches may weight the windows differently, so unweighted sums are shared.
         alone = working.alone
         charged = shared if alone is None else ChargedEvaluator(shared, alone)
-        cached = CachedEvaluator(weighted(charged, prepared.text.weights))
+        whole, fitting = _with_fits(charged, prepared, stored)
+        cached = CachedEvaluator(weighted(whole, prepared.text.weights))
         if stored is not None:
             cached.restore(stored.rows)
             working.kept.restore(stored.kept)
             if alone is not None:
                 alone.kept.restore(stored.kept_alone)
         dense = cached.evaluate([prepared.space.dense])
-        loss, prepared_at = float(dense.losses[0]), working.preparation_cost
+        loss, prepared_at = float(dense.losses[0]), working.preparation_cost + fitting
         if not math.isfinite(loss):
             raise InputError(
                 f"`model` {config.model} has no finite loss in `dtype` {config.dtype} on "
@@ -94,6 +95,22 @@ def open_evaluator(
             dense_cost=stored.dense_cost if stored else prepared_at + dense.cost,
             dense_executed=stored.dense_executed if stored else prepared_at + dense.work.executed,
         )
+
+
+def _with_fits(
+    evaluator: Evaluator, prepared: Prepared, stored: Checkpoint | None
+) -> tuple[Evaluator, float]:
+    """Return `evaluator` with fits of the compensator charged, and the cost of its beginning."""
+    compensator, anatomy = prepared.compensator, prepared.anatomy
+    if compensator is None:
+        return evaluator, 0.0
+    from evop_deap.recovery.compensation.charged_cuts import ChargedCuts
+
+    dense = sum(block.work for block in anatomy.blocks) + anatomy.head_work
+    unit = dense * prepared.text.calibration.tokens.size
+    charged = ChargedCuts(evaluator, compensator, unit)
+    charged.restore(stored.rows if stored else ())
+    return charged, compensator.work / unit
 
 
 def _shared(

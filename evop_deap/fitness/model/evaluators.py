@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.self_check import checked_evaluator
@@ -30,11 +31,13 @@ class Evaluators:
         model: the dense model, in evaluation mode.
         anatomy: its parts, one for each gene.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
+        compensator: compensates every pattern; None leaves the weights as they are.
     """
 
     model: PreTrainedModel
     anatomy: Anatomy
     fitness: str = "ce"
+    compensator: Compensator | None = None
 
     def fast(
         self,
@@ -55,6 +58,7 @@ class Evaluators:
             space,
             rng=rng,
             fitness=self.fitness,
+            compensator=self.compensator,
             windows_at_once=windows_at_once,
             memory_budget=memory_budget,
             on_evaluated=on_evaluated,
@@ -70,5 +74,11 @@ class Evaluators:
             tokens: (windows, length) token ids.
             weights: (windows,) weight of each window; None for equal weights.
         """
-        plain = ReferenceEvaluator(self.model, self.anatomy, tokens, fitness=self.fitness)
+        plain = ReferenceEvaluator(
+            self.model,
+            self.anatomy,
+            tokens,
+            fitness=self.fitness,
+            compensator=self.compensator,
+        )
         return weighted(plain, weights)

@@ -15,6 +15,7 @@ import torch
 
 from evop_deap.base.errors import InputError, not_pickled
 from evop_deap.fitness.fitnesses import FITNESSES
+from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.criterion import Criterion, CrossEntropy, Divergence
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.memory_plan import MemoryPlan
@@ -59,6 +60,7 @@ class PopulationEvaluator:
             matrix products. If given, every multiple of it starts a new group.
         stacked: whether to stack branches if there is room; by default on accelerators.
         tile: size of the tiles of the loss; by default chosen for the device.
+        compensator: compensates every pattern; by default the weights stay as they are.
         on_evaluated: called after each pattern.
 
     Example:
@@ -89,6 +91,7 @@ class PopulationEvaluator:
         windows_at_once: int | None = None,
         stacked: bool | None = None,
         tile: Tile | None = None,
+        compensator: Compensator | None = None,
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
         if fitness not in FITNESSES:
@@ -98,7 +101,8 @@ class PopulationEvaluator:
         self._fitness = fitness
         self._exit = find_exit(model, anatomy)
         self._on_evaluated = on_evaluated
-        self._steps = steps_of(anatomy)
+        self._steps = steps_of(anatomy) if compensator is None else compensator.steps
+        self._weights = "" if compensator is None else f", {compensator.name}"
         self._dense_work = sum(block.work for block in anatomy.blocks) + anatomy.head_work
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
         self._calls: dict[int, tuple[BlockCall, ...]] = {}
@@ -122,7 +126,11 @@ class PopulationEvaluator:
         self.kept = KeptStates(room.kept)
         self.tile = tile or tile_for(model.device)
         self._criterion = self._criterion_of(fitness, self.tile)
-        self.alone = None if room.stacked else WalkedAlone(anatomy, count, room, self._criterion)
+        self.alone = (
+            None
+            if room.stacked
+            else WalkedAlone(anatomy, self._steps, count, room, self._criterion)
+        )
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
@@ -161,7 +169,7 @@ class PopulationEvaluator:
             "" if self._anatomy.granularity == "block" else f", {self._anatomy.granularity} units"
         )
         tile = f"tiles of {self.tile.tokens} x {self.tile.words}"
-        return f"{self.name} {_VERSION}, {self._fitness}{units}, {tile}"
+        return f"{self.name} {_VERSION}, {self._fitness}{units}, {tile}{self._weights}"
 
     @property
     def batches(self) -> tuple[int, ...] | None:

@@ -13,6 +13,7 @@ import torch
 
 from evop_deap.base.errors import InputError, not_pickled
 from evop_deap.fitness.fitnesses import FITNESSES
+from evop_deap.fitness.model.compensator import Compensator, written_by
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.logit_losses import divergence_sums, window_sums
 from evop_deap.fitness.protocol import Evaluation, Work
@@ -38,6 +39,7 @@ class ReferenceEvaluator:
         tokens: (windows, length) token ids to predict, without padding.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model, which is then
             run again for every pattern.
+        compensator: compensates every pattern; by default the weights stay as they are.
         on_evaluated: called after each pattern.
 
     Example:
@@ -60,12 +62,14 @@ class ReferenceEvaluator:
         tokens: NDArray[np.int64],
         *,
         fitness: str = "ce",
+        compensator: Compensator | None = None,
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
         if fitness not in FITNESSES:
             raise InputError(f"`fitness` must be 'ce' or 'kl', but got '{fitness}'")
         self._divergence = fitness == "kl"
         self._model = model
+        self._compensator = compensator
         self._anatomy = anatomy
         self._units = model_units(anatomy)
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
@@ -114,14 +118,14 @@ class ReferenceEvaluator:
     def _sums(self, pattern: Pattern, tokens: torch.Tensor) -> NDArray[np.float64]:
         with torch.inference_mode():
             sums = [
-                self._batch_sums(dropped_units(pattern), batch)
-                for batch in tokens.split(self._windows_at_once())
+                self._batch_sums(pattern, batch) for batch in tokens.split(self._windows_at_once())
             ]
         array: NDArray[np.float64] = torch.cat(sums).numpy()
         return array
 
-    def _batch_sums(self, dropped: Sequence[int], batch: torch.Tensor) -> torch.Tensor:
-        with bypassed(self._anatomy, dropped):
+    def _batch_sums(self, pattern: Pattern, batch: torch.Tensor) -> torch.Tensor:
+        dropped = bypassed(self._anatomy, dropped_units(pattern))
+        with written_by(self._compensator, pattern), dropped:
             logits = self._model(input_ids=batch, use_cache=False).logits
         if not self._divergence:
             return window_sums(logits, batch)

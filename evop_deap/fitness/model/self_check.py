@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from evop_deap.base.errors import UnsupportedModelError, one_line
+from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.protocol import ModelEvaluator
@@ -35,6 +36,7 @@ def checked_evaluator(
     *,
     rng: random.Random,
     fitness: str = "ce",
+    compensator: Compensator | None = None,
     windows_at_once: int | None = None,
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
     on_evaluated: Callable[[], object] | None = None,
@@ -52,6 +54,7 @@ def checked_evaluator(
         space: the space of the random pattern.
         rng: draws the random pattern.
         fitness: "ce" or "kl".
+        compensator: compensates every pattern; None leaves the weights as they are.
         windows_at_once: largest number of windows computed together.
         memory_budget: largest size of the hidden states in bytes.
         on_evaluated: called after each pattern that the returned evaluator evaluates.
@@ -61,13 +64,18 @@ def checked_evaluator(
     few = tokens[:_CHECKED_WINDOWS]
     try:
         fast = PopulationEvaluator(
-            model, anatomy, few, fitness=fitness, memory_budget=memory_budget
+            model,
+            anatomy,
+            few,
+            fitness=fitness,
+            memory_budget=memory_budget,
+            compensator=compensator,
         )
         found = fast.evaluate(patterns).losses
     except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
         problem = one_line(error)
     else:
-        slow = ReferenceEvaluator(model, anatomy, few, fitness=fitness)
+        slow = ReferenceEvaluator(model, anatomy, few, fitness=fitness, compensator=compensator)
         expected = slow.evaluate(patterns).losses
         difference = float(np.abs(found - expected).max())
         # A difference of NaN must fail, too.
@@ -79,12 +87,20 @@ def checked_evaluator(
                 fitness=fitness,
                 memory_budget=memory_budget,
                 windows_at_once=windows_at_once,
+                compensator=compensator,
                 on_evaluated=on_evaluated,
             )
         problem = f"its losses differ from the model's own by {difference:.2g} nats per token"
     if on_fallback is not None:
         on_fallback(f"the population evaluator is not used ({problem}); patterns run one by one")
-    return ReferenceEvaluator(model, anatomy, tokens, fitness=fitness, on_evaluated=on_evaluated)
+    return ReferenceEvaluator(
+        model,
+        anatomy,
+        tokens,
+        fitness=fitness,
+        compensator=compensator,
+        on_evaluated=on_evaluated,
+    )
 
 
 def _allowed(dtype: torch.dtype) -> float:

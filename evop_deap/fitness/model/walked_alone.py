@@ -19,7 +19,7 @@ from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.memory_plan import MemoryPlan
 from evop_deap.fitness.model.walk import Tally, Walk
 from evop_deap.models.anatomy.parts import Anatomy
-from evop_deap.models.anatomy.steps import steps_of
+from evop_deap.models.anatomy.steps import Steps
 from evop_deap.space import Pattern
 
 
@@ -28,16 +28,17 @@ class WalkedAlone:
 
     Args:
         anatomy: the units of the model.
+        steps: the steps that patterns take.
         windows: number of windows of the calibration set.
         plan: the windows computed together, and the states kept.
         criterion: says how often the head runs.
     """
 
     def __init__(
-        self, anatomy: Anatomy, windows: int, plan: MemoryPlan, criterion: Criterion
+        self, anatomy: Anatomy, steps: Steps, windows: int, plan: MemoryPlan, criterion: Criterion
     ) -> None:
         self.kept = KeptStates(plan.kept)
-        self._steps = steps_of(anatomy)
+        self._steps = steps
         self._windows, self._group = windows, plan.group
         self._head_work = anatomy.head_work
         self._dense_work = sum(block.work for block in anatomy.blocks) + anatomy.head_work

@@ -96,9 +96,12 @@ class Steps:
 
     turns: tuple[Turn, ...]
 
-    def __getitem__(self, place: int) -> Step:
-        turn = self.turns[bisect_right(self.turns, place, key=lambda turn: turn.first) - 1]
-        return turn.step(place)
+    def __getitem__(self, index: int) -> Step:
+        return self.turns[self.place(index)].step(index)
+
+    def place(self, index: int) -> int:
+        """Return the position of the turn that has a step."""
+        return bisect_right(self.turns, index, key=lambda turn: turn.first) - 1
 
     def taken(self, pattern: Pattern) -> tuple[int, ...]:
         """Return the indices of the steps that a pattern takes, ascending."""

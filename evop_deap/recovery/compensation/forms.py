@@ -12,7 +12,9 @@ from evop_deap.recovery.compensation.matrices import MatrixFit
 from evop_deap.recovery.compensation.writer import GAINS, LINEAR, Writer
 
 
-def fits_for(asked: str, writers: Sequence[Writer], tokens: int) -> tuple[list[Fit], str]:
+def fits_for(
+    asked: str, writers: Sequence[Writer], tokens: int, *, quick: bool = False
+) -> tuple[list[Fit], str]:
     """Return the fits to try at a cut, and why a richer one is not among them.
 
     Without any fit, only a scale is left.
@@ -21,6 +23,7 @@ def fits_for(asked: str, writers: Sequence[Writer], tokens: int) -> tuple[list[F
         asked: "auto", "full", "map" or "scale".
         writers: the writers before the cut, the last one first.
         tokens: number of tokens to fit on.
+        quick: whether fits may be less exact.
     """
     if asked == SCALE:
         return [], ""
@@ -28,7 +31,7 @@ def fits_for(asked: str, writers: Sequence[Writer], tokens: int) -> tuple[list[F
     names = {AUTO: (FULL, MAP), FULL: (FULL, MAP), MAP: (MAP,)}[asked]
     if matrices and not any(writer.kind == LINEAR for writer in matrices):
         names = (MAP,)
-    fits: list[Fit] = [MatrixFit(name, matrices) for name in names if matrices]
+    fits: list[Fit] = [MatrixFit(name, matrices, quick=quick) for name in names if matrices]
     if not matrices and writers:
         if FULL in names and writers[0].feeder is not None:
             fits.append(DirectionFit(writers[0]))

@@ -20,7 +20,13 @@ from evop_deap.recovery.compensation.fit import Fitted, Missing
 from evop_deap.recovery.compensation.folding import Folded, with_map, with_matrix
 from evop_deap.recovery.compensation.form_names import FULL
 from evop_deap.recovery.compensation.hearing import Heard
-from evop_deap.recovery.compensation.normal_equations import NormalEquations, Rows, best_ridge
+from evop_deap.recovery.compensation.normal_equations import (
+    QUICK_RIDGES,
+    RIDGES,
+    NormalEquations,
+    Rows,
+    best_ridge,
+)
 from evop_deap.recovery.compensation.writer import LINEAR, Writer
 
 
@@ -30,13 +36,15 @@ class MatrixFit:
     Args:
         name: "full" to fit on the writers' inputs, "map" on their outputs.
         writers: linear layers or experts.
+        quick: whether to try few ridges, in float32, which is enough to compare patterns by.
 
     Attributes:
         needs: number of unknowns of an output, the least number of tokens to fit on.
     """
 
-    def __init__(self, name: str, writers: Sequence[Writer]) -> None:
+    def __init__(self, name: str, writers: Sequence[Writer], *, quick: bool = False) -> None:
         self.name = name
+        self._ridges = QUICK_RIDGES if quick else RIDGES
         self.writers = tuple(writers)
         self._by_inputs = [name == FULL and w.kind == LINEAR for w in self.writers]
         self._sizes = [
@@ -46,7 +54,9 @@ class MatrixFit:
         offsets = (w for w in self.writers if w.kind == LINEAR and w.bias is not None)
         self._offset = next(offsets, None)
         self.needs = sum(self._sizes)
-        self._equations = NormalEquations(intercept=self._offset is not None)
+        self._equations = NormalEquations(
+            intercept=self._offset is not None, dtype=torch.float32 if quick else torch.float64
+        )
         self._aside: list[Rows] = []
 
     def add(self, heard: Sequence[Heard], missing: Missing, *, aside: bool) -> None:
@@ -71,7 +81,9 @@ class MatrixFit:
 
     def solved(self) -> Fitted | None:
         """Return the changes, the ridge chosen by the tokens kept aside; None if singular."""
-        chosen = best_ridge(self._equations, self._aside) if self._equations.rows else None
+        if not self._equations.rows:
+            return None
+        chosen = best_ridge(self._equations, self._aside, self._ridges)
         if chosen is None:
             return None
         return Fitted(self._folded(chosen.values), chosen.remaining, chosen.ridge)

@@ -13,6 +13,9 @@ import torch
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0)
 """Ridges to try, as shares of the mean of the diagonal of XᵀX."""
 
+QUICK_RIDGES = (0.1, 0.3, 1.0, 3.0)
+"""Ridges that suit few rows. With them, float32 is exact enough."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -31,16 +34,18 @@ class Rows:
 
 @dataclass(eq=False)
 class NormalEquations:
-    """The minimum of ‖X·D - E‖² + λ‖D‖² over rows that arrive window by window, in float64.
+    """The minimum of ‖X·D - E‖² + λ‖D‖² over rows that arrive window by window.
 
     Attributes:
         intercept: whether an offset is fitted too, as the last row of D, without ridge.
+        dtype: dtype of the sums and of the solution.
         rows: number of rows so far.
         gram: XᵀX, weighted, (inputs, inputs).
         cross: XᵀE, weighted, (inputs, outputs).
     """
 
     intercept: bool = False
+    dtype: torch.dtype = torch.float64
     rows: int = 0
     gram: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     cross: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0))
@@ -81,9 +86,12 @@ class NormalEquations:
         return float((e - x @ solution).square().sum())
 
     def _weighted(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-        x, w = exact(rows.inputs), exact(rows.weights)[:, None]
+        x, w, e = map(self._wide, (rows.inputs, rows.weights[:, None], rows.errors))
         x = torch.cat([x, x.new_ones(len(x), 1)], 1) if self.intercept else x
-        return w * x, w * exact(rows.errors)
+        return w * x, w * e
+
+    def _wide(self, tensor: torch.Tensor) -> torch.Tensor:
+        return exact(tensor) if self.dtype is torch.float64 else tensor.to(self.dtype)
 
 
 @dataclass(frozen=True, eq=False)

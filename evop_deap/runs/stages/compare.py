@@ -16,6 +16,9 @@ from evop_deap.space import Pattern, SearchSpace, dropped_units
 Rows = Mapping[Pattern, NDArray[np.float64]]
 """Pattern -> (windows,) sums of losses, in nats."""
 
+Losses = tuple[Rows, NDArray[np.int64]]
+"""The sums of patterns, and the (windows,) predicted tokens."""
+
 
 def second_best(losses: Mapping[Pattern, float], near: Sequence[NearEqual]) -> Pattern | None:
     """Return the second best pattern, or None where no other was evaluated on all windows."""
@@ -40,10 +43,11 @@ def picked_by_heuristics(found: Found) -> dict[Pattern, tuple[str, ...]]:
 def rival(
     found: Pattern,
     other: Pattern,
+    *,
     space: SearchSpace,
-    calibration: tuple[Rows, NDArray[np.int64]],
-    heldout: tuple[Rows, NDArray[np.int64]],
+    texts: tuple[Losses, Losses],
     names: tuple[str, ...] = (),
+    compensated: bool = False,
 ) -> Rival:
     """Compare another pattern with the one found, on both texts.
 
@@ -51,15 +55,15 @@ def rival(
         found: the pattern of the result.
         other: the pattern to compare it with.
         space: the search space of both.
-        calibration: sums of both on calibration windows, and the (windows,) predicted tokens.
-        heldout: likewise on held-out windows.
+        texts: sums of both on calibration windows and on held-out windows.
         names: names of the heuristics that picked `other`.
+        compensated: whether both are compensated, as the search does it.
     """
     on_calibration, on_heldout = (
-        paired_loss(rows[found], rows[other], tokens) for rows, tokens in (calibration, heldout)
+        paired_loss(rows[found], rows[other], tokens) for rows, tokens in texts
     )
     dropped = tuple(space.units[unit].name for unit in dropped_units(other))
-    return Rival(names, dropped, on_calibration, on_heldout)
+    return Rival(names, dropped, on_calibration, on_heldout, compensated)
 
 
 def paired_loss(

@@ -100,7 +100,12 @@ def _findings(context: Context, before: Outputs) -> Findings:
         granularity=context.anatomy.granularity,
         sparsity=len(dropped) / len(validated.pattern),
         budget=tuple(_reached(space, dropped)),
-        fitness=Fitness(config.fitness, evaluator.dense_loss, validated.near_equals[0].loss),
+        fitness=Fitness(
+            name=config.fitness,
+            dense=evaluator.dense_loss,
+            pruned=validated.near_equals[0].loss,
+            compensated=context.compensator is not None,
+        ),
         calibration=measured.calibration,
         heldout=measured.heldout,
         runner_up=measured.runner_up,

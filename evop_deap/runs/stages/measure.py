@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from evop_deap.fitness.weighted import scaled
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.pruned_model import PrunedModel, window_sums_of
-from evop_deap.runs.stages.compare import Rows, picked_by_heuristics, rival, second_best
+from evop_deap.runs.stages.compare import Losses, Rows, picked_by_heuristics, rival, second_best
 from evop_deap.runs.stages.current_model import current_model, uncompensated_model
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.recover import Compensated
@@ -66,35 +67,58 @@ class Measured:
 
 
 def measure(context: Context, before: Outputs) -> Measured:
-    """Measure the dense model, the pruned model and the patterns to compare it with."""
+    """Measure the dense model, the pruned model and the patterns to compare it with.
+
+    Other patterns are compared as the search evaluates them: with compensation if it has any.
+    """
     found, validated = before[Found], before[Validated]
     space, text, best = context.space, context.text, validated.pattern
     pruned = uncompensated_model(context, before)
     names = picked_by_heuristics(found)
     second = None if pruned.changed else second_best(found.losses, validated.near_equals)
     others = [*names, *([second] if second else [])]
-    patterns = list(dict.fromkeys([space.dense, best, *others]))
-    evaluator = context.evaluator.cached
-    seen = (
-        (evaluator.rows, evaluator.tokens)
-        if context.config.fitness == "ce" and not pruned.changed
-        else _evaluated(context, text.calibration, patterns, pruned, text.weights)
-    )
-    held = _evaluated(context, text.heldout, patterns, pruned)
+    searched, beside = context.evaluator.cached, context.compensator
+    known = (searched.rows, searched.tokens) if context.config.fitness == "ce" else None
+    if beside is not None:
+        seen, held = (
+            _evaluated(context, windows, [space.dense, best], pruned, weights)
+            for windows, weights in ((text.calibration, text.weights), (text.heldout, None))
+        )
+        pairs = _pairs(context, [best, *others], known) if others else (seen, held)
+    else:
+        patterns = list(dict.fromkeys([space.dense, best, *others]))
+        if pruned.changed:
+            known = None
+        seen = known or _evaluated(context, text.calibration, patterns, pruned, text.weights)
+        held = _evaluated(context, text.heldout, patterns, pruned)
+        pairs = seen, held
     calibration = _text_loss(text.calibration, space.dense, best, *seen)
     heldout = _text_loss(text.heldout, space.dense, best, *held)
     if before[Compensated].taken:
         made = current_model(context, before)
         calibration = _and_compensated(calibration, made, text.calibration, text.weights)
         heldout = _and_compensated(heldout, made, text.heldout)
+    told = partial(rival, best, space=space, texts=pairs, compensated=beside is not None)
     return Measured(
         calibration=calibration,
         heldout=heldout,
-        runner_up=rival(best, second, space, seen, held) if second else None,
-        heuristics=tuple(
-            rival(best, pattern, space, seen, held, picked) for pattern, picked in names.items()
-        ),
+        runner_up=told(second) if second else None,
+        heuristics=tuple(told(pattern, names=picked) for pattern, picked in names.items()),
     )
+
+
+def _pairs(
+    context: Context, patterns: Sequence[Pattern], known: Losses | None
+) -> tuple[Losses, Losses]:
+    """Return sums of compensated patterns on calibration and on held-out windows."""
+    evaluators, text = context.evaluators_of("ce", context.compensator), context.text
+    different = list(dict.fromkeys(patterns))
+
+    def sums(windows: WindowSet, weights: NDArray[np.float64] | None = None) -> Losses:
+        found = evaluators.plain(windows.tokens, weights).evaluate(different)
+        return dict(zip(different, found.sums, strict=True)), found.tokens
+
+    return known or sums(text.calibration, text.weights), sums(text.heldout)
 
 
 def _evaluated(
@@ -103,7 +127,7 @@ def _evaluated(
     patterns: Sequence[Pattern],
     pruned: PrunedModel,
     weights: NDArray[np.float64] | None = None,
-) -> tuple[Rows, NDArray[np.int64]]:
+) -> Losses:
     """Return the (windows,) sums of each pattern, and the windows' predicted tokens.
 
     A changed model takes the place of the second pattern.

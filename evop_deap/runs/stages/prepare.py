@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.evolution.operators import init_uniform
+from evop_deap.runs.compensating import search_compensator
 from evop_deap.runs.draw_calibration import check_text, make_calibration, settled_by
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import open_model
@@ -77,6 +78,7 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     )
     dtype = str(loaded.model.dtype).removeprefix("torch.")
     fingerprint = fingerprint_model(loaded.model)
+    compensator = search_compensator(config, loaded, anatomy, text)
     return [
         Prepared(
             config=settled_by(one, text).replace(dtype=dtype),
@@ -86,6 +88,7 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
             fingerprint=fingerprint,
             corpus=text.manifest["corpus"]["name"],
             text=text,
+            compensator=compensator,
         )
         for one, space in zip(configs, spaces, strict=True)
     ]

@@ -27,11 +27,13 @@ class Fitness:
         name: "ce", cross-entropy, or "kl", divergence from the dense model.
         dense: fitness of the dense model, in nats per predicted token.
         pruned: fitness of the pattern found, in nats per predicted token.
+        compensated: whether every pattern was evaluated with compensation.
     """
 
     name: str
     dense: Loss
     pruned: Loss
+    compensated: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,12 @@ class Findings:
     dtype: str
     device: str
     versions: Mapping[str, str]
+
+    @property
+    def beside(self) -> Rival | None:
+        """The best heuristic's pick, if its losses are comparable with the pruned model's."""
+        best = next(iter(self.heuristics), None)
+        return None if best is None or best.compensated else best
 
     @property
     def is_compensated(self) -> bool:

@@ -18,6 +18,7 @@ from evop_deap.runs.storage.file_shapes import (
 )
 from evop_deap.runs.storage.findings import Findings
 from evop_deap.runs.storage.pattern_card import pattern_card
+from evop_deap.runs.storage.text_losses import Rival
 from evop_deap.space.unit_names import block_of, is_unit_name
 
 
@@ -44,7 +45,8 @@ class SearchResult(Findings):
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; a perplexity or loss that is not finite becomes None."""
         plain = dataclasses.asdict(self)
-        plain["fitness"] = {name: finite_or_none(value) for name, value in plain["fitness"].items()}
+        for name in ("dense", "pruned"):
+            plain["fitness"][name] = finite_or_none(plain["fitness"][name])
         plain["calibration"] = self.calibration.as_dict()
         plain["heldout"] = self.heldout.as_dict()
         plain["runner_up"] = self.runner_up and self.runner_up.as_dict()
@@ -70,7 +72,7 @@ class SearchResult(Findings):
 
     def _repr_html_(self) -> str:
         """HTML for notebooks."""
-        rule = self.heuristics[0] if self.heuristics else None
+        rule = self.beside
         made = ["compensated"] if self.is_compensated else []
         table = [["", "dense", *([rule.name] if rule else []), "pruned", *made]]
         for name, text, other in (
@@ -136,7 +138,7 @@ def _check_losses(result: SearchResult) -> None:
 def result_table(result: SearchResult) -> str:
     """Return the result as text: perplexities, sizes, dropped units and cost."""
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
-    rule = result.heuristics[0] if result.heuristics else None
+    rule = result.beside
     made = result.is_compensated
     head = ("perplexity", "dense", "heuristic" if rule else "", "pruned")
     rows = [(*head, "compensated" if made else "", "")]
@@ -187,11 +189,15 @@ def standing(result: Findings) -> list[str]:
         said.append(f"the pick of {rule.name}; the search found nothing better")
     elif rule is not None:
         too = ", the runner-up" if second is not None and second.dropped == rule.dropped else ""
-        said.append(f"{rule.heldout.said} {rule.name}{too}, on held-out text")
+        said.append(f"{rule.heldout.said} {rule.name}{too}, {_compared_on(rule)}")
     if second is not None and (rule is None or second.dropped != rule.dropped):
         without = f"without {', '.join(second.dropped)}"
-        said.append(f"{second.heldout.said} {second.name} ({without}), on held-out text")
+        said.append(f"{second.heldout.said} {second.name} ({without}), {_compared_on(second)}")
     return [*said, *naming(result)]
+
+
+def _compared_on(other: Rival) -> str:
+    return "on held-out text, both compensated" if other.compensated else "on held-out text"
 
 
 def naming(result: Findings) -> list[str]:

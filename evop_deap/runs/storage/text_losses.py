@@ -102,12 +102,14 @@ class Rival:
         dropped: names of the dropped units.
         calibration: comparison on the calibration windows.
         heldout: comparison on the held-out windows.
+        compensated: whether both patterns are compensated, as the search does it.
     """
 
     names: tuple[str, ...]
     dropped: tuple[str, ...]
     calibration: PairedLoss
     heldout: PairedLoss
+    compensated: bool = False
 
     @property
     def name(self) -> str:
@@ -120,6 +122,7 @@ class Rival:
         return {
             "names": list(self.names),
             "dropped": list(self.dropped),
+            "compensated": self.compensated,
             **{
                 name: {
                     "loss": finite_or_none(beside.loss),

@@ -1,0 +1,97 @@
+"""Compensation of every pattern of a search, for hardly more than the search costs without it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from evop_deap.models.anatomy.steps import steps_of
+from evop_deap.recovery.compensation.changed_weights import Changes, written
+from evop_deap.recovery.compensation.compensated_steps import CompensatedSteps
+from evop_deap.recovery.compensation.form_names import AUTO, FULL
+from evop_deap.recovery.compensation.lone_cuts import LoneCuts
+from evop_deap.space import Pattern
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from evop_deap.models.anatomy.parts import Anatomy
+
+_VERSION = 1  # to be increased with any change that may alter a bit of a weight
+
+
+class SearchCompensator:
+    """Compensates patterns by the fits of their single cuts, which they share.
+
+    A pattern evaluated with it has about the loss that `compensate` leaves it with on as much
+    text. The dense model is run once over the text, and each distinct cut is fitted once.
+
+    Args:
+        model: the dense model, in evaluation mode; it is left as it is.
+        anatomy: its anatomy, at the granularity of the units.
+        windows: (windows, length) token ids to fit on, 2 or more.
+        form: "auto", "full" or "map".
+        stored: dtype of the checkpoint; weights are rounded to it if it is narrower.
+
+    Attributes:
+        steps: the steps that compensated patterns take.
+        work: multiply-adds spent before the first pattern.
+
+    Example:
+        >>> from transformers import LlamaConfig, LlamaForCausalLM
+        >>> from evop_deap.fitness.model.population import PopulationEvaluator
+        >>> from evop_deap.models.anatomy.find_anatomy import find_anatomy
+        >>> model = LlamaForCausalLM(LlamaConfig(
+        ...     vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=3,
+        ...     num_attention_heads=2)).eval()
+        >>> anatomy, windows = find_anatomy(model), np.arange(400).reshape(10, 40) % 50
+        >>> light = SearchCompensator(model, anatomy, windows[2:])
+        >>> evaluator = PopulationEvaluator(model, anatomy, windows[:2], compensator=light)
+        >>> evaluator.evaluate([(1, 0, 1)]).sums.shape
+        (1, 2)
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        anatomy: Anatomy,
+        windows: NDArray[np.int64],
+        *,
+        form: str = AUTO,
+        stored: torch.dtype | None = None,
+    ) -> None:
+        richest = FULL if form == AUTO else form
+        self._cuts = LoneCuts(model, anatomy, windows, richest, stored)
+        self._changes: dict[tuple[int, int], Changes] = {}
+        self.steps = CompensatedSteps(steps_of(anatomy).turns, anatomy, self._changed)
+        self.work = self._cuts.work
+        text = hashlib.sha256(np.ascontiguousarray(windows, "<i8").tobytes()).hexdigest()
+        self.name = f"compensated {_VERSION}, {richest} fitted on {text}"
+
+    def written(self, pattern: Pattern) -> AbstractContextManager[None]:
+        """Return a context in which the model has the weights of the compensated pattern."""
+        changes: dict[torch.nn.Parameter, torch.Tensor] = {}
+        for writing, last in self.cuts(pattern):
+            changes |= self._changed(writing, last)
+        return written(changes)
+
+    def cuts(self, pattern: Pattern) -> Sequence[tuple[int, int]]:
+        """Return the cuts of a pattern, each the index of a step and the last place behind it."""
+        both = map(self.steps.cut, self.steps.taken(pattern))
+        return [(writing, last) for writing, last in both if last is not None]
+
+    def work_of(self, cut: tuple[int, int]) -> int:
+        """Return the multiply-adds of the fit of a cut."""
+        return self._cuts.work_of(cut[0])
+
+    def _changed(self, writing: int, last: int) -> Changes:
+        cut = writing, last
+        if cut not in self._changes:
+            self._changes[cut] = self._cuts.changes(writing, last)
+        return self._changes[cut]
