@@ -49,6 +49,7 @@ class _Manifest:
     heldout: _Part
     tokenizer: _Tokenizer
     validation: _Part | None = None
+    compensation: _Part | None = None
 
     def part(self, name: str) -> _Part | None:
         """The part of this name."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from evop_deap.base.typed import Count, Loss, Shape, Size
+from evop_deap.base.typed import Count, Holding, Loss, Size
 from evop_deap.recovery.compensation.records import CutRecord
 
 
@@ -232,11 +232,12 @@ class ClusteringEntry:
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """The manifest of a calibration set, as far as a report shows it."""
+    """The manifest of a calibration set, as far as a report or a healing reads it."""
 
     calibration: DrawnEntry
     corpus: CorpusEntry
     window: Size
+    heldout: DrawnEntry | None = None
     clustering: ClusteringEntry | None = None
 
 
@@ -248,13 +249,13 @@ class LatencyEntry:
     rest: float
 
 
-Units = tuple[Annotated[Mapping[str, Any], Shape(UnitEntry)], ...]
-Limits = tuple[Annotated[Mapping[str, Any], Shape(LimitEntry)], ...]
-Parameters = Annotated[Mapping[str, int], Shape(ParametersEntry)]
-WorkDone = Annotated[Mapping[str, int], Shape(WorkEntry)]
-Finalists = tuple[Annotated[Mapping[str, Any], Shape(FinalistEntry)], ...]
-Validation = Annotated[Mapping[str, Any], Shape(ValidationEntry)]
-CompensationDone = Annotated[Mapping[str, Any], Shape(CompensationEntry)]
-Refusals = tuple[Annotated[Mapping[str, Any], Shape(RefusalEntry)], ...]
-Learned = Annotated[Mapping[str, Any], Shape(LearnedEntry)]
-CheckpointSizes = Annotated[Mapping[str, int], Shape(CheckpointEntry)]
+Units = tuple[Annotated[Mapping[str, Any], Holding(UnitEntry)], ...]
+Limits = tuple[Annotated[Mapping[str, Any], Holding(LimitEntry)], ...]
+Parameters = Annotated[Mapping[str, int], Holding(ParametersEntry)]
+WorkDone = Annotated[Mapping[str, int], Holding(WorkEntry)]
+Finalists = tuple[Annotated[Mapping[str, Any], Holding(FinalistEntry)], ...]
+Validation = Annotated[Mapping[str, Any], Holding(ValidationEntry)]
+CompensationDone = Annotated[Mapping[str, Any], Holding(CompensationEntry)]
+Refusals = tuple[Annotated[Mapping[str, Any], Holding(RefusalEntry)], ...]
+Learned = Annotated[Mapping[str, Any], Holding(LearnedEntry)]
+CheckpointSizes = Annotated[Mapping[str, int], Holding(CheckpointEntry)]
