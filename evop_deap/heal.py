@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evop_deap.settings.healing_config import HealingConfig
-from evop_deap.settings.parser import Parser, add_flags, answer
+from evop_deap.settings.parser import Parser, add_flags, answer, path_flag
 
 _EXAMPLES = """examples:
   heal the model of a run:
@@ -91,7 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         "source", metavar="RUN|CHECKPOINT", help="folder of a finished run, or of a checkpoint"
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--output", required=True, metavar="DIR", help="folder of the result")
+    run.add_argument(
+        "--output", type=path_flag, required=True, metavar="DIR", help="folder of the result"
+    )
     run.add_argument("--resume", action="store_true", help="continue the training in --output")
     run.add_argument("--overwrite", action="store_true", help="replace the training in --output")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")

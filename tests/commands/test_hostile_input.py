@@ -20,6 +20,7 @@ import evop_deap.cache
 import evop_deap.calibrate
 import evop_deap.evaluate
 import evop_deap.export
+import evop_deap.heal
 import evop_deap.inspect
 import evop_deap.report
 import evop_deap.search
@@ -45,6 +46,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     "calibrate": (evop_deap.calibrate.main, ["--quiet", "--model", "./nowhere", "--output", "out"]),
     "evaluate": (evop_deap.evaluate.main, ["./nowhere", "--quiet"]),
     "export": (evop_deap.export.main, ["nowhere", "--quiet"]),
+    "heal": (evop_deap.heal.main, ["./nowhere", "--quiet", "--output", "out"]),
     "inspect": (evop_deap.inspect.main, ["./nowhere", "--quiet"]),
     "report": (evop_deap.report.main, ["nowhere", "--output", "page.html"]),
     "search": (

@@ -19,6 +19,7 @@ from evop_deap.recovery.healing.distillation import token_losses, training_loss
 from evop_deap.recovery.healing.healing_listener import HealingListener
 from evop_deap.recovery.healing.students import load_trained, save_trained
 from evop_deap.recovery.healing.teacher import TeacherTargets
+from evop_deap.recovery.healing.trainer_state import check_state
 from evop_deap.recovery.healing.validation_loss import measure
 from evop_deap.text.tokens import Tokens
 
@@ -197,10 +198,14 @@ def last_whole(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
     Returns:
         None without a whole checkpoint.
     """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    for path in reversed(found):
+    names = (path.name.removeprefix("checkpoint-") for path in folder.glob("checkpoint-*"))
+    for step in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
+        path = folder / f"checkpoint-{step}"
         try:
-            return path, json.loads((path / _STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+            check_state(state)
+        except (OSError, RecursionError, ValueError):
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            return path, state
     return None

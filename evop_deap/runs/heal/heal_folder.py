@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from evop_deap.base.data_files import read_json
 from evop_deap.base.errors import CheckpointError, InputError
 from evop_deap.base.files import check_writable, names_in_output, write_json
+from evop_deap.base.typed import typed
+from evop_deap.base.user_text import shown
+from evop_deap.settings.healing_config import HealingConfig
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,17 @@ class HealFolder:
         """Return the settings of the unfinished training, updated by those in `given`.
 
         Raises:
-            CheckpointError: the settings cannot be read.
+            CheckpointError: the settings cannot be read, or one has an unknown name.
         """
         if not self.settings.is_file():
             return dict(given)
-        return {**_values(self.settings), **given}
+        stored, known = _values(self.settings), fields(HealingConfig)
+        if others := stored.keys() - {setting.name for setting in known}:
+            raise CheckpointError(
+                f"`resume`: {self.settings} has an unknown key {shown(min(others))}: "
+                "start again with --overwrite"
+            )
+        return {**stored, **given}
 
     def begin(self, identity: Mapping[str, Any], *, resume: bool) -> None:
         """Store the identity of a training, or compare it with the stored one.
@@ -126,8 +135,8 @@ class HealFolder:
         for name, value in identity.items():
             if stored.get(name) != value:
                 raise CheckpointError(
-                    f"`resume`: the training in {self.path} has {name} {stored.get(name)}, but "
-                    f"this one has {value}: go on with the same, or use --overwrite"
+                    f"`resume`: the training in {self.path} has {name} {shown(stored.get(name))}, "
+                    f"but this one has {shown(value)}: go on with the same, or use --overwrite"
                 )
 
     @contextmanager
@@ -149,13 +158,8 @@ class HealFolder:
 
 def _values(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _unreadable(path) from error
-    if not isinstance(values, dict):
-        raise _unreadable(path)
-    return values
-
-
-def _unreadable(path: Path) -> CheckpointError:
-    return CheckpointError(f"`resume`: {path} cannot be read: start again with --overwrite")
+        return typed(dict[str, Any], read_json(path, "it"))
+    except InputError as error:
+        raise CheckpointError(
+            f"`resume`: {path} cannot be read: start again with --overwrite ({error})"
+        ) from error
