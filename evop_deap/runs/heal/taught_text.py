@@ -63,8 +63,11 @@ def taught_text(
     window = config.window or min(recipe.window, student.context or recipe.window)
     check_window(window, student.context)
     listener.stage(f"reading the corpus {source.corpus}")
+    corpus = load_corpus(source.corpus, text_column=source.text_column)
+    if corpus.skipped:
+        listener.stage(f"corpus {corpus.name}: {corpus.skipped_files}")
     text = draw_text(
-        load_corpus(source.corpus, text_column=source.text_column),
+        corpus,
         student.tokenizer,
         window=window,
         tokens=config.tokens or recipe.tokens,
