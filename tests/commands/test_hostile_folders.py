@@ -20,6 +20,7 @@ from evop_deap.base.files import sha256_of_text
 from evop_deap.calibration import CalibrationSet, load_calibration
 from evop_deap.fitness.landscape import Landscape, save_landscape
 from evop_deap.runs.storage.checkpoint import Checkpoint, load_checkpoint
+from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.search import main as search
 from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.space import Unit
@@ -147,3 +148,19 @@ def test_a_changed_output_of_a_stage_is_named_on_resuming(
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
     assert place in said
+
+
+@fuzzed
+@given(
+    line=st.sampled_from(["", "[" * 9000, '{"gen": ' + "9" * 5000 + "}", '{"gen": NaN}'])
+    | st.builds(lambda gen: as_file({"gen": gen}), values)
+    | values.map(as_file)
+)
+def test_lines_of_a_history_that_are_no_generation_are_cut(tmp_path: Path, line: str) -> None:
+    folder = RunFolder(tmp_path)
+    rows = ['{"gen": 0}', line, '{"gen": 1}', '{"gen": 2}']
+    folder.history.write_text("\n".join(rows), encoding="utf-8", errors="surrogatepass")
+    folder.cut_history(1)
+    kept = [json.loads(row) for row in folder.history.read_text().splitlines()]
+    assert [kept[0], kept[-1]] == [{"gen": 0}, {"gen": 1}]
+    assert all(type(row["gen"]) is int and row["gen"] <= 1 for row in kept)
