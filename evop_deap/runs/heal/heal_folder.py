@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evop_deap.base.errors import CheckpointError, InputError
-from evop_deap.base.files import check_writable, names_in_output, write_json
+from evop_deap.base.files import check_writable, names_in_output, remove_leftovers, write_json
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class HealFolder:
 
     def clear(self) -> None:
         """Remove an earlier training, its result first."""
+        self._remove_leftovers()
         for path in self._own:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -122,6 +123,7 @@ class HealFolder:
         if not resume or not self.identity.is_file():
             write_json(self.identity, identity)
             return
+        self._remove_leftovers()
         stored = _values(self.identity)
         for name, value in identity.items():
             if stored.get(name) != value:
@@ -141,6 +143,11 @@ class HealFolder:
 
         with RunFolder(self.path).exclusive():
             yield
+
+    def _remove_leftovers(self) -> None:
+        """Remove temporary files of a process that was killed while it wrote."""
+        if self.path.exists():
+            remove_leftovers(self.path, [path.name for path in self._own])
 
     @property
     def _own(self) -> tuple[Path, ...]:
