@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,10 @@ def with_adapters(model: PreTrainedModel, rank: int) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, settings)
+        with warnings.catch_warnings():
+            # Of its own tables, and of names that transformers renames.
+            warnings.simplefilter("ignore")
+            return get_peft_model(model, settings)
     except ValueError as error:
         raise UnsupportedModelError(
             f"`full`: peft cannot adapt this model ({one_line(error)}): add --full"

@@ -152,7 +152,7 @@ def _arguments(plan: TrainingPlan, folder: Path, device: torch.device) -> Traini
         gradient_accumulation_steps=plan.step_windows // plan.pass_windows,
         learning_rate=plan.rate,
         lr_scheduler_type="cosine",
-        warmup_steps=max(1, round(_WARM_UP * plan.steps)),
+        warmup_steps=round(_WARM_UP * plan.steps),
         weight_decay=0.0,
         max_grad_norm=1.0,
         activation_checkpointing=on_gpu,

@@ -24,6 +24,7 @@ class HealSource:
         base: name of the dense model.
         fingerprint: hash of the dense model; None if the source does not tell it.
         dtype: dtype of the dense model that the hash is of.
+        revision: branch, tag or commit of the dense model on the hub.
         corpus: corpus to train on.
         text_column: column of the corpus with the text.
         reported: SHA-256 of documents that the source was reported on.
@@ -38,6 +39,7 @@ class HealSource:
     dtype: str
     corpus: str
     text_column: str | None
+    revision: str | None = None
     reported: frozenset[str] = field(default_factory=frozenset)
     dropped: tuple[str, ...] = ()
     compensated: bool = False
@@ -94,6 +96,7 @@ def _of_run(config: HealingConfig, path: Path) -> HealSource:
         dtype=result.dtype,
         corpus=corpus,
         text_column=config.text_column or settings.get("text_column"),
+        revision=None if config.base else settings.get("revision"),
         reported=frozenset(str(one["sha256"]) for one in reported),
         dropped=() if result.merged else result.dropped,
         compensated=result.is_compensated,
