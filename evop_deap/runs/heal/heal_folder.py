@@ -46,6 +46,11 @@ class HealFolder:
         return self.path / "report.html"
 
     @property
+    def tracking(self) -> Path:
+        """Files of the tracker, if one is used."""
+        return self.path / "tracking"
+
+    @property
     def work(self) -> Path:
         """The unfinished training, removed at the end."""
         return self.path / "work"
@@ -151,7 +156,7 @@ class HealFolder:
 
     @property
     def _own(self) -> tuple[Path, ...]:
-        return self.result, self.report, self.adapter, self.work, self.model
+        return self.result, self.report, self.adapter, self.tracking, self.work, self.model
 
 
 def _values(path: Path) -> dict[str, Any]:

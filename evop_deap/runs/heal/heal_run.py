@@ -264,6 +264,7 @@ def _written(
     write_healing_page(folder.report, result)
     write_json(folder.result, result.as_dict())
     shutil.rmtree(folder.work, ignore_errors=True)
+    listener.finished(result.loss)
     return result
 
 
