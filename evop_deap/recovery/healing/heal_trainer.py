@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +189,7 @@ def course(state: TrainerState) -> list[dict[str, Any]]:
     ]
 
 
-def last_whole(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
+def last_whole(folder: Path) -> tuple[Path, TrainerState] | None:
     """Return the last whole checkpoint in `folder` and its state, and remove the others after it.
 
     Returns:
@@ -200,7 +198,7 @@ def last_whole(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     for path in reversed(found):
         try:
-            return path, json.loads((path / _STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return path, TrainerState.load_from_json(str(path / _STATE))
+        except (OSError, ValueError, TypeError):  # unreadable, or of other fields
             shutil.rmtree(path, ignore_errors=True)
     return None

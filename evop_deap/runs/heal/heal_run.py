@@ -62,12 +62,10 @@ def heal(
     if config.keep_adapter and config.full:
         raise InputError("`keep_adapter` needs adapters: leave out --full")
     with folder.exclusive():
-        if overwrite:
-            folder.clear()
         if not resume:
-            write_json(folder.settings, config.as_dict())
+            folder.start(config.as_dict())
         try:
-            return _healed(config, source, folder, resume, listener)
+            return _healed(config, source, folder, listener)
         except EvopError:
             if not folder.identity.is_file():
                 folder.abandon()
@@ -80,7 +78,6 @@ def _healed(
     config: HealingConfig,
     source: HealSource,
     folder: HealFolder,
-    resume: bool,
     listener: HealingListener,
 ) -> HealingResult:
     import torch
@@ -93,7 +90,6 @@ def _healed(
     recipe = RECIPES[config.recipe]
     listener.stage(f"loading {source.checkpoint}")
     loaded = load_to_train(config, source.checkpoint)
-    students.check_trainable(loaded.model, str(source.checkpoint))
     taught = taught_text(config, source, recipe, loaded, listener)
     parameters = sum(p.numel() for p in loaded.model.parameters())
     full = config.full
@@ -111,7 +107,7 @@ def _healed(
         **{f"version of {name}": version(name) for name in ("torch", "transformers")},
         **{n: v for n, v in dataclasses.asdict(plan).items() if n != "max_seconds"},
     }
-    folder.begin(identity, resume=resume)
+    folder.begin(identity)
 
     windows = {name: taught.windows[name] for name in ("validation", "heldout")}
     given = {

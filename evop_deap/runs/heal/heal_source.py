@@ -55,6 +55,11 @@ def heal_source(config: HealingConfig) -> HealSource:
     path = Path(config.source).expanduser()
     if RunFolder(path).config.is_file():
         return _of_run(config, path)
+    if (path / "adapter_config.json").is_file():
+        raise InputError(
+            f"`source` {path} holds adapters and no checkpoint: heal the checkpoint that they are "
+            "for, or merge them into it first"
+        )
     if not (path / "config.json").is_file():
         raise InputError(
             f"`source` must be the folder of a finished run or a checkpoint folder, but {path} "

@@ -156,8 +156,17 @@ def _pruned_loss(source: HealSource, dense: LoadedModel, windows: Tokens) -> flo
 
 def load_to_train(config: HealingConfig, checkpoint: Path) -> LoadedModel:
     """Load the model to heal with float32 weights."""
-    with _naming("source"):
-        return _load(config, str(checkpoint), dtype="float32")
+    from evop_deap.recovery.healing.students import check_trainable, is_quantised, not_trainable
+
+    try:
+        with _naming("source"):
+            loaded = _load(config, str(checkpoint), dtype="float32")
+    except InputError as error:
+        if is_quantised(checkpoint):
+            raise not_trainable(str(checkpoint)) from error
+        raise
+    check_trainable(loaded.model, str(checkpoint))
+    return loaded
 
 
 def _load_dense(config: HealingConfig, source: HealSource, dtype: str) -> LoadedModel:
@@ -181,9 +190,18 @@ def _naming(argument: str) -> Iterator[None]:
         raise type(error)(str(error).replace("`model`", f"`{argument}`", 1)) from error
 
 
+def _kind(loaded: LoadedModel) -> str:
+    return str(loaded.model.config.get_text_config(decoder=True).model_type)
+
+
 def _check_related(source: HealSource, student: LoadedModel, dense: LoadedModel) -> None:
     from evop_deap.models.anatomy.probe import embedding_table
 
+    if (kind := _kind(dense)) != _kind(student):
+        raise InputError(
+            f"`base` {source.base} is a {kind}, but {source.checkpoint} a {_kind(student)}: it is "
+            "not the dense model of this checkpoint"
+        )
     own, others = (embedding_table(loaded.model).shape for loaded in (student, dense))
     if own != others:
         raise InputError(

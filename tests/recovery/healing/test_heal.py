@@ -199,11 +199,21 @@ def test_a_run_in_bfloat16_is_healed(settings: dict[str, Any], tmp_path: Path):
     assert result.taken
 
 
+@pytest.mark.parametrize("rate", ["1e9", "1e30"])
+@pytest.mark.parametrize("weights", ["--full", "--no-full"])
 def test_a_training_that_diverges_is_told_in_valid_json(
-    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rate: str,
+    weights: str,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ):
-    flags = ["--learning-rate", "1e30", "--tokens", "3072", "--window", "32", "--quiet", "--json"]
-    assert main([settings["source"], "--output", str(tmp_path / "out"), *flags]) == 0
+    flags = ["--learning-rate", rate, weights, "--tokens", "3072", "--window", "32", "--quiet"]
+    words = [settings["source"], "--output", str(tmp_path / "out"), *flags]
+    assert main(words) == 0
+    said = "the given model is handed over: training did not lower the loss on validation text"
+    assert said in capsys.readouterr().out
+    assert main([*words, "--overwrite", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert not told["taken"]
     assert json.loads((tmp_path / "out" / "healing.json").read_text()) == told
