@@ -12,8 +12,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
+from evop_deap.recovery.healing.recipes import recipe_table
 from evop_deap.runs.listeners.tracking import TRACKERS
 from evop_deap.settings.healing_config import HealingConfig
 from evop_deap.settings.parser import Parser, add_flags, answer
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m evop_deap.heal",
         usage="%(prog)s RUN|CHECKPOINT --output DIR [options]",
         description=description,
-        epilog=_EXAMPLES,
+        epilog=f"recipes:\n{indent(recipe_table(), '  ')}\n\n{_EXAMPLES}",
     )
     parser.add_argument(
         "source", metavar="RUN|CHECKPOINT", help="folder of a finished run, or of a checkpoint"

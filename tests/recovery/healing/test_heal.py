@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 from evop_deap.base.errors import CheckpointError, InputError, OutputError, UnsupportedModelError
 from evop_deap.heal import main
 from evop_deap.models.anatomy.probe import run_forward
+from evop_deap.recovery.healing.recipes import recipe_table
 from evop_deap.runs.heal.heal_folder import HealFolder
 from evop_deap.runs.heal.heal_run import heal
 from evop_deap.runs.run_search import run_search
@@ -258,6 +259,12 @@ def test_the_page_escapes_the_name_of_the_source(healed: Path):
     result = HealingResult(**json.loads((healed / "healing.json").read_text()))
     page = healing_page(dataclasses.replace(result, source="<script>x</script>"))
     assert "<script>x" not in page
+
+
+def test_the_help_lists_what_a_recipe_stands_for(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert recipe_table().splitlines()[1] in capsys.readouterr().out
 
 
 def test_a_window_beyond_the_context_is_refused(settings: dict[str, Any], tmp_path: Path):
