@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +191,7 @@ def course(state: TrainerState) -> list[dict[str, Any]]:
     ]
 
 
-def last_whole(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
+def last_whole(folder: Path) -> tuple[Path, TrainerState] | None:
     """Return the last whole checkpoint in `folder` and its state, and remove the others after it.
 
     Returns:
@@ -204,8 +203,8 @@ def last_whole(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
         try:
             state = json.loads((path / _STATE).read_text(encoding="utf-8"))
             check_state(state)
-        except (OSError, RecursionError, ValueError):
+        except (OSError, RecursionError, TypeError, ValueError):  # of other fields, too
             shutil.rmtree(path, ignore_errors=True)
         else:
-            return path, state
+            return path, TrainerState(**state)
     return None

@@ -28,6 +28,7 @@ class HealSource:
         base: name of the dense model.
         fingerprint: hash of the dense model; None if the source does not tell it.
         dtype: dtype of the dense model that the hash is of.
+        revision: branch, tag or commit of the dense model on the hub.
         corpus: corpus to train on.
         text_column: column of the corpus with the text.
         reported: SHA-256 of documents that the source was reported on.
@@ -42,6 +43,7 @@ class HealSource:
     dtype: str
     corpus: str
     text_column: str | None
+    revision: str | None = None
     reported: frozenset[str] = field(default_factory=frozenset)
     dropped: tuple[str, ...] = ()
     compensated: bool = False
@@ -57,6 +59,11 @@ def heal_source(config: HealingConfig) -> HealSource:
     path = Path(config.source).expanduser()
     if RunFolder(path).config.is_file():
         return _of_run(config, path)
+    if (path / "adapter_config.json").is_file():
+        raise InputError(
+            f"`source` {path} holds adapters and no checkpoint: heal the checkpoint that they are "
+            "for, or merge them into it first"
+        )
     if not (path / "config.json").is_file():
         raise InputError(
             f"`source` must be the folder of a finished run or a checkpoint folder, but {path} "
@@ -100,6 +107,7 @@ def _of_run(config: HealingConfig, path: Path) -> HealSource:
         dtype=result.dtype,
         corpus=corpus,
         text_column=config.text_column or settings.text_column,
+        revision=None if config.base else settings.revision,
         reported=frozenset(one["sha256"] for one in reported),
         dropped=() if result.merged else result.dropped,
         compensated=result.is_compensated,

@@ -68,7 +68,7 @@ def test_an_identity_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     folder.work.mkdir()
     folder.identity.write_text(text)
     with pytest.raises(CheckpointError, match=r"identity\.json cannot be read"):
-        folder.begin({"text": 1}, resume=True)
+        folder.begin({"text": 1})
 
 
 @pytest.mark.parametrize(
