@@ -36,7 +36,6 @@ _EXAMPLES = """examples:
     python -m evop_deap.apply --model my/finetune --pattern runs/llama --output pruned/finetune
 """
 
-
 _GROUPS = (MODEL, CALIBRATION, COMPENSATION, RANDOMNESS)
 _RUN = ("pattern", "output", "overwrite", "compensate", "quiet")
 
@@ -59,14 +58,9 @@ def _apply(given: dict[str, Any], run: argparse.Namespace) -> str:
     from evop_deap.runs.listeners.progress import Progress, TerminalProgress
 
     folder = Path(run.output)
-    report = apply_pattern(
-        config,
-        run.pattern,
-        folder,
-        overwrite=run.overwrite,
-        compensate=run.compensate,
-        progress=Progress() if run.quiet else TerminalProgress(),
-    )
+    how = {"overwrite": run.overwrite, "compensate": run.compensate}
+    progress = Progress() if run.quiet else TerminalProgress()
+    report = apply_pattern(config, run.pattern, folder, progress=progress, **how)
     return f"{folder}: {report.summary}"
 
 
@@ -101,11 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         "a result of SLEB, a mergekit recipe, or per_layer_config or block_configs as JSON",
     )
     run.add_argument(
-        "--output",
-        type=path_flag,
-        required=True,
-        metavar="DIR",
-        help="folder of the checkpoint",
+        "--output", type=path_flag, required=True, metavar="DIR", help="folder of the checkpoint"
     )
     run.add_argument("--overwrite", action="store_true", help="replace the checkpoint in --output")
     run.add_argument(

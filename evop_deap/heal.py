@@ -12,10 +12,13 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
+from evop_deap.recovery.healing.recipes import recipe_table
+from evop_deap.runs.listeners.tracking import TRACKERS
 from evop_deap.settings.healing_config import HealingConfig
-from evop_deap.settings.parser import Parser, add_flags, answer
+from evop_deap.settings.parser import Parser, add_flags, answer, path_flag
 
 _EXAMPLES = """examples:
   heal the model of a run:
@@ -26,33 +29,34 @@ _EXAMPLES = """examples:
     python -m evop_deap.heal pruned/llama --base meta-llama/Llama-3.1-8B --corpus texts/ \\
         --no-full --keep-adapter --output healed/llama
 """
-_RUN = ("output", "resume", "overwrite", "quiet", "json")
+_RUN = ("output", "resume", "overwrite", "quiet", "json", "tracker")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    run = {name: given.pop(name) for name in _RUN}
-    return answer(parser.prog, lambda: _heal(given, **run), lambda: _advice(given, run))
+    run = argparse.Namespace(**{name: given.pop(name) for name in _RUN})
+    return answer(parser.prog, lambda: _heal(given, run), lambda: _advice(given, run))
 
 
-def _heal(
-    given: dict[str, Any], *, output: str, resume: bool, overwrite: bool, quiet: bool, json: bool
-) -> str:
-    folder = Path(output)
-    config = HealingConfig(**(_resumed(folder, given) if resume else given))
+def _heal(given: dict[str, Any], run: argparse.Namespace) -> str:
+    folder = Path(run.output)
+    config = HealingConfig(**(_resumed(folder, given) if run.resume else given))
 
     from evop_deap.base.interruption import sigterm_interrupts
-    from evop_deap.recovery.healing.healing_listener import HealingListener
+    from evop_deap.recovery.healing.healing_listener import HealingListener, HealingListeners
     from evop_deap.runs.heal.heal_run import heal
     from evop_deap.runs.listeners.healing_display import HealingDisplay
+    from evop_deap.runs.listeners.healing_tracking import HealingTracker
     from evop_deap.runs.storage.healing_result import healing_table
 
-    listener = HealingListener() if quiet else HealingDisplay()
-    with sigterm_interrupts():
-        result = heal(config, folder, resume=resume, overwrite=overwrite, listener=listener)
-    if json:
+    display = HealingListener() if run.quiet else HealingDisplay()
+    with HealingTracker(run.tracker, folder, config.as_dict()) as tracker, sigterm_interrupts():
+        listener = HealingListeners(display, tracker)
+        how = {"resume": run.resume, "overwrite": run.overwrite}
+        result = heal(config, folder, listener=listener, **how)
+    if run.json:
         return _as_json(result.as_dict())
     places = f"load it    {folder / 'model'}\nlook at it {folder / 'report.html'}"
     return f"{healing_table(result)}\n\n{places}"
@@ -64,13 +68,13 @@ def _resumed(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     return HealFolder(folder).resumed_settings(given)
 
 
-def _advice(given: dict[str, Any], run: dict[str, Any]) -> str:
+def _advice(given: dict[str, Any], run: argparse.Namespace) -> str:
     """Return how to go on after an interruption."""
     from evop_deap.runs.heal.heal_folder import HealFolder
 
-    if not HealFolder(Path(run["output"])).settings.is_file():
+    if not HealFolder(Path(run.output)).settings.is_file():
         return "nothing was written"
-    words = [given["source"], "--output", run["output"], "--resume"]
+    words = [given["source"], "--output", run.output, "--resume"]
     return f"go on with python -m evop_deap.heal {shlex.join(words)}"
 
 
@@ -85,17 +89,26 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m evop_deap.heal",
         usage="%(prog)s RUN|CHECKPOINT --output DIR [options]",
         description=description,
-        epilog=_EXAMPLES,
+        epilog=f"recipes:\n{indent(recipe_table(), '  ')}\n\n{_EXAMPLES}",
     )
     parser.add_argument(
         "source", metavar="RUN|CHECKPOINT", help="folder of a finished run, or of a checkpoint"
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--output", required=True, metavar="DIR", help="folder of the result")
+    run.add_argument(
+        "--output", type=path_flag, required=True, metavar="DIR", help="folder of the result"
+    )
     run.add_argument("--resume", action="store_true", help="continue the training in --output")
     run.add_argument("--overwrite", action="store_true", help="replace the training in --output")
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
     run.add_argument("--json", action="store_true", help="print JSON and nothing else")
+    run.add_argument(
+        "--tracker",
+        choices=TRACKERS,
+        metavar="|".join(TRACKERS),
+        default="none",
+        help="log each step to a tracker as well (default: none)",
+    )
     add_flags(parser, HealingConfig, lambda option: option.name != "source")
     return parser
 

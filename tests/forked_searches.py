@@ -1,4 +1,4 @@
-"""Searches in processes of their own: killed, interrupted, or shown on a terminal.
+"""Commands in processes of their own: killed, interrupted, or shown on a terminal.
 
 A server that has imported everything forks each, so that a search costs no start-up; it has
 started no threads that a fork would lose.
@@ -6,6 +6,7 @@ started no threads that a fork would lose.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import pkgutil
@@ -17,7 +18,6 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import evop_deap
-from evop_deap.search import main
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
@@ -40,6 +40,7 @@ def start_search(
     stdout: Path | str = os.devnull,
     stderr: Path | str = os.devnull,
     environment: Mapping[str, str] | None = None,
+    command: str = "search",
 ) -> ForkServerProcess:
     """A search that goes on by itself, its output in files or on terminals."""
     process = FORKS.Process(
@@ -49,19 +50,22 @@ def start_search(
             str(stdout),
             str(stderr),
             {"EVOP_CACHE": os.environ["EVOP_CACHE"], **(environment or {})},
+            command,
         ),
     )
     process.start()
     return process
 
 
-def _search(arguments: list[str], stdout: str, stderr: str, environment: dict[str, str]) -> None:
+def _search(
+    arguments: list[str], stdout: str, stderr: str, environment: dict[str, str], command: str
+) -> None:
     os.environ.update(environment)
     for path, descriptor in ((stdout, 1), (stderr, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOCTTY), descriptor)
     # A shell has the jobs in its background ignore SIGINT, and their children with them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main(arguments))
+    sys.exit(importlib.import_module(f"evop_deap.{command}").main(arguments))
 
 
 def wait_for(condition: Callable[[], bool], process: ForkServerProcess) -> None:
@@ -70,9 +74,11 @@ def wait_for(condition: Callable[[], bool], process: ForkServerProcess) -> None:
         time.sleep(0.0005)
 
 
-def run_and_kill(arguments: Sequence[str], when: Callable[[], bool]) -> int | None:
+def run_and_kill(
+    arguments: Sequence[str], when: Callable[[], bool], *, command: str = "search"
+) -> int | None:
     """The exit code of a process that is killed as soon as `when` holds, or ends before."""
-    process = start_search([*arguments, "--quiet"])
+    process = start_search([*arguments, "--quiet"], command=command)
     wait_for(when, process)
     process.kill()
     process.join()

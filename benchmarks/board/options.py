@@ -82,7 +82,7 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
     quick = parser.parse_args(arguments).quick
     if quick:
         parser.set_defaults(**QUICK)
-    given = parser.parse_args(arguments)
+    given: argparse.Namespace = parser.parse_args(arguments)
     if given.wiki_test is given.heldout is None:
         given.heldout = DEMO
     if given.tasks is None:

@@ -53,7 +53,7 @@ class _Null:
 
 
 @dataclass(frozen=True)
-class Shape:
+class Holding:
     """Annotates a mapping that has the fields of the dataclass `kind`, and perhaps more."""
 
     kind: type
@@ -96,13 +96,14 @@ def typed(kind: type[_T], value: Any) -> _T:
         raise InputError(_said(first)) from error
 
 
-def _validated(kind: type[Any], value: Any) -> Any:
+def _validated(kind: Any, value: Any) -> Any:
     # As JSON, because a list is no tuple and a mapping is no dataclass to a strict check in Python.
-    return _adapter(kind).validate_json(json.dumps(value), strict=True)
+    adapter: Any = _adapter(kind)
+    return adapter.validate_json(json.dumps(value), strict=True)
 
 
 @cache
-def _adapter(kind: type[Any]) -> Any:
+def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

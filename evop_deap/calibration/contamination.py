@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ def without_repeats(
             "data: give another corpus"
         )
     rest = make_corpus(corpus.name, (d for d in corpus.documents if d.id not in found))
+    rest = replace(rest, skipped=corpus.skipped)
     return rest, list(found.values()), about
 
 

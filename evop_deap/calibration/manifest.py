@@ -56,6 +56,7 @@ def describe_set(
             "name": corpus.name,
             "fingerprint": corpus.fingerprint,
             "documents": len(corpus.documents),
+            "skipped": list(corpus.skipped),
         },
         **settings,
         "tokenizer": {

@@ -16,6 +16,7 @@ from evop_deap.base.files import write_bytes, write_json
 from evop_deap.base.typed import typed
 from evop_deap.base.user_text import shown
 from evop_deap.calibration.calibration_set import CalibrationSet
+from evop_deap.calibration.manifest_shapes import ManifestEntry
 from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
 from evop_deap.text.tokens import tokenizer_fingerprint
 from evop_deap.text.window_set import Stretch, WindowSet
@@ -49,6 +50,7 @@ class _Manifest:
     heldout: _Part
     tokenizer: _Tokenizer
     validation: _Part | None = None
+    compensation: _Part | None = None
 
     def part(self, name: str) -> _Part | None:
         """The part of this name."""
@@ -94,6 +96,7 @@ def load_calibration(
     manifest, tokens = _read(folder)
     try:
         made = typed(_Manifest, manifest)
+        typed(ManifestEntry, manifest)
         parts = {
             name: WindowSet(array, told.windows, told.prefix)
             for name, array in tokens.items()

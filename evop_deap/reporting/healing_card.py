@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evop_deap.base.formatting import number
+from evop_deap.base.formatting import markdown, number
 from evop_deap.base.numbers import exponential
 from evop_deap.reporting.model_card import COMPENSATED, UNCHANGED
 from evop_deap.runs.storage.healing_result import HealingResult
@@ -18,7 +18,7 @@ def healing_card(card: str | None, result: HealingResult) -> str:
         result: the outcome of the training.
     """
     if card is None:
-        card = f"# {result.source.rstrip('/').rsplit('/', 1)[-1]}, healed\n"
+        card = f"# {markdown(result.source.rstrip('/').rsplit('/', 1)[-1])}, healed\n"
     if not result.taken:
         return f"{card.rstrip()}\n\n## Healing\n\nTraining changed nothing: {result.reason}.\n"
     compensated = COMPENSATED.replace("and nothing was trained", _TRAINED)
@@ -32,11 +32,11 @@ def healing_card(card: str | None, result: HealingResult) -> str:
             "## Healing",
             "",
             f"After pruning, {result.trained} were trained on {result.tokens:,} tokens of "
-            f"{result.corpus} towards {result.base} (loss {result.objective}, "
+            f"{markdown(result.corpus)} towards {markdown(result.base)} (loss {result.objective}, "
             f"{result.best_step} of {result.steps} steps, seed {result.seed}).",
             "",
             f"| perplexity, {windows} held-out windows of {result.window} tokens of "
-            f"{result.corpus} | {' | '.join(loss)} |",
+            f"{markdown(result.corpus)} | {' | '.join(loss)} |",
             f"|---|{'---|' * len(loss)}",
             f"| | {' | '.join(number(exponential(value)) for value in loss.values())} |",
             "",

@@ -186,11 +186,16 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
         drops: the dropped parts.
         about: outcome of compensation; None without it.
     """
+    from evop_deap.models.loading.fingerprint import fingerprint_model
     from evop_deap.reporting.model_card import else_changed, what_was_changed
 
     source = markdown(loaded.hub_id or loaded.name)
     front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
-    front.append(f"evop_base: {json.dumps(loaded.name)}")
+    front += [
+        f"evop_base: {json.dumps(loaded.name)}",
+        f"evop_base_fingerprint: {fingerprint_model(loaded.model)}",
+        f"evop_base_dtype: {str(loaded.model.dtype).removeprefix('torch.')}",
+    ]
     front += ["library_name: transformers", "pipeline_tag: text-generation"]
     return "\n".join(
         [

@@ -66,6 +66,8 @@ def make_calibration(
         return found
     progress.stage(f"reading the corpus {config.corpus}")
     corpus = load_corpus(config.corpus, text_column=config.text_column)
+    if corpus.skipped:
+        progress.stage(f"corpus {corpus.name}: {corpus.skipped_files}")
     checked = None
     if config.check_against:
         from evop_deap.calibration.contamination import WORDS, without_repeats

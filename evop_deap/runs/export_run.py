@@ -26,8 +26,7 @@ from evop_deap.runs.open_model import load_named
 from evop_deap.runs.storage.file_shapes import UnitEntry
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.calibration_config import CalibrationConfig
-from evop_deap.settings.config_files import read_settings
-from evop_deap.settings.search_config import SearchConfig
+from evop_deap.settings.config_files import read_config
 from evop_deap.space.unit_names import block_of
 
 
@@ -119,10 +118,7 @@ def _found(folder: RunFolder) -> tuple[Drops, CalibrationConfig, bool]:
         found = typed(_Pattern, read_json(folder.result, "it"))
         if found.merged:
             raise InputError(MERGED)
-        settings = read_settings(folder.config)
-        if "model" not in settings:
-            raise InputError(f"{folder.config} does not name its `model`")
-        config = SearchConfig(**settings)
+        config = read_config(folder.config)
         blocks = len({block_of(unit.name) for unit in found.units}) or _blocks_of(config.model)
         if blocks not in (None, found.n_blocks):
             raise InputError(f"n_blocks: expected {blocks} as in the model, found {found.n_blocks}")

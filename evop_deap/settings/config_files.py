@@ -61,6 +61,18 @@ def read_settings(path: Path) -> dict[str, Any]:
     return {name: _word(name, value) for name, value in settings.items()}
 
 
+def read_config(path: Path) -> SearchConfig:
+    """Read the settings of a run, with the defaults of those that the file lacks.
+
+    Raises:
+        InputError: the file cannot be read, names no model, or a setting is wrong.
+    """
+    settings = read_settings(path)
+    if "model" not in settings:
+        raise InputError(f"{path} does not name its `model`")
+    return SearchConfig(**settings)
+
+
 def _word(name: str, value: Any) -> Any:
     """The words "on" and "off" for true and false, where they are choices: YAML reads them so."""
     (known,) = (field for field in dataclasses.fields(SearchConfig) if field.name == name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evop_deap.recovery.healing.recipes import RECIPES
 from evop_deap.settings.model_options import (
     MODEL,
     device_option,
@@ -15,7 +16,6 @@ TEXT = "text"
 TRAINING = "training"
 
 LOSSES = ("kl", "ce", "mix")
-RECIPES = ("fast", "thorough")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class HealingConfig(Settings):
         False, TEXT, "train on what the dense model writes after beginnings from the corpus"
     )
 
-    recipe: str = option("fast", TRAINING, "named defaults of what follows", choices=RECIPES)
+    recipe: str = option("fast", TRAINING, "named defaults, listed below", choices=tuple(RECIPES))
     tokens: int | None = option(
         None, TRAINING, "tokens to train on (default: by the recipe)", metavar="N", least=2
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from evop_deap.base.errors import InputError
@@ -10,8 +11,10 @@ from evop_deap.base.user_paths import existing_path
 from evop_deap.base.user_text import shown
 from evop_deap.text.demo_corpus import demo_documents
 from evop_deap.text.documents import Corpus, Document, make_corpus
+from evop_deap.text.file_types import folder_files
 from evop_deap.text.hub_corpora import PRESETS, preset_documents
-from evop_deap.text.readers import quiet_datasets, read_documents, readable_files
+from evop_deap.text.readers import documents_of, quiet_datasets, read_documents
+from evop_deap.text.saved_datasets import is_saved_dataset, saved_rows
 
 MAX_DOCUMENTS = 100_000
 
@@ -25,9 +28,10 @@ def load_corpus(
     string that no earlier row had; otherwise it is named after its file and row.
 
     Args:
-        source: a text, jsonl, json, csv, tsv or parquet file, packed with gzip or not; a folder
-            of them (read recursively, in the order of their paths); `wikitext2`, `c4` or
-            `fineweb-edu` from the hub; or `demo`, text that every Python installation carries.
+        source: a text, jsonl, json, csv, tsv or parquet file, packed (.gz, .bz2, .xz, .zst) or
+            not; a folder of them (read recursively, in the order of their paths), or one that
+            `save_to_disk` of `datasets` has written; `wikitext2`, `c4` or `fineweb-edu` from the
+            hub; or `demo`, text that every Python installation carries.
             A file with one of these names is read if given as a path, such as `./c4`.
         text_column: the column that holds the text; None takes `text`, or the only column of
             strings. Plain text files ignore it.
@@ -45,10 +49,17 @@ def load_corpus(
         limit = min(max_documents, PRESETS[source].documents)
         with quiet_datasets():
             return make_corpus(source, preset_documents(source), max_documents=limit)
-    path, files = _local_files(source)
+    path = _local_path(source)
+    name = path.resolve().name
     with quiet_datasets():
+        if is_saved_dataset(path):
+            rows, ids = saved_rows(path), set[str]()
+            found = documents_of(rows, path, name=name, text_column=text_column, used_ids=ids)
+            return make_corpus(name, found, max_documents=max_documents)
+        files, skipped = _local_files(path)
         documents = _local_documents(path, files, text_column)
-        return make_corpus(path.resolve().name, documents, max_documents=max_documents)
+        corpus = make_corpus(name, documents, max_documents=max_documents)
+    return replace(corpus, skipped=tuple(one.relative_to(path).as_posix() for one in skipped))
 
 
 def check_corpus(source: str) -> None:
@@ -58,18 +69,28 @@ def check_corpus(source: str) -> None:
         InputError: there is no such source, or the folder holds no files that can be read.
     """
     if source not in (*PRESETS, "demo"):
-        _local_files(source)
+        path = _local_path(source)
+        if not is_saved_dataset(path):
+            _local_files(path)
 
 
-def _local_files(source: str) -> tuple[Path, list[Path]]:
-    """Return the path of `source` and the files in it."""
+def _local_path(source: str) -> Path:
+    """Return the path of a source that is neither a preset nor the demo text."""
     path = existing_path(source, "corpus")
     if path is None:
         known = ", ".join([*PRESETS, "demo"])
         raise InputError(
             f"`corpus` must be a file, a folder, or one of {known}, but got {shown(source)}"
         )
-    return path, readable_files(path) if path.is_dir() else [path]
+    return path
+
+
+def _local_files(path: Path) -> tuple[Sequence[Path], Sequence[Path]]:
+    """Return the files to read in a folder, and those that are skipped; or the file itself."""
+    if not path.is_dir():
+        return [path], []
+    found = folder_files(path)
+    return found.readable, found.skipped
 
 
 def _local_documents(

@@ -11,6 +11,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
 
 _BYTE_ORDER_MARK = "\ufeff"
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,21 @@ class Corpus:
         name: the user's name for it, without its folder.
         documents: at least one.
         fingerprint: SHA-256 over the texts in order, without ids and name.
+        skipped: files of its folder that were not read, as paths in it.
     """
 
     name: str
     documents: tuple[Document, ...]
     fingerprint: str
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def skipped_files(self) -> str:
+        """The skipped files in words, not more than five by name; "" if there are none."""
+        if not self.skipped:
+            return ""
+        more = f" and {len(self.skipped) - _NAMED} more" if len(self.skipped) > _NAMED else ""
+        return f"skipped {', '.join(self.skipped[:_NAMED])}{more}"
 
 
 def make_corpus(

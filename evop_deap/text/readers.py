@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,44 +14,10 @@ from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.text.documents import Document, normalised
+from evop_deap.text.file_types import READABLE_SUFFIXES, TABLES, is_table, obstacle, suffix_of
 from evop_deap.text.split_text import split_text
 
-TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst", ".raw", ".tokens")
-_TABLES: dict[str, tuple[str, dict[str, Any]]] = {
-    ".jsonl": ("json", {}),
-    ".json": ("json", {}),
-    ".csv": ("csv", {"keep_default_na": False}),  # "None" and "NA" are words, too
-    ".tsv": ("csv", {"sep": "\t", "keep_default_na": False}),
-    ".parquet": ("parquet", {}),
-}
-READABLE_SUFFIXES = (*TEXT_SUFFIXES, *_TABLES)
-
 _HEAD_ROWS = 100
-
-
-def readable_files(folder: Path) -> list[Path]:
-    """Return the readable files below `folder`, sorted by path, without hidden ones.
-
-    Raises:
-        InputError: there are none.
-    """
-    found = []
-    others: set[str] = set()
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or not path.is_file():
-            continue
-        if _suffix(path) in READABLE_SUFFIXES:
-            found.append(path)
-        else:
-            others.add(path.suffix or path.name)
-    if not found:
-        listed = f"only {', '.join(sorted(others)[:5])}" if others else "nothing"
-        raise InputError(
-            f"`corpus` {folder} must hold {', '.join(READABLE_SUFFIXES)} files "
-            f"(or these with .gz), but {listed} was found"
-        )
-    return found
 
 
 def read_documents(
@@ -62,7 +29,7 @@ def read_documents(
     text. In a text, the documents cut from it are counted.
 
     Args:
-        path: a file; `.gz` is unpacked while reading.
+        path: a file; a packed one is unpacked while reading.
         name: the first part of `name#row`.
         text_column: the column that holds the text; None takes `text`, or the only column of
             strings.
@@ -71,11 +38,24 @@ def read_documents(
     Raises:
         InputError: the file cannot be read, or has no such column.
     """
-    if _suffix(path) not in _TABLES:
-        for index, text in enumerate(split_text(_whole_text(path))):
+    if not is_table(path):
+        for index, text in enumerate(split_text(read_whole_text(path))):
             yield Document(f"{name}#{index}", text)
         return
-    rows = _rows(path)
+    yield from documents_of(
+        _rows(path), path, name=name, text_column=text_column, used_ids=used_ids
+    )
+
+
+def documents_of(
+    rows: Iterator[dict[str, Any]],
+    path: Path,
+    *,
+    name: str,
+    text_column: str | None,
+    used_ids: set[str],
+) -> Iterator[Document]:
+    """Yield the documents in the rows of a table; see `read_documents`."""
     head = list(islice(rows, _HEAD_ROWS))
     if not head:
         return
@@ -102,16 +82,11 @@ def read_texts(path: Path) -> Iterator[str]:
         InputError: the file cannot be read.
     """
     with quiet_datasets():
-        if _suffix(path) not in _TABLES:
+        if not is_table(path):
             yield _whole_text(path)
         else:
             for row in _rows(path):
                 yield from _strings(row)
-
-
-def is_table(path: Path) -> bool:
-    """Return whether the name of a file is that of a table."""
-    return _suffix(path) in _TABLES
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -129,7 +104,9 @@ def read_whole_text(path: Path) -> str:
     Raises:
         InputError: the file cannot be read, or is not text.
     """
-    return _whole_text(path)
+    text = _whole_text(path)
+    _check_prose(text, path)
+    return text
 
 
 def choose_text_column(
@@ -211,14 +188,31 @@ def _whole_text(path: Path) -> str:
     return normalised(text)
 
 
+def _check_prose(text: str, path: Path) -> None:
+    """Refuse a file of an unknown type that holds JSON lines, whose documents would be JSON."""
+    if suffix_of(path) in READABLE_SUFFIXES:
+        return
+    first = text.lstrip().partition("\n")[0]
+    try:
+        is_object = isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return
+    if is_object:
+        raise InputError(
+            f"cannot read {path} as text: it holds JSON objects, so rename it to end in .jsonl"
+        )
+
+
 def _rows(
     path: Path, builder: str | None = None, options: dict[str, Any] | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file. Streaming leaves no converted copy on disk."""
     import datasets
 
+    if (reason := obstacle(path)) is not None:
+        raise InputError(f"cannot read {path}: {reason}")
     if builder is None or options is None:
-        builder, options = _TABLES[_suffix(path)]
+        builder, options = TABLES[suffix_of(path)]
     # Even a streamed data set locks its cache folder, and a home may be read-only.
     with tempfile.TemporaryDirectory(prefix="evop-", ignore_cleanup_errors=True) as scratch:
         try:
@@ -236,12 +230,6 @@ def _rows(
             yield from stream
         except Exception as error:  # parsers of five formats raise many types
             raise InputError(f"cannot read {path}: {reason_of(error)}") from error
-
-
-def _suffix(path: Path) -> str:
-    """Return the suffix of the format: `.jsonl` for `a.jsonl.gz`."""
-    suffix = path.suffix.lower()
-    return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -11,11 +11,11 @@ from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
 from evop_deap.base.user_paths import existing_path
 from evop_deap.text.corpus import load_corpus
-from evop_deap.text.documents import Document
+from evop_deap.text.documents import Corpus
+from evop_deap.text.file_types import is_table
 from evop_deap.text.hub_corpora import hub_rows
 from evop_deap.text.readers import (
     choose_text_column,
-    is_table,
     quiet_datasets,
     read_rows,
     read_whole_text,
@@ -74,10 +74,10 @@ def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
             text = _BETWEEN.join(hub_rows(WIKITEXT, "test"))
         return EvaluationText("wikitext2, test", {"": text}, "WikiText rows joined by blank lines")
     if path is None or not path.is_file():
-        joined = _BETWEEN.join(d.text for d in _documents(source, text_column))
-        return EvaluationText(
-            Path(source).name or source, {"": joined}, "documents joined by blank lines"
-        )
+        corpus = _corpus(source, text_column)
+        joined = _BETWEEN.join(document.text for document in corpus.documents)
+        how = filter(None, ["documents joined by blank lines", corpus.skipped_files])
+        return EvaluationText(Path(source).name or source, {"": joined}, "; ".join(how))
     with quiet_datasets():
         if is_table(path):
             return _from_table(path, text_column)
@@ -104,7 +104,7 @@ def join_wikitext(raw: str) -> str:
 def _from_table(path: Path, text_column: str | None) -> EvaluationText:
     rows = list(read_rows(path))
     if not any(row.get(_DOMAIN) for row in rows):
-        joined = _BETWEEN.join(d.text for d in _documents(str(path), text_column))
+        joined = _BETWEEN.join(d.text for d in _corpus(str(path), text_column).documents)
         return EvaluationText(path.name, {"": joined}, "documents joined by blank lines")
     column = choose_text_column(rows, text_column, path)
     texts: dict[str, list[str]] = {}
@@ -117,9 +117,9 @@ def _from_table(path: Path, text_column: str | None) -> EvaluationText:
     return EvaluationText(path.name, parts, "documents of a domain joined by blank lines")
 
 
-def _documents(source: str, text_column: str | None) -> tuple[Document, ...]:
-    """Return the documents of a corpus; error messages name `perplexity` as the argument."""
+def _corpus(source: str, text_column: str | None) -> Corpus:
+    """Read a corpus; error messages name `perplexity` as the argument."""
     try:
-        return load_corpus(source, text_column=text_column).documents
+        return load_corpus(source, text_column=text_column)
     except InputError as error:
         raise InputError(str(error).replace("`corpus`", "`perplexity`", 1)) from error

@@ -343,3 +343,18 @@ def test_help_answers_without_loading_anything_heavy() -> None:
     assert done.returncode == 0, done.stderr
     for words in ("examples:", "--embedding", "--check-against", "python -m evop_deap.calibrate"):
         assert words in done.stdout
+
+
+def test_skipped_files_are_told_and_kept_in_the_manifest(
+    toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, output = tmp_path / "corpus", tmp_path / "set"
+    folder.mkdir()
+    rows = [{"text": f"The river runs down to the sea {i} times. " * 4} for i in range(40)]
+    (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "README.md").write_text("A data set of rivers.")
+    given = ["--model", str(toy_checkpoint), "--corpus", str(folder), "--output", str(output)]
+    assert calibrate([*given, *SIZES, *QUICK]) == 0
+    assert "corpus: skipped README.md" in capsys.readouterr().err
+    manifest = json.loads((output / "calibration.json").read_text())
+    assert manifest["corpus"]["skipped"] == ["README.md"]

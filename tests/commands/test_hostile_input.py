@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hostile_values import as_file, changed, fuzzed, leaves, values, words
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import evop_deap.apply
@@ -20,6 +21,7 @@ import evop_deap.cache
 import evop_deap.calibrate
 import evop_deap.evaluate
 import evop_deap.export
+import evop_deap.heal
 import evop_deap.inspect
 import evop_deap.report
 import evop_deap.search
@@ -27,14 +29,6 @@ import evop_deap.tune
 from evop_deap.base.data_files import parse_json, parse_yaml
 from evop_deap.base.errors import EvopError
 from evop_deap.models.formats import Drops, read_pattern
-
-fuzzed = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=120,
-    suppress_health_check=list(HealthCheck),
-)
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     "apply": (
@@ -45,6 +39,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     "calibrate": (evop_deap.calibrate.main, ["--quiet", "--model", "./nowhere", "--output", "out"]),
     "evaluate": (evop_deap.evaluate.main, ["./nowhere", "--quiet"]),
     "export": (evop_deap.export.main, ["nowhere", "--quiet"]),
+    "heal": (evop_deap.heal.main, ["./nowhere", "--quiet", "--output", "out"]),
     "inspect": (evop_deap.inspect.main, ["./nowhere", "--quiet"]),
     "report": (evop_deap.report.main, ["nowhere", "--output", "page.html"]),
     "search": (
@@ -55,15 +50,6 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
 }
 # These serve, print the help, or fetch.
 LEFT_OUT = {"--help", "--live", "--tracker", "--tasks"}
-
-WORDS = [
-    "", " ", "\n", "a\nb", "a\0b", "\udcff", "\x1b[31m", "x" * 300, "x/" * 3000, "9" * 400,
-    "9" * 5000, "-" + "9" * 400, "٣", "²", "1_0", "-1", "0", "1e999", "1e-999", "nan", "-inf",
-    "0.٣", "~no-such-user/x", "loop", "loop/x", "file/x", "/", "..", "[" * 3000, "{}", "null",
-    "true", "random", "ccds", "units=0.2", "parameters=" + "9" * 400, "attn=٣", "0-1", "-٣",
-    ",".join(map(str, range(66))), "%s%n", "🦀", "cuda:99", "1,2", "0.2,0.2",
-]  # fmt: skip
-words = st.sampled_from(WORDS) | st.text(max_size=12)
 
 
 @pytest.fixture(autouse=True)
@@ -123,20 +109,6 @@ def flags_of(command: str) -> list[str]:
     return _FLAGS[command]
 
 
-leaves = (
-    st.none() | st.booleans() | st.integers(-3, 9) | st.floats() | words
-    | st.sampled_from([10**400, 10**4000, 2**63, -(2**70)])
-)  # fmt: skip
-values = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3)
-)
-
-
-def as_file(value: Any) -> str:
-    """A value as JSON, which is YAML as well, with whatever JSON's writer lets through."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 RAW = [
     "", "\ufeff", "[" * 3000, "{" * 3000, "a: " * 3000, "9" * 5000, "&a [*a]", "a: 2026-13-45",
     "? [1]\n: 2", "!!python/object/apply:os.getcwd []", "a: &x [1]\nb: *x", "a: 1\na: 2",
@@ -155,6 +127,21 @@ def test_whatever_a_settings_file_holds_ends_in_one_short_line(text: str, key: s
     Path("config.yaml").write_bytes((key + text).encode("utf-8", "surrogatepass"))
     main, base = COMMANDS["search"]
     assert ends_well(main, [*base, "--config", "config.yaml"]) == 2
+
+
+@fuzzed
+@given(
+    text=st.sampled_from(RAW) | values.map(as_file) | st.dictionaries(
+        st.sampled_from(["source", "base", "corpus", "seed", "tokens", "full", "loss", "recipe"]),
+        values,
+        min_size=1,
+    ).map(as_file),
+)  # fmt: skip
+def test_whatever_the_settings_of_a_healing_hold_ends_in_one_short_line(text: str) -> None:
+    Path("out/work").mkdir(parents=True, exist_ok=True)
+    Path("out/work/settings.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    main, base = COMMANDS["heal"]
+    assert ends_well(main, [*base, "--resume"]) == 2
 
 
 @fuzzed
@@ -230,21 +217,6 @@ def test_a_changed_list_is_read_or_refused_in_one_line(
         assert read_pattern("recipe", 5).n_blocks == 5
     with contextlib.suppress(EvopError):
         assert read_pattern(changed_text, 5).n_blocks == 5
-
-
-def changed(value: Any, data: st.DataObject) -> Any:
-    """The value with one part of it replaced, removed or added."""
-    if isinstance(value, dict) and value and data.draw(st.integers(0, 4)):
-        key = data.draw(st.sampled_from(sorted(value)))
-        return {**value, key: changed(value[key], data)}
-    if isinstance(value, list) and value and data.draw(st.integers(0, 4)):
-        at = data.draw(st.integers(0, len(value) - 1))
-        return [*value[:at], changed(value[at], data), *value[at + 1 :]]
-    if isinstance(value, dict) and value and data.draw(st.booleans()):
-        gone = data.draw(st.sampled_from(sorted(value)))
-        more = {data.draw(words): data.draw(values)} if data.draw(st.booleans()) else {}
-        return {**{name: one for name, one in value.items() if name != gone}, **more}
-    return data.draw(values)
 
 
 @pytest.fixture

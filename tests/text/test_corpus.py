@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import importlib.util
 import io
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -20,6 +23,7 @@ from hypothesis import strategies as st
 
 from evop_deap.base.errors import InputError
 from evop_deap.calibration import Corpus, Document, load_corpus, make_corpus, split_text
+from evop_deap.text.corpus import check_corpus
 from evop_deap.text.hub_corpora import PRESETS, Preset
 from evop_deap.text.split_text import PASSAGE_CHARACTERS
 
@@ -51,12 +55,19 @@ FORMATS = {
     "rows.tsv": b"n\ttext\n1\talpha one\n2\tbeta two\n3\tgamma three\n",
     "rows.parquet": parquet_bytes({"text": [row["text"] for row in ROWS]}),
     "rows.jsonl.gz": gzip.compress(lines_of(ROWS)),
+    "rows.jsonl.xz": lzma.compress(lines_of(ROWS)),
+    "rows.jsonl.bz2": bz2.compress(lines_of(ROWS)),
+    "rows.CSV.XZ": lzma.compress(b"text\nalpha one\nbeta two\ngamma three\n"),
+    "rows.ndjson": lines_of(ROWS),
     "rows.csv.gz": gzip.compress(b"text\nalpha one\nbeta two\ngamma three\n"),
     "ROWS.JSONL": lines_of(ROWS),
     "odd [1]*.jsonl": lines_of(ROWS),
     ".hidden.jsonl": lines_of(ROWS),
     "bom.jsonl": b"\xef\xbb\xbf" + lines_of(ROWS),
 }
+
+
+PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -70,10 +81,14 @@ def test_every_table_format_gives_the_same_corpus(tmp_path: Path, name: str) -> 
     assert corpus.fingerprint == plain.fingerprint
 
 
-@pytest.mark.parametrize("name", ["note.txt", "note.md", "note.raw", "note", "note.txt.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["note.txt", "note.md", "note.raw", "note", *(f"note.txt.{packed}" for packed in PACKERS)],
+)
 def test_a_text_is_read_whole(tmp_path: Path, name: str) -> None:
     data = "First line\n\nsecond père\n".encode()
-    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    pack = PACKERS.get(name.rpartition(".")[2], bytes)
+    (tmp_path / name).write_bytes(pack(data))
     corpus = load_corpus(str(tmp_path / name))
     assert corpus.documents == (Document(f"{name}#0", "First line\n\nsecond père"),)
 
@@ -424,3 +439,92 @@ def test_words_that_pandas_takes_for_nothing_are_texts(tmp_path: Path, word: str
     (tmp_path / "words.csv").write_text(f"text\nhello\n{word}\n")
     corpus = load_corpus(str(tmp_path / "words.csv"))
     assert [document.text for document in corpus.documents] == ["hello", word]
+
+
+HAS_ZSTD = importlib.util.find_spec("zstandard") is not None
+
+
+@pytest.mark.skipif(HAS_ZSTD, reason="zstandard is installed")
+def test_zstandard_is_asked_for_where_it_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    with pytest.raises(InputError, match="pip install zstandard"):
+        load_corpus(str(tmp_path / "b.jsonl.zst"))
+    (tmp_path / "a.jsonl").write_bytes(lines_of(ROWS))
+    corpus = load_corpus(str(tmp_path))
+    assert len(corpus.documents) == 3
+    assert corpus.skipped == ("b.jsonl.zst",)
+
+
+@pytest.mark.skipif(not HAS_ZSTD, reason="zstandard is not installed")
+def test_zstandard_is_unpacked(tmp_path: Path) -> None:
+    import zstandard
+
+    (tmp_path / "b.jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(lines_of(ROWS)))
+    assert texts(load_corpus(str(tmp_path))) == ["alpha one", "beta two", "gamma three"]
+
+
+def test_files_of_a_cloned_data_set_that_hold_no_text_are_skipped_and_told(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / ".gitattributes").write_text("*.jsonl filter=lfs")
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# A data set\n")
+    (tmp_path / "LICENSE.txt").write_text("Permission is granted")
+    (tmp_path / "dataset_infos.json").write_text('{"default": {"splits": {}}}')
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    (tmp_path / "data" / "a.jsonl").write_bytes(lines_of(ROWS))
+    corpus = load_corpus(str(tmp_path))
+    assert texts(corpus) == ["alpha one", "beta two", "gamma three"]
+    assert corpus.skipped == ("LICENSE.txt", "README.md", "dataset_infos.json", "picture.png")
+    assert corpus.skipped_files.startswith("skipped LICENSE.txt, README.md")
+
+
+def test_the_readme_of_a_folder_of_texts_is_a_text(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("About it.")
+    (tmp_path / "more.md").write_text("More of it.")
+    corpus = load_corpus(str(tmp_path))
+    assert texts(corpus) == ["About it.", "More of it."]
+    assert (corpus.skipped, corpus.skipped_files) == ((), "")
+
+
+@pytest.mark.parametrize("name", ["rows", "rows.dat", "rows.jsonl.1"])
+def test_json_lines_under_another_name_are_no_prose(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(lines_of(ROWS))
+    with pytest.raises(InputError, match="holds JSON objects, so rename it to end in .jsonl"):
+        load_corpus(str(tmp_path / name))
+
+
+def test_a_saved_data_set_is_read(tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_list([*ROWS, {"text": "delta"}]).select([2, 0, 1])
+    rows.save_to_disk(str(tmp_path / "saved"))
+    corpus = load_corpus(str(tmp_path / "saved"))
+    assert texts(corpus) == ["gamma three", "alpha one", "beta two"]
+    assert ids(corpus)[0] == "saved#0"
+    check_corpus(str(tmp_path / "saved"))
+    both = datasets.DatasetDict({"test": rows.select([0]), "train": rows})
+    both.save_to_disk(str(tmp_path / "both"))
+    assert len(load_corpus(str(tmp_path / "both")).documents) == 3
+    assert len(load_corpus(str(tmp_path / "both" / "test")).documents) == 1
+    datasets.DatasetDict({"a": rows, "b": rows}).save_to_disk(str(tmp_path / "many"))
+    with pytest.raises(InputError, match=r"several splits: name one of them \(.*many/a, "):
+        load_corpus(str(tmp_path / "many"))
+
+
+def test_saved_data_sets_below_a_folder_are_told_and_their_descriptions_are_no_text(
+    tmp_path: Path,
+) -> None:
+    rows = datasets.Dataset.from_list(ROWS)
+    for name in ("one", "two"):
+        rows.save_to_disk(str(tmp_path / name))
+    with pytest.raises(InputError, match="must hold"):
+        load_corpus(str(tmp_path))
+    (tmp_path / "a.txt").write_text("A text.")
+    corpus = load_corpus(str(tmp_path))
+    assert texts(corpus) == ["A text."]
+    assert "one/state.json" in corpus.skipped
+
+
+def test_a_broken_saved_data_set_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{}")
+    (tmp_path / "dataset_info.json").write_text("[")
+    with pytest.raises(InputError, match="cannot read") as caught:
+        load_corpus(str(tmp_path))
+    assert "\n" not in str(caught.value)

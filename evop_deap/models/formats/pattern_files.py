@@ -92,15 +92,15 @@ def _from_mapping(value: dict[str, Any], n_blocks: int, dense: Mapping[str, Any]
         return _of_dtype(parse_mergekit(value, n_blocks), value.get("dtype"), dense)
     if found == ["dropped"]:
         return _from_result(value)
-    if not isinstance(field, dict if found == ["per_layer_config"] else list):
-        raise InputError(f"`{found[0]}` cannot be {shown(field)}")
     if value.get("num_hidden_layers") not in (None, n_blocks):
         raise InputError(
             f"it is about {shown(value['num_hidden_layers'])} blocks, but the model has {n_blocks}"
         )
-    if found == ["per_layer_config"]:
+    if found == ["per_layer_config"] and isinstance(field, dict):
         return parse_per_layer_config(field, n_blocks)
-    return parse_block_configs(field, dense)
+    if found == ["block_configs"] and isinstance(field, list):
+        return parse_block_configs(field, dense)
+    raise InputError(f"`{found[0]}` cannot be {shown(field)}")
 
 
 def _from_result(value: Mapping[str, Any]) -> Drops:

@@ -40,7 +40,8 @@ def cache_fault(model: PreTrainedModel, pruned: PreTrainedModel, ids: torch.Tens
 
     Half of the texts must differ: in a mixture of experts, a token of one text may lie so near the
     threshold between two experts that rounding decides, in the dense model as well. The dense
-    model's own differences on the same texts are the measure.
+    model's own differences on the same texts are the measure. Texts on which its logits are not
+    finite say nothing.
 
     Args:
         model: the dense model.
@@ -52,17 +53,18 @@ def cache_fault(model: PreTrainedModel, pruned: PreTrainedModel, ids: torch.Tens
         if not isinstance(found, str) and found.median() <= _FLOOR:
             continue
         dense = _differences(model, ids, decode)
-        if isinstance(dense, str):
+        if isinstance(dense, str) or not dense.isfinite().any():
             continue
         if isinstance(found, str):
             return found
+        found, dense = found[dense.isfinite()], dense[dense.isfinite()]
         allowed = max(_FLOOR, _TIMES * float(dense.median()))
         # In this form, a difference of NaN is a fault.
         if not float(found.median()) <= allowed:
             return (
                 "does not predict with a cache what it predicts without: on half of "
-                f"{len(ids)} texts logits differ by {float(found.median()):.3g} of the largest or "
-                f"more, allowed is {allowed:.3g}"
+                f"{len(found)} texts logits differ by {float(found.median()):.3g} of the largest "
+                f"or more, allowed is {allowed:.3g}"
             )
     return None
 

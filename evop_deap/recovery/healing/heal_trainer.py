@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from evop_deap.recovery.healing.distillation import token_losses, training_loss
 from evop_deap.recovery.healing.healing_listener import HealingListener
 from evop_deap.recovery.healing.students import load_trained, save_trained
 from evop_deap.recovery.healing.teacher import TeacherTargets
+from evop_deap.recovery.healing.trainer_state import check_state
 from evop_deap.recovery.healing.validation_loss import measure
 from evop_deap.text.tokens import Tokens
 
@@ -191,16 +191,20 @@ def course(state: TrainerState) -> list[dict[str, Any]]:
     ]
 
 
-def last_whole(folder: Path) -> tuple[Path, Mapping[str, Any]] | None:
+def last_whole(folder: Path) -> tuple[Path, TrainerState] | None:
     """Return the last whole checkpoint in `folder` and its state, and remove the others after it.
 
     Returns:
         None without a whole checkpoint.
     """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    for path in reversed(found):
+    names = (path.name.removeprefix("checkpoint-") for path in folder.glob("checkpoint-*"))
+    for step in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
+        path = folder / f"checkpoint-{step}"
         try:
-            return path, json.loads((path / _STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+            check_state(state)
+        except (OSError, RecursionError, TypeError, ValueError):  # of other fields, too
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            return path, TrainerState(**state)
     return None

@@ -22,6 +22,7 @@ VALIDATION_TOKENS = 8192
 HELDOUT_TOKENS = 8192
 
 _ASIDE = 0.25  # share of the documents that are not trained on
+_DOCUMENTS = 8  # of which two are not trained on: one to validate on, and one to report on
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,13 @@ def draw_text(
         InputError: the corpus fills no window of one of the parts.
     """
 
+    def too_little(part: str) -> InputError:
+        return InputError(
+            f"`corpus` {corpus.name} has {len(corpus.documents)} documents, and those for "
+            f"{part} do not fill one `window` of {window} tokens: give at least {_DOCUMENTS} "
+            f"documents with about {_DOCUMENTS * window:,} tokens, or a smaller --window"
+        )
+
     def stream(draw: int) -> np.random.Generator:
         return np.random.default_rng([seed, draw])
 
@@ -72,6 +80,8 @@ def draw_text(
     known = [d for d in corpus.documents if sha256_of_text(d.text) in reported]
     names = {document.id for document in known}
     others = [document for document in corpus.documents if document.id not in names]
+    if len(others) < 2:
+        raise too_little("training and validation")
     to_train, aside = split_documents(others, _ASIDE, stream(0))
     aside = in_order(aside, random_order, stream(1))
     heldout, validation = (known, aside) if known else (aside[::2], aside[1::2])
@@ -80,10 +90,7 @@ def draw_text(
         rng = stream(draw)
         found = spare_windows(documents, tokenizer, window=window, most=most, rng=rng)
         if found is None:
-            raise InputError(
-                f"`corpus` {corpus.name} has {len(corpus.documents)} documents, and those for "
-                f"{part} do not fill one `window` of {window} tokens: give a larger corpus"
-            )
+            raise too_little(part)
         return found
 
     return HealingText(

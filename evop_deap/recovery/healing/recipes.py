@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True)
@@ -45,3 +45,18 @@ RECIPES = {
     "fast": _FAST,
     "thorough": replace(_FAST, tokens=294_912, validations=12, patience=4),
 }
+
+
+def recipe_table() -> str:
+    """Return the recipes side by side, as text for a terminal.
+
+    Example:
+        >>> print(recipe_table().splitlines()[1])
+        tokens             98,304     294,912
+    """
+    rows = [["", *RECIPES]]
+    for field in fields(Recipe):
+        values = (getattr(recipe, field.name) for recipe in RECIPES.values())
+        shown = (f"{value:,}" if isinstance(value, int) else f"{value:g}" for value in values)
+        rows.append([field.name.replace("_", " "), *shown])
+    return "\n".join(f"{row[0]:<13}" + "".join(f"{cell:>12}" for cell in row[1:]) for row in rows)

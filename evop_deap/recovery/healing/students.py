@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.errors import InputError, UnsupportedModelError, one_line
+from evop_deap.base.errors import CheckpointError, InputError, UnsupportedModelError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -37,10 +39,24 @@ def check_trainable(model: PreTrainedModel, name: str) -> None:
         UnsupportedModelError: the model is quantised.
     """
     if getattr(model.config, "quantization_config", None) is not None:
-        raise UnsupportedModelError(
-            f"`source` {name} is quantised: heal the checkpoint in float32, bfloat16 or float16 "
-            "(or a GGUF file, which is dequantised), and quantise the result"
-        )
+        raise not_trainable(name)
+
+
+def is_quantised(checkpoint: Path) -> bool:
+    """Return whether the configuration of a checkpoint says that its weights are quantised."""
+    try:
+        config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and bool(config.get("quantization_config"))
+
+
+def not_trainable(name: str) -> UnsupportedModelError:
+    """Return the error about a quantised checkpoint."""
+    return UnsupportedModelError(
+        f"`source` {name} is quantised: heal the checkpoint in float32, bfloat16 or float16, and "
+        "quantise the result (fp8 and mxfp4 work where transformers dequantises them)"
+    )
 
 
 def fits_whole(parameters: int, device: torch.device) -> bool:
@@ -70,7 +86,10 @@ def with_adapters(model: PreTrainedModel, rank: int) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, settings)
+        with warnings.catch_warnings():
+            # Of its own tables, and of names that transformers renames.
+            warnings.simplefilter("ignore")
+            return get_peft_model(model, settings)
     except ValueError as error:
         raise UnsupportedModelError(
             f"`full`: peft cannot adapt this model ({one_line(error)}): add --full"
@@ -98,13 +117,27 @@ def save_trained(model: torch.nn.Module, folder: Path) -> None:
 
 
 def load_trained(model: torch.nn.Module, folder: Path) -> None:
-    """Set the trainable weights to those that `save_trained` has written."""
+    """Set the trainable weights to those that `save_trained` has written.
+
+    Raises:
+        CheckpointError: they cannot be read, or are of another model.
+    """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    stored = load_file(folder / _WEIGHTS)
+    own = dict(trainable(model))
+    try:
+        stored = load_file(folder / _WEIGHTS)
+        fits = {n: t.shape for n, t in stored.items()} == {n: p.shape for n, p in own.items()}
+    except (OSError, SafetensorError):
+        fits = False
+    if not fits:
+        raise CheckpointError(
+            f"`resume`: {folder / _WEIGHTS} does not fit this model: start again with --overwrite"
+        )
     with torch.no_grad():
-        for name, parameter in trainable(model):
+        for name, parameter in own.items():
             parameter.copy_(stored[name])
 
 

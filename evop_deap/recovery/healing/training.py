@@ -128,7 +128,7 @@ def train(
         )
         found = last_whole(folder)
         if found is not None and _is_over(found[1]):
-            state = TrainerState.load_from_json(str(found[0] / "trainer_state.json"))
+            state = found[1]
         else:
             trainer.train(resume_from_checkpoint=None if found is None else str(found[0]))
             state = trainer.state
@@ -152,7 +152,7 @@ def _arguments(plan: TrainingPlan, folder: Path, device: torch.device) -> Traini
         gradient_accumulation_steps=plan.step_windows // plan.pass_windows,
         learning_rate=plan.rate,
         lr_scheduler_type="cosine",
-        warmup_steps=max(1, round(_WARM_UP * plan.steps)),
+        warmup_steps=round(_WARM_UP * plan.steps),
         weight_decay=0.0,
         max_grad_norm=1.0,
         activation_checkpointing=on_gpu,
@@ -177,9 +177,10 @@ def _arguments(plan: TrainingPlan, folder: Path, device: torch.device) -> Traini
     )
 
 
-def _is_over(state: Any) -> bool:
+def _is_over(state: TrainerState) -> bool:
     """Whether the training had ended when this state was written."""
-    control = state.get("stateful_callbacks", {}).get("TrainerControl", {})
+    callbacks: Any = state.stateful_callbacks
+    control = callbacks.get("TrainerControl", {})
     return bool(control.get("args", {}).get("should_training_stop"))
 
 

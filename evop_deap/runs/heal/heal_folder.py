@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from evop_deap.base.data_files import read_json
 from evop_deap.base.errors import CheckpointError, InputError
-from evop_deap.base.files import check_writable, names_in_output, write_json
+from evop_deap.base.files import (
+    check_writable,
+    names_in_output,
+    remove_leftovers,
+    reporting_write_errors,
+    write_json,
+)
+from evop_deap.base.typed import typed
+from evop_deap.base.user_text import shown
+from evop_deap.settings.healing_config import HealingConfig
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,11 @@ class HealFolder:
     def report(self) -> Path:
         """The page with the loss curves."""
         return self.path / "report.html"
+
+    @property
+    def tracking(self) -> Path:
+        """Files of the tracker, if one is used."""
+        return self.path / "tracking"
 
     @property
     def work(self) -> Path:
@@ -83,18 +97,21 @@ class HealFolder:
                 f"`output` {self.path} holds {others[0]}, which is of no training: "
                 "choose another folder"
             )
+        if overwrite and holds and not self._is_training():
+            raise InputError(
+                f"`output` {self.path} is not the folder of a training (no healing.json), so "
+                "--overwrite leaves it alone: choose another folder"
+            )
         if resume and not self.settings.is_file():
             done = "is finished" if self.result.is_file() else "holds no training"
             raise InputError(f"`resume`: {self.path} {done}; leave out --resume")
         check_writable(self.path)
 
-    def clear(self) -> None:
-        """Remove an earlier training, its result first."""
-        for path in self._own:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+    def _is_training(self) -> bool:
+        """Return whether the folder holds a training, or only leftovers of one."""
+        if self.result.is_file() or self.settings.is_file():
+            return True
+        return all(path.is_dir() or path.name.startswith(".") for path in self.path.rglob("*"))
 
     def abandon(self) -> None:
         """Remove a training that has not begun, and the folder if nothing else is in it."""
@@ -106,29 +123,58 @@ class HealFolder:
         """Return the settings of the unfinished training, updated by those in `given`.
 
         Raises:
-            CheckpointError: the settings cannot be read.
+            CheckpointError: the settings cannot be read, or one has an unknown name.
         """
         if not self.settings.is_file():
             return dict(given)
-        return {**_values(self.settings), **given}
+        stored, known = _values(self.settings), fields(HealingConfig)
+        if others := stored.keys() - {setting.name for setting in known}:
+            raise CheckpointError(
+                f"`resume`: {self.settings} has an unknown setting {shown(min(others))}: remove "
+                "it, or start again with --overwrite"
+            )
+        return {**stored, **given}
 
-    def begin(self, identity: Mapping[str, Any], *, resume: bool) -> None:
-        """Store the identity of a training, or compare it with the stored one.
+    def start(self, settings: Mapping[str, Any]) -> None:
+        """Store the settings of a new training. An earlier result stays until that begins.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        with reporting_write_errors(self.path):
+            self.identity.unlink(missing_ok=True)
+        write_json(self.settings, settings)
+
+    def begin(self, identity: Mapping[str, Any]) -> None:
+        """Store the identity of a training and remove an earlier one, or compare with the stored.
 
         Raises:
             CheckpointError: the stored training is another one; the message names the value.
             OutputError: the folder cannot be written.
         """
-        if not resume or not self.identity.is_file():
+        with reporting_write_errors(self.path):
+            remove_leftovers(self.path, [path.name for path in self._own])
+            if not self.identity.is_file():
+                self._clear()
+        if not self.identity.is_file():
             write_json(self.identity, identity)
             return
         stored = _values(self.identity)
         for name, value in identity.items():
             if stored.get(name) != value:
                 raise CheckpointError(
-                    f"`resume`: the training in {self.path} has {name} {stored.get(name)}, but "
-                    f"this one has {value}: go on with the same, or use --overwrite"
+                    f"`resume`: the training in {self.path} has {name} {shown(stored.get(name))}, "
+                    f"but this one has {shown(value)}: go on with the same, or use --overwrite"
                 )
+
+    def _clear(self) -> None:
+        """Remove an earlier training but the settings, its result first."""
+        earlier = [path for path in self._own if path != self.work]
+        for path in (*earlier, *self.work.iterdir()):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != self.settings:
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -144,18 +190,13 @@ class HealFolder:
 
     @property
     def _own(self) -> tuple[Path, ...]:
-        return self.result, self.report, self.adapter, self.work, self.model
+        return self.result, self.report, self.adapter, self.tracking, self.work, self.model
 
 
 def _values(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _unreadable(path) from error
-    if not isinstance(values, dict):
-        raise _unreadable(path)
-    return values
-
-
-def _unreadable(path: Path) -> CheckpointError:
-    return CheckpointError(f"`resume`: {path} cannot be read: start again with --overwrite")
+        return typed(dict[str, Any], read_json(path, "it"))
+    except InputError as error:
+        raise CheckpointError(
+            f"`resume`: {path} cannot be read: start again with --overwrite ({error})"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -61,12 +62,10 @@ def heal(
     if config.keep_adapter and config.full:
         raise InputError("`keep_adapter` needs adapters: leave out --full")
     with folder.exclusive():
-        if overwrite:
-            folder.clear()
         if not resume:
-            write_json(folder.settings, config.as_dict())
+            folder.start(config.as_dict())
         try:
-            return _healed(config, source, folder, resume, listener)
+            return _healed(config, source, folder, listener)
         except EvopError:
             if not folder.identity.is_file():
                 folder.abandon()
@@ -79,7 +78,6 @@ def _healed(
     config: HealingConfig,
     source: HealSource,
     folder: HealFolder,
-    resume: bool,
     listener: HealingListener,
 ) -> HealingResult:
     import torch
@@ -91,8 +89,7 @@ def _healed(
 
     recipe = RECIPES[config.recipe]
     listener.stage(f"loading {source.checkpoint}")
-    loaded = load_to_train(config, str(source.checkpoint))
-    students.check_trainable(loaded.model, str(source.checkpoint))
+    loaded = load_to_train(config, source.checkpoint)
     taught = taught_text(config, source, recipe, loaded, listener)
     parameters = sum(p.numel() for p in loaded.model.parameters())
     full = config.full
@@ -100,7 +97,7 @@ def _healed(
         full = not config.keep_adapter and students.fits_whole(parameters, loaded.model.device)
     if not full:
         students.check_peft()
-    plan = _plan(config, recipe, loaded, taught.training.shape, full)
+    plan = _plan(config, recipe, loaded, taught.windows["training"].shape, full)
     identity = {
         "source": _weights_of(source.checkpoint),
         "dense model": taught.fingerprint,
@@ -110,9 +107,9 @@ def _healed(
         **{f"version of {name}": version(name) for name in ("torch", "transformers")},
         **{n: v for n, v in dataclasses.asdict(plan).items() if n != "max_seconds"},
     }
-    folder.begin(identity, resume=resume)
+    folder.begin(identity)
 
-    windows = {"validation": taught.text.validation.tokens, "heldout": taught.text.heldout.tokens}
+    windows = {name: taught.windows[name] for name in ("validation", "heldout")}
     given = {
         name: measure(loaded.model, rows, taught.targets[name], narrow=plan.narrow)
         for name, rows in windows.items()
@@ -127,7 +124,7 @@ def _healed(
     )
     course = train(
         student,
-        TaughtWindows(taught.training, taught.targets["training"]),
+        TaughtWindows(taught.windows["training"], taught.targets["training"]),
         TaughtWindows(windows["validation"], taught.targets["validation"]),
         plan,
         folder.work / "trainer",
@@ -156,15 +153,16 @@ def _healed(
         base=source.base,
         base_fingerprint=taught.fingerprint,
         corpus=taught.text.corpus,
-        windows={"training": len(taught.training), **{n: len(r) for n, r in windows.items()}},
-        window=taught.training.shape[1],
+        windows={name: len(rows) for name, rows in taught.windows.items()},
+        window=taught.windows["training"].shape[1],
+        left_out=taught.left_out,
         loss=losses,
         taken=taken,
         reason="" if taken else "training did not lower the loss on validation text",
         trained="all weights" if full else "adapters",
         objective=plan.loss,
         settings={n: v for n, v in dataclasses.asdict(plan).items() if n != "loss"},
-        tokens=len(course.losses) * plan.step_windows * taught.training.shape[1],
+        tokens=len(course.losses) * plan.step_windows * taught.windows["training"].shape[1],
         steps=len(course.losses),
         best_step=course.best_step if taken else None,
         course=course.rows,
@@ -176,7 +174,7 @@ def _healed(
         versions={name: version(name) for name in _VERSIONS if _installed(name)},
     )
     if not taken:
-        model = load_to_train(config, str(source.checkpoint)).model
+        model = load_to_train(config, source.checkpoint).model
     return _written(config, source, loaded, model, folder, result, listener)
 
 
@@ -206,7 +204,7 @@ def _plan(
         step_windows=step_windows,
         pass_windows=windows_in_a_pass(step_windows, window, vocabulary, device),
         rate=rate,
-        every=max(1, steps // recipe.validations),
+        every=math.ceil(steps / recipe.validations),
         patience=recipe.patience,
         narrow=choose_dtype("auto", torch.bfloat16, device) is torch.bfloat16,
         seed=config.seed,
@@ -262,6 +260,7 @@ def _written(
     write_healing_page(folder.report, result)
     write_json(folder.result, result.as_dict())
     shutil.rmtree(folder.work, ignore_errors=True)
+    listener.finished(result.loss)
     return result
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evop_deap.base.data_files import parse_json, read_utf8
 from evop_deap.base.errors import InputError
+from evop_deap.base.user_paths import existing_path
+from evop_deap.base.user_text import is_plain_text, shown
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.settings.config_files import read_config
 from evop_deap.settings.healing_config import HealingConfig
+from evop_deap.settings.search_config import SearchConfig
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class HealSource:
         base: name of the dense model.
         fingerprint: hash of the dense model; None if the source does not tell it.
         dtype: dtype of the dense model that the hash is of.
+        revision: branch, tag or commit of the dense model on the hub.
         corpus: corpus to train on.
         text_column: column of the corpus with the text.
         reported: SHA-256 of documents that the source was reported on.
@@ -38,6 +43,7 @@ class HealSource:
     dtype: str
     corpus: str
     text_column: str | None
+    revision: str | None = None
     reported: frozenset[str] = field(default_factory=frozenset)
     dropped: tuple[str, ...] = ()
     compensated: bool = False
@@ -53,13 +59,18 @@ def heal_source(config: HealingConfig) -> HealSource:
     path = Path(config.source).expanduser()
     if RunFolder(path).config.is_file():
         return _of_run(config, path)
+    if (path / "adapter_config.json").is_file():
+        raise InputError(
+            f"`source` {path} holds adapters and no checkpoint: heal the checkpoint that they are "
+            "for, or merge them into it first"
+        )
     if not (path / "config.json").is_file():
         raise InputError(
             f"`source` must be the folder of a finished run or a checkpoint folder, but {path} "
             "has neither config.yaml nor config.json"
         )
     card = _text(path / "README.md")
-    base = config.base or _base_of(card)
+    base = config.base or _field(card, "evop_base") or _field(card, "base_model")
     if base is None:
         raise InputError(
             f"`base` is required: {path} has no model card that names its dense model; "
@@ -81,9 +92,11 @@ def heal_source(config: HealingConfig) -> HealSource:
 def _of_run(config: HealingConfig, path: Path) -> HealSource:
     run = load_run(path)
     names = RunFolder(path)
-    if run.result is None or not names.model.is_dir():
-        raise InputError(f"`source` {path} is a run without a result and a model: finish it first")
-    result, settings = run.result, run.settings
+    if run.result is None:
+        raise InputError(f"`source` {path} is a run without a result: finish it first")
+    if not names.model.is_dir():
+        raise InputError(f"`source` {path} is a run that has no model: it could not be exported")
+    result, settings = run.result, read_config(names.config)
     corpus = config.corpus or _corpus_of(settings)
     about: Mapping[str, Any] = run.calibration or {}
     reported = (about.get("heldout") or {}).get("documents") or []
@@ -93,42 +106,47 @@ def _of_run(config: HealingConfig, path: Path) -> HealSource:
         fingerprint=result.model_fingerprint,
         dtype=result.dtype,
         corpus=corpus,
-        text_column=config.text_column or settings.get("text_column"),
-        reported=frozenset(str(one["sha256"]) for one in reported),
+        text_column=config.text_column or settings.text_column,
+        revision=None if config.base else settings.revision,
+        reported=frozenset(one["sha256"] for one in reported),
         dropped=() if result.merged else result.dropped,
         compensated=result.is_compensated,
         card=_text(names.model / "README.md"),
     )
 
 
-def _corpus_of(settings: Mapping[str, Any]) -> str:
+def _corpus_of(settings: SearchConfig) -> str:
     """Return the corpus of a run. A calibration folder holds windows, and no documents.
 
     Raises:
         InputError: the run was calibrated by a folder.
     """
-    calibration = str(settings.get("calibration", ""))
-    if Path(calibration).expanduser().is_dir():
+    if existing_path(settings.calibration, "calibration") is not None:
         raise InputError(
-            f"`corpus` is required: the run was calibrated by the folder {calibration}, which "
-            "holds windows and not documents"
+            f"`corpus` is required: the run was calibrated by the folder {settings.calibration}, "
+            "which holds windows and not documents"
         )
-    return str(settings["corpus"])
-
-
-def _base_of(card: str | None) -> str | None:
-    return _field(card, "evop_base") or _field(card, "base_model")
+    return settings.corpus
 
 
 def _field(card: str | None, name: str) -> str | None:
-    """Return a field of a card's front matter; None without it."""
+    """Return a field of a card's front matter; None without it.
+
+    Raises:
+        InputError: it is no text.
+    """
     front = (card or "").split("---\n")
     found = re.search(rf"^{name}: (.+)$", front[1] if len(front) > 2 else "", re.MULTILINE)
-    return json.loads(found[1]) if found and found[1].startswith('"') else found and found[1]
+    if found is None:
+        return None
+    try:
+        value = parse_json(found[1]) if found[1].startswith('"') else found[1]
+    except InputError as error:
+        raise InputError(f"`source`: {name} in README.md cannot be read: {error}") from error
+    if not (isinstance(value, str) and value and is_plain_text(value)):
+        raise InputError(f"`source`: {name} in README.md must be a text, but is {shown(value)}")
+    return value
 
 
 def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
+    return read_utf8(path, f"`source`: {path}") if path.is_file() else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.base.user_folders import cache_folder
 from evop_deap.recovery.healing.healing_listener import HealingListener
 from evop_deap.recovery.healing.recipes import Recipe
@@ -15,8 +17,6 @@ from evop_deap.runs.heal.heal_source import HealSource
 from evop_deap.settings.healing_config import HealingConfig
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
     from evop_deap.models.loading.load_model import LoadedModel
     from evop_deap.recovery.healing.healing_text import HealingText
     from evop_deap.recovery.healing.teacher import TeacherTargets
@@ -28,16 +28,20 @@ class TaughtText:
     """The text, and the dense model's predictions of it.
 
     Attributes:
-        text: the windows; those to train on may be the dense model's own.
-        targets: predictions of the dense model on "training", "validation" and "heldout" text.
+        text: the text as it was drawn.
+        windows: (windows, window) token ids of "training", "validation" and "heldout" text; those
+            to train on may be the dense model's own.
+        targets: predictions of the dense model there, all of them finite.
+        left_out: number of windows on which the dense model's predictions are not finite.
         fingerprint: hash of the dense model.
         pruned: by text, the loss of the dense model without the dropped units; empty if these
             are unknown.
     """
 
     text: HealingText
-    training: Tokens
+    windows: Mapping[str, Tokens]
     targets: Mapping[str, TeacherTargets]
+    left_out: int
     fingerprint: str
     pruned: Mapping[str, float]
 
@@ -63,8 +67,11 @@ def taught_text(
     window = config.window or min(recipe.window, student.context or recipe.window)
     check_window(window, student.context)
     listener.stage(f"reading the corpus {source.corpus}")
+    corpus = load_corpus(source.corpus, text_column=source.text_column)
+    if corpus.skipped:
+        listener.stage(f"corpus {corpus.name}: {corpus.skipped_files}")
     text = draw_text(
-        load_corpus(source.corpus, text_column=source.text_column),
+        corpus,
         student.tokenizer,
         window=window,
         tokens=config.tokens or recipe.tokens,
@@ -72,9 +79,8 @@ def taught_text(
         reported=source.reported,
     )
     listener.stage(f"loading the dense model {source.base}")
-    dense, fingerprint = _dense_model(config, source, student.model)
+    dense, fingerprint = _dense_model(config, source, student)
     place = cache_folder() / "teachers"
-    parts = {"validation": text.validation.tokens, "heldout": text.heldout.tokens}
     training = text.training.tokens
     if config.generate:
         listener.stage("the dense model writes text to train on")
@@ -83,31 +89,43 @@ def taught_text(
             on_done=lambda done: listener.prepared(done, len(training)),
         )  # fmt: skip
     listener.stage("the dense model predicts the text")
-    total, done, targets = len(training) + sum(map(len, parts.values())), 0, {}
-    for name, rows in {"training": training, **parts}.items():
-        targets[name] = teacher_targets(
+    drawn = {
+        "training": training,
+        "validation": text.validation.tokens,
+        "heldout": text.heldout.tokens,
+    }
+    total, done = sum(map(len, drawn.values())), 0
+    windows, targets = {}, {}
+    for name, rows in drawn.items():
+        found = teacher_targets(
             dense.model, fingerprint, rows, folder=place,
             on_done=partial(_tell, listener, done, total),
         )  # fmt: skip
         done += len(rows)
-    sound = targets["training"].finite
-    if not sound.all():
-        listener.stage(f"{int((~sound).sum())} windows are left out: not finite")
-        training = training[sound]
-        targets["training"] = targets["training"].only(sound)
-    pruned = {name: _pruned_loss(source, dense, rows) for name, rows in parts.items()}
+        windows[name], targets[name] = rows[found.finite], found.only(found.finite)
+        if not len(windows[name]):
+            raise InputError(
+                f"`base` {source.base} predicts nothing finite on any of {len(rows)} windows: "
+                "check the checkpoint, or name another with --base"
+            )
+    left_out = total - sum(map(len, windows.values()))
+    if left_out:
+        listener.stage(f"{left_out} windows are left out: the dense model is not finite there")
+    pruned = {
+        name: _pruned_loss(source, dense, windows[name]) for name in ("validation", "heldout")
+    }
     known = {name: loss for name, loss in pruned.items() if loss is not None}
-    return TaughtText(text, training, targets, fingerprint, known)
+    return TaughtText(text, windows, targets, left_out, fingerprint, known)
 
 
 def _dense_model(
-    config: HealingConfig, source: HealSource, student: PreTrainedModel
+    config: HealingConfig, source: HealSource, student: LoadedModel
 ) -> tuple[LoadedModel, str]:
     """Return the dense model with float32 weights, and its fingerprint in the source's dtype."""
     from evop_deap.models.loading.fingerprint import fingerprint_model
 
-    dense = _load(config, source.base, source.dtype)
-    _check_related(source, student, dense.model)
+    dense = _load_dense(config, source, source.dtype)
+    _check_related(source, student, dense)
     fingerprint = fingerprint_model(dense.model)
     if source.fingerprint not in (None, fingerprint):
         raise InputError(
@@ -116,7 +134,7 @@ def _dense_model(
             "give the right one with --base"
         )
     if source.dtype != "float32":
-        dense = load_to_train(config, source.base)
+        dense = _load_dense(config, source, "float32")
     return dense, fingerprint
 
 
@@ -139,28 +157,62 @@ def _pruned_loss(source: HealSource, dense: LoadedModel, windows: Tokens) -> flo
     return loss_of_changes(dense.model, anatomy, dropped, {}, windows)
 
 
-def load_to_train(config: HealingConfig, name: str) -> LoadedModel:
-    """Load a model with float32 weights."""
-    return _load(config, name, "float32")
+def load_to_train(config: HealingConfig, checkpoint: Path) -> LoadedModel:
+    """Load the model to heal with float32 weights."""
+    from evop_deap.recovery.healing.students import check_trainable, is_quantised, not_trainable
+
+    try:
+        with _naming("source"):
+            loaded = _load(config, str(checkpoint), dtype="float32")
+    except InputError as error:
+        if is_quantised(checkpoint):
+            raise not_trainable(str(checkpoint)) from error
+        raise
+    check_trainable(loaded.model, str(checkpoint))
+    return loaded
 
 
-def _load(config: HealingConfig, name: str, dtype: str) -> LoadedModel:
+def _load_dense(config: HealingConfig, source: HealSource, dtype: str) -> LoadedModel:
+    with _naming("base"):
+        return _load(config, source.base, dtype=dtype, revision=source.revision)
+
+
+def _load(config: HealingConfig, name: str, **options: Any) -> LoadedModel:
     from evop_deap.models.loading.load_model import load_model
 
-    return load_model(
-        name,
-        dtype=dtype,
-        device=config.device,
-        trust_remote_code=config.trust_remote_code,
-    )
+    remote = config.trust_remote_code
+    return load_model(name, device=config.device, trust_remote_code=remote, **options)
 
 
-def _check_related(source: HealSource, student: PreTrainedModel, dense: PreTrainedModel) -> None:
+@contextmanager
+def _naming(argument: str) -> Iterator[None]:
+    """Name `argument` in errors of `load_model`, which knows it as `model`."""
+    try:
+        yield
+    except (InputError, UnsupportedModelError) as error:
+        raise type(error)(str(error).replace("`model`", f"`{argument}`", 1)) from error
+
+
+def _kind(loaded: LoadedModel) -> str:
+    return str(loaded.model.config.get_text_config(decoder=True).model_type)
+
+
+def _check_related(source: HealSource, student: LoadedModel, dense: LoadedModel) -> None:
     from evop_deap.models.anatomy.probe import embedding_table
 
-    own, others = embedding_table(student).shape, embedding_table(dense).shape
+    if (kind := _kind(dense)) != _kind(student):
+        raise InputError(
+            f"`base` {source.base} is a {kind}, but {source.checkpoint} a {_kind(student)}: it is "
+            "not the dense model of this checkpoint"
+        )
+    own, others = (embedding_table(loaded.model).shape for loaded in (student, dense))
     if own != others:
         raise InputError(
             f"`base` {source.base} has embeddings of shape {tuple(others)}, but "
             f"{source.checkpoint} of {tuple(own)}: it is not the dense model of this checkpoint"
+        )
+    if student.tokenizer.get_vocab() != dense.tokenizer.get_vocab():
+        raise InputError(
+            f"`base` {source.base} has another vocabulary than {source.checkpoint}: it is not the "
+            "dense model of this checkpoint"
         )

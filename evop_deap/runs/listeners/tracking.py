@@ -16,10 +16,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.files import reporting_write_errors
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.storage.folder import RunFolder
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from evop_deap.evolution.state import EvolutionState
     from evop_deap.runs.storage.heuristic_state import HeuristicState
     from evop_deap.runs.storage.result import SearchResult
@@ -31,8 +34,8 @@ Log = Callable[[Mapping[str, float], int], object]
 Close = Callable[[], object]
 
 
-class Tracker(Progress):
-    """Logs a run to a tracker, from its first generation until the `with` block ends.
+class TrackerLog:
+    """A log of figures by step in a tracker, opened by the first of them.
 
     Args:
         name: "tensorboard", "wandb" or "trackio", whose package must be installed; "none" logs
@@ -42,11 +45,10 @@ class Tracker(Progress):
 
     Raises:
         InputError: an unknown name, or a missing package.
-
-    Example:
-        >>> with Tracker("none", Path("runs/demo"), {}) as tracker:
-        ...     tracker.stage("loading the model")
     """
+
+    group = "search"
+    """The group of figures whose names have none."""
 
     def __init__(self, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
         if name not in TRACKERS:
@@ -59,7 +61,7 @@ class Tracker(Progress):
         self._settings = settings
         self._open: tuple[Log, Close] | None = None
 
-    def __enter__(self) -> Tracker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -69,6 +71,37 @@ class Tracker(Progress):
         trace: TracebackType | None,
     ) -> None:
         self._close()
+
+    def _close(self) -> None:
+        if self._open is not None:
+            with redirect_stdout(sys.stderr):
+                self._open[1]()
+            self._open = None
+
+    def _log(self, row: Mapping[str, Any], step: int) -> None:
+        if self._name == "none":
+            return
+        place = RunFolder(self._folder).tracking
+        if self._open is None:
+            # Messages of trackers must not mix with output on stdout.
+            with redirect_stdout(sys.stderr), reporting_write_errors(place):
+                self._open = _OPENERS[self._name](place, self._folder.name, self._settings, step)
+        figures = {
+            name if "/" in name else f"{self.group}/{name}": float(value)
+            for name, value in row.items()
+            if isinstance(value, int | float) and math.isfinite(value)
+        }
+        with reporting_write_errors(place):
+            self._open[0](figures, step)
+
+
+class Tracker(TrackerLog, Progress):
+    """Logs a search, from its first generation until the `with` block ends.
+
+    Example:
+        >>> with Tracker("none", Path("runs/demo"), {}) as tracker:
+        ...     tracker.stage("loading the model")
+    """
 
     def budget(self, folder: Path, text: str) -> None:
         """Begin a new log, because every budget counts its own generations."""
@@ -89,27 +122,6 @@ class Tracker(Progress):
         }
         figures |= {f"parameters/{kind}": count for kind, count in result.parameters.items()}
         self._log(figures, result.generations)
-
-    def _close(self) -> None:
-        if self._open is not None:
-            with redirect_stdout(sys.stderr):
-                self._open[1]()
-            self._open = None
-
-    def _log(self, row: Mapping[str, Any], step: int) -> None:
-        if self._name == "none":
-            return
-        if self._open is None:
-            place = RunFolder(self._folder).tracking
-            # Messages of trackers must not mix with output on stdout.
-            with redirect_stdout(sys.stderr):
-                self._open = _OPENERS[self._name](place, self._folder.name, self._settings, step)
-        figures = {
-            name if "/" in name else f"search/{name}": float(value)
-            for name, value in row.items()
-            if isinstance(value, int | float) and math.isfinite(value)
-        }
-        self._open[0](figures, step)
 
 
 def _tensorboard(

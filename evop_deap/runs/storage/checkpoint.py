@@ -121,8 +121,9 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
             f"{path} has format {shown(payload.get('format'))}, but this version reads {FORMAT}: "
             "resume with the version that wrote it, or start again with --overwrite"
         )
-    known = payload.get("identity")
-    for name, wanted in identity.items() if isinstance(known, dict) else ():
+    stored = payload.get("identity")
+    known = stored if isinstance(stored, dict) else {}
+    for name, wanted in identity.items():
         if (found := known.get(name)) != wanted:
             raise CheckpointError(
                 f"{path} belongs to another run: its {name} is {_short(found)}, "

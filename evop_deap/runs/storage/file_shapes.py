@@ -1,7 +1,7 @@
 """What the mappings in a run's files must hold: the leaves that reports, exports and resuming read.
 
-Each class lists the entries of one mapping in `result.json`, `history.jsonl`, `calibration.json` or
-`latency.json`; a file may hold more. `SearchResult` and the recorder say what they mean.
+Each class lists the entries of one mapping in `result.json`, `history.jsonl` or `latency.json`; a
+file may hold more. `SearchResult` and the recorder say what they mean.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from evop_deap.base.typed import Count, Loss, Shape, Size
+from evop_deap.base.typed import Count, Holding, Loss, Size
 from evop_deap.recovery.compensation.records import CutRecord
 
 
@@ -168,79 +168,6 @@ class GenerationEntry:
 
 
 @dataclass(frozen=True)
-class DocumentEntry:
-    """A document that windows were cut from."""
-
-    id: str
-    sha256: str
-    windows: tuple[Count, ...]
-
-
-@dataclass(frozen=True)
-class DrawnEntry:
-    """The windows of a calibration set."""
-
-    fingerprint: str
-    windows: tuple[Any, ...]
-    documents: tuple[DocumentEntry, ...]
-
-
-@dataclass(frozen=True)
-class CorpusEntry:
-    """The corpus of a calibration set."""
-
-    name: str
-    documents: Count
-
-
-@dataclass(frozen=True)
-class ClusterEntry:
-    """A cluster of documents."""
-
-    cluster: int
-    documents: Count
-    tokens: Count
-    windows: Count
-    words: tuple[str, ...]
-    sample: str
-
-
-@dataclass(frozen=True)
-class MapEntry:
-    """A map of documents: columns of whole numbers, joined by spaces."""
-
-    x: str
-    y: str
-    cluster: str
-    heard: str
-
-    def __post_init__(self) -> None:
-        columns = [column.split() for column in (self.x, self.y, self.cluster, self.heard)]
-        if len({len(column) for column in columns}) != 1:
-            raise ValueError("all columns must be equally long")
-        if not all(cell.lstrip("-").isdecimal() for column in columns for cell in column):
-            raise ValueError("all columns must hold whole numbers")
-
-
-@dataclass(frozen=True)
-class ClusteringEntry:
-    """The clusters of a calibration set."""
-
-    clusters: tuple[ClusterEntry, ...]
-    map: MapEntry | None = None
-
-
-@dataclass(frozen=True)
-class ManifestEntry:
-    """The manifest of a calibration set, as far as a report shows it."""
-
-    calibration: DrawnEntry
-    corpus: CorpusEntry
-    window: Size
-    clustering: ClusteringEntry | None = None
-
-
-@dataclass(frozen=True)
 class LatencyEntry:
     """The content of `latency.json`."""
 
@@ -248,13 +175,13 @@ class LatencyEntry:
     rest: float
 
 
-Units = tuple[Annotated[Mapping[str, Any], Shape(UnitEntry)], ...]
-Limits = tuple[Annotated[Mapping[str, Any], Shape(LimitEntry)], ...]
-Parameters = Annotated[Mapping[str, int], Shape(ParametersEntry)]
-WorkDone = Annotated[Mapping[str, int], Shape(WorkEntry)]
-Finalists = tuple[Annotated[Mapping[str, Any], Shape(FinalistEntry)], ...]
-Validation = Annotated[Mapping[str, Any], Shape(ValidationEntry)]
-CompensationDone = Annotated[Mapping[str, Any], Shape(CompensationEntry)]
-Refusals = tuple[Annotated[Mapping[str, Any], Shape(RefusalEntry)], ...]
-Learned = Annotated[Mapping[str, Any], Shape(LearnedEntry)]
-CheckpointSizes = Annotated[Mapping[str, int], Shape(CheckpointEntry)]
+Units = tuple[Annotated[Mapping[str, Any], Holding(UnitEntry)], ...]
+Limits = tuple[Annotated[Mapping[str, Any], Holding(LimitEntry)], ...]
+Parameters = Annotated[Mapping[str, int], Holding(ParametersEntry)]
+WorkDone = Annotated[Mapping[str, int], Holding(WorkEntry)]
+Finalists = tuple[Annotated[Mapping[str, Any], Holding(FinalistEntry)], ...]
+Validation = Annotated[Mapping[str, Any], Holding(ValidationEntry)]
+CompensationDone = Annotated[Mapping[str, Any], Holding(CompensationEntry)]
+Refusals = tuple[Annotated[Mapping[str, Any], Holding(RefusalEntry)], ...]
+Learned = Annotated[Mapping[str, Any], Holding(LearnedEntry)]
+CheckpointSizes = Annotated[Mapping[str, int], Holding(CheckpointEntry)]

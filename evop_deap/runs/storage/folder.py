@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evop_deap.base.data_files import parse_json
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import (
     check_writable,
@@ -240,10 +241,11 @@ class RunFolder:
             text = self.history.read_text(encoding="utf-8", errors="replace")
         for line in text.splitlines():
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
+                row = parse_json(line)
+            except InputError:
                 continue  # a line cut off when the process was killed
-            if isinstance(row, dict) and row.get("gen", math.inf) <= generation:
+            place = row.get("gen") if isinstance(row, dict) else None
+            if type(place) is int and place <= generation:
                 kept.append(line)
         write_text(self.history, "".join(f"{line}\n" for line in kept))
 

@@ -22,6 +22,7 @@ class HealingResult:
         corpus: name of the corpus.
         windows: number of windows of "training", "validation" and "heldout" text.
         window: tokens in a window.
+        left_out: windows left out, as the dense model's predictions are not finite on them.
         loss: by text, "validation" and "heldout", the mean loss of each model in nats per token:
             "dense", "pruned" if the pattern is known and "compensated" if the checkpoint is,
             else "given", and "healed".
@@ -48,6 +49,7 @@ class HealingResult:
     corpus: str
     windows: Mapping[str, int]
     window: int
+    left_out: int
     loss: Mapping[str, Mapping[str, float]]
     taken: bool
     reason: str

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from evop_deap.base.data_files import parse_json, read_json, read_utf8
 from evop_deap.base.errors import InputError
 from evop_deap.base.typed import typed
-from evop_deap.runs.storage.file_shapes import GenerationEntry, ManifestEntry
+from evop_deap.calibration.manifest_shapes import ManifestEntry
+from evop_deap.runs.storage.file_shapes import GenerationEntry
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.config_files import read_settings

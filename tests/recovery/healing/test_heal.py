@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import shlex
 import shutil
 from pathlib import Path
@@ -12,13 +11,16 @@ from typing import Any
 
 import pytest
 import torch
-from healed_runs import heal_in_a_child, toy_run
+from forked_searches import run_and_kill
+from healed_runs import toy_run
 from toy_models import toy_model, toy_tokenizer
 from transformers import AutoModelForCausalLM
 
 from evop_deap.base.errors import CheckpointError, InputError, OutputError, UnsupportedModelError
 from evop_deap.heal import main
 from evop_deap.models.anatomy.probe import run_forward
+from evop_deap.recovery.healing.recipes import recipe_table
+from evop_deap.runs.heal.heal_folder import HealFolder
 from evop_deap.runs.heal.heal_run import heal
 from evop_deap.runs.run_search import run_search
 from evop_deap.settings.healing_config import HealingConfig
@@ -84,23 +86,6 @@ def test_a_model_that_gets_worse_is_not_handed_over(settings: dict[str, Any], tm
     made = _load(tmp_path / "out" / "model").state_dict()
     assert all(torch.equal(given[name], made[name]) for name in given)
     assert "Training changed nothing" in (tmp_path / "out" / "model" / "README.md").read_text()
-
-
-@pytest.mark.parametrize("kill_at", [1, 2])
-@pytest.mark.parametrize("full", [True, False])
-def test_a_training_that_is_killed_ends_in_the_same_weights(
-    settings: dict[str, Any], tmp_path: Path, kill_at: int, full: bool
-):
-    own = {**settings, "full": full}
-    heal(HealingConfig(**own), tmp_path / "whole")
-    spawn = multiprocessing.get_context("spawn")
-    child = spawn.Process(target=heal_in_a_child, args=(own, str(tmp_path / "cut"), kill_at))
-    child.start()
-    child.join()
-    assert child.exitcode == -9
-    assert not (tmp_path / "cut" / "healing.json").exists()
-    heal(HealingConfig(**own), tmp_path / "cut", resume=True)
-    assert _weights(tmp_path / "cut") == _weights(tmp_path / "whole")
 
 
 def test_adapters_are_merged_and_the_kept_ones_load_by_plain_peft(
@@ -215,11 +200,21 @@ def test_a_run_in_bfloat16_is_healed(settings: dict[str, Any], tmp_path: Path):
     assert result.taken
 
 
+@pytest.mark.parametrize("rate", ["1e9", "1e30"])
+@pytest.mark.parametrize("weights", ["--full", "--no-full"])
 def test_a_training_that_diverges_is_told_in_valid_json(
-    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rate: str,
+    weights: str,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ):
-    flags = ["--learning-rate", "1e30", "--tokens", "3072", "--window", "32", "--quiet", "--json"]
-    assert main([settings["source"], "--output", str(tmp_path / "out"), *flags]) == 0
+    flags = ["--learning-rate", rate, weights, "--tokens", "3072", "--window", "32", "--quiet"]
+    words = [settings["source"], "--output", str(tmp_path / "out"), *flags]
+    assert main(words) == 0
+    said = "the given model is handed over: training did not lower the loss on validation text"
+    assert said in capsys.readouterr().out
+    assert main([*words, "--overwrite", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert not told["taken"]
     assert json.loads((tmp_path / "out" / "healing.json").read_text()) == told
@@ -266,6 +261,12 @@ def test_the_page_escapes_the_name_of_the_source(healed: Path):
     assert "<script>x" not in page
 
 
+def test_the_help_lists_what_a_recipe_stands_for(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert recipe_table().splitlines()[1] in capsys.readouterr().out
+
+
 def test_a_window_beyond_the_context_is_refused(settings: dict[str, Any], tmp_path: Path):
     with pytest.raises(InputError, match="`window` must be at most the model's context"):
         heal(HealingConfig(**{**settings, "window": 100_000}), tmp_path / "out")
@@ -281,10 +282,10 @@ def test_a_quantised_checkpoint_is_refused():
 
 
 def test_another_training_in_the_folder_is_not_resumed(settings: dict[str, Any], tmp_path: Path):
-    spawn = multiprocessing.get_context("spawn")
-    child = spawn.Process(target=heal_in_a_child, args=(settings, str(tmp_path / "out"), 1))
-    child.start()
-    child.join()
+    flags = ["--window", "32", "--tokens", "3072", "--learning-rate", "0.002"]
+    words = [settings["source"], "--output", str(tmp_path / "out"), *flags]
+    begun = HealFolder(tmp_path / "out").identity.exists
+    assert run_and_kill(words, begun, command="heal") == -9
     with pytest.raises(CheckpointError, match="has rate 0.002, but this one has 0.001"):
         heal(HealingConfig(**{**settings, "learning_rate": 1e-3}), tmp_path / "out", resume=True)
     with pytest.raises(InputError, match="already holds work"):

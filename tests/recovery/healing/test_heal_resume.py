@@ -1,0 +1,112 @@
+"""The command of healing, killed and interrupted: real processes, a toy with dropout."""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from forked_searches import run_and_kill, start_search, wait_for
+from healed_runs import pruned_toy
+from toy_models import toy_model
+
+from evop_deap.heal import main
+from evop_deap.runs.heal.heal_folder import HealFolder
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A command that heals a toy in twelve steps, but for the output and what is trained.
+
+    The toy has dropout, so that its weights depend on the state of torch's random numbers.
+    """
+    model = toy_model("gpt2")
+    assert model.config.resid_pdrop > 0
+    return pruned_toy(tmp_path_factory.mktemp("toy"), model)
+
+
+@pytest.fixture(scope="module", params=["--full", "--no-full"])
+def weights(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def made(output: Path) -> bytes:
+    return (output / "model" / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    weights: str, command: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> bytes:
+    """The weights of a training that nothing disturbs."""
+    output = tmp_path_factory.mktemp("undisturbed") / "healed"
+    assert main([*command, weights, "--output", str(output)]) == 0
+    return made(output)
+
+
+def step_reached(folder: HealFolder, step: int) -> Callable[[], bool]:
+    return lambda: any(
+        int(path.name.split("-")[1]) >= step for path in folder.work.glob("trainer/checkpoint-*")
+    )
+
+
+MOMENTS: dict[str, Callable[[HealFolder], Callable[[], bool]]] = {
+    "the training begins": lambda folder: folder.identity.exists,
+    "a checkpoint has begun": lambda folder: step_reached(folder, 1),
+    "a later checkpoint has begun": lambda folder: step_reached(folder, 8),
+    "the last checkpoint has begun": lambda folder: step_reached(folder, 12),
+    "the model is being written": lambda folder: (
+        lambda: any(folder.path.glob(".model.*")) or folder.model.exists()
+    ),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_training_killed_when(
+    moment: str, weights: str, command: list[str], undisturbed: bytes, tmp_path: Path
+) -> None:
+    folder = HealFolder(tmp_path / "healed")
+    arguments = [*command, weights, "--output", str(folder.path)]
+    assert run_and_kill(arguments, MOMENTS[moment](folder), command="heal") == -signal.SIGKILL
+    assert not folder.result.exists()
+    assert main([*arguments, "--resume"]) == 0
+    assert made(folder.path) == undisturbed
+    left = sorted(path.name for path in folder.path.iterdir())
+    assert left == ["healing.json", "model", "report.html"]
+
+
+def test_a_training_killed_again_and_again_gets_there(
+    weights: str, command: list[str], undisturbed: bytes, tmp_path: Path
+) -> None:
+    folder = HealFolder(tmp_path / "healed")
+    arguments = [*command, weights, "--output", str(folder.path)]
+    for step in sorted(random.Random(0).sample(range(2, 12), 3)):
+        run_and_kill(arguments, step_reached(folder, step), command="heal")
+        arguments = [*command, weights, "--output", str(folder.path), "--resume"]
+    assert main(arguments) == 0
+    assert made(folder.path) == undisturbed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_names_the_command_that_goes_on(
+    number: int, command: list[str], tmp_path: Path
+) -> None:
+    folder, said = HealFolder(tmp_path / "a b" / "healed"), tmp_path / "said"
+    arguments = [*command, "--seed", "3", "--overwrite", "--output", str(folder.path)]
+    process = start_search(arguments, stderr=said, command="heal")
+    wait_for(step_reached(folder, 4), process)
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == 128 + number
+    begin, _, advised = said.read_text("utf-8").strip().partition("go on with ")
+    assert begin == "interrupted; "
+    python, m, module, *words = shlex.split(advised)
+    assert [python, m, module] == ["python", "-m", "evop_deap.heal"]
+    assert not folder.result.exists()
+    assert main(words) == 0
+    assert folder.result.exists()
