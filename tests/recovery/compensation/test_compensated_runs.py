@@ -212,3 +212,56 @@ def test_a_run_is_not_resumed_with_another_compensation(
     flags = ["--resume", "--output", str(tmp_path / "off"), "--compensate", "auto", "--quiet"]
     assert search(flags) == 2
     assert "has compensate off, but got auto" in capsys.readouterr().err
+
+
+def test_a_search_evaluates_patterns_compensated(settings: dict[str, Any], run: Path):
+    result = _result(run)
+    assert result.fitness.compensated
+    assert result.fitness.pruned < result.calibration.loss["pruned"]
+    assert "perplexity of compensated models" in (run / "model" / "README.md").read_text()
+    assert result.runner_up is not None
+    assert result.runner_up.compensated
+    assert "both compensated" in result_table(result)
+
+
+@pytest.mark.parametrize(
+    "other", [{"compensate": "off"}, {"compensate": "scale"}, {"method": "last"}]
+)
+def test_what_does_not_compensate_in_its_search_evaluates_patterns_as_they_are(
+    settings: dict[str, Any], tmp_path: Path, other: dict[str, str]
+):
+    result = run_search(SearchConfig(**settings, **other), tmp_path / "run")
+    assert isinstance(result, SearchResult)
+    assert not result.fitness.compensated
+    assert result.fitness.pruned == pytest.approx(result.calibration.loss["pruned"], abs=1e-5)
+    if result.runner_up is not None:
+        assert not result.runner_up.compensated
+    assert "both compensated" not in result_table(result)
+
+
+def test_a_search_with_heuristics_compares_them_compensated(
+    settings: dict[str, Any], tmp_path: Path
+):
+    config = SearchConfig(**settings, init=("last", "angular"))
+    result = run_search(config, tmp_path / "run")
+    assert isinstance(result, SearchResult)
+    assert result.heuristics
+    assert all(rival.compensated for rival in result.heuristics)
+    assert "heuristic" not in result_table(result).splitlines()[0]
+    assert SearchResult.from_dict(result.as_dict()).heuristics == result.heuristics
+
+
+def test_fits_are_charged_alike_with_a_cold_and_a_warm_cache(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("EVOP_CACHE", str(tmp_path / "cache"))
+    costs = []
+    for name in ("cold", "warm"):
+        result = run_search(SearchConfig(**{**settings, "cache": True}), tmp_path / name)
+        assert isinstance(result, SearchResult)
+        costs.append(result.cost)
+    assert costs[0] == costs[1]
+    off = run_search(SearchConfig(**{**settings, "generations": 0}), tmp_path / "no")
+    plain = SearchConfig(**{**settings, "generations": 0, "compensate": "off"})
+    without = run_search(plain, tmp_path / "plain")
+    assert off.cost > without.cost
