@@ -107,9 +107,8 @@ def patterns_of(
         own = [init_uniform(space, rng=rng).pattern for _ in range(given.random)]
         for number, pattern in enumerate(own):
             patterns.setdefault(pattern, (space.n_drop, number < given.probes - 1))
-        state = assemble(space, CachedEvaluator(few), rng, settings).run(
-            Stopping(generations=given.generations)
-        )
+        stopping = Stopping(generations=given.generations)
+        state = assemble(space, CachedEvaluator(few), rng, settings).run(stopping)
         for genome in state.population:
             patterns.setdefault(genome.pattern, (space.n_drop, False))
     listed = list(patterns)
@@ -290,9 +289,8 @@ def _windows(
 
 def _with_windows(prepared: Prepared, tokens: NDArray[np.int64]) -> Prepared:
     windows = dataclasses.replace(prepared.text.calibration, tokens=tokens)
-    return dataclasses.replace(
-        prepared, text=dataclasses.replace(prepared.text, calibration=windows)
-    )
+    text = dataclasses.replace(prepared.text, calibration=windows)
+    return dataclasses.replace(prepared, text=text)
 
 
 def _k_means(vectors: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:

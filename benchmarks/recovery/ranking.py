@@ -3,10 +3,12 @@
     python -m benchmarks.recovery.ranking runs/0.2 runs/0.33 --corpus mixed.jsonl \\
         --patterns 40 --json ranking.json
 
-Takes the patterns with the lowest losses that each run has evaluated, and compensates each of
-them. Their losses with and without compensation, in nats per token on held-out text of all domains,
-give the rank correlation, and the regret of a choice: the compensated loss of the chosen pattern
-above the lowest one. The error of a difference is over windows.
+Takes the patterns with the lowest losses that each run has evaluated without compensation, and
+compensates each of them. Their losses on held-out text of all domains, in nats per token, give the
+rank correlation, and the regret of a choice: the compensated loss of the chosen pattern above the
+lowest one. The choice is by the loss in the run, on held-out text without compensation, or on a
+calibration set as a search evaluates patterns (`search`). The error of a difference is over
+domains.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ from scipy.stats import spearmanr
 
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.recovery.exam import add_exam_flags, exam_of
+from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
 from evop_deap.runs.storage.checkpoint import load_checkpoint
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.space import Pattern, dropped_units
+
+_WINDOWS = 8  # of the calibration set
 
 
 def nearest(rows: Mapping[Pattern, NDArray[np.float64]], count: int) -> list[tuple[Pattern, float]]:
@@ -48,22 +53,33 @@ def nearest(rows: Mapping[Pattern, NDArray[np.float64]], count: int) -> list[tup
 
 def measure(folder: str, exam: Any, loaded: Any, count: int) -> list[dict[str, Any]]:
     """Return a row for each pattern: its losses by window, with and without compensation."""
+    from evop_deap.fitness.model.population import PopulationEvaluator
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
     from evop_deap.recovery.compensation.compensate import compensate
+    from evop_deap.recovery.compensation.search_compensator import SearchCompensator
+    from evop_deap.runs.compensating import SEARCH_TOKENS
 
-    granularity = load_run(folder).settings["granularity"]
-    anatomy = find_anatomy(loaded.model, granularity)
+    settings = load_run(folder).settings
+    if settings["compensate"] != "off":
+        given = settings["compensate"]
+        raise InputError(f"`runs` {folder} has compensate {given}: run it with off")
+    anatomy = find_anatomy(loaded.model, settings["granularity"])
     checkpoint = load_checkpoint(RunFolder(Path(folder)).checkpoint, {})
+    text, calibration = exam.fit[:-_WINDOWS], exam.fit[-_WINDOWS:]
+    few = SearchCompensator(
+        loaded.model, anatomy, text[: SEARCH_TOKENS // text.shape[1]], stored=loaded.stored_dtype
+    )
+    searched = PopulationEvaluator(loaded.model, anatomy, calibration, compensator=few)
     rows = []
     for pattern, behind in nearest(checkpoint.rows, count):
         dropped = dropped_units(pattern)
-        made = compensate(loaded.model, anatomy, dropped, exam.fit, stored=loaded.stored_dtype)
+        made = compensate(loaded.model, anatomy, dropped, text, stored=loaded.stored_dtype)
         rows.append(
             {
                 "dropped": [anatomy.parts[i].name for i in dropped],
                 "behind": behind,
                 "cuts": len(made.cuts),
-                "aside": made.after,
+                "search": float(searched.evaluate([pattern]).losses[0]),
                 "pruned": exam.losses(loaded, anatomy, dropped, {}),
                 "compensated": exam.losses(loaded, anatomy, dropped, made.changes),
             }
@@ -79,54 +95,52 @@ def _mean(losses: Mapping[str, float]) -> float:
 
 def summary(rows: Sequence[dict[str, Any]], dense: Mapping[str, float]) -> dict[str, Any]:
     """Return rank correlations and regrets over the patterns of one run."""
-    seen = np.array([row["behind"] for row in rows])
-    pruned = np.array([_mean(row["pruned"]) for row in rows])
     made = np.array([_mean(row["compensated"]) for row in rows])
-    aside = np.array([row["aside"] for row in rows])
-    by_domain = np.array([list(row["compensated"].values()) for row in rows])
+    by = {
+        "run": np.array([row["behind"] for row in rows]),
+        "pruned": np.array([_mean(row["pruned"]) for row in rows]),
+        "search": np.array([row["search"] for row in rows]),
+    }
+    chosen = {name: int(values.argmin()) for name, values in by.items()}
     best = int(made.argmin())
-    first = int(seen.argmin())
-    gap = by_domain[first] - by_domain[best]
-    excess = float(pruned[first] - _mean(dense))
+    by_domain = np.array([list(row["compensated"].values()) for row in rows])
+    gap = by_domain[chosen["run"]] - by_domain[best]
+    pruned = float(by["pruned"][chosen["run"]])
+    excess = pruned - _mean(dense)
     return {
         "patterns": len(rows),
-        "correlation": {
-            "pruned": float(spearmanr(pruned, made).statistic),
-            "search": float(spearmanr(seen, made).statistic),
-            "aside": float(spearmanr(aside, made).statistic),
-        },
-        "regret": {
-            "search": float(made[first] - made[best]),
-            "pruned": float(made[int(pruned.argmin())] - made[best]),
-            "aside": float(made[int(aside.argmin())] - made[best]),
-            "near-equals by aside": float(made[int(aside[:8].argmin())] - made[best]),
-        },
+        "correlation": {n: float(spearmanr(values, made).statistic) for n, values in by.items()},
+        "regret": {name: float(made[place] - made[best]) for name, place in chosen.items()},
         "error": float(gap.std(ddof=1) / len(gap) ** 0.5),
         "best": rows[best]["dropped"],
-        "named": rows[first]["dropped"],
+        "chosen": {name: rows[place]["dropped"] for name, place in chosen.items()},
         "removed": {
-            "named": float((pruned[first] - made[first]) / excess),
-            "best": float((pruned[first] - made[best]) / excess),
-            "chosen by aside": float((pruned[first] - made[int(aside.argmin())]) / excess),
+            name: float((pruned - made[place]) / excess)
+            for name, place in {**chosen, "best": best}.items()
         },
     }
 
 
 def table(report: dict[str, Any]) -> str:
     """A row for each run; regrets in thousandths of a nat per token."""
-    header = ["run", "patterns", "rank correlation: search", "pruned", "aside",
-              "regret: search", "pruned", "aside", "8 near-equals", "error",
-              "excess removed: named", "best", "chosen by aside"]  # fmt: skip
+    choices = ("run", "pruned", "search")
+    header = [
+        *("run", "patterns"),
+        *(f"rank correlation by {choice}" for choice in choices),
+        *(f"regret by {choice}" for choice in choices),
+        "error",
+        *(f"excess removed by {choice}" for choice in (*choices, "best")),
+    ]
     return markdown_table(
         header,
         [
             [
                 name,
                 str(one["patterns"]),
-                *(f"{one['correlation'][by]:.2f}" for by in ("search", "pruned", "aside")),
-                *(f"{1e3 * value:.1f}" for value in one["regret"].values()),
+                *(f"{one['correlation'][choice]:.2f}" for choice in choices),
+                *(f"{1e3 * one['regret'][choice]:.1f}" for choice in choices),
                 f"{1e3 * one['error']:.1f}",
-                *(f"{value:.1%}" for value in one["removed"].values()),
+                *(f"{one['removed'][choice]:.1%}" for choice in (*choices, "best")),
             ]
             for name, one in report["summary"].items()
         ],
@@ -149,7 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     name = load_run(given.runs[0]).settings["model"]
     loaded = load_model(name, dtype="float32", device="cpu")
-    exam = exam_of(given, loaded.tokenizer, given.tokens)
+    exam = exam_of(given, loaded.tokenizer, given.tokens + _WINDOWS * given.window)
     dense = exam.losses(loaded, find_anatomy(loaded.model), (), {})
     patterns = {Path(run).name: measure(run, exam, loaded, given.patterns) for run in given.runs}
     report = {
