@@ -165,9 +165,8 @@ class PopulationEvaluator:
     @property
     def arithmetic(self) -> str:
         """What affects the last bits of a sum, besides model, pattern, window and batch."""
-        units = (
-            "" if self._anatomy.granularity == "block" else f", {self._anatomy.granularity} units"
-        )
+        granularity = self._anatomy.granularity
+        units = "" if granularity == "block" else f", {granularity} units"
         tile = f"tiles of {self.tile.tokens} x {self.tile.words}"
         return f"{self.name} {_VERSION}, {self._fitness}{units}, {tile}{self._weights}"
 
