@@ -16,6 +16,7 @@ from benchmarks.common.claim import Claim
 from benchmarks.common.record import markdown_table
 from benchmarks.evaluator.claims import claims as of_evaluator
 from benchmarks.interop.claims import claims as of_interop
+from benchmarks.recovery.claims import claims as of_recovery
 from benchmarks.search.claims import claims as of_search
 from benchmarks.tuning.claims import claims as of_tuning
 
@@ -24,7 +25,7 @@ BY_HAND = "by hand"
 
 def claims() -> list[Claim]:
     """All claims, by folder."""
-    rooms = (of_board, of_search, of_calibration, of_evaluator, of_tuning, of_interop)
+    rooms = (of_board, of_search, of_calibration, of_evaluator, of_tuning, of_interop, of_recovery)
     return [*(claim for room in rooms for claim in room()), *_of_commands()]
 
 
