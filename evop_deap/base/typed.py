@@ -116,7 +116,8 @@ def _said(error: Any) -> str:
         return f"{at}is missing"
     word = error["type"].removesuffix("_type").removesuffix("_parsing")
     if word not in _WORDS:
-        return f"{at}{message_line(error['msg'])}, found {_json(error['input'])}"
+        said = message_line(error["msg"].removeprefix("Value error, "))
+        return f"{at}{said}, found {_json(error['input'])}"
     return f"{at}expected {_WORDS[word]}, found {_json(error['input'])}"
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.base.user_paths import existing_path
+from evop_deap.base.user_paths import existing_path, why_no_path
+from evop_deap.base.user_text import shown
 from evop_deap.evaluation.degeneracy import Degeneracy, choose_prompts, measure_degeneracy
 from evop_deap.evaluation.memory import peak_memory
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
@@ -99,9 +101,7 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
             vocabularies.
     """
     asked = config.measured
-    folder = existing_path(config.tasks_from, "tasks_from") if config.tasks_from else None
-    if config.tasks_from and folder is None:
-        raise InputError(f"`tasks_from` {config.tasks_from} does not exist: name a folder")
+    folder = None if config.tasks_from is None else _folder(config.tasks_from)
     if "tasks" in asked:
         check_harness()
         if folder is not None:
@@ -171,6 +171,14 @@ def _options(config: EvaluationConfig) -> dict[str, Any]:
     """Return the arguments of `load_model` without the name."""
     wanted = ("dtype", "device", "attn_implementation", "trust_remote_code")
     return {name: getattr(config, name) for name in wanted}
+
+
+def _folder(text: str) -> Path:
+    """Return the folder of the tasks; whether it holds them is found out later."""
+    found = existing_path(text, "tasks_from")
+    if found is None and (reason := why_no_path(text)):
+        raise InputError(f"`tasks_from` {shown(text)} cannot be used: {reason}")
+    return found or Path(text)
 
 
 def _add_perplexities(

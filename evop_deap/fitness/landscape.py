@@ -32,7 +32,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evop_deap.base.data_files import parse_json
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_bytes
 from evop_deap.space import Pattern, SearchSpace, Unit
@@ -177,7 +176,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
                 raise InputError("it is no zip archive")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
-                about = parse_json(str(archive["about"]))
+                about = json.loads(str(archive["about"]))
                 arrays = {n: np.asarray(archive[n]) for n in _ARRAYS if n in archive}
         if not isinstance(about, dict) or "format" not in about:
             raise InputError("`about` must be a JSON object with a `format`")

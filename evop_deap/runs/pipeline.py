@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from evop_deap.base.errors import CheckpointError, InputError
 from evop_deap.base.files import write_json, write_text
+from evop_deap.base.user_text import shown
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.recorder import Recorder
@@ -75,7 +76,7 @@ def run_stages(context: Context, found: Found, recorder: Recorder, seconds: floa
         stage = left.pop(0)
         known = recorder.output_of(stage.name)
         if known is not None and stage.is_there(context, known):
-            outputs = outputs.and_then(_read(stage, known, context))
+            outputs = outputs.and_then(_read(stage, known, context, found))
             continue
         output = stage.run(context, outputs)
         if isinstance(output, Exported) and output.failure and not outputs[Validated].is_exhausted:
@@ -90,12 +91,24 @@ def run_stages(context: Context, found: Found, recorder: Recorder, seconds: floa
     return conclude(context, outputs, seconds + time.monotonic() - began)
 
 
-def _read(stage: Stage[_Output], known: Any, context: Context) -> _Output:
+def _read(stage: Stage[_Output], known: Any, context: Context, found: Found) -> _Output:
     try:
-        return stage.read(known)
+        output = stage.read(known)
+        if isinstance(output, Validated):
+            _check_found(output, found)
+        return output
     except InputError as error:
         place = f"{context.folder.checkpoint}: outputs.{stage.name}"
         raise CheckpointError(f"{place}: {error}: start again with --overwrite") from error
+
+
+def _check_found(validated: Validated, found: Found) -> None:
+    for place, one in enumerate(validated.near_equals):
+        if one.pattern != found.pattern and one.pattern not in found.losses:
+            raise InputError(
+                f"near_equals[{place}].pattern: expected one that was evaluated, "
+                f"found {shown(list(one.pattern))}"
+            )
 
 
 def write_beginning(context: Context, generation: int) -> None:

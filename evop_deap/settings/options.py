@@ -77,12 +77,12 @@ class Settings:
         for given in dataclasses.fields(self):
             value, choices = getattr(self, given.name), given.metadata["choices"]
             value = _coerced(given.name, value, hints[given.name])
-            _check_text(given.name, value)
             for number in value if isinstance(value, tuple) else [value]:
                 _check_bounds(given.name, number, given.metadata["bounds"])
             if choices and value not in choices:
                 known = " or ".join(f"'{choice}'" for choice in choices)
                 raise InputError(f"`{given.name}` must be {known}, but got {shown(value)}")
+            _check_text(given.name, value)
             object.__setattr__(self, given.name, value)
 
     def replace(self, **changes: Any) -> Self:

@@ -27,6 +27,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
         )
+        self.with_choices: set[str] = set()
+        """Names of settings whose error lists the choices, for an empty value as well."""
 
     def error(self, message: str) -> NoReturn:
         """Print one line instead of the whole usage, and exit with 2."""
@@ -37,6 +39,8 @@ class Parser(argparse.ArgumentParser):
         found = super().parse_args(args, namespace)
         for name, value in vars(found).items():
             for text in value if isinstance(value, list | tuple) else [value]:
+                if text == "" and name in self.with_choices:
+                    continue
                 if isinstance(text, str) and not (text and is_plain_text(text)):
                     reason = f"{shown(text)} is no text" if text else "the value is empty"
                     self.error(f"argument --{name.replace('_', '-')}: {reason}")
@@ -106,7 +110,7 @@ def path_flag(text: str) -> str:
 
 
 def add_flags(
-    parser: argparse.ArgumentParser,
+    parser: Parser,
     settings: type[Settings],
     wanted: Callable[[Option], bool] = lambda option: True,
 ) -> None:
@@ -120,6 +124,8 @@ def add_flags(
         name = option.metadata["group"]
         group = groups.get(name) or groups.setdefault(name, parser.add_argument_group(name))
         _add_flag(group, option, hints[option.name])
+        if option.metadata["choices"]:
+            parser.with_choices.add(option.name)
 
 
 def _add_flag(group: Any, option: Option, kind: Any) -> None:

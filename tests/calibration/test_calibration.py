@@ -159,6 +159,7 @@ def test_the_manifest_is_plain_json_and_names_all_it_takes_to_build_the_windows_
         "name": "toy",
         "fingerprint": corpus.fingerprint,
         "documents": len(corpus.documents),
+        "skipped": [],
     }
     assert (manifest["strategy"], manifest["seed"], manifest["window"]) == ("random", 3, 16)
     assert (manifest["tokens"], manifest["heldout_tokens"]) == (320, 160)

@@ -119,12 +119,19 @@ def test_a_changed_table_of_losses_is_read_or_refused(
         assert landscape_problem(path).space.n_drop == 1
 
 
+NEAR = {"pattern": [1, 1, 0, 1, 0], "loss": 6.5, "behind": 0.0, "error": 0.0}
+
+
 @pytest.mark.parametrize(
     ("stage", "output", "place"),
     [
         ("compensate", {"about": {"taken": True}}, "outputs.compensate: about.asked: is missing"),
         ("compensate", {"about": "none"}, "outputs.compensate: about: expected an object"),
         ("validate", {"near_equals": [], "tied": "1"}, "outputs.validate: tied"),
+        ("validate", {"near_equals": []}, "outputs.validate: near_equals"),
+        ("validate", {"near_equals": [NEAR], "refused": ["so", "so"]}, "outputs.validate: near_"),
+        ("validate", {"near_equals": [{**NEAR, "pattern": [1]}]}, "outputs.validate: near_equals"),
+        ("validate", {"near_equals": [{**NEAR, "pattern": [2] * 5}]}, "outputs.validate: near_"),
         ("export", [], "outputs.export: expected an object"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from transformers import PreTrainedModel
@@ -58,14 +58,15 @@ def landscapes(draw: st.DrawFn) -> Landscape:
     keys = st.text(max_size=9).filter(lambda key: key not in {"format", "units", "fingerprint"})
     plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
     values = st.recursive(plain, lambda v: st.lists(v) | st.dictionaries(keys, v), max_leaves=4)
+    chosen = draw(st.lists(units, min_size=count, max_size=count, unique_by=lambda u: u.name))
+    head_work = draw(large)
+    assume(sum(unit.work for unit in chosen) + head_work > 0)  # else it is refused
     return Landscape(
-        units=tuple(
-            draw(st.lists(units, min_size=count, max_size=count, unique_by=lambda unit: unit.name))
-        ),
+        units=tuple(chosen),
         patterns=np.array(patterns, dtype=np.uint8),
         sums=draw(npst.arrays(np.float64, (len(patterns), windows))),
         tokens=draw(npst.arrays(np.int64, windows, elements=st.integers(1, 2**40))),
-        head_work=draw(large),
+        head_work=head_work,
         about=draw(st.dictionaries(keys, values, max_size=3)),
     )
 

@@ -61,6 +61,10 @@ class Validated:
     cost: float = 0.0
     refused: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.near_equals or len(self.refused) > len(self.near_equals):
+            raise ValueError("near_equals must hold a pattern, and all that were refused")
+
     @property
     def pattern(self) -> Pattern:
         """The chosen pattern."""
