@@ -109,7 +109,7 @@ def run_settings(toy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory)
         "model": str(toy_checkpoint), "corpus": str(path), "window": 16, "tokens": 64,
         "heldout_tokens": 64, "calibration": "ccds", "embedding": "tfidf", "reducer": "pca",
         "min_cluster_size": 5, "population": 3, "tournament": 2, "offspring": 2,
-        "generations": 2, "cache": False,
+        "generations": 2, "cache": False, "compensation_tokens": 256,
     }  # fmt: skip
 
 

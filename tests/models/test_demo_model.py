@@ -90,6 +90,7 @@ def test_the_command_of_the_readme_works_at_a_smaller_size(
 ) -> None:
     output = tmp_path / "demo"
     sizes = ["--tokens", "128", "--window", "128", "--heldout-tokens", "128"]
+    sizes += ["--compensation-tokens", "1024"]
     command = ["--model", "demo", "--sparsity", "0.2", "--output", str(output)]
     assert main([*command, *sizes, "--max-evaluations", "4", "--population", "4"]) == 0
     result = json.loads((output / "result.json").read_text())
