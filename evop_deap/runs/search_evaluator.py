@@ -79,7 +79,7 @@ def open_evaluator(
             if alone is not None:
                 alone.kept.restore(stored.kept_alone)
         dense = cached.evaluate([prepared.space.dense])
-        loss, prepared_at = float(dense.losses[0]), working.preparation_cost + fitting
+        loss, prepared_at = float(dense.losses[0]), working.preparation_cost
         if not math.isfinite(loss):
             raise InputError(
                 f"`model` {config.model} has no finite loss in `dtype` {config.dtype} on "
@@ -92,7 +92,7 @@ def open_evaluator(
             kept_alone=None if alone is None else alone.kept,
             release=release,
             dense_loss=loss,
-            dense_cost=stored.dense_cost if stored else prepared_at + dense.cost,
+            dense_cost=stored.dense_cost if stored else prepared_at + fitting + dense.cost,
             dense_executed=stored.dense_executed if stored else prepared_at + dense.work.executed,
         )
 

@@ -49,6 +49,7 @@ def settings(toy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "--model", str(toy_checkpoint), "--corpus", str(path), "--window", "16",
         "--tokens", "64", "--heldout-tokens", "64", "--population", "2", "--tournament", "2",
         "--offspring", "1", "--generations", "2", "--quiet", "--no-cache",
+        "--compensate", "off",
     ]  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def settings(toy_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "--model", str(toy_checkpoint), "--corpus", str(path), "--window", "16", "--tokens", "64",
         "--heldout-tokens", "64", "--population", "4", "--tournament", "2", "--offspring", "3",
         "--generations", "3", "--pareto", "parameters", "--sparsity", "0.6,0.2", "--quiet",
-        "--no-cache",
+        "--no-cache", "--compensate", "off",
     ]  # fmt: skip
 
 

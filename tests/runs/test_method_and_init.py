@@ -43,7 +43,7 @@ def command(toy_checkpoint: Path, corpus: Path, tmp_path: Path) -> list[str]:
         "--model", str(toy_checkpoint), "--corpus", str(corpus), "--sparsity", "0.4",
         "--window", "16", "--tokens", "128", "--heldout-tokens", "32", "--population", "4",
         "--tournament", "2", "--offspring", "3", "--generations", "1", "--quiet", "--no-cache",
-        "--output", str(tmp_path / "run"),
+        "--output", str(tmp_path / "run"), "--compensate", "off",
     ]  # fmt: skip
 
 

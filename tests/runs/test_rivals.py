@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.protocol import Work
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.prepared import Prepared
@@ -40,11 +39,10 @@ def prepared(run_settings: dict[str, Any]) -> Prepared:
 
 
 def sums(prepared: Prepared, part: str, dropped: tuple[str, ...]) -> NDArray[np.float64]:
-    """(windows,) nats a token by an ordinary forward pass."""
+    """(windows,) nats a token by an ordinary forward pass of the compensated model."""
     pattern = tuple(int(unit.name not in dropped) for unit in prepared.space.units)
     windows = getattr(prepared.text, part).tokens
-    evaluator = ReferenceEvaluator(prepared.loaded.model, prepared.anatomy, windows)
-    found = evaluator.evaluate([pattern])
+    found = prepared.evaluators.plain(windows).evaluate([pattern])
     return found.sums[0] / found.tokens
 
 
@@ -136,7 +134,12 @@ def test_one_window_tells_no_error_and_an_infinite_loss_no_difference() -> None:
     assert Rival.from_dict(plain) == rival
 
 
-def test_the_table_shows_dense_heuristic_and_pruned_side_by_side(result: SearchResult) -> None:
+def test_the_table_shows_dense_heuristic_and_pruned_side_by_side(
+    run_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    config = SearchConfig(sparsity=0.4, **run_settings, compensate="off")
+    result = run_search(config, tmp_path / "run")
+    assert isinstance(result, SearchResult)
     lines = result_table(result).splitlines()
     assert lines[0].split() == ["perplexity", "dense", "heuristic", "pruned"]
     rule, heldout = result.heuristics[0], result.heldout.perplexity

@@ -38,7 +38,7 @@ def command(toy_checkpoint: Path, corpus: Path, tmp_path: Path) -> list[str]:
     return [
         "--model", str(toy_checkpoint), "--corpus", str(corpus), "--sparsity", "0.4", *SIZES,
         "--population", "4", "--tournament", "2", "--offspring", "3", "--generations", "1",
-        "--output", str(tmp_path / "run"),
+        "--output", str(tmp_path / "run"), "--compensate", "off",
     ]  # fmt: skip
 
 

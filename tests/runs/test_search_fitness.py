@@ -46,6 +46,7 @@ def command(toy_checkpoint: Path, corpus: Path, tmp_path: Path) -> list[str]:
     return [
         "--model", str(toy_checkpoint), "--corpus", str(corpus), "--sparsity", "0.4", *SIZES,
         *EVOLUTION, "--generations", str(GENERATIONS), "--output", str(tmp_path / "run"),
+        "--compensate", "off",
     ]  # fmt: skip
 
 
@@ -212,6 +213,7 @@ def configured(command: list[str], **changes: Any) -> evop_deap.SearchConfig:
         population=2,
         tournament=2,
         offspring=3,
+        compensate="off",
         **{"generations": GENERATIONS, **changes},
     )
 

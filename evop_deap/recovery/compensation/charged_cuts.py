@@ -30,6 +30,7 @@ class ChargedCuts:
     def __init__(self, evaluator: Evaluator, compensator: SearchCompensator, unit: float) -> None:
         self._evaluator, self._compensator, self._unit = evaluator, compensator, unit
         self._charged: set[tuple[int, int]] = set()
+        self._executed: set[tuple[int, int]] = set()
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
@@ -37,16 +38,24 @@ class ChargedCuts:
         """Evaluate each pattern on all windows, or on some by index."""
         found = self._evaluator.evaluate(patterns, windows)
         fits = np.array([self._charge(pattern) for pattern in patterns]) / self._unit
-        executed = found.work.executed + float(fits.sum())
+        executed = found.work.executed + self._execute() / self._unit
         return replace(found, costs=found.costs + fits, work=replace(found.work, executed=executed))
 
     def restore(self, patterns: Iterable[Pattern]) -> None:
         """Take these patterns as charged."""
         for pattern in patterns:
             self._charge(pattern)
+        self._executed |= self._charged
 
     def _charge(self, pattern: Pattern) -> float:
         """Return the multiply-adds of fits that this pattern is the first to need."""
         new = set(self._compensator.cuts(pattern)) - self._charged
         self._charged |= new
         return float(sum(map(self._compensator.work_of, new)))
+
+    def _execute(self) -> float:
+        """Return the multiply-adds of fits that were charged and have been made since."""
+        new = (self._charged & self._compensator.fitted) - self._executed
+        dense = self._compensator.work if new and not self._executed else 0
+        self._executed |= new
+        return float(dense + sum(map(self._compensator.work_of, new)))

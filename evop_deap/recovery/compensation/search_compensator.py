@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ class SearchCompensator:
 
     Attributes:
         steps: the steps that compensated patterns take.
-        work: multiply-adds spent before the first pattern.
+        work: multiply-adds of the dense pass, which the first fit begins with.
 
     Example:
         >>> from transformers import LlamaConfig, LlamaForCausalLM
@@ -73,6 +73,11 @@ class SearchCompensator:
         self.work = self._cuts.work
         text = hashlib.sha256(np.ascontiguousarray(windows, "<i8").tobytes()).hexdigest()
         self.name = f"compensated {_VERSION}, {richest} fitted on {text}"
+
+    @property
+    def fitted(self) -> Set[tuple[int, int]]:
+        """The cuts fitted so far."""
+        return self._changes.keys()
 
     def written(self, pattern: Pattern) -> AbstractContextManager[None]:
         """Return a context in which the model has the weights of the compensated pattern."""

@@ -84,6 +84,8 @@ def measure(context: Context, before: Outputs) -> Measured:
             _evaluated(context, windows, [space.dense, best], pruned, weights)
             for windows, weights in ((text.calibration, text.weights), (text.heldout, None))
         )
+        if known is not None:
+            seen = {**seen[0], space.dense: known[0][space.dense]}, seen[1]
         pairs = _pairs(context, [best, *others], known) if others else (seen, held)
     else:
         patterns = list(dict.fromkeys([space.dense, best, *others]))

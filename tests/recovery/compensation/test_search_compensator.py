@@ -15,6 +15,7 @@ from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.fitness.model.evaluators import Evaluators
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.model_units import model_units
 from evop_deap.recovery.compensation.charged_cuts import ChargedCuts
@@ -96,29 +97,39 @@ def test_a_single_cut_has_about_the_loss_that_compensation_leaves() -> None:
         assert abs(light.losses[0] - whole) < 0.35 * gain
 
 
-def test_each_cut_is_fitted_and_charged_once() -> None:
+def test_each_cut_is_charged_once_and_executed_where_it_was_fitted() -> None:
     model = toy_model("llama")
     anatomy, text = find_anatomy(model), own_text(model, 40)
-    few = SearchCompensator(model, anatomy, text[8:])
-    unit = float(sum(block.work for block in anatomy.blocks) + anatomy.head_work) * 8 * 32
+    unit = float(sum(block.work for block in anatomy.blocks) + anatomy.head_work) * text[:8].size
     n = len(anatomy.parts)
     one, other = (1, 0) + (1,) * (n - 2), (1, 0) + (1,) * (n - 3) + (0,)
-    plain = PopulationEvaluator(model, anatomy, text[:8], compensator=few)
-    charged = ChargedCuts(plain, few, unit)
-    (cut,) = few.cuts(one)
-    first = charged.evaluate([one])
-    again = PopulationEvaluator(model, anatomy, text[:8], compensator=few).evaluate([one])
-    assert first.cost - again.cost == pytest.approx(few.work_of(cut) / unit)
-    assert first.work.executed == pytest.approx(first.cost)
-    assert cut in few.cuts(other)
-    (more,) = set(few.cuts(other)) - {cut}
-    alone = PopulationEvaluator(model, anatomy, text[:8], compensator=few)
-    alone.evaluate([one])
-    extra = charged.evaluate([other]).cost - alone.evaluate([other]).cost
-    assert extra == pytest.approx(few.work_of(more) / unit)
-    resumed = ChargedCuts(plain, few, unit)
+
+    def opened() -> tuple[SearchCompensator, ChargedCuts, PopulationEvaluator]:
+        few = SearchCompensator(model, anatomy, text[8:])
+        plain, again = (
+            PopulationEvaluator(model, anatomy, text[:8], compensator=few) for _ in range(2)
+        )
+        return few, ChargedCuts(plain, few, unit), again
+
+    few, charged, plain = opened()
+    (cut,), cuts = few.cuts(one), few.cuts(other)
+    (more,) = set(cuts) - {cut}
+    for pattern, new, dense in ((one, cut, few.work), (other, more, 0), (one, None, 0)):
+        fit = 0.0 if new is None else few.work_of(new) / unit
+        found, bare = charged.evaluate([pattern]), plain.evaluate([pattern])
+        assert found.cost - bare.cost == pytest.approx(fit)
+        extra = found.work.executed - bare.work.executed
+        assert extra == pytest.approx(fit + dense / unit)
+    few, resumed, plain = opened()
     resumed.restore([one, other])
-    assert resumed.evaluate([one]).cost == plain.evaluate([one]).cost
+    found, bare = resumed.evaluate([one]), plain.evaluate([one])
+    assert found.cost == bare.cost
+    assert found.work.executed == bare.work.executed
+    # Losses that come from elsewhere need no fit.
+    few, _, plain = opened()
+    known = TabularEvaluator({one: 1.0})
+    executed = ChargedCuts(known, few, unit).evaluate([one]).work.executed
+    assert executed == known.evaluate([one]).work.executed
 
 
 def test_losses_with_and_without_compensation_are_not_shared() -> None:
