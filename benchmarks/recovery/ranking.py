@@ -66,9 +66,7 @@ def measure(folder: str, exam: Any, loaded: Any, count: int) -> list[dict[str, A
     anatomy = find_anatomy(loaded.model, settings["granularity"])
     checkpoint = load_checkpoint(RunFolder(Path(folder)).checkpoint, {})
     text, calibration = exam.fit[:-_WINDOWS], exam.fit[-_WINDOWS:]
-    few = SearchCompensator(
-        loaded.model, anatomy, text[: SEARCH_TOKENS // text.shape[1]], stored=loaded.stored_dtype
-    )
+    few = SearchCompensator(loaded.model, anatomy, text[: SEARCH_TOKENS // text.shape[1]])
     searched = PopulationEvaluator(loaded.model, anatomy, calibration, compensator=few)
     rows = []
     for pattern, behind in nearest(checkpoint.rows, count):

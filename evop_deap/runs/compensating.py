@@ -33,6 +33,7 @@ def search_compensator(
     loaded: LoadedModel,
     anatomy: Anatomy,
     text: CalibrationSet,
+    most: int,
 ) -> SearchCompensator | None:
     """Return what compensates the patterns of a search.
 
@@ -47,7 +48,7 @@ def search_compensator(
     few = windows.tokens[: SEARCH_TOKENS // windows.tokens.shape[1]]
     if len(few) < 2:
         return None
-    return SearchCompensator(loaded.model, anatomy, few, form=form, stored=loaded.stored_dtype)
+    return SearchCompensator(loaded.model, anatomy, few, most=most, form=form)
 
 
 def compensated(

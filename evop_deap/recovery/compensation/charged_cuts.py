@@ -29,8 +29,8 @@ class ChargedCuts:
 
     def __init__(self, evaluator: Evaluator, compensator: SearchCompensator, unit: float) -> None:
         self._evaluator, self._compensator, self._unit = evaluator, compensator, unit
-        self._charged: set[tuple[int, int]] = set()
-        self._executed: set[tuple[int, int]] = set()
+        self._charged: set[int] = set()
+        self._executed: set[int] = set()
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
@@ -49,7 +49,7 @@ class ChargedCuts:
 
     def _charge(self, pattern: Pattern) -> float:
         """Return the multiply-adds of fits that this pattern is the first to need."""
-        new = set(self._compensator.cuts(pattern)) - self._charged
+        new = set(self._compensator.needed(pattern)) - self._charged
         self._charged |= new
         return float(sum(map(self._compensator.work_of, new)))
 

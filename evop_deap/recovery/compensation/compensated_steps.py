@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from evop_deap.models.anatomy.steps import Step, Steps
-from evop_deap.recovery.compensation.changed_weights import Changes, written
+from evop_deap.recovery.compensation.changed_weights import written
 from evop_deap.recovery.compensation.cuts import cuts_of, places_of
+from evop_deap.recovery.compensation.low_rank import Small, restored
 from evop_deap.space import Pattern, dropped_units
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ class CompensatedStep(Step):
         changes: the changed weights.
     """
 
-    changes: Changes
+    changes: Small
 
     def run(self, calls: Sequence[BlockCall], hidden: torch.Tensor) -> torch.Tensor:
         """Return the hidden state after the step: (rows, length, width)."""
-        with written(self.changes):
+        with written(restored(self.changes)):
             return super().run(calls, hidden)
 
 
@@ -48,7 +49,7 @@ class CompensatedSteps(Steps):
     """
 
     anatomy: Anatomy
-    changes: Callable[[int, int], Changes]
+    changes: Callable[[int, int], Small]
 
     def __getitem__(self, index: int) -> Step:
         writing, last = self.cut(index)

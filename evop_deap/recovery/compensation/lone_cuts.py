@@ -12,16 +12,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from evop_deap.models.anatomy.entrance import enter
 from evop_deap.models.anatomy.steps import steps_of
 from evop_deap.models.loading.precision import computing_in_float32
-from evop_deap.recovery.compensation.changed_weights import rounded
 from evop_deap.recovery.compensation.dense_states import StateBatch, dense_states
 from evop_deap.recovery.compensation.fit import Fit, Missing
 from evop_deap.recovery.compensation.forms import fits_for
 from evop_deap.recovery.compensation.hearing import hearing
+from evop_deap.recovery.compensation.low_rank import Small, made_small
+from evop_deap.recovery.compensation.matrices import MatrixFit
 from evop_deap.recovery.compensation.writer import Writer
 from evop_deap.recovery.compensation.writers import find_writers
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 class LoneCuts:
-    """New weights for any single cut, fitted when they are first asked for.
+    """New weights for any single cut; all cuts behind a step are fitted when the first is needed.
 
     Args:
         model: the dense model; it is left as it is.
         anatomy: its anatomy, at the granularity of the units.
         windows: (windows, length) token ids to fit on.
+        most: number of places that a cut drops at the most.
         form: form to fit, or the next poorer one that the architecture or the text allows.
-        stored: dtype of the checkpoint; weights are rounded to it if it is narrower.
 
     Attributes:
         work: multiply-adds of the dense pass.
@@ -52,49 +52,71 @@ class LoneCuts:
         model: PreTrainedModel,
         anatomy: Anatomy,
         windows: NDArray[np.int64],
+        most: int,
         form: str,
-        stored: torch.dtype | None,
     ) -> None:
         self._model, self._anatomy, self._windows = model, anatomy, windows
-        self._form, self._stored = form, stored
+        self._most, self._form = most, form
         self._steps = steps_of(anatomy)
         self._writers: dict[int, tuple[Writer, ...]] = {}
         self.work = sum(block.work for block in anatomy.blocks) * windows.size
 
     def work_of(self, writing: int) -> int:
-        """Return the multiply-adds of the fit of a cut; 0 where no form can be fitted.
-
-        Args:
-            writing: index of the last step before the cut.
-        """
+        """Return the multiply-adds of the fits behind a step; 0 where no form can be fitted."""
         fit = self._fit(writing)
         if fit is None:
             return 0
-        width = fit.writers[0].outputs
-        return self._windows.size * (self._steps[writing].work + fit.needs * (fit.needs + width))
+        outputs = fit.writers[0].outputs * len(self._ends(writing))
+        return self._windows.size * (self._steps[writing].work + fit.needs * (fit.needs + outputs))
 
-    def changes(self, writing: int, last: int) -> dict[nn.Parameter, torch.Tensor]:
-        """Return new weights of the writers at a cut; {} where no form can be fitted.
+    def changes(self, writing: int) -> dict[int, Small]:
+        """Return new weights for each cut behind a step, by the last place of the cut.
+
+        They are {} where no form can be fitted.
 
         Args:
-            writing: index of the last step before the cut.
-            last: place after which the state is compared with the dense model's.
+            writing: index of the last step before the cuts.
         """
-        fit = self._fit(writing)
-        if fit is None:
-            return {}
+        ends = self._ends(writing)
+        first = self._fit(writing)
+        if first is None:
+            return {last: {} for last in ends}
+        if isinstance(first, MatrixFit):
+            self._listen(writing, [(first, ends)])
+            each = first.solved_each()
+            return {last: made_small(made) for last, made in zip(ends, each, strict=False)}
+        fits = [(fit, [last]) for last in ends if (fit := self._fit(writing)) is not None]
+        self._listen(writing, fits)
+        solved = {last: fit.solved() for fit, (last,) in fits}
+        return {last: made_small(made.changes if made else {}) for last, made in solved.items()}
+
+    def _listen(self, writing: int, fits: Sequence[tuple[Fit, Sequence[int]]]) -> None:
+        """Give each fit all tokens, with the errors behind its cuts side by side.
+
+        A token counts by one over the length of its dense state behind the step, which is about
+        that behind each cut.
+        """
         step, place = self._steps[writing], self._steps.place(writing)
-        modules = {one.module for one in fit.writers}
+        modules = {writer.module for fit, _ in fits for writer in fit.writers}
         with torch.no_grad(), computing_in_float32(self._model):
             for batch in self._batches:
                 with hearing(modules) as heard:
                     # A copy, because a block may work in place.
                     pruned = step.run(batch.calls, batch.states[place].clone()).flatten(0, 1)
-                target = batch.states[last + 1].flatten(0, 1)
-                missing = Missing(target - pruned, 1 / target.norm(dim=1).clamp_min(1e-30))
-                fit.add([heard[one.module] for one in fit.writers], missing, aside=batch.aside)
-        found = fit.solved()
-        return {} if found is None else rounded(fit.solved_with_all(found).changes, self._stored)
+                lengths = batch.states[place + 1].flatten(0, 1).norm(dim=1)
+                for fit, ends in fits:
+                    errors = [batch.states[last + 1].flatten(0, 1) - pruned for last in ends]
+                    missing = Missing(torch.cat(errors, dim=1), 1 / lengths.clamp_min(1e-30))
+                    own = [heard[writer.module] for writer in fit.writers]
+                    fit.add(own, missing, aside=batch.aside)
+
+    def _ends(self, writing: int) -> range:
+        """Return the last places of the cuts behind a step."""
+        place = self._steps.place(writing)
+        # A step without some parts of its turn is followed by a cut that ends with the turn.
+        partial = writing != self._steps.turns[place].end - 1
+        last = min(place + self._most, len(self._steps.turns) - 1)
+        return range(place + 1 - partial, last + 1)
 
     @cached_property
     def _batches(self) -> Sequence[StateBatch]:

@@ -98,6 +98,19 @@ class MatrixFit:
             return fitted
         return Fitted(self._folded(values), fitted.remaining, fitted.ridge)
 
+    def solved_each(self) -> list[Folded]:
+        """Return the changes for each of several cuts, whose errors stand side by side.
+
+        One ridge is chosen for all. The list is empty if the equations are singular.
+        """
+        if not self._equations.rows:
+            return []
+        chosen = best_ridge(self._equations, self._aside, self._ridges)
+        if chosen is None:
+            return []
+        width = self.writers[0].outputs
+        return [self._folded(part) for part in chosen.values.split(width, dim=1)]
+
     def _folded(self, values: torch.Tensor) -> Folded:
         changes: Folded = {}
         *steps, rest = values.split([*self._sizes, len(values) - sum(self._sizes)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from evop_deap.models.anatomy.steps import steps_of
-from evop_deap.recovery.compensation.changed_weights import Changes, written
+from evop_deap.recovery.compensation.changed_weights import written
 from evop_deap.recovery.compensation.compensated_steps import CompensatedSteps
 from evop_deap.recovery.compensation.form_names import AUTO, FULL
 from evop_deap.recovery.compensation.lone_cuts import LoneCuts
+from evop_deap.recovery.compensation.low_rank import Small, restored
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ class SearchCompensator:
     """Compensates patterns by the fits of their single cuts, which they share.
 
     A pattern evaluated with it has about the loss that `compensate` leaves it with on as much
-    text. The dense model is run once over the text, and each distinct cut is fitted once.
+    text. The dense model runs once over the text, and each distinct cut is fitted once. A change
+    is kept by its largest 64 directions.
 
     Args:
         model: the dense model, in evaluation mode; it is left as it is.
         anatomy: its anatomy, at the granularity of the units.
         windows: (windows, length) token ids to fit on, 2 or more.
+        most: number of units that a pattern drops at the most; by default all but one.
         form: "auto", "full" or "map".
-        stored: dtype of the checkpoint; weights are rounded to it if it is narrower.
 
     Attributes:
         steps: the steps that compensated patterns take.
@@ -63,40 +65,42 @@ class SearchCompensator:
         anatomy: Anatomy,
         windows: NDArray[np.int64],
         *,
+        most: int | None = None,
         form: str = AUTO,
-        stored: torch.dtype | None = None,
     ) -> None:
         richest = FULL if form == AUTO else form
-        self._cuts = LoneCuts(model, anatomy, windows, richest, stored)
-        self._changes: dict[tuple[int, int], Changes] = {}
+        most = len(anatomy.parts) - 1 if most is None else most
+        self._cuts = LoneCuts(model, anatomy, windows, most, richest)
+        self._changes: dict[int, dict[int, Small]] = {}
         self.steps = CompensatedSteps(steps_of(anatomy).turns, anatomy, self._changed)
         self.work = self._cuts.work
         text = hashlib.sha256(np.ascontiguousarray(windows, "<i8").tobytes()).hexdigest()
-        self.name = f"compensated {_VERSION}, {richest} fitted on {text}"
+        self.name = f"compensated {_VERSION}, {richest} to {most}, fitted on {text}"
 
     @property
-    def fitted(self) -> Set[tuple[int, int]]:
-        """The cuts fitted so far."""
+    def fitted(self) -> Set[int]:
+        """The steps behind which all cuts are fitted so far, by index."""
         return self._changes.keys()
 
     def written(self, pattern: Pattern) -> AbstractContextManager[None]:
         """Return a context in which the model has the weights of the compensated pattern."""
         changes: dict[torch.nn.Parameter, torch.Tensor] = {}
-        for writing, last in self.cuts(pattern):
-            changes |= self._changed(writing, last)
+        for index in self.steps.taken(pattern):
+            writing, last = self.steps.cut(index)
+            if last is not None:
+                changes |= restored(self._changed(writing, last))
         return written(changes)
 
-    def cuts(self, pattern: Pattern) -> Sequence[tuple[int, int]]:
-        """Return the cuts of a pattern, each the index of a step and the last place behind it."""
+    def needed(self, pattern: Pattern) -> Set[int]:
+        """Return the steps behind which cuts of a pattern are fitted, by index."""
         both = map(self.steps.cut, self.steps.taken(pattern))
-        return [(writing, last) for writing, last in both if last is not None]
+        return {writing for writing, last in both if last is not None}
 
-    def work_of(self, cut: tuple[int, int]) -> int:
-        """Return the multiply-adds of the fit of a cut."""
-        return self._cuts.work_of(cut[0])
+    def work_of(self, writing: int) -> int:
+        """Return the multiply-adds of the fits behind a step."""
+        return self._cuts.work_of(writing)
 
-    def _changed(self, writing: int, last: int) -> Changes:
-        cut = writing, last
-        if cut not in self._changes:
-            self._changes[cut] = self._cuts.changes(writing, last)
-        return self._changes[cut]
+    def _changed(self, writing: int, last: int) -> Small:
+        if writing not in self._changes:
+            self._changes[writing] = self._cuts.changes(writing)
+        return self._changes[writing].get(last, {})

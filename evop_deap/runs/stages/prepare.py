@@ -78,7 +78,7 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     )
     dtype = str(loaded.model.dtype).removeprefix("torch.")
     fingerprint = fingerprint_model(loaded.model)
-    compensator = search_compensator(config, loaded, anatomy, text)
+    compensator = search_compensator(config, loaded, anatomy, text, max(s.n_drop for s in spaces))
     return [
         Prepared(
             config=settled_by(one, text).replace(dtype=dtype),

@@ -112,8 +112,8 @@ def test_each_cut_is_charged_once_and_executed_where_it_was_fitted() -> None:
         return few, ChargedCuts(plain, few, unit), again
 
     few, charged, plain = opened()
-    (cut,), cuts = few.cuts(one), few.cuts(other)
-    (more,) = set(cuts) - {cut}
+    (cut,) = few.needed(one)
+    (more,) = few.needed(other) - {cut}
     for pattern, new, dense in ((one, cut, few.work), (other, more, 0), (one, None, 0)):
         fit = 0.0 if new is None else few.work_of(new) / unit
         found, bare = charged.evaluate([pattern]), plain.evaluate([pattern])
@@ -142,9 +142,10 @@ def test_losses_with_and_without_compensation_are_not_shared() -> None:
             SearchCompensator(model, anatomy, text[8:]),
             SearchCompensator(model, anatomy, text[9:]),
             SearchCompensator(model, anatomy, text[8:], form="map"),
+            SearchCompensator(model, anatomy, text[8:], most=2),
         )
     }
-    assert len(names) == 4
+    assert len(names) == 5
 
 
 def test_windows_with_states_that_are_not_finite_are_left_out() -> None:
