@@ -120,7 +120,7 @@ def test_a_result_of_an_earlier_version_has_executed_all_its_cost(finished_run: 
         del plain[name]
     for text in ("calibration", "heldout"):
         for figure in ("loss", "perplexity"):
-            del plain[text][figure]["compensated"]
+            plain[text][figure].pop("compensated", None)
     result = SearchResult.from_dict(plain)
     assert result.executed == result.cost
     assert result.refused == ()

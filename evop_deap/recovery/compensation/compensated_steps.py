@@ -11,7 +11,7 @@ import torch
 from evop_deap.models.anatomy.steps import Step, Steps
 from evop_deap.recovery.compensation.changed_weights import written
 from evop_deap.recovery.compensation.cuts import cuts_of, places_of
-from evop_deap.recovery.compensation.low_rank import Small, restored
+from evop_deap.recovery.compensation.kept_changes import Kept, restored
 from evop_deap.space import Pattern, dropped_units
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class CompensatedStep(Step):
         changes: the changed weights.
     """
 
-    changes: Small
+    changes: Kept
 
     def run(self, calls: Sequence[BlockCall], hidden: torch.Tensor) -> torch.Tensor:
         """Return the hidden state after the step: (rows, length, width)."""
@@ -49,7 +49,7 @@ class CompensatedSteps(Steps):
     """
 
     anatomy: Anatomy
-    changes: Callable[[int, int], Small]
+    changes: Callable[[int, int], Kept]
 
     def __getitem__(self, index: int) -> Step:
         writing, last = self.cut(index)

@@ -20,7 +20,7 @@ from evop_deap.recovery.compensation.dense_states import StateBatch, dense_state
 from evop_deap.recovery.compensation.fit import Fit, Missing
 from evop_deap.recovery.compensation.forms import fits_for
 from evop_deap.recovery.compensation.hearing import hearing
-from evop_deap.recovery.compensation.low_rank import Small, made_small
+from evop_deap.recovery.compensation.kept_changes import BYTES, Kept, kept
 from evop_deap.recovery.compensation.matrices import MatrixFit
 from evop_deap.recovery.compensation.writer import Writer
 from evop_deap.recovery.compensation.writers import find_writers
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from evop_deap.models.anatomy.parts import Anatomy
 
+_ROOM = 2**30  # bytes of changes that any machine has
+
 
 class LoneCuts:
     """New weights for any single cut; all cuts behind a step are fitted when the first is needed.
@@ -41,7 +43,8 @@ class LoneCuts:
         anatomy: its anatomy, at the granularity of the units.
         windows: (windows, length) token ids to fit on.
         most: number of places that a cut drops at the most.
-        form: form to fit, or the next poorer one that the architecture or the text allows.
+        form: form to fit, or the next poorer one that the architecture or the text allows. "auto"
+            fits maps where more would need more memory than the model.
 
     Attributes:
         work: multiply-adds of the dense pass.
@@ -59,6 +62,8 @@ class LoneCuts:
         self._most, self._form = most, form
         self._steps = steps_of(anatomy)
         self._writers: dict[int, tuple[Writer, ...]] = {}
+        size = max(_ROOM, sum(p.numel() * p.itemsize for p in model.parameters()))
+        self._room = size / (BYTES * most * len(self._steps.turns))  # of a change, in weights
         self.work = sum(block.work for block in anatomy.blocks) * windows.size
 
     def work_of(self, writing: int) -> int:
@@ -69,7 +74,7 @@ class LoneCuts:
         outputs = fit.writers[0].outputs * len(self._ends(writing))
         return self._windows.size * (self._steps[writing].work + fit.needs * (fit.needs + outputs))
 
-    def changes(self, writing: int) -> dict[int, Small]:
+    def changes(self, writing: int) -> dict[int, Kept]:
         """Return new weights for each cut behind a step, by the last place of the cut.
 
         They are {} where no form can be fitted.
@@ -84,11 +89,11 @@ class LoneCuts:
         if isinstance(first, MatrixFit):
             self._listen(writing, [(first, ends)])
             each = first.solved_each()
-            return {last: made_small(made) for last, made in zip(ends, each, strict=False)}
+            return {last: kept(made) for last, made in zip(ends, each, strict=False)}
         fits = [(fit, [last]) for last in ends if (fit := self._fit(writing)) is not None]
         self._listen(writing, fits)
         solved = {last: fit.solved() for fit, (last,) in fits}
-        return {last: made_small(made.changes if made else {}) for last, made in solved.items()}
+        return {last: kept(made.changes if made else {}) for last, made in solved.items()}
 
     def _listen(self, writing: int, fits: Sequence[tuple[Fit, Sequence[int]]]) -> None:
         """Give each fit all tokens, with the errors behind its cuts side by side.
@@ -129,6 +134,8 @@ class LoneCuts:
             return None  # no window to fit on, or none to choose by, has finite states
         tokens = sum(batch.tokens.numel() for batch in fitted)
         fits, _ = fits_for(self._form, self._writers_of(writing), tokens, quick=True)
+        if len(fits) > 1 and fits[0].needs * fits[0].writers[0].outputs > self._room:
+            del fits[0]
         return fits[0] if fits else None
 
     def _writers_of(self, writing: int) -> tuple[Writer, ...]:

@@ -13,9 +13,9 @@ import torch
 from evop_deap.models.anatomy.steps import steps_of
 from evop_deap.recovery.compensation.changed_weights import written
 from evop_deap.recovery.compensation.compensated_steps import CompensatedSteps
-from evop_deap.recovery.compensation.form_names import AUTO, FULL
+from evop_deap.recovery.compensation.form_names import AUTO
+from evop_deap.recovery.compensation.kept_changes import Kept, restored
 from evop_deap.recovery.compensation.lone_cuts import LoneCuts
-from evop_deap.recovery.compensation.low_rank import Small, restored
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class SearchCompensator:
     """Compensates patterns by the fits of their single cuts, which they share.
 
     A pattern evaluated with it has about the loss that `compensate` leaves it with on as much
-    text. The dense model runs once over the text, and each distinct cut is fitted once. A change
-    is kept by its largest 64 directions.
+    text. The dense model runs once over the text, and each distinct cut is fitted once. Changes
+    are kept in no more memory than the model takes.
 
     Args:
         model: the dense model, in evaluation mode; it is left as it is.
@@ -68,14 +68,13 @@ class SearchCompensator:
         most: int | None = None,
         form: str = AUTO,
     ) -> None:
-        richest = FULL if form == AUTO else form
         most = len(anatomy.parts) - 1 if most is None else most
-        self._cuts = LoneCuts(model, anatomy, windows, most, richest)
-        self._changes: dict[int, dict[int, Small]] = {}
+        self._cuts = LoneCuts(model, anatomy, windows, most, form)
+        self._changes: dict[int, dict[int, Kept]] = {}
         self.steps = CompensatedSteps(steps_of(anatomy).turns, anatomy, self._changed)
         self.work = self._cuts.work
         text = hashlib.sha256(np.ascontiguousarray(windows, "<i8").tobytes()).hexdigest()
-        self.name = f"compensated {_VERSION}, {richest} to {most}, fitted on {text}"
+        self.name = f"compensated {_VERSION}, {form} to {most}, fitted on {text}"
 
     @property
     def fitted(self) -> Set[int]:
@@ -100,7 +99,7 @@ class SearchCompensator:
         """Return the multiply-adds of the fits behind a step."""
         return self._cuts.work_of(writing)
 
-    def _changed(self, writing: int, last: int) -> Small:
+    def _changed(self, writing: int, last: int) -> Kept:
         if writing not in self._changes:
             self._changes[writing] = self._cuts.changes(writing)
         return self._changes[writing].get(last, {})
