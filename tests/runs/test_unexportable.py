@@ -47,7 +47,14 @@ def gemma4(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(gemma4: Path, run_settings: dict[str, Any]) -> dict[str, Any]:
-    more = {"population": 8, "generations": 4, "seed": 2, "protect": ("0", "2"), "sparsity": 0.4}
+    more = {
+        "compensate": "scale",
+        "population": 8,
+        "generations": 4,
+        "seed": 2,
+        "protect": ("0", "2"),
+        "sparsity": 0.4,
+    }
     return {**run_settings, "model": str(gemma4), **more}
 
 

@@ -38,7 +38,7 @@ def check_both_ways(model: PreTrainedModel, granularity: str) -> None:
     anatomy = find_anatomy(model, granularity)
     text = own_text(model, 40)
     few = SearchCompensator(model, anatomy, text[8:])
-    patterns = patterns_of(len(anatomy.parts), 6)
+    patterns = patterns_of(len(anatomy.parts), 3)
     slow = ReferenceEvaluator(model, anatomy, text[:8], compensator=few)
     expected = slow.evaluate(patterns)
     try:
