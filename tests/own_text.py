@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,11 @@ from transformers import PreTrainedModel
 
 def own_text(model: PreTrainedModel, rows: int, length: int = 24) -> NDArray[np.int64]:
     """(rows, length) tokens drawn from the model's own predictions, after a first random one."""
+    return _drawn(model, rows, length).copy()
+
+
+@cache
+def _drawn(model: PreTrainedModel, rows: int, length: int) -> NDArray[np.int64]:
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(3, 80, (rows, 1), generator=generator)
     with torch.no_grad():

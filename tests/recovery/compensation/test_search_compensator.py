@@ -36,7 +36,7 @@ def check_both_ways(model: PreTrainedModel, granularity: str) -> None:
     """Both evaluators agree on compensated patterns, and leave the model as it was."""
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     anatomy = find_anatomy(model, granularity)
-    text = own_text(model, 40)
+    text = own_text(model, 48)
     few = SearchCompensator(model, anatomy, text[8:])
     patterns = patterns_of(len(anatomy.parts), 3)
     slow = ReferenceEvaluator(model, anatomy, text[:8], compensator=few)
