@@ -28,7 +28,6 @@ def measure(loaded: Any, anatomy: Any, dropped: tuple[int, ...], exam: Exam, siz
     """Return losses of the dense and the pruned model, and a row for each form and size."""
     from evop_deap.recovery.compensation.compensate import compensate
 
-    dense_work = sum(block.work for block in anatomy.blocks) + anatomy.head_work
     rows = []
     for form in forms:
         for tokens in sizes:
@@ -42,7 +41,7 @@ def measure(loaded: Any, anatomy: Any, dropped: tuple[int, ...], exam: Exam, siz
                     "form": form,
                     "tokens": windows.size,
                     "seconds": time.monotonic() - started,
-                    "cost": made.work / dense_work / UNIT_TOKENS,
+                    "cost": made.work / anatomy.dense_work / UNIT_TOKENS,
                     "cuts": [cut.as_dict() for cut in made.cuts],
                     "loss": exam.losses(loaded, anatomy, dropped, made.changes),
                 }

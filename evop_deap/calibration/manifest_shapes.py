@@ -1,4 +1,4 @@
-"""What the mappings in `calibration.json` must hold, as far as loading and reports read it.
+"""What the mappings in `calibration.json` must hold, as far as it is read.
 
 A file may hold more; `describe_set` says what.
 """
@@ -6,9 +6,9 @@ A file may hold more; `describe_set` says what.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from evop_deap.base.typed import Count, Size
+from evop_deap.text.window_set import Stretch
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,20 @@ class DocumentEntry:
 
 @dataclass(frozen=True)
 class DrawnEntry:
-    """The windows of a calibration set."""
+    """One part of a calibration set, from which its windows can be built again."""
 
     fingerprint: str
-    windows: tuple[Any, ...]
+    prefix: tuple[int, ...]
     documents: tuple[DocumentEntry, ...]
+    windows: tuple[tuple[Stretch, ...], ...]
+    weights: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TokenizerEntry:
+    """The tokenizer that the windows were made with."""
+
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -76,10 +85,13 @@ class ClusteringEntry:
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """The manifest of a calibration set, as far as a report or a healing reads it."""
+    """The manifest of a calibration set."""
 
     calibration: DrawnEntry
+    heldout: DrawnEntry
+    tokenizer: TokenizerEntry
     corpus: CorpusEntry
     window: Size
-    heldout: DrawnEntry | None = None
+    validation: DrawnEntry | None = None
+    compensation: DrawnEntry | None = None
     clustering: ClusteringEntry | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,44 +18,10 @@ from evop_deap.calibration.calibration_set import CalibrationSet
 from evop_deap.calibration.manifest_shapes import ManifestEntry
 from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
 from evop_deap.text.tokens import tokenizer_fingerprint
-from evop_deap.text.window_set import Stretch, WindowSet
+from evop_deap.text.window_set import WindowSet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The manifest of one part, as far as loading it needs."""
-
-    fingerprint: str
-    prefix: tuple[int, ...]
-    windows: tuple[tuple[Stretch, ...], ...]
-    weights: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True)
-class _Tokenizer:
-    """The tokenizer that the windows were made with."""
-
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class _Manifest:
-    """The manifest of a set, as far as loading it needs."""
-
-    calibration: _Part
-    heldout: _Part
-    tokenizer: _Tokenizer
-    validation: _Part | None = None
-    compensation: _Part | None = None
-
-    def part(self, name: str) -> _Part | None:
-        """The part of this name."""
-        found: _Part | None = getattr(self, name)
-        return found
-
 
 _PARTS = ("calibration", "heldout")
 _MAYBE = ("validation", "compensation")  # a small corpus has no text left for them
@@ -95,12 +60,12 @@ def load_calibration(
     """
     manifest, tokens = _read(folder)
     try:
-        made = typed(_Manifest, manifest)
-        typed(ManifestEntry, manifest)
+        made = typed(ManifestEntry, manifest)
+        described = {name: getattr(made, name) for name in tokens}
         parts = {
-            name: WindowSet(array, told.windows, told.prefix)
-            for name, array in tokens.items()
-            if (told := made.part(name)) is not None
+            name: WindowSet(tokens[name], part.windows, part.prefix)
+            for name, part in described.items()
+            if part is not None
         }
     except ValueError as error:
         raise InputError(
@@ -108,8 +73,7 @@ def load_calibration(
         ) from error
     fingerprint, weights = made.tokenizer.fingerprint, made.calibration.weights
     numbers = None if weights is None else np.array(weights, dtype=np.float64)
-    prints = {name: told.fingerprint for name in parts if (told := made.part(name)) is not None}
-    if prints != {name: part.fingerprint for name, part in parts.items()}:
+    if any(part.fingerprint != described[name].fingerprint for name, part in parts.items()):
         raise InputError(f"`calibration` {folder} was changed: make it again")
     if numbers is not None and (
         numbers.shape != (len(parts["calibration"].tokens),)

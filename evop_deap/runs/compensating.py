@@ -25,7 +25,7 @@ PATTERN_ALONE = (
 )
 
 SEARCH_TOKENS = 8192
-"""Tokens that a search fits on: enough to rank patterns, at a fifth of its cost."""
+"""Tokens that a search fits on: enough to rank patterns by."""
 
 
 def search_compensator(
@@ -137,5 +137,5 @@ def untouched(form: str, reason: str | None) -> dict[str, Any]:
 
 def _cost(made: Compensation, anatomy: Anatomy, validated: int, calibrated: int) -> float:
     """Return dense-forward equivalents over the calibration tokens, validation included."""
-    dense = sum(block.work for block in anatomy.blocks) + anatomy.head_work
-    return (made.work + 2 * made.pass_work * validated) / (dense * calibrated)
+    spent = made.work + 2 * made.pass_work * validated
+    return spent / (anatomy.dense_work * calibrated)

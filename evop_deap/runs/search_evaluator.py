@@ -101,13 +101,12 @@ def _with_fits(
     evaluator: Evaluator, prepared: Prepared, stored: Checkpoint | None
 ) -> tuple[Evaluator, float]:
     """Return `evaluator` with fits of the compensator charged, and the cost of its beginning."""
-    compensator, anatomy = prepared.compensator, prepared.anatomy
+    compensator = prepared.compensator
     if compensator is None:
         return evaluator, 0.0
     from evop_deap.recovery.compensation.charged_cuts import ChargedCuts
 
-    dense = sum(block.work for block in anatomy.blocks) + anatomy.head_work
-    unit = dense * prepared.text.calibration.tokens.size
+    unit = prepared.anatomy.dense_work * prepared.text.calibration.tokens.size
     charged = ChargedCuts(evaluator, compensator, unit)
     charged.restore(stored.rows if stored else ())
     return charged, compensator.work / unit

@@ -29,6 +29,7 @@ import evop_deap.tune
 from evop_deap.base.data_files import parse_json, parse_yaml
 from evop_deap.base.errors import EvopError
 from evop_deap.models.formats import Drops, read_pattern
+from evop_deap.runs.heal.heal_folder import HealFolder
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
     "apply": (
@@ -138,8 +139,9 @@ def test_whatever_a_settings_file_holds_ends_in_one_short_line(text: str, key: s
     ).map(as_file),
 )  # fmt: skip
 def test_whatever_the_settings_of_a_healing_hold_ends_in_one_short_line(text: str) -> None:
-    Path("out/work").mkdir(parents=True, exist_ok=True)
-    Path("out/work/settings.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    path = HealFolder(Path("out")).settings
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
     main, base = COMMANDS["heal"]
     assert ends_well(main, [*base, "--resume"]) == 2
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import itertools
 
 import numpy as np
@@ -16,7 +17,9 @@ def test_block_influence_is_one_minus_the_mean_cosine_of_a_blocks_input_and_outp
 ) -> None:
     tokens = np.random.default_rng(0).integers(0, llama.config.vocab_size, (3, 10))
     with torch.no_grad():
-        states = llama(torch.tensor(tokens), output_hidden_states=True, use_cache=False)
+        # A copy, because transformers leaves its hooks on it.
+        own = copy.deepcopy(llama)
+        states = own(torch.tensor(tokens), output_hidden_states=True, use_cache=False)
     hidden = states.hidden_states
     expected = [
         1 - float(torch.cosine_similarity(before, after, dim=-1).mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import random
@@ -29,15 +30,15 @@ def anatomy(llama: PreTrainedModel) -> Anatomy:
 
 
 @pytest.fixture(scope="module")
-def states(llama: PreTrainedModel, anatomy: Anatomy) -> list[torch.Tensor]:
+def states(llama: PreTrainedModel) -> list[torch.Tensor]:
     """The hidden state before each block and behind the last: (windows, length, width) each."""
     seen: list[torch.Tensor] = []
-    last = anatomy.blocks[-1].module.register_forward_hook(
+    own = copy.deepcopy(llama)  # transformers leaves its hooks on it
+    find_anatomy(own).blocks[-1].module.register_forward_hook(
         lambda module, args, output: seen.append(output[0] if isinstance(output, tuple) else output)
     )
     with torch.no_grad():
-        hidden = llama(WINDOWS, output_hidden_states=True, use_cache=False).hidden_states
-    last.remove()
+        hidden = own(WINDOWS, output_hidden_states=True, use_cache=False).hidden_states
     return [*hidden[:-1], *seen]
 
 

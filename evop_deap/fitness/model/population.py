@@ -103,7 +103,7 @@ class PopulationEvaluator:
         self._on_evaluated = on_evaluated
         self._steps = steps_of(anatomy) if compensator is None else compensator.steps
         self._weights = "" if compensator is None else f", {compensator.name}"
-        self._dense_work = sum(block.work for block in anatomy.blocks) + anatomy.head_work
+        self._dense_work = anatomy.dense_work
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
         self._calls: dict[int, tuple[BlockCall, ...]] = {}
         with torch.inference_mode():

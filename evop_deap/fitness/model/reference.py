@@ -134,7 +134,7 @@ class ReferenceEvaluator:
     def _cost(self, pattern: Pattern) -> float:
         """Work of the pruned model relative to the dense model's, head included."""
         dropped = sum(self._units[unit].work for unit in dropped_units(pattern))
-        dense = sum(block.work for block in self._anatomy.blocks) + self._anatomy.head_work
+        dense = self._anatomy.dense_work
         return (dense - dropped) / dense
 
     def _windows_at_once(self) -> int:

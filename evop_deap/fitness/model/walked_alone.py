@@ -41,7 +41,7 @@ class WalkedAlone:
         self._steps = steps
         self._windows, self._group = windows, plan.group
         self._head_work = anatomy.head_work
-        self._dense_work = sum(block.work for block in anatomy.blocks) + anatomy.head_work
+        self._dense_work = anatomy.dense_work
         self._criterion = criterion
 
     def costs(

@@ -113,6 +113,11 @@ class Anatomy:
         return granularity_of(part.name for part in self.parts)
 
     @property
+    def dense_work(self) -> int:
+        """Multiply-adds per token of a pass of the dense model, head included."""
+        return sum(block.work for block in self.blocks) + self.head_work
+
+    @property
     def returns_tuple(self) -> bool:
         """Whether a block returns a tuple with the hidden state first, not a bare tensor."""
         return self.output_items > 0

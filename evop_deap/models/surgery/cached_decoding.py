@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 _TEXTS, _FEW, _SEED = 8, 2, 20250
-_FLOOR = (
-    1e-2  # share of the largest logit that rounding explains, because a cache sums in another order
-)
+_FLOOR = 1e-2  # of the largest logit: a cache sums in another order, which rounding explains
 _TIMES = 4.0  # differences as large as the dense model's are no fault; these are clearly larger
 
 

@@ -44,12 +44,12 @@ class ChargedCuts:
     def restore(self, patterns: Iterable[Pattern]) -> None:
         """Take these patterns as charged."""
         for pattern in patterns:
-            self._charge(pattern)
+            self._charged |= self._compensator.needed(pattern)
         self._executed |= self._charged
 
     def _charge(self, pattern: Pattern) -> float:
         """Return the multiply-adds of fits that this pattern is the first to need."""
-        new = set(self._compensator.needed(pattern)) - self._charged
+        new = self._compensator.needed(pattern) - self._charged
         self._charged |= new
         return float(sum(map(self._compensator.work_of, new)))
 

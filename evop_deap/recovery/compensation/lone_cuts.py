@@ -64,7 +64,7 @@ class LoneCuts:
         self._writers: dict[int, tuple[Writer, ...]] = {}
         size = max(_ROOM, sum(p.numel() * p.itemsize for p in model.parameters()))
         self._room = size / (BYTES * most * len(self._steps.turns))  # of a change, in weights
-        self.work = sum(block.work for block in anatomy.blocks) * windows.size
+        self.work = (anatomy.dense_work - anatomy.head_work) * windows.size
 
     def work_of(self, writing: int) -> int:
         """Return the multiply-adds of the fits behind a step; 0 where no form can be fitted."""

@@ -79,21 +79,12 @@ def measure(context: Context, before: Outputs) -> Measured:
     others = [*names, *([second] if second else [])]
     searched, beside = context.evaluator.cached, context.compensator
     known = (searched.rows, searched.tokens) if context.config.fitness == "ce" else None
-    if beside is not None:
-        seen, held = (
-            _evaluated(context, windows, [space.dense, best], pruned, weights)
-            for windows, weights in ((text.calibration, text.weights), (text.heldout, None))
-        )
-        if known is not None:
-            seen = {**seen[0], space.dense: known[0][space.dense]}, seen[1]
-        pairs = _pairs(context, [best, *others], known) if others else (seen, held)
-    else:
-        patterns = list(dict.fromkeys([space.dense, best, *others]))
-        if pruned.changed:
-            known = None
-        seen = known or _evaluated(context, text.calibration, patterns, pruned, text.weights)
-        held = _evaluated(context, text.heldout, patterns, pruned)
-        pairs = seen, held
+    # The search knows the losses of these on calibration windows, unless it compensates them.
+    own = list(dict.fromkeys([space.dense, best, *([] if beside else others)]))
+    seen = None if beside or pruned.changed else known
+    seen = seen or _evaluated(context, text.calibration, own, pruned, text.weights)
+    held = _evaluated(context, text.heldout, own, pruned)
+    pairs = _pairs(context, [best, *others], known) if beside and others else (seen, held)
     calibration = _text_loss(text.calibration, space.dense, best, *seen)
     heldout = _text_loss(text.heldout, space.dense, best, *held)
     if before[Compensated].taken:

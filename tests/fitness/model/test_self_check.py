@@ -71,12 +71,14 @@ def test_products_that_the_user_has_made_coarser_may_round_as_low_precision_does
 
     handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
     block.forward = forward
-    before = torch.get_float32_matmul_precision()
+    before, within = torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul
+    finer = within.fp32_precision  # the first does not restore it
     torch.set_float32_matmul_precision(products)
     try:
         evaluator, said = check(model)
     finally:
         torch.set_float32_matmul_precision(before)
+        within.fp32_precision = finer
         handle.remove()
     assert isinstance(evaluator, kind), said
 
