@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -51,18 +52,22 @@ def choose_dtype(dtype: str, stored: torch.dtype, device: torch.device) -> torch
     if stored not in (torch.bfloat16, torch.float16):
         return torch.float32
     # float32 wins ties: it is as fast and more precise.
-    halved = _seconds_to_multiply(stored, device) < 0.9 * _seconds_to_multiply(
-        torch.float32, device
-    )
-    return stored if halved else torch.float32
+    narrow, wide = _seconds_to_multiply((stored, torch.float32), device)
+    return stored if narrow < 0.9 * wide else torch.float32
 
 
-def _seconds_to_multiply(dtype: torch.dtype, device: torch.device, size: int = 768) -> float:
-    """Return the median seconds of a matrix product of about the size of a block's."""
-    left = torch.full((size, size), 0.5, dtype=dtype, device=device)
-    seconds = []
-    for _ in range(7):
-        began = time.perf_counter()
-        float((left @ left)[0, 0])  # waits for the device
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+def _seconds_to_multiply(
+    dtypes: Sequence[torch.dtype], device: torch.device, size: int = 768
+) -> list[float]:
+    """Return the least seconds of a matrix product of about the size of a block's, by dtype.
+
+    The dtypes take turns and the least counts, so that other work on the machine does not decide.
+    """
+    factors = [torch.full((size, size), 0.5, dtype=dtype, device=device) for dtype in dtypes]
+    seconds = [math.inf] * len(factors)
+    for _ in range(15):
+        for place, factor in enumerate(factors):
+            began = time.perf_counter()
+            float((factor @ factor)[0, 0])  # waits for the device
+            seconds[place] = min(seconds[place], time.perf_counter() - began)
+    return seconds

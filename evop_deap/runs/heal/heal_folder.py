@@ -20,6 +20,7 @@ from evop_deap.base.files import (
 )
 from evop_deap.base.typed import typed
 from evop_deap.base.user_text import shown
+from evop_deap.runs.heal.machine_choices import MachineChoices
 from evop_deap.settings.healing_config import HealingConfig
 
 
@@ -145,6 +146,17 @@ class HealFolder:
             self.identity.unlink(missing_ok=True)
         write_json(self.settings, settings)
 
+    def machine_choices(self) -> MachineChoices | None:
+        """Return what the unfinished training chose for this machine, or None before it begins.
+
+        Raises:
+            CheckpointError: it cannot be read.
+        """
+        if not self.identity.is_file():
+            return None
+        with _unreadable(self.identity):
+            return typed(MachineChoices, _values(self.identity).get("machine"))
+
     def begin(self, identity: Mapping[str, Any]) -> None:
         """Store the identity of a training and remove an earlier one, or compare with the stored.
 
@@ -194,8 +206,14 @@ class HealFolder:
 
 
 def _values(path: Path) -> dict[str, Any]:
-    try:
+    with _unreadable(path):
         return typed(dict[str, Any], read_json(path, "it"))
+
+
+@contextmanager
+def _unreadable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except InputError as error:
         raise CheckpointError(
             f"`resume`: {path} cannot be read: start again with --overwrite ({error})"

@@ -15,6 +15,7 @@ from evop_deap.recovery.healing.healing_listener import HealingListener
 from evop_deap.recovery.healing.recipes import RECIPES, Recipe
 from evop_deap.runs.heal.heal_folder import HealFolder
 from evop_deap.runs.heal.heal_source import HealSource, heal_source
+from evop_deap.runs.heal.machine_choices import MachineChoices
 from evop_deap.runs.heal.taught_text import load_to_train, taught_text
 from evop_deap.runs.storage.healing_result import HealingResult
 from evop_deap.settings.healing_config import HealingConfig
@@ -92,13 +93,23 @@ def _healed(
     loaded = load_to_train(config, source.checkpoint)
     taught = taught_text(config, source, recipe, loaded, listener)
     parameters = sum(p.numel() for p in loaded.model.parameters())
-    full = config.full
-    if full is None:
-        full = not config.keep_adapter and students.fits_whole(parameters, loaded.model.device)
+    windows_given, window = taught.windows["training"].shape
+    step_windows = max(1, min(recipe.step_tokens // window, windows_given))
+    asked = False if config.keep_adapter else config.full
+    machine = folder.machine_choices() or MachineChoices.measured(
+        loaded.model.device,
+        full=asked,
+        parameters=parameters,
+        step_windows=step_windows,
+        window=window,
+        vocabulary=loaded.model.config.get_text_config(decoder=True).vocab_size,
+    )
+    full = machine.full if asked is None else asked
     if not full:
         students.check_peft()
-    plan = _plan(config, recipe, loaded, taught.windows["training"].shape, full)
+    plan = _plan(config, recipe, windows_given, step_windows, full, machine)
     identity = {
+        "machine": dataclasses.asdict(machine),
         "source": _weights_of(source.checkpoint),
         "dense model": taught.fingerprint,
         "text": [taught.text.training.fingerprint, taught.text.validation.fingerprint],
@@ -185,28 +196,25 @@ def _given_name(source: HealSource) -> str:
 
 
 def _plan(
-    config: HealingConfig, recipe: Recipe, loaded: LoadedModel, shape: tuple[int, int], full: bool
+    config: HealingConfig,
+    recipe: Recipe,
+    windows: int,
+    step_windows: int,
+    full: bool,
+    machine: MachineChoices,
 ) -> TrainingPlan:
-    import torch
+    from evop_deap.recovery.healing.training import TrainingPlan
 
-    from evop_deap.models.loading.hardware import choose_dtype
-    from evop_deap.recovery.healing.training import TrainingPlan, windows_in_a_pass
-
-    device = loaded.model.device
-    windows, window = shape
-    step_windows = max(1, min(recipe.step_tokens // window, windows))
     steps = min(config.max_steps or windows, max(1, windows // step_windows))
-    vocabulary = loaded.model.config.get_text_config(decoder=True).vocab_size
-    rate = config.learning_rate or (recipe.full_rate if full else recipe.adapter_rate)
     return TrainingPlan(
         loss=config.loss,
         steps=steps,
         step_windows=step_windows,
-        pass_windows=windows_in_a_pass(step_windows, window, vocabulary, device),
-        rate=rate,
+        pass_windows=machine.pass_windows,
+        rate=config.learning_rate or (recipe.full_rate if full else recipe.adapter_rate),
         every=math.ceil(steps / recipe.validations),
         patience=recipe.patience,
-        narrow=choose_dtype("auto", torch.bfloat16, device) is torch.bfloat16,
+        narrow=machine.narrow,
         seed=config.seed,
         max_seconds=config.max_seconds,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shlex
@@ -110,3 +111,17 @@ def test_an_interrupted_training_names_the_command_that_goes_on(
     assert not folder.result.exists()
     assert main(words) == 0
     assert folder.result.exists()
+
+
+def test_a_resumed_training_keeps_what_was_chosen_for_the_machine(
+    command: list[str], tmp_path: Path
+) -> None:
+    folder = HealFolder(tmp_path / "healed")
+    arguments = [*command, "--output", str(folder.path)]
+    run_and_kill(arguments, folder.identity.exists, command="heal")
+    identity = json.loads(folder.identity.read_text("utf-8"))
+    narrow = not identity["machine"]["narrow"]
+    identity["machine"]["narrow"] = identity["narrow"] = narrow
+    folder.identity.write_text(json.dumps(identity), "utf-8")
+    assert main([*arguments, "--resume"]) == 0
+    assert json.loads(folder.result.read_text("utf-8"))["settings"]["narrow"] is narrow
