@@ -4,7 +4,8 @@
         --json methods.json
 
 Takes the patterns of blocks that the board's methods have picked (`board/results/demo`, seed 0),
-compensates each of them on the same text, and measures all on the same held-out text.
+compensates each of them on the same text, and measures all on the same held-out text. `--runs`
+adds the patterns of finished runs that have evaluated patterns compensated.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common.claim import ROOT
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.recovery.exam import Exam, add_exam_flags, exam_of
+from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
+from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.settings.heuristic_names import SEARCH
 
 _LEFT_OUT = ("laco", "random")  # a merge is no pattern; chance is below all
+_COMPENSATED = "search, compensated"
 
 
 def picks(folder: Path, seed: int) -> dict[float, dict[str, tuple[str, ...]]]:
@@ -34,6 +38,26 @@ def picks(folder: Path, seed: int) -> dict[float, dict[str, tuple[str, ...]]]:
         if cell["method"] not in _LEFT_OUT:
             names = tuple(sorted(run["found"]["dropped"], key=int))
             found.setdefault(cell["sparsity"], {})[cell["method"]] = names
+    return found
+
+
+def picks_of_runs(folders: Sequence[str]) -> dict[float, dict[str, tuple[str, ...]]]:
+    """Return the blocks that runs drop, by sparsity.
+
+    Raises:
+        InputError: a run has not evaluated its patterns compensated, or two have one sparsity.
+    """
+    found: dict[float, dict[str, tuple[str, ...]]] = {}
+    for folder in folders:
+        run = load_run(folder)
+        if run.result is None:
+            raise InputError(f"`runs` {folder} is not finished: go on with --resume")
+        if run.settings["compensate"] == "off":
+            raise InputError(f"`runs` {folder} was made with --compensate off: run it without")
+        sparsity = run.settings["sparsity"]
+        if sparsity in found:
+            raise InputError(f"`runs` {folder} has the sparsity {sparsity} once more: name one")
+        found[sparsity] = {_COMPENSATED: tuple(run.result.dropped)}
     return found
 
 
@@ -73,7 +97,7 @@ def table(report: Mapping[str, Any]) -> str:
         header,
         [
             [
-                f"**{method}**" if method == SEARCH else method,
+                f"**{method}**" if method in (SEARCH, _COMPENSATED) else method,
                 *(_cell(report, report["picks"][s].get(method)) for s in sparsities),
             ]
             for method in methods
@@ -101,6 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tokens", type=int, default=32768, metavar="N")
+    parser.add_argument("--runs", nargs="*", default=[], metavar="RUN")
     add_exam_flags(parser, heldout_tokens=1024)
     given = parser.parse_args(arguments)
 
@@ -108,6 +133,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     loaded = load_model("demo", dtype="float32", device="cpu")
     found = picks(ROOT / "board" / "results" / "demo", given.seed)
+    for sparsity, methods in picks_of_runs(given.runs).items():
+        found.setdefault(sparsity, {}).update(methods)
     exam = exam_of(given, loaded.tokenizer, given.tokens)
     report = {
         "model": "demo",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from own_text import own_corpus
 
 from benchmarks.recovery import compensation, methods, ranking
+from evop_deap.base.errors import InputError
 from evop_deap.runs.run_search import run_search
 from evop_deap.settings.search_config import SearchConfig
 
@@ -76,3 +78,21 @@ def test_the_boards_picks_are_read_by_sparsity_and_method():
     assert set(found) == {0.1, 0.2, 0.33}
     assert found[0.2]["search"] == ("13", "14", "15", "16", "17", "18")
     assert "laco" not in found[0.2]
+
+
+def test_picks_of_runs_are_those_of_compensated_searches(
+    toy: tuple[str, str], tmp_path: Path
+) -> None:
+    model, corpus = toy
+    config = SearchConfig(
+        model=model, corpus=corpus, window=16, tokens=64, heldout_tokens=64, population=3,
+        tournament=2, offspring=3, generations=1, cache=False, sparsity=0.4,
+    )  # fmt: skip
+    run = run_search(config, tmp_path / "run")
+    found = methods.picks_of_runs([str(tmp_path / "run")])
+    assert found == {0.4: {"search, compensated": run.dropped}}
+    with pytest.raises(InputError, match="the sparsity 0.4 once more"):
+        methods.picks_of_runs([str(tmp_path / "run")] * 2)
+    run_search(dataclasses.replace(config, compensate="off"), tmp_path / "plain")
+    with pytest.raises(InputError, match="--compensate off"):
+        methods.picks_of_runs([str(tmp_path / "plain")])
