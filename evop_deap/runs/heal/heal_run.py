@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shutil
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from evop_deap.base.errors import EvopError, InputError
 from evop_deap.base.files import write_json
 from evop_deap.recovery.healing.healing_listener import HealingListener
-from evop_deap.recovery.healing.recipes import RECIPES, Recipe
+from evop_deap.recovery.healing.recipes import RECIPES
 from evop_deap.runs.heal.heal_folder import HealFolder
 from evop_deap.runs.heal.heal_source import HealSource, heal_source
-from evop_deap.runs.heal.machine_choices import MachineChoices
-from evop_deap.runs.heal.taught_text import load_to_train, taught_text
+from evop_deap.runs.heal.plan_training import plan_training
+from evop_deap.runs.heal.taught_text import TaughtText, load_to_train, taught_text
 from evop_deap.runs.storage.healing_result import HealingResult
 from evop_deap.settings.healing_config import HealingConfig
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evop_deap.models.loading.load_model import LoadedModel
-    from evop_deap.recovery.healing.training import TrainingPlan
+    from evop_deap.recovery.healing.validation_loss import MeasuredLoss
 
+_TEXTS = ("validation", "heldout")
 _VERSIONS = ("evop_deap", "torch", "transformers", "peft")
 
 
@@ -86,47 +87,20 @@ def _healed(
     from evop_deap.recovery.healing import students
     from evop_deap.recovery.healing.heal_trainer import TaughtWindows
     from evop_deap.recovery.healing.training import train
-    from evop_deap.recovery.healing.validation_loss import measure
 
     recipe = RECIPES[config.recipe]
     listener.stage(f"loading {source.checkpoint}")
     loaded = load_to_train(config, source.checkpoint)
     taught = taught_text(config, source, recipe, loaded, listener)
-    parameters = sum(p.numel() for p in loaded.model.parameters())
-    windows_given, window = taught.windows["training"].shape
-    step_windows = max(1, min(recipe.step_tokens // window, windows_given))
-    asked = False if config.keep_adapter else config.full
-    machine = folder.machine_choices() or MachineChoices.measured(
-        loaded.model.device,
-        full=asked,
-        parameters=parameters,
-        step_windows=step_windows,
-        window=window,
-        vocabulary=loaded.model.config.get_text_config(decoder=True).vocab_size,
-    )
-    full = machine.full if asked is None else asked
+    planned = plan_training(config, source, loaded, taught, folder)
+    plan, full = planned.plan, planned.full
     if not full:
         students.check_peft()
-    plan = _plan(config, recipe, windows_given, step_windows, full, machine)
-    identity = {
-        "machine": dataclasses.asdict(machine),
-        "source": _weights_of(source.checkpoint),
-        "dense model": taught.fingerprint,
-        "text": [taught.text.training.fingerprint, taught.text.validation.fingerprint],
-        "adapters": None if full else recipe.rank,
-        "generated": config.generate,
-        **{f"version of {name}": version(name) for name in ("torch", "transformers")},
-        **{n: v for n, v in dataclasses.asdict(plan).items() if n != "max_seconds"},
-    }
-    folder.begin(identity)
+    folder.begin(planned.identity)
 
-    windows = {name: taught.windows[name] for name in ("validation", "heldout")}
-    given = {
-        name: measure(loaded.model, rows, taught.targets[name], narrow=plan.narrow)
-        for name, rows in windows.items()
-    }
-    dense = taught.targets["validation"].losses.sum() / windows["validation"][:, 1:].size
-    listener.training(plan.steps, given["validation"].loss, float(dense))
+    evaluated = partial(_evaluated, taught=taught, narrow=plan.narrow)
+    given = evaluated(loaded.model)
+    listener.training(plan.steps, given["validation"].loss, taught.dense_loss("validation"))
     torch.manual_seed(config.seed)
     student: Any = (
         students.all_trainable(loaded.model)
@@ -136,7 +110,7 @@ def _healed(
     course = train(
         student,
         TaughtWindows(taught.windows["training"], taught.targets["training"]),
-        TaughtWindows(windows["validation"], taught.targets["validation"]),
+        TaughtWindows(taught.windows["validation"], taught.targets["validation"]),
         plan,
         folder.work / "trainer",
         given=given["validation"].loss,
@@ -145,19 +119,16 @@ def _healed(
     if config.keep_adapter:
         _keep_adapter(student, folder)
     model = students.rounded_to(students.merged(student), loaded.stored_dtype)
-    healed = {
-        name: measure(model, rows, taught.targets[name], narrow=plan.narrow)
-        for name, rows in windows.items()
-    }
+    healed = evaluated(model)
     taken = healed["validation"].loss < given["validation"].loss
     losses = {
         name: {
-            "dense": float(taught.targets[name].losses.sum() / rows[:, 1:].size),
+            "dense": taught.dense_loss(name),
             **({"pruned": taught.pruned[name]} if taught.pruned else {}),
             **({_given_name(source): given[name].loss}),
             "healed": (healed if taken else given)[name].loss,
         }
-        for name, rows in windows.items()
+        for name in _TEXTS
     }
     result = HealingResult(
         source=config.source,
@@ -180,7 +151,7 @@ def _healed(
         losses=course.losses,
         stopped=course.stopped,
         seconds=course.rows[-1]["seconds"] if course.rows else 0.0,
-        parameters=parameters,
+        parameters=planned.parameters,
         seed=config.seed,
         versions={name: version(name) for name in _VERSIONS if _installed(name)},
     )
@@ -189,43 +160,20 @@ def _healed(
     return _written(config, source, loaded, model, folder, result, listener)
 
 
+def _evaluated(model: Any, *, taught: TaughtText, narrow: bool) -> dict[str, MeasuredLoss]:
+    """Return the losses of a model on validation and on held-out text."""
+    from evop_deap.recovery.healing.validation_loss import measure
+
+    return {
+        name: measure(model, taught.windows[name], taught.targets[name], narrow=narrow)
+        for name in _TEXTS
+    }
+
+
 def _given_name(source: HealSource) -> str:
     if source.compensated:
         return "compensated"
     return "pruned" if source.dropped else "given"
-
-
-def _plan(
-    config: HealingConfig,
-    recipe: Recipe,
-    windows: int,
-    step_windows: int,
-    full: bool,
-    machine: MachineChoices,
-) -> TrainingPlan:
-    from evop_deap.recovery.healing.training import TrainingPlan
-
-    steps = min(config.max_steps or windows, max(1, windows // step_windows))
-    return TrainingPlan(
-        loss=config.loss,
-        steps=steps,
-        step_windows=step_windows,
-        pass_windows=machine.pass_windows,
-        rate=config.learning_rate or (recipe.full_rate if full else recipe.adapter_rate),
-        every=math.ceil(steps / recipe.validations),
-        patience=recipe.patience,
-        narrow=machine.narrow,
-        seed=config.seed,
-        max_seconds=config.max_seconds,
-    )
-
-
-def _weights_of(checkpoint: Path) -> str:
-    """Return a hash of the names and contents of the weights in a folder."""
-    from evop_deap.base.files import sha256_of_file, sha256_of_text
-
-    files = sorted(checkpoint.glob("*.safetensors"))
-    return sha256_of_text(" ".join(f"{file.name} {sha256_of_file(file)}" for file in files))
 
 
 def _keep_adapter(student: Any, folder: HealFolder) -> None:

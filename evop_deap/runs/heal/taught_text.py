@@ -45,6 +45,10 @@ class TaughtText:
     fingerprint: str
     pruned: Mapping[str, float]
 
+    def dense_loss(self, name: str) -> float:
+        """Return the dense model's loss on the text of that name, in nats a token."""
+        return float(self.targets[name].losses.sum() / self.windows[name][:, 1:].size)
+
 
 def taught_text(
     config: HealingConfig,
