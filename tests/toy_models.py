@@ -223,7 +223,7 @@ ARCHITECTURES: dict[str, Callable[[], PreTrainedModel]] = {
     "llama4": _llama4,
 }
 
-_HYBRID = {"mamba_d_state": 8, "mamba_n_groups": 1}
+_HYBRID = {"mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 8}
 _LATENT = {
     "num_key_value_heads": 4,
     "kv_lora_rank": 16,

@@ -37,14 +37,15 @@ def assert_no_hooks(model: nn.Module) -> None:
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("dtype", NARROW, ids=str)
 def test_a_narrow_model_computes_what_its_float32_copy_does(
-    any_or_rare_model: PreTrainedModel, dtype: torch.dtype
+    any_or_rare_model: PreTrainedModel, dtype: torch.dtype, at_once: bool
 ) -> None:
     model = copy.deepcopy(any_or_rare_model).to(dtype)
     expected = toy_logits(copy.deepcopy(model).float())
     before = bits(model)
-    with computing_in_float32(model):
+    with computing_in_float32(model, at_once=at_once):
         found = toy_logits(model)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

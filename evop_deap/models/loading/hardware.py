@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -34,6 +36,14 @@ def choose_device(device: str) -> torch.device:
     if chosen.type == "meta":
         raise InputError("`device` must hold numbers, but got 'meta'")
     return chosen
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes of memory a device has left."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    psutil: Any = importlib.import_module("psutil")  # it has no types
+    return int(psutil.virtual_memory().available)
 
 
 def choose_dtype(dtype: str, stored: torch.dtype, device: torch.device) -> torch.dtype:

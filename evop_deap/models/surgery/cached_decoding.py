@@ -118,7 +118,7 @@ def _differences(model: PreTrainedModel, ids: torch.Tensor, decode: _Decoder) ->
         the model cannot decode.
     """
     prompt = ids[:, : ids.shape[1] // 2]
-    with computing_in_float32(model):
+    with computing_in_float32(model, at_once=True):
         try:
             with torch.no_grad():
                 text, step_by_step = decode(model, prompt)

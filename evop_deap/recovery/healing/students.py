@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import json
 import warnings
@@ -61,13 +60,9 @@ def not_trainable(name: str) -> UnsupportedModelError:
 
 def fits_whole(parameters: int, device: torch.device) -> bool:
     """Return whether training all of so many weights fits in the free memory."""
-    import torch
+    from evop_deap.models.loading.hardware import free_memory
 
-    psutil: Any = importlib.import_module("psutil")  # it has no types
-    free = psutil.virtual_memory().available
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    return bool(parameters * _BYTES_A_WEIGHT <= free)
+    return parameters * _BYTES_A_WEIGHT <= free_memory(device)
 
 
 def with_adapters(model: PreTrainedModel, rank: int) -> Any:

@@ -13,6 +13,7 @@ import torch
 from transformers import TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
+from evop_deap.models.loading.hardware import free_memory
 from evop_deap.recovery.healing.heal_trainer import (
     HealTrainer,
     TaughtWindows,
@@ -83,8 +84,7 @@ def windows_in_a_pass(step_windows: int, window: int, vocabulary: int, device: t
     """Return how many windows fit in a pass: a divisor of `step_windows`."""
     most = max(_CPU_TOKENS // window, 1)
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-        most = int(free * _LOGITS_SHARE / (window * vocabulary * 4 * _LOGIT_COPIES))
+        most = int(free_memory(device) * _LOGITS_SHARE / (window * vocabulary * 4 * _LOGIT_COPIES))
     fitting = range(min(step_windows, max(most, 1)), 0, -1)
     return next(count for count in fitting if step_windows % count == 0)
 
