@@ -11,19 +11,22 @@ _TOKENS = 40960
 
 def claims() -> list[Claim]:
     """Claims on compensation."""
-    return [_compensation("demo")]
+    return [
+        _compensation("demo", "--others wiki.valid.raw"),
+        _compensation("qwen-0.5b", "--model models/qwen-0.5b --heldout-tokens 1024"),
+    ]
 
 
-def _compensation(name: str) -> Claim:
+def _compensation(name: str, words: str) -> Claim:
     file = f"recovery/results/compensation.{name}.json"
     report = read(file)
     rows = {row["form"]: row for row in report["rows"] if row["tokens"] == _TOKENS}
     shares = [f"{removed(report, row, mixed(report)):.1%}" for row in rows.values()]
     return Claim(
-        f"share of the excess that compensation removes on mixed text, by {', '.join(rows)}, "
-        f"{_TOKENS:,} tokens; cost of the first",
+        f"share of the excess that compensation removes on mixed text, {name}, by "
+        f"{', '.join(rows)}, {_TOKENS:,} tokens; cost of the first",
         f"{', '.join(shares)}; {next(iter(rows.values()))['cost']:.1f}",
-        "benchmarks.recovery.compensation --corpus mixed.jsonl --others wiki.valid.raw "
+        f"benchmarks.recovery.compensation --corpus mixed.jsonl {words} "
         f"--drop {','.join(report['dropped'])}",
         file,
         measured_at(file) or "3b2817c",
