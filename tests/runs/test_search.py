@@ -168,8 +168,8 @@ def test_losses_are_shared_with_later_searches_unless_declined(
 def test_more_calibration_text_reuses_the_windows_already_paid_for(
     command: list[str], tmp_path: Path
 ) -> None:
-    main([*command, "--quiet", "--tokens", "2048", "--output", str(tmp_path / "less")])
-    more = ["--tokens", "3072", "--init", "balanced", "--output", str(tmp_path / "more")]
+    main([*command, "--quiet", "--tokens", "256", "--output", str(tmp_path / "less")])
+    more = ["--tokens", "384", "--init", "balanced", "--output", str(tmp_path / "more")]
     main([*command, "--quiet", *more, "--max-evaluations", "4"])
     # The first population is the same, and two thirds of its windows are.
     cost, whole = executed_to_decide(read(tmp_path / "more" / "result.json")), tmp_path / "whole"
