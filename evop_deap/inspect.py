@@ -6,6 +6,7 @@ The command removes one block of each kind on a few tokens, as a search does bef
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ def _inspect(given: dict[str, Any], *, as_json: bool, quiet: bool) -> str:
     progress = Progress() if quiet else TerminalProgress()
     loaded, anatomy = open_model(config, progress)
     progress.stage("rehearsing the removal of blocks")
-    facts = inspect_model(loaded.model, anatomy)
+    found = inspect_model(loaded.model, anatomy)
+    facts = dataclasses.replace(found, kept=loaded.kept, left_out=loaded.left_out)
     return json.dumps(facts.as_dict(), indent=2) if as_json else facts_table(facts)
 
 

@@ -50,6 +50,16 @@ def randomize(model: PreTrainedModel, seed: int) -> PreTrainedModel:
     return model.eval()
 
 
+def toy_sizes() -> dict[str, Any]:
+    """The fields of a configuration that all toys share."""
+    return dict(_SIZES)
+
+
+def build_toy(config_class: str, model_class: str, **fields: Any) -> PreTrainedModel:
+    """A toy of this class with random weights."""
+    return _build(config_class, model_class, **fields)
+
+
 def _build(config_class: str, model_class: str, **fields: Any) -> PreTrainedModel:
     config = getattr(transformers, config_class)(**fields)
     torch.manual_seed(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.calibration_folder import responder_of
 from evop_deap.runs.draw_calibration import check_text, make_calibration
 from evop_deap.runs.listeners.progress import Progress
-from evop_deap.runs.open_model import load_named
+from evop_deap.runs.open_model import load_named, parts_of
 from evop_deap.runs.pruned_model import PrunedModel
 from evop_deap.settings.calibration_config import CalibrationConfig
 
@@ -79,11 +80,10 @@ def _compensated(
     progress: Progress,
 ) -> ExportReport:
     """Compensate for what a pattern drops, write the checkpoint, and check it."""
-    from evop_deap.models.anatomy.find_anatomy import find_anatomy
     from evop_deap.models.export.export_checkpoint import export_checkpoint
     from evop_deap.runs.compensating import compensated
 
-    anatomy = find_anatomy(loaded.model, drops.granularity)
+    anatomy = parts_of(loaded, drops.granularity)
     dropped = drops.positions([part.name for part in anatomy.parts])
     text = make_calibration(
         config,
@@ -98,7 +98,7 @@ def _compensated(
     progress.stage(_told(about))
     pruned = made or PrunedModel(loaded.model, anatomy, dropped)
     progress.stage(f"writing and checking {folder}")
-    return export_checkpoint(
+    report = export_checkpoint(
         pruned.model,
         pruned.anatomy,
         pruned.dropped,
@@ -106,8 +106,10 @@ def _compensated(
         folder,
         card=card_of(loaded, drops, about),
         stored_dtype=loaded.stored_dtype,
+        beside=loaded.processor,
         trust_remote_code=config.trust_remote_code,
     )
+    return replace(report, left_out=loaded.left_out)
 
 
 def _told(about: Mapping[str, Any]) -> str:
@@ -137,11 +139,10 @@ def write_checkpoint(
         EvopError: the format cannot hold the pattern, or the reloaded checkpoint differs from the
             pruned model.
     """
-    from evop_deap.models.anatomy.find_anatomy import find_anatomy
     from evop_deap.models.export.export_block_configs import export_block_configs
     from evop_deap.models.export.export_checkpoint import export_checkpoint
 
-    anatomy = find_anatomy(loaded.model, drops.granularity)
+    anatomy = parts_of(loaded, drops.granularity)
     if len(anatomy.blocks) != drops.n_blocks:
         raise InputError(
             f"the pattern is about {drops.n_blocks} blocks, but `model` {loaded.name} has "
@@ -151,13 +152,16 @@ def write_checkpoint(
     progress.stage(f"writing and checking {folder}")
     parts = (loaded.model, anatomy, dropped, loaded.tokenizer, folder)
     if format == "block-configs":
-        return export_block_configs(*parts, card=card, stored_dtype=loaded.stored_dtype)
-    return export_checkpoint(
-        *parts,
-        card=card,
-        stored_dtype=loaded.stored_dtype,
-        trust_remote_code=trust_remote_code,
-    )
+        report = export_block_configs(*parts, card=card, stored_dtype=loaded.stored_dtype)
+    else:
+        report = export_checkpoint(
+            *parts,
+            card=card,
+            stored_dtype=loaded.stored_dtype,
+            beside=loaded.processor,
+            trust_remote_code=trust_remote_code,
+        )
+    return replace(report, left_out=loaded.left_out)
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -188,6 +192,7 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
     """
     from evop_deap.models.loading.fingerprint import fingerprint_model
     from evop_deap.reporting.model_card import else_changed, what_was_changed
+    from evop_deap.reporting.parts_kept import pipeline_tag, what_was_kept
 
     source = markdown(loaded.hub_id or loaded.name)
     front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
@@ -196,7 +201,7 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
         f"evop_base_fingerprint: {fingerprint_model(loaded.model)}",
         f"evop_base_dtype: {str(loaded.model.dtype).removeprefix('torch.')}",
     ]
-    front += ["library_name: transformers", "pipeline_tag: text-generation"]
+    front += ["library_name: transformers", pipeline_tag(loaded.auto_class)]
     return "\n".join(
         [
             "---",
@@ -211,6 +216,7 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
             "checkpoint was reloaded with plain transformers and its logits compared with those "
             "of the model in memory.",
             "",
+            *what_was_kept(loaded.auto_class, loaded.kept, loaded.left_out),
             *what_was_changed(about, "text"),
         ]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.calibration_config import CalibrationConfig
 
@@ -25,14 +26,30 @@ def open_model(
     Raises:
         EvopError: the model cannot be loaded, or its blocks cannot be found.
     """
+    loaded = load_named(config, progress)
+    return loaded, parts_of(loaded, granularity)
+
+
+def parts_of(loaded: LoadedModel, granularity: str) -> Anatomy:
+    """Find the parts of a model.
+
+    Raises:
+        UnsupportedModelError: they cannot be found; of a multimodal model, it names `text_only`.
+    """
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
 
-    loaded = load_named(config, progress)
-    return loaded, find_anatomy(loaded.model, granularity)
+    try:
+        return find_anatomy(loaded.model, granularity)
+    except UnsupportedModelError as error:
+        if not loaded.kept:
+            raise
+        raise UnsupportedModelError(
+            f"{error}; `text_only` takes the language model without {loaded.kept}"
+        ) from error
 
 
 def load_named(config: CalibrationConfig, progress: Progress) -> LoadedModel:
-    """Load the model of `config` without looking for its parts.
+    """Load the model of `config` without looking for its parts; say what is left out of it.
 
     Raises:
         EvopError: the model cannot be loaded.
@@ -40,11 +57,15 @@ def load_named(config: CalibrationConfig, progress: Progress) -> LoadedModel:
     from evop_deap.models.loading.load_model import load_model
 
     progress.stage(f"loading the model {config.model}")
-    return load_model(
+    loaded = load_model(
         config.model,
         dtype=config.dtype,
         device=config.device,
         attn_implementation=config.attn_implementation,
         revision=config.revision,
         trust_remote_code=config.trust_remote_code,
+        text_only=config.text_only,
     )
+    for said in loaded.left_out:
+        progress.stage(f"left out: {said}")
+    return loaded

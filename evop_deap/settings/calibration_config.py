@@ -15,6 +15,7 @@ from evop_deap.settings.model_options import (
     device_option,
     dtype_option,
     remote_code_option,
+    text_only_option,
 )
 from evop_deap.settings.options import REQUIRED, Settings, option
 
@@ -40,6 +41,7 @@ class CalibrationConfig(Settings):
     device: str = device_option()
     attn_implementation: str | None = attention_option()
     trust_remote_code: bool = remote_code_option()
+    text_only: bool = text_only_option()
 
     corpus: str = option(
         "demo",

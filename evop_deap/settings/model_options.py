@@ -26,3 +26,6 @@ attention_option = partial(
 remote_code_option = partial(
     option, False, MODEL, "run code that comes with a checkpoint on this machine"
 )
+text_only_option = partial(
+    option, False, MODEL, "of a model that also reads images, take the language model alone"
+)

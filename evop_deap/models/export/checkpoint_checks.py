@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from evop_deap.models.surgery.logit_difference import logit_difference
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_TEMPLATES = "additional_chat_templates"
 _CHECK_ROWS, _CHECK_TOKENS, _CHECK_SEED = 2, 48, 20250
 
 
@@ -57,6 +59,34 @@ def compare(expected: torch.Tensor, got: torch.Tensor) -> float:
             f" {difference:.3g}, allowed is {allowed:.3g}"
         )
     return difference
+
+
+def check_outside(pruned: PreTrainedModel, reloaded: PreTrainedModel, path: str) -> None:
+    """Check that every weight outside the blocks, such as a vision tower's, was kept bit for bit.
+
+    Logits of text do not depend on all of them.
+
+    Args:
+        pruned: the model that was written.
+        reloaded: the model that was read again, of the same or a wider dtype.
+        path: module path of the blocks.
+
+    Raises:
+        ExportError: a weight differs.
+    """
+    written = dict(pruned.named_parameters())
+    for name, weight in reloaded.named_parameters():
+        same = name.startswith(f"{path}.") or torch.equal(written[name].to(weight.dtype), weight)
+        if not same:
+            raise ExportError(f"the pruned checkpoint has other weights in {name}")
+
+
+def copy_files(files: Collection[Path], folder: Path) -> None:
+    """Copy files into a folder; a folder of templates keeps its name."""
+    for file in files:
+        parent = folder / file.parent.name if file.parent.name == _TEMPLATES else folder
+        parent.mkdir(exist_ok=True)
+        shutil.copy(file, parent)
 
 
 @contextmanager

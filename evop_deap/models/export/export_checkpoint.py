@@ -13,14 +13,17 @@ from evop_deap.base.files import new_folder
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import run_forward
 from evop_deap.models.export.checkpoint_checks import (
+    check_outside,
     check_tokens,
     compare,
+    copy_files,
     folder_size,
     narrow,
     reporting_native_errors,
 )
 from evop_deap.models.export.export_report import ExportReport
 from evop_deap.models.export.own_code import settle_own_code
+from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
@@ -42,6 +45,7 @@ def export_checkpoint(
     *,
     card: str | None = None,
     stored_dtype: torch.dtype | None = None,
+    beside: Collection[Path] = (),
     trust_remote_code: bool = False,
     before_replacing: Callable[[], object] | None = None,
 ) -> ExportReport:
@@ -59,6 +63,7 @@ def export_checkpoint(
         card: Text of README.md; None for no such file.
         stored_dtype: Dtype of the checkpoint that `model` was loaded from. If it is narrower than
             the model's, weights are converted back to it if that is exact.
+        beside: Files to copy into the folder, such as those of a processor.
         trust_remote_code: Whether reloading may run code from the checkpoint.
         before_replacing: Called after all checks, just before the folder appears.
 
@@ -78,11 +83,13 @@ def export_checkpoint(
         with reporting_native_errors(folder):
             pruned.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
+            copy_files(beside, temporary)
             settle_own_code(temporary, model)
             if card is not None:
                 (temporary / "README.md").write_text(card, encoding="utf-8")
         reloaded = _reload(model, temporary, trust_remote_code)
         difference = compare(expected, run_forward(reloaded, ids))
+        check_outside(pruned, reloaded, anatomy.path)
         fault = cache_fault(model, reloaded, cache_texts(model, _CACHED_TOKENS))
         if fault is not None:
             raise ExportError(f"the pruned checkpoint {fault}")
@@ -102,11 +109,8 @@ def export_checkpoint(
 
 def _reload(model: PreTrainedModel, folder: Path, trust_remote_code: bool) -> PreTrainedModel:
     """Load the checkpoint in the usual way, with the dtype, kernels and device of `model`."""
-    from transformers import AutoModelForCausalLM
-
-    auto: Any = AutoModelForCausalLM
     try:
-        reloaded, info = auto.from_pretrained(
+        reloaded, info = auto_class(model.config).from_pretrained(
             folder,
             dtype=model.dtype,
             attn_implementation=model.config._attn_implementation,

@@ -21,6 +21,7 @@ class ExportReport:
         max_logit_difference: Largest absolute difference between the logits of the reloaded
             checkpoint and those of the model in memory with the dropped units bypassed.
         bytes: Total size of the files in the folder.
+        left_out: What is in the dense checkpoint but not in this one.
     """
 
     folder: Path
@@ -30,13 +31,15 @@ class ExportReport:
     zeroed: int
     max_logit_difference: float
     bytes: int
+    left_out: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
         """The facts in one line."""
         half = f" ({self.half_layers} of one half)" if self.half_layers else ""
         zero = f", of which {millions(self.zeroed)} do nothing" if self.zeroed else ""
+        less = "".join(f"; left out: {said}" for said in self.left_out)
         return (
             f"{self.layers} layers{half}, {millions(self.parameters)} parameters{zero}, "
-            f"{mebibytes(self.bytes)}; logits differ by {self.max_logit_difference:.3g}"
+            f"{mebibytes(self.bytes)}; logits differ by {self.max_logit_difference:.3g}{less}"
         )

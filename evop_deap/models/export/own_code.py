@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _FIELD = "auto_map"
-_FILES = ("config.json", "tokenizer_config.json")
+_FILES = (
+    "config.json",
+    "tokenizer_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+)
 
 
 def settle_own_code(folder: Path, model: PreTrainedModel) -> None:

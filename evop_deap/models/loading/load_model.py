@@ -13,7 +13,9 @@ from evop_deap.base.user_paths import existing_path
 from evop_deap.base.user_text import shown
 from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.formats.drops import MOST_BLOCKS
+from evop_deap.models.loading.auto_classes import auto_class, is_known
 from evop_deap.models.loading.hardware import choose_device, choose_dtype
+from evop_deap.models.loading.load_weights import load_weights
 from evop_deap.models.loading.quiet import quiet_transformers
 
 _HUB_SECONDS = 10.0
@@ -35,6 +37,9 @@ class LoadedModel:
         hub_id: its id on the hub; None for a local model.
         stored_dtype: dtype of the checkpoint, which may be of lower precision than the model's.
         context: the longest input in tokens; None if the configuration has no limit.
+        kept: of a multimodal model, the modules beside its text decoder; else empty.
+        left_out: sentences on what is in the checkpoint but not in the model.
+        processor: files of the processor of a multimodal model.
     """
 
     model: PreTrainedModel
@@ -43,6 +48,14 @@ class LoadedModel:
     hub_id: str | None
     stored_dtype: torch.dtype
     context: int | None
+    kept: str = ""
+    left_out: tuple[str, ...] = ()
+    processor: tuple[Path, ...] = ()
+
+    @property
+    def auto_class(self) -> str:
+        """The name of the class of transformers that loads it."""
+        return str(auto_class(self.model.config).__name__)
 
 
 def load_model(
@@ -53,8 +66,9 @@ def load_model(
     attn_implementation: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    text_only: bool = False,
 ) -> LoadedModel:
-    """Load a causal language model and its tokenizer.
+    """Load a causal language model and its tokenizer; of a multimodal one, all of it.
 
     Args:
         name: a hub id, a checkpoint folder, a GGUF file, or "demo".
@@ -63,6 +77,7 @@ def load_model(
         attn_implementation: as in transformers.
         revision: branch, tag or commit on the hub.
         trust_remote_code: whether code from the checkpoint may run.
+        text_only: of a multimodal model, return its language model alone.
 
     Raises:
         InputError: there is no such model, or it does not support an option.
@@ -74,23 +89,35 @@ def load_model(
     with quiet_transformers(), _explaining(name):
         config = _load_config(where, name, trust_remote_code)
         stored = _stored_dtype(config)
-        model = _load_weights(
+        weights = load_weights(
             where,
+            config,
+            text_only=text_only,
             dtype=choose_dtype(dtype, stored, place),
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
         )
         tokenizer = _load_tokenizer(where, trust_remote_code)
-        placed: Any = model  # transformers wraps `to` without its signature
+        placed: Any = weights.model  # transformers wraps `to` without its signature
         placed.to(place)
     hub_id = DEMO_HUB_ID if name == "demo" else None if existing_path(name, "model") else name
-    rows = embedding_table(model).shape[0]
+    rows = embedding_table(weights.model).shape[0]
     if max(tokenizer.get_vocab().values(), default=0) >= rows:
         raise InputError(
             f"`model` {name} has embeddings for {rows} tokens, but its tokenizer has "
             f"{len(tokenizer)}: they do not belong together"
         )
-    return LoadedModel(model.eval(), tokenizer, name, hub_id, stored, _context(config))
+    return LoadedModel(
+        weights.model.eval(),
+        tokenizer,
+        name,
+        hub_id,
+        stored,
+        _context(config),
+        weights.kept,
+        weights.left_out,
+        weights.processor,
+    )
 
 
 def load_tokenizer(
@@ -190,7 +217,6 @@ def why_not_loaded(error: Exception) -> str:
 
 def _load_config(where: dict[str, Any], name: str, trust_remote_code: bool) -> PreTrainedConfig:
     from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
     config: PreTrainedConfig = AutoConfig.from_pretrained(
         **where, trust_remote_code=trust_remote_code
@@ -200,8 +226,7 @@ def _load_config(where: dict[str, Any], name: str, trust_remote_code: bool) -> P
             f"`model` {name} is an encoder-decoder ({config.model_type}); "
             "only decoder-only causal language models can be pruned"
         )
-    remote = "AutoModelForCausalLM" in getattr(config, "auto_map", {})
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not remote:
+    if not is_known(config):
         raise UnsupportedModelError(
             f"`model` {name} is a {config.model_type}, which transformers does not list "
             "as a causal language model"
@@ -213,42 +238,6 @@ def _load_config(where: dict[str, Any], name: str, trust_remote_code: bool) -> P
             f"a model to prune has 1 to {MOST_BLOCKS:,}"
         )
     return config
-
-
-def _load_weights(where: dict[str, Any], **options: Any) -> PreTrainedModel:
-    from transformers import AutoModelForCausalLM, GgufConfig
-
-    if "gguf_file" in where:
-        where = {**where, "quantization_config": GgufConfig(dequantize=True)}
-    if options["attn_implementation"] is None:
-        del options["attn_implementation"]
-    loaded: Any = AutoModelForCausalLM.from_pretrained(**where, **options, output_loading_info=True)
-    model: PreTrainedModel = loaded[0]
-    name = where["pretrained_model_name_or_path"]
-    if missing := sorted(loaded[1]["missing_keys"]):
-        # transformers would initialise them at random.
-        raise InputError(
-            f"`model` {name} lacks {len(missing)} weights "
-            f"that its configuration asks for, such as {missing[0]}"
-        )
-    if (spoiled := _not_finite(model)) is not None:
-        raise InputError(
-            f"`model` {name} ({type(model).__name__}) has weights that are not finite: {spoiled}"
-        )
-    return model
-
-
-def _not_finite(model: PreTrainedModel) -> str | None:
-    """Return the name of the first weight with an infinity or NaN, or None."""
-    import torch
-
-    for name, weight in model.named_parameters():
-        # Types of 8 bits and less hold quantised weights.
-        if weight.is_floating_point() and weight.element_size() > 1:
-            for part in weight.detach().reshape(-1).split(1 << 24):  # bounds the memory it takes
-                if not torch.isfinite(part).all():
-                    return name
-    return None
 
 
 def _load_tokenizer(where: dict[str, Any], trust_remote_code: bool) -> PreTrainedTokenizerBase:

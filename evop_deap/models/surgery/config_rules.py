@@ -31,7 +31,7 @@ _PERIODS = (
 )
 # Layers for multi-token prediction: they follow the last layer in the published weights, and a
 # causal language model does not load them, so none can be saved.
-_PREDICTION_LAYERS = ("num_mtp_layers", "num_nextn_predict_layers")
+_PREDICTION_LAYERS = ("mtp_num_hidden_layers", "num_mtp_layers", "num_nextn_predict_layers")
 
 
 def _per_layer_lists(dense: Fields, sources: Sources) -> dict[str, Any]:

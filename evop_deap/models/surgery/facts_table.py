@@ -42,6 +42,9 @@ def facts_table(facts: ModelFacts) -> str:
         f"them outside the {len(facts.blocks)} blocks of {facts.path} ({head})",
         f"the cache of all blocks grows by {total:,} bytes a token",
     ]
+    if facts.kept:
+        notes.append(f"beside the text decoder, and kept as it is: {facts.kept}")
+    notes += [f"left out: {said}" for said in facts.left_out]
     if any(block.attention is None for block in facts.blocks):
         notes.append("where attention and MLP cannot be told apart, only whole blocks may go")
     obstacles: dict[str, list[str]] = {}
@@ -49,7 +52,7 @@ def facts_table(facts: ModelFacts) -> str:
         if block.obstacle is not None:
             obstacles.setdefault(block.obstacle, []).append(str(block.block))
     notes += [f"must stay: {', '.join(stay)}: {why}" for why, stay in obstacles.items()]
-    notes += [constraint.reason for constraint in facts.constraints]
+    notes += [c.reason for c in facts.constraints if c.reason not in obstacles]
     return "\n".join([*lines, *notes])
 
 

@@ -13,6 +13,7 @@ from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.models.anatomy.kv_cache import cache_growth
 from evop_deap.models.anatomy.matrix_work import expert_share, matrix_work
 from evop_deap.models.anatomy.parts import Anatomy, Block
+from evop_deap.models.surgery.image_blocks import image_blocks
 from evop_deap.models.surgery.rehearsal import check_removable
 from evop_deap.models.surgery.set_rehearsal import find_constraints
 from evop_deap.space import Constraint
@@ -64,6 +65,8 @@ class ModelFacts:
         path: module path of the blocks, such as "model.layers".
         blocks: facts about the blocks in the order in which they run.
         constraints: kinds of blocks of which some must stay, though each block may go.
+        kept: of a multimodal model, the modules beside its text decoder; else empty.
+        left_out: sentences on what is in the checkpoint but not in the model.
     """
 
     model: str
@@ -74,6 +77,8 @@ class ModelFacts:
     path: str
     blocks: tuple[BlockFacts, ...]
     constraints: tuple[Constraint, ...] = ()
+    kept: str = ""
+    left_out: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -90,7 +95,8 @@ def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
 
     The removal of sets of blocks is rehearsed, too; see `find_constraints`.
 
-    The first and the last block are rehearsed individually, because models treat them specially.
+    The first and the last block, and those that read images, are rehearsed individually, because
+    models treat them specially.
     Of equal blocks between them, one is rehearsed for all.
 
     Args:
@@ -139,11 +145,12 @@ def _rehearsed(
     model: PreTrainedModel, anatomy: Anatomy, facts: Sequence[BlockFacts]
 ) -> tuple[BlockFacts, ...]:
     """Return the facts with the results of the rehearsals."""
-    ends = {facts[0].block, facts[-1].block}
+    fixed = {anatomy.parts[u].block.index for c in image_blocks(model, anatomy) for u in c.units}
+    alone = {facts[0].block, facts[-1].block} | fixed
     found: dict[BlockFacts, BlockFacts] = {}
     rehearsed = []
     for fact in facts:
-        kind = fact if fact.block in ends else replace(fact, block=-1, rehearsed_as=-1)
+        kind = fact if fact.block in alone else replace(fact, block=-1, rehearsed_as=-1)
         if kind not in found:
             found[kind] = replace(fact, obstacle=_obstacle(model, anatomy, fact.block))
         first = found[kind]

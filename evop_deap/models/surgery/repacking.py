@@ -17,6 +17,7 @@ import torch
 
 from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.surgery.image_blocks import check_image_blocks
 from evop_deap.models.surgery.layer_tensors import silent_halves, sources_of, tensors_of
 from evop_deap.models.surgery.packed_layers import packed_layers
 from evop_deap.models.surgery.packing import Layer
@@ -52,6 +53,7 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
             that cannot be rewritten; the message names it.
     """
     layers = packed_layers(model, anatomy, dropped)
+    check_image_blocks(model, anatomy, dropped)
     _refuse_quantized(model)
     device = _only_device(model)
     pruned: Any = _skeleton(model, layers)

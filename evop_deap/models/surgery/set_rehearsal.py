@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.base.formatting import listed
 from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.surgery.image_blocks import image_blocks
 from evop_deap.models.surgery.kinds import kinds_of
 from evop_deap.models.surgery.rehearsal import check_removable
 from evop_deap.space import Constraint
@@ -38,6 +39,8 @@ def find_constraints(
 ) -> tuple[Constraint, ...]:
     """Return the kinds of units of which the model needs some, found by removing sets of them.
 
+    Blocks behind which features of an image are added must all stay; see `image_blocks`.
+
     Of each kind, all units are removed on a few tokens, then all but the first or all but the last
     one, and so on until one of these works.
 
@@ -47,7 +50,7 @@ def find_constraints(
         droppable: positions of the units that may be dropped.
         n_drop: the largest number of units that a pattern drops; larger sets are not removed.
     """
-    found: list[Constraint] = []
+    found = list(image_blocks(model, anatomy))
     # The smallest first: a set that holds another one fails with it.
     for units in sorted(_sets(model, anatomy), key=lambda units: len(units.removed)):
         rehearsal = _Rehearsal(model, anatomy, n_drop, tuple(found))

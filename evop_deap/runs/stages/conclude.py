@@ -47,7 +47,15 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
     settings = settings_as_yaml(context.config)
     checkpoint = None
     if exported.failure is None:
-        card = model_card(findings, settings, base_model=context.loaded.hub_id)
+        loaded = context.loaded
+        card = model_card(
+            findings,
+            settings,
+            base_model=loaded.hub_id,
+            auto_class=loaded.auto_class,
+            kept=loaded.kept,
+            left_out=loaded.left_out,
+        )
         write_text(folder.model / "README.md", card)
         checkpoint = {
             "layers": exported.layers,

@@ -1,0 +1,129 @@
+"""Loading of a checkpoint's weights, all of which are used, or named as left out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.base.errors import InputError
+from evop_deap.models.loading.auto_classes import auto_class
+from evop_deap.models.loading.checkpoint_files import (
+    checkpoint_folder,
+    processor_files,
+    stored_tensors,
+)
+from evop_deap.models.loading.tensor_groups import grouped
+from evop_deap.models.loading.text_part import beside_the_decoder, text_part
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+# Masks and tables that old checkpoints hold and models compute.
+_COMPUTED = re.compile(r"(inv_freq|masked_bias|position_ids|attn\.bias|attention\.bias)$")
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedWeights:
+    """A model, and what stands beside its text decoder in the checkpoint.
+
+    Attributes:
+        model: the model.
+        kept: the modules beside the text decoder, which stay as they are; empty without any.
+        left_out: sentences on what is in the checkpoint but not in the model.
+        processor: files of the processor of a multimodal model.
+    """
+
+    model: PreTrainedModel
+    kept: str = ""
+    left_out: tuple[str, ...] = ()
+    processor: tuple[Path, ...] = ()
+
+
+def load_weights(
+    where: Mapping[str, Any], config: PreTrainedConfig, *, text_only: bool, **options: Any
+) -> LoadedWeights:
+    """Load the weights of a checkpoint with the Auto class for all of them.
+
+    Args:
+        where: the arguments of `from_pretrained` that locate it.
+        config: its configuration.
+        text_only: whether the language model of a multimodal model is wanted alone.
+        options: further arguments of `from_pretrained`.
+
+    Raises:
+        InputError: weights are missing, or not finite.
+        UnsupportedModelError: there is no language model alone.
+    """
+    from transformers import GgufConfig
+
+    if "gguf_file" in where:
+        where = {**where, "quantization_config": GgufConfig(dequantize=True)}
+    if options["attn_implementation"] is None:
+        del options["attn_implementation"]
+    model, info = auto_class(config).from_pretrained(**where, **options, output_loading_info=True)
+    name = where["pretrained_model_name_or_path"]
+    if missing := sorted(info["missing_keys"]):
+        # transformers would initialise them at random.
+        raise InputError(
+            f"`model` {name} lacks {len(missing)} weights "
+            f"that its configuration asks for, such as {missing[0]}"
+        )
+    if (spoiled := _not_finite(model)) is not None:
+        raise InputError(
+            f"`model` {name} ({type(model).__name__}) has weights that are not finite: {spoiled}"
+        )
+    folder = checkpoint_folder(where)
+    left_out = _unused(model, info["unexpected_keys"], stored_tensors(folder))
+    if config.get_text_config(decoder=True) is config:
+        if text_only:
+            raise InputError(
+                f"`text_only` is about a model with parts beside its language model, but {name} "
+                f"({config.model_type}) has none: leave it out"
+            )
+        return LoadedWeights(model, left_out=left_out)
+    beside = grouped(others := beside_the_decoder(model), _others(model, others))
+    if text_only:
+        said = f"{beside} of {type(model).__name__}, of which the language model alone is taken"
+        return LoadedWeights(text_part(model), left_out=(said, *left_out))
+    files = processor_files(folder)
+    if beside and not files:
+        left_out = (*left_out, "files of a processor, of which the checkpoint has none")
+    return LoadedWeights(model, beside, left_out, files)
+
+
+def _others(model: PreTrainedModel, names: Collection[str]) -> list[str]:
+    return [name for name in model.state_dict() if name not in set(names)]
+
+
+def _unused(
+    model: PreTrainedModel, unexpected: Collection[str], stored: Collection[str]
+) -> tuple[str, ...]:
+    """Return a sentence on the tensors of a checkpoint that the model does not use, if any.
+
+    `unexpected` lacks those that the model's class ignores, such as heads for the prediction of
+    several tokens.
+    """
+    own = model.state_dict().keys()
+    patterns = [re.compile(p) for p in model._keys_to_ignore_on_load_unexpected or ()]
+    ignored = {n for n in stored if n not in own and any(p.search(n) for p in patterns)}
+    unused = sorted(n for n in {*unexpected, *ignored} if not _COMPUTED.search(n))
+    if not unused:
+        return ()
+    used = {*own, *stored} - set(unused)
+    return (f"{grouped(unused, used)}, which {type(model).__name__} does not use",)
+
+
+def _not_finite(model: PreTrainedModel) -> str | None:
+    """Return the name of the first weight with an infinity or NaN, or None."""
+    import torch
+
+    for name, weight in model.named_parameters():
+        # Types of 8 bits and less hold quantised weights.
+        if weight.is_floating_point() and weight.element_size() > 1:
+            for part in weight.detach().reshape(-1).split(1 << 24):  # bounds the memory it takes
+                if not torch.isfinite(part).all():
+                    return name
+    return None
