@@ -42,7 +42,7 @@ def _inspect(given: dict[str, Any], *, as_json: bool, quiet: bool) -> str:
     loaded, anatomy = open_model(config, progress)
     progress.stage("rehearsing the removal of blocks")
     found = inspect_model(loaded.model, anatomy)
-    facts = dataclasses.replace(found, kept=loaded.kept, left_out=loaded.left_out)
+    facts = dataclasses.replace(found, kept=loaded.beside.kept, left_out=loaded.beside.left_out)
     return json.dumps(facts.as_dict(), indent=2) if as_json else facts_table(facts)
 
 

@@ -106,10 +106,15 @@ MULTIMODAL: dict[str, Callable[[], PreTrainedModel]] = {
 }
 
 
+def toy_multimodal(name: str) -> PreTrainedModel:
+    """A freshly built toy, float32, in evaluation mode."""
+    return MULTIMODAL[name]()
+
+
 @cache
 def shared_multimodal(name: str) -> PreTrainedModel:
     """The one toy of this name that tests share and leave as it was."""
-    return MULTIMODAL[name]()
+    return toy_multimodal(name)
 
 
 def an_image(name: str) -> dict[str, torch.Tensor]:

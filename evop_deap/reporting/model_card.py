@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.formatting import markdown, plural
 from evop_deap.heuristics.registry import METHODS
-from evop_deap.reporting.parts_kept import CAUSAL, pipeline_tag, what_was_kept
+from evop_deap.reporting.parts_kept import front_matter, what_was_kept
 from evop_deap.runs.storage.result import standing
 from evop_deap.settings.heuristic_names import SEARCH
 
 if TYPE_CHECKING:
+    from evop_deap.models.loading.beside_decoder import BesideDecoder
     from evop_deap.runs.storage.findings import Findings
     from evop_deap.runs.storage.text_losses import TextLoss
 
 
 def model_card(
-    result: Findings,
-    settings: str,
-    *,
-    base_model: str | None,
-    auto_class: str = CAUSAL,
-    kept: str = "",
-    left_out: Collection[str] = (),
+    result: Findings, settings: str, *, base_model: str | None, beside: BesideDecoder
 ) -> str:
     """Return the README.md of a checkpoint, with the front matter for the hub.
 
@@ -32,9 +27,7 @@ def model_card(
         result: the pattern found and its measurements.
         settings: the effective configuration as YAML.
         base_model: hub id of the dense model; None if it is not on a hub.
-        auto_class: class of transformers that loads the checkpoint.
-        kept: modules beside the text decoder.
-        left_out: what is in the dense checkpoint but not in this one.
+        beside: what the dense checkpoint holds beside its text decoder.
     """
     searched_on = {"ce": "perplexity", "kl": "divergence from the dense model"}[result.fitness.name]
     if result.fitness.compensated:
@@ -57,7 +50,7 @@ def model_card(
         f"evop_base_fingerprint: {result.model_fingerprint}",
         f"evop_base_dtype: {result.dtype}",
         "library_name: transformers",
-        pipeline_tag(auto_class),
+        *front_matter(beside),
         "tags: [evop, layer-pruning, pruned]",
         "---",
     ]
@@ -94,7 +87,7 @@ def model_card(
             f"{f' {pruned:,} |' if made else ''}",
             "",
             *stands,
-            *what_was_kept(auto_class, kept, left_out),
+            *what_was_kept(beside),
             f"{result.evaluations} patterns were evaluated, at the cost of {result.cost:.1f} "
             f"forward passes of the dense model over the calibration windows, seed {result.seed}. "
             "The held-out windows are from documents that the search did not use.",

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-CAUSAL = "AutoModelForCausalLM"
+if TYPE_CHECKING:
+    from evop_deap.models.loading.beside_decoder import BesideDecoder
+
 _TAGS = {
-    CAUSAL: "text-generation",
     "AutoModelForImageTextToText": "image-text-to-text",
     "AutoModelForMultimodalLM": "any-to-any",
 }
 
 
-def pipeline_tag(auto_class: str) -> str:
-    """Return the line of the front matter that says what the model does.
+def front_matter(beside: BesideDecoder) -> list[str]:
+    """Return the lines of the front matter that say what the model does.
 
     Example:
-        >>> pipeline_tag("AutoModelForImageTextToText")
-        'pipeline_tag: image-text-to-text'
+        >>> from evop_deap.models.loading.beside_decoder import BesideDecoder
+        >>> front_matter(BesideDecoder("AutoModelForImageTextToText"))
+        ['pipeline_tag: image-text-to-text']
     """
-    return f"pipeline_tag: {_TAGS[auto_class]}"
+    tag = _TAGS.get(beside.auto_class, "text-generation")
+    return [f"pipeline_tag: {tag}", *(["evop_text_only: true"] if beside.text_only else [])]
 
 
-def what_was_kept(auto_class: str, kept: str, left_out: Collection[str]) -> list[str]:
-    """Return the lines on the parts of the dense checkpoint that are not in its text decoder.
-
-    Args:
-        auto_class: class of transformers that loads the checkpoint.
-        kept: modules that stay as they are; empty without any.
-        left_out: sentences on what is not in the checkpoint.
-    """
-    lines = [
-        f"The text decoder alone was pruned. All else is kept bit for bit: {kept}. "
-        f"`{auto_class}.from_pretrained` loads the whole model."
-    ] * bool(kept)
-    lines += [f"Left out of the dense checkpoint: {said}." for said in left_out]
-    return [line for said in lines for line in (said, "")]
+def what_was_kept(beside: BesideDecoder) -> list[str]:
+    """Return the lines on what the dense checkpoint holds beside its text decoder."""
+    said = [f"Left out of the dense checkpoint: {one}." for one in beside.left_out]
+    if beside.kept:
+        kept = (
+            f"The modules beside the text decoder are kept bit for bit: {beside.kept}. "
+            f"`{beside.auto_class}.from_pretrained` loads the whole model."
+        )
+        said = [kept, *said]
+    return [line for one in said for line in (one, "")]

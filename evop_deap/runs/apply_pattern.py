@@ -106,10 +106,10 @@ def _compensated(
         folder,
         card=card_of(loaded, drops, about),
         stored_dtype=loaded.stored_dtype,
-        beside=loaded.processor,
+        beside=loaded.beside.processor,
         trust_remote_code=config.trust_remote_code,
     )
-    return replace(report, left_out=loaded.left_out)
+    return replace(report, left_out=loaded.beside.left_out)
 
 
 def _told(about: Mapping[str, Any]) -> str:
@@ -158,10 +158,10 @@ def write_checkpoint(
             *parts,
             card=card,
             stored_dtype=loaded.stored_dtype,
-            beside=loaded.processor,
+            beside=loaded.beside.processor,
             trust_remote_code=trust_remote_code,
         )
-    return replace(report, left_out=loaded.left_out)
+    return replace(report, left_out=loaded.beside.left_out)
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -192,7 +192,7 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
     """
     from evop_deap.models.loading.fingerprint import fingerprint_model
     from evop_deap.reporting.model_card import else_changed, what_was_changed
-    from evop_deap.reporting.parts_kept import pipeline_tag, what_was_kept
+    from evop_deap.reporting.parts_kept import front_matter, what_was_kept
 
     source = markdown(loaded.hub_id or loaded.name)
     front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
@@ -201,7 +201,7 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
         f"evop_base_fingerprint: {fingerprint_model(loaded.model)}",
         f"evop_base_dtype: {str(loaded.model.dtype).removeprefix('torch.')}",
     ]
-    front += ["library_name: transformers", pipeline_tag(loaded.auto_class)]
+    front += ["library_name: transformers", *front_matter(loaded.beside)]
     return "\n".join(
         [
             "---",
@@ -216,7 +216,7 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
             "checkpoint was reloaded with plain transformers and its logits compared with those "
             "of the model in memory.",
             "",
-            *what_was_kept(loaded.auto_class, loaded.kept, loaded.left_out),
+            *what_was_kept(loaded.beside),
             *what_was_changed(about, "text"),
         ]
     )

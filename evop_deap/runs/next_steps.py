@@ -35,11 +35,21 @@ def next_steps(output: Path, config: SearchConfig) -> str:
         figures, model = "curve.json", RunFolder(output).budget(config.sparsity[-1]).model
     return "\n".join(
         [
-            f"load it    AutoModelForCausalLM.from_pretrained({str(model)!r})",
+            f"load it    {_auto_class(model)}.from_pretrained({str(model)!r})",
             f"look at it {output / 'report.html'}; all figures are in {figures} beside it",
             f"search on  {_resume(output)} --generations N",
         ]
     )
+
+
+def _auto_class(model: Path) -> str:
+    """Return the name of the class of transformers that loads all of a checkpoint."""
+    from evop_deap.base.data_files import read_json
+    from evop_deap.models.loading.auto_classes import auto_class_name
+
+    path = model / "config.json"
+    fields = read_json(path, str(path)) if path.is_file() else {}
+    return auto_class_name(fields.get("model_type", ""), is_nested="text_config" in fields)
 
 
 def how_to_go_on(output: Path, written_before: int | None) -> str:

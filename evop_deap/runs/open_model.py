@@ -41,10 +41,10 @@ def parts_of(loaded: LoadedModel, granularity: str) -> Anatomy:
     try:
         return find_anatomy(loaded.model, granularity)
     except UnsupportedModelError as error:
-        if not loaded.kept:
+        if not loaded.beside.kept:
             raise
         raise UnsupportedModelError(
-            f"{error}; `text_only` takes the language model without {loaded.kept}"
+            f"{error}; `text_only` takes the language model without {loaded.beside.kept}"
         ) from error
 
 
@@ -66,6 +66,6 @@ def load_named(config: CalibrationConfig, progress: Progress) -> LoadedModel:
         trust_remote_code=config.trust_remote_code,
         text_only=config.text_only,
     )
-    for said in loaded.left_out:
+    for said in loaded.beside.left_out:
         progress.stage(f"left out: {said}")
     return loaded

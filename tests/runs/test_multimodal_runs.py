@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from toy_multimodal import (
     PROCESSOR_FILES,
     image_logits,
     shared_multimodal,
+    toy_multimodal,
     write_multimodal,
 )
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
@@ -23,6 +25,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PreT
 from evop_deap.apply import main as apply
 from evop_deap.export import main as export
 from evop_deap.inspect import main as inspect
+from evop_deap.recovery.healing.students import all_trainable, trainable, with_adapters
 from evop_deap.runs.heal.heal_run import heal
 from evop_deap.runs.run_search import run_search
 from evop_deap.settings.healing_config import HealingConfig
@@ -90,9 +93,8 @@ def test_an_export_of_the_pattern_is_whole(run: Path, tmp_path: Path) -> None:
 
 
 def test_healing_leaves_what_reads_images_as_it_is(run: Path, tmp_path: Path) -> None:
-    config = HealingConfig(
-        source=str(run), window=32, tokens=512, max_steps=2, learning_rate=1e-3, full=True
-    )
+    quick: dict[str, Any] = {"window": 32, "tokens": 512, "max_steps": 2, "learning_rate": 1e-3}
+    config = HealingConfig(source=str(run), full=True, **quick)
     result = heal(config, tmp_path / "healed")
     assert result.taken
     healed, before = (reloaded(path / "model") for path in (tmp_path / "healed", run))
@@ -105,6 +107,13 @@ def test_healing_leaves_what_reads_images_as_it_is(run: Path, tmp_path: Path) ->
     assert (tmp_path / "healed" / "model" / PROCESSOR_FILES[0]).is_file()
 
 
+@pytest.mark.parametrize("prepare", [all_trainable, lambda model: with_adapters(model, 2)])
+def test_the_decoder_and_the_head_alone_are_trained(prepare: Callable[[Any], Any]) -> None:
+    names = [name for name, _ in trainable(prepare(toy_multimodal("llava")))]
+    assert names
+    assert all("language_model" in name or "lm_head" in name for name in names)
+
+
 def test_the_language_model_alone_is_taken_on_request(
     llava: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,9 +122,8 @@ def test_the_language_model_alone_is_taken_on_request(
     assert apply(["--model", str(llava), *options]) == 0
     said = "left out: model.multi_modal_projector (4 tensors), model.vision_tower (39 tensors)"
     assert said in capsys.readouterr().out
-    assert (
-        "Left out of the dense checkpoint: model.multi_modal" in (folder / "README.md").read_text()
-    )
+    card = (folder / "README.md").read_text()
+    assert "Left out of the dense checkpoint: model.multi_modal_projector" in card
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert type(model).__name__ == "LlamaForCausalLM"
     assert not (folder / PROCESSOR_FILES[0]).exists()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from evop_deap.models.loading.beside_decoder import CAUSAL
+
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
-
-_TEXT = "AutoModelForCausalLM"
 
 
 def auto_class(config: PreTrainedConfig) -> Any:
@@ -39,7 +39,7 @@ def auto_class_name(model_type: str, *, is_nested: bool) -> str:
         "AutoModelForMultimodalLM": modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
     }
     known = (name for name, types in by_name.items() if model_type in types)
-    return next(known, _TEXT) if is_nested else _TEXT
+    return next(known, CAUSAL) if is_nested else CAUSAL
 
 
 def is_known(config: PreTrainedConfig) -> bool:
@@ -48,4 +48,4 @@ def is_known(config: PreTrainedConfig) -> bool:
 
     name = auto_class(config).__name__
     own = getattr(config, "auto_map", None) or {}
-    return name != _TEXT or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or _TEXT in own
+    return name != CAUSAL or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or CAUSAL in own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ from evop_deap.base.user_paths import existing_path
 from evop_deap.base.user_text import shown
 from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.formats.drops import MOST_BLOCKS
-from evop_deap.models.loading.auto_classes import auto_class, is_known
+from evop_deap.models.loading.auto_classes import is_known
+from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.hardware import choose_device, choose_dtype
 from evop_deap.models.loading.load_weights import load_weights
 from evop_deap.models.loading.quiet import quiet_transformers
@@ -37,9 +38,7 @@ class LoadedModel:
         hub_id: its id on the hub; None for a local model.
         stored_dtype: dtype of the checkpoint, which may be of lower precision than the model's.
         context: the longest input in tokens; None if the configuration has no limit.
-        kept: of a multimodal model, the modules beside its text decoder; else empty.
-        left_out: sentences on what is in the checkpoint but not in the model.
-        processor: files of the processor of a multimodal model.
+        beside: what its checkpoint holds beside its text decoder.
     """
 
     model: PreTrainedModel
@@ -48,14 +47,7 @@ class LoadedModel:
     hub_id: str | None
     stored_dtype: torch.dtype
     context: int | None
-    kept: str = ""
-    left_out: tuple[str, ...] = ()
-    processor: tuple[Path, ...] = ()
-
-    @property
-    def auto_class(self) -> str:
-        """The name of the class of transformers that loads it."""
-        return str(auto_class(self.model.config).__name__)
+    beside: BesideDecoder = field(default_factory=BesideDecoder)
 
 
 def load_model(
@@ -89,7 +81,7 @@ def load_model(
     with quiet_transformers(), _explaining(name):
         config = _load_config(where, name, trust_remote_code)
         stored = _stored_dtype(config)
-        weights = load_weights(
+        model, beside = load_weights(
             where,
             config,
             text_only=text_only,
@@ -98,26 +90,16 @@ def load_model(
             trust_remote_code=trust_remote_code,
         )
         tokenizer = _load_tokenizer(where, trust_remote_code)
-        placed: Any = weights.model  # transformers wraps `to` without its signature
+        placed: Any = model  # transformers wraps `to` without its signature
         placed.to(place)
     hub_id = DEMO_HUB_ID if name == "demo" else None if existing_path(name, "model") else name
-    rows = embedding_table(weights.model).shape[0]
+    rows = embedding_table(model).shape[0]
     if max(tokenizer.get_vocab().values(), default=0) >= rows:
         raise InputError(
             f"`model` {name} has embeddings for {rows} tokens, but its tokenizer has "
             f"{len(tokenizer)}: they do not belong together"
         )
-    return LoadedModel(
-        weights.model.eval(),
-        tokenizer,
-        name,
-        hub_id,
-        stored,
-        _context(config),
-        weights.kept,
-        weights.left_out,
-        weights.processor,
-    )
+    return LoadedModel(model.eval(), tokenizer, name, hub_id, stored, _context(config), beside)
 
 
 def load_tokenizer(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.models.loading.auto_classes import auto_class
+from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.checkpoint_files import (
     checkpoint_folder,
     processor_files,
@@ -25,26 +24,9 @@ if TYPE_CHECKING:
 _COMPUTED = re.compile(r"(inv_freq|masked_bias|position_ids|attn\.bias|attention\.bias)$")
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedWeights:
-    """A model, and what stands beside its text decoder in the checkpoint.
-
-    Attributes:
-        model: the model.
-        kept: the modules beside the text decoder, which stay as they are; empty without any.
-        left_out: sentences on what is in the checkpoint but not in the model.
-        processor: files of the processor of a multimodal model.
-    """
-
-    model: PreTrainedModel
-    kept: str = ""
-    left_out: tuple[str, ...] = ()
-    processor: tuple[Path, ...] = ()
-
-
 def load_weights(
     where: Mapping[str, Any], config: PreTrainedConfig, *, text_only: bool, **options: Any
-) -> LoadedWeights:
+) -> tuple[PreTrainedModel, BesideDecoder]:
     """Load the weights of a checkpoint with the Auto class for all of them.
 
     Args:
@@ -63,7 +45,8 @@ def load_weights(
         where = {**where, "quantization_config": GgufConfig(dequantize=True)}
     if options["attn_implementation"] is None:
         del options["attn_implementation"]
-    model, info = auto_class(config).from_pretrained(**where, **options, output_loading_info=True)
+    auto = auto_class(config)
+    model, info = auto.from_pretrained(**where, **options, output_loading_info=True)
     name = where["pretrained_model_name_or_path"]
     if missing := sorted(info["missing_keys"]):
         # transformers would initialise them at random.
@@ -83,15 +66,15 @@ def load_weights(
                 f"`text_only` is about a model with parts beside its language model, but {name} "
                 f"({config.model_type}) has none: leave it out"
             )
-        return LoadedWeights(model, left_out=left_out)
+        return model, BesideDecoder(left_out=left_out)
     beside = grouped(others := beside_the_decoder(model), _others(model, others))
     if text_only:
         said = f"{beside} of {type(model).__name__}, of which the language model alone is taken"
-        return LoadedWeights(text_part(model), left_out=(said, *left_out))
+        return text_part(model), BesideDecoder(left_out=(said, *left_out), text_only=True)
     files = processor_files(folder)
     if beside and not files:
         left_out = (*left_out, "files of a processor, of which the checkpoint has none")
-    return LoadedWeights(model, beside, left_out, files)
+    return model, BesideDecoder(auto.__name__, beside, left_out, files)
 
 
 def _others(model: PreTrainedModel, names: Collection[str]) -> list[str]:

@@ -66,18 +66,20 @@ def fits_whole(parameters: int, device: torch.device) -> bool:
 
 
 def with_adapters(model: PreTrainedModel, rank: int) -> Any:
-    """Return the model with trainable LoRA adapters on all linear layers but the head.
+    """Return the model with trainable LoRA adapters on all linear layers of its decoder.
 
     Raises:
         UnsupportedModelError: peft cannot adapt the layers of this model.
     """
     from peft import LoraConfig, get_peft_model
 
+    beside = {name.rpartition(".")[0] for name in _beside(model)}
     settings = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
         lora_dropout=0.0,
         target_modules="all-linear",
+        exclude_modules=sorted(beside) or None,
         task_type="CAUSAL_LM",
     )
     try:
@@ -92,10 +94,21 @@ def with_adapters(model: PreTrainedModel, rank: int) -> Any:
 
 
 def all_trainable(model: PreTrainedModel) -> PreTrainedModel:
-    """Return the model with all weights trainable."""
+    """Return the model with all weights trainable but those that text does not reach."""
     made: Any = model.requires_grad_(True)
     whole: PreTrainedModel = made
+    beside = _beside(model)
+    for name, parameter in whole.named_parameters():
+        parameter.requires_grad = name not in beside
     return whole
+
+
+def _beside(model: PreTrainedModel) -> set[str]:
+    """Return the names of a multimodal model's weights beside its decoder and its head."""
+    from evop_deap.models.loading.text_part import beside_the_decoder
+
+    is_plain = model.config.get_text_config(decoder=True) is model.config
+    return set() if is_plain else set(beside_the_decoder(model))
 
 
 def trainable(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:

@@ -91,6 +91,8 @@ def _healed(
     recipe = RECIPES[config.recipe]
     listener.stage(f"loading {source.checkpoint}")
     loaded = load_to_train(config, source.checkpoint)
+    for said in loaded.beside.left_out:
+        listener.stage(f"left out: {said}")
     taught = taught_text(config, source, recipe, loaded, listener)
     planned = plan_training(config, source, loaded, taught, folder)
     plan, full = planned.plan, planned.full
@@ -208,6 +210,7 @@ def _written(
         folder.model,
         card=healing_card(source.card, result),
         stored_dtype=loaded.stored_dtype,
+        beside=loaded.beside.processor,
         trust_remote_code=config.trust_remote_code,
     )
     adapter = folder.work / folder.adapter.name

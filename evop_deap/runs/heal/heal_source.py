@@ -35,6 +35,7 @@ class HealSource:
         dropped: names of the units that the pattern drops; empty if unknown.
         compensated: whether the checkpoint is compensated.
         card: text of its README.md; None without one.
+        text_only: whether it is of the language model of a multimodal one alone.
     """
 
     checkpoint: Path
@@ -48,6 +49,7 @@ class HealSource:
     dropped: tuple[str, ...] = ()
     compensated: bool = False
     card: str | None = None
+    text_only: bool = False
 
 
 def heal_source(config: HealingConfig) -> HealSource:
@@ -86,6 +88,7 @@ def heal_source(config: HealingConfig) -> HealSource:
         corpus=config.corpus,
         text_column=config.text_column,
         card=card,
+        text_only=_field(card, "evop_text_only") == "true",
     )
 
 
@@ -112,6 +115,7 @@ def _of_run(config: HealingConfig, path: Path) -> HealSource:
         dropped=() if result.merged else result.dropped,
         compensated=result.is_compensated,
         card=_text(names.model / "README.md"),
+        text_only=settings.text_only,
     )
 
 

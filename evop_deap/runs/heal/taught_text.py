@@ -178,7 +178,13 @@ def load_to_train(config: HealingConfig, checkpoint: Path) -> LoadedModel:
 
 def _load_dense(config: HealingConfig, source: HealSource, dtype: str) -> LoadedModel:
     with _naming("base"):
-        return _load(config, source.base, dtype=dtype, revision=source.revision)
+        return _load(
+            config,
+            source.base,
+            dtype=dtype,
+            revision=source.revision,
+            text_only=source.text_only,
+        )
 
 
 def _load(config: HealingConfig, name: str, **options: Any) -> LoadedModel:

@@ -48,14 +48,7 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
     checkpoint = None
     if exported.failure is None:
         loaded = context.loaded
-        card = model_card(
-            findings,
-            settings,
-            base_model=loaded.hub_id,
-            auto_class=loaded.auto_class,
-            kept=loaded.kept,
-            left_out=loaded.left_out,
-        )
+        card = model_card(findings, settings, base_model=loaded.hub_id, beside=loaded.beside)
         write_text(folder.model / "README.md", card)
         checkpoint = {
             "layers": exported.layers,
