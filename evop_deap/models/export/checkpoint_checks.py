@@ -61,22 +61,22 @@ def compare(expected: torch.Tensor, got: torch.Tensor) -> float:
     return difference
 
 
-def check_outside(pruned: PreTrainedModel, reloaded: PreTrainedModel, path: str) -> None:
+def check_outside(model: PreTrainedModel, reloaded: PreTrainedModel, path: str) -> None:
     """Check that every weight outside the blocks, such as a vision tower's, was kept bit for bit.
 
     Logits of text do not depend on all of them.
 
     Args:
-        pruned: the model that was written.
-        reloaded: the model that was read again, of the same or a wider dtype.
+        model: the model that was written without some of its blocks.
+        reloaded: the model that was read again, of the same or a narrower dtype.
         path: module path of the blocks.
 
     Raises:
         ExportError: a weight differs.
     """
-    written = dict(pruned.named_parameters())
+    own = dict(model.named_parameters())
     for name, weight in reloaded.named_parameters():
-        same = name.startswith(f"{path}.") or torch.equal(written[name].to(weight.dtype), weight)
+        same = name.startswith(f"{path}.") or torch.equal(weight.to(own[name].dtype), own[name])
         if not same:
             raise ExportError(f"the pruned checkpoint has other weights in {name}")
 

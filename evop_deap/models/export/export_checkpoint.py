@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from evop_deap.models.export.checkpoint_checks import (
 from evop_deap.models.export.export_report import ExportReport
 from evop_deap.models.export.own_code import settle_own_code
 from evop_deap.models.loading.auto_classes import auto_class
+from evop_deap.models.loading.precision import computing_like
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
@@ -75,21 +77,18 @@ def export_checkpoint(
     ids = check_tokens(model)
     with bypassed(anatomy, dropped):
         expected = run_forward(model, ids)
-    made = repacked(model, anatomy, dropped)
-    pruned: Any = made.model
-    narrow(pruned, stored_dtype or model.dtype)
-    parameters = sum(parameter.numel() for parameter in pruned.parameters())
     with new_folder(folder) as temporary, quiet_transformers():
         with reporting_native_errors(folder):
-            pruned.save_pretrained(temporary)
+            written = _write(model, anatomy, dropped, temporary, stored_dtype)
             tokenizer.save_pretrained(temporary)
             copy_files(beside, temporary)
             settle_own_code(temporary, model)
             if card is not None:
                 (temporary / "README.md").write_text(card, encoding="utf-8")
-        reloaded = _reload(model, temporary, trust_remote_code)
-        difference = compare(expected, run_forward(reloaded, ids))
-        check_outside(pruned, reloaded, anatomy.path)
+        reloaded = _reload(model, temporary, written.dtype, trust_remote_code)
+        with computing_like(model, reloaded):
+            difference = compare(expected, run_forward(reloaded, ids))
+        check_outside(model, reloaded, anatomy.path)
         fault = cache_fault(model, reloaded, cache_texts(model, _CACHED_TOKENS))
         if fault is not None:
             raise ExportError(f"the pruned checkpoint {fault}")
@@ -98,21 +97,59 @@ def export_checkpoint(
             before_replacing()
     return ExportReport(
         folder=folder,
-        layers=len(made.layers),
-        half_layers=len(leftovers(made.layers)),
-        parameters=parameters,
-        zeroed=made.zeroed,
+        layers=written.layers,
+        half_layers=written.half_layers,
+        parameters=written.parameters,
+        zeroed=written.zeroed,
         max_logit_difference=difference,
         bytes=size,
     )
 
 
-def _reload(model: PreTrainedModel, folder: Path, trust_remote_code: bool) -> PreTrainedModel:
-    """Load the checkpoint in the usual way, with the dtype, kernels and device of `model`."""
+@dataclass(frozen=True)
+class _Written:
+    """Facts about the weights that were written."""
+
+    layers: int
+    half_layers: int
+    parameters: int
+    zeroed: int
+    dtype: torch.dtype
+
+
+def _write(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    folder: Path,
+    stored_dtype: torch.dtype | None,
+) -> _Written:
+    """Write the weights and the configuration, and keep nothing of the pruned model."""
+    made = repacked(model, anatomy, dropped)
+    pruned: Any = made.model
+    narrow(pruned, stored_dtype or model.dtype)
+    pruned.save_pretrained(folder)
+    return _Written(
+        layers=len(made.layers),
+        half_layers=len(leftovers(made.layers)),
+        parameters=sum(parameter.numel() for parameter in pruned.parameters()),
+        zeroed=made.zeroed,
+        dtype=pruned.dtype,
+    )
+
+
+def _reload(
+    model: PreTrainedModel, folder: Path, dtype: torch.dtype, trust_remote_code: bool
+) -> PreTrainedModel:
+    """Load the checkpoint in the usual way, with the kernels and the device of `model`.
+
+    With the dtype that it is stored in, its weights stay in their file on a CPU, and are read as
+    a pass comes to them.
+    """
     try:
         reloaded, info = auto_class(model.config).from_pretrained(
             folder,
-            dtype=model.dtype,
+            dtype=dtype,
             attn_implementation=model.config._attn_implementation,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,

@@ -69,6 +69,34 @@ def computing_in_float32(model: PreTrainedModel, *, at_once: bool = False) -> It
             _put_back(stored)
 
 
+@contextmanager
+def computing_like(model: PreTrainedModel, other: PreTrainedModel) -> Iterator[None]:
+    """Inside this context, `other` computes in the dtype of `model`, which may be wider.
+
+    Its buffers become those that a model of this dtype computes from its configuration.
+    """
+    if model.dtype is other.dtype:
+        yield
+        return
+    for name, module in _without_weights(other, model.dtype).named_modules():
+        twin = other.get_submodule(name)
+        for key in module._non_persistent_buffers_set:
+            buffer = module._buffers[key]
+            twin._buffers[key] = None if buffer is None else buffer.to(other.device)
+    with computing_in_float32(other):
+        yield
+
+
+def _without_weights(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """Return a model of the same configuration with buffers alone."""
+    from accelerate import init_empty_weights
+
+    model_class: Any = type(model)
+    with init_empty_weights(include_buffers=False):
+        made: PreTrainedModel = model_class._from_config(model.config, dtype=dtype)
+    return made
+
+
 def _weights_read(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Parameter]:
     """Yield a module's own weights, and those of children that it may use without calling them.
 
