@@ -55,7 +55,7 @@ def apply_pattern(
     check_output(folder, overwrite=overwrite)
     if compensate != OFF:
         check_text(config)
-    loaded = load_named(config, progress)
+    loaded = load_named(config, progress, as_stored=compensate == OFF)
     text = loaded.model.config.get_text_config(decoder=True)
     dtype = str(loaded.stored_dtype).removeprefix("torch.")
     drops = read_pattern(pattern, int(text.num_hidden_layers), {**text.to_dict(), "dtype": dtype})

@@ -96,8 +96,8 @@ def export_run(
         return f"{output}: {format} without {', '.join(drops.names)}"
     if output is None:
         raise InputError(f"`output` is required: name a folder for the {format} checkpoint")
-    progress = progress or Progress()
-    loaded, path = load_named(config, progress), folder.model / "README.md"
+    progress, stock = progress or Progress(), format == "transformers"
+    loaded, path = load_named(config, progress, as_stored=stock), folder.model / "README.md"
     card = read_utf8(path, str(path)) if path.is_file() else None
     report = write_checkpoint(
         loaded,

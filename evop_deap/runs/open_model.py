@@ -48,8 +48,15 @@ def parts_of(loaded: LoadedModel, granularity: str) -> Anatomy:
         ) from error
 
 
-def load_named(config: CalibrationConfig, progress: Progress) -> LoadedModel:
+def load_named(
+    config: CalibrationConfig, progress: Progress, *, as_stored: bool = False
+) -> LoadedModel:
     """Load the model of `config` without looking for its parts; say what is left out of it.
+
+    Args:
+        config: the model and how to load it.
+        progress: receives progress messages.
+        as_stored: leave the weights in their file until they are read; see `load_model`.
 
     Raises:
         EvopError: the model cannot be loaded.
@@ -65,6 +72,8 @@ def load_named(config: CalibrationConfig, progress: Progress) -> LoadedModel:
         revision=config.revision,
         trust_remote_code=config.trust_remote_code,
         text_only=config.text_only,
+        as_stored=as_stored,
+        tell=progress.stage,
     )
     for said in loaded.beside.left_out:
         progress.stage(f"left out: {said}")

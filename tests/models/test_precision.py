@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from toy_models import toy_logits, toy_model, toy_tokens
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from evop_deap.models.loading.precision import computing_in_float32
+from evop_deap.models.loading.precision import computing_in_float32, computing_like
 
 NARROW = [torch.bfloat16, torch.float16]
 
@@ -205,3 +206,16 @@ def test_weights_are_trained_on_as_before() -> None:
     after = {name: (id(p), p.requires_grad) for name, p in model.named_parameters()}
     assert after == before
     assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+@pytest.mark.parametrize("name", ["llama-tied", "gemma2", "gemma3-multimodal", "qwen3-moe"])
+def test_a_checkpoint_left_in_its_file_computes_what_it_does_when_loaded_wider(
+    name: str, tmp_path: Path
+) -> None:
+    """Gemma scales its embeddings by a buffer, which a narrow model would round."""
+    toy_model(name).to(torch.bfloat16).save_pretrained(tmp_path)
+    wide = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    stored = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    expected = toy_logits(wide)
+    with computing_like(wide, stored):
+        assert torch.equal(toy_logits(stored), expected)

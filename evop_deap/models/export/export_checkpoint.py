@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from evop_deap.models.export.checkpoint_checks import (
 from evop_deap.models.export.export_report import ExportReport
 from evop_deap.models.export.own_code import settle_own_code
 from evop_deap.models.loading.auto_classes import auto_class
-from evop_deap.models.loading.precision import computing_like
+from evop_deap.models.loading.precision import computing_in_float32, computing_like
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
@@ -75,7 +76,7 @@ def export_checkpoint(
         UnsupportedModelError: the units cannot be removed.
     """
     ids = check_tokens(model)
-    with bypassed(anatomy, dropped):
+    with bypassed(anatomy, dropped), _precisely(model):
         expected = run_forward(model, ids)
     with new_folder(folder) as temporary, quiet_transformers():
         with reporting_native_errors(folder):
@@ -86,13 +87,14 @@ def export_checkpoint(
             if card is not None:
                 (temporary / "README.md").write_text(card, encoding="utf-8")
         reloaded = _reload(model, temporary, written.dtype, trust_remote_code)
-        with computing_like(model, reloaded):
+        with computing_like(model, reloaded), _precisely(reloaded):
             difference = compare(expected, run_forward(reloaded, ids))
         check_outside(model, reloaded, anatomy.path)
         fault = cache_fault(model, reloaded, cache_texts(model, _CACHED_TOKENS))
         if fault is not None:
             raise ExportError(f"the pruned checkpoint {fault}")
         size = folder_size(temporary)
+        del reloaded  # its weights are in the file that is about to move
         if before_replacing is not None:
             before_replacing()
     return ExportReport(
@@ -104,6 +106,11 @@ def export_checkpoint(
         max_logit_difference=difference,
         bytes=size,
     )
+
+
+def _precisely(model: PreTrainedModel) -> AbstractContextManager[None]:
+    """Return a context for the comparison: on a CPU, bfloat16 weights compute in float32."""
+    return computing_in_float32(model) if model.device.type == "cpu" else nullcontext()
 
 
 @dataclass(frozen=True)

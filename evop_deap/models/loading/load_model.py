@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from evop_deap.models.loading.auto_classes import is_known
 from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.hardware import choose_device, choose_dtype
 from evop_deap.models.loading.load_weights import load_weights
+from evop_deap.models.loading.memory_needs import memory_told
 from evop_deap.models.loading.quiet import quiet_transformers
 
 _HUB_SECONDS = 10.0
@@ -59,6 +60,8 @@ def load_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     text_only: bool = False,
+    as_stored: bool = False,
+    tell: Callable[[str], object] = lambda line: None,
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer; of a multimodal one, all of it.
 
@@ -70,6 +73,9 @@ def load_model(
         revision: branch, tag or commit on the hub.
         trust_remote_code: whether code from the checkpoint may run.
         text_only: of a multimodal model, return its language model alone.
+        as_stored: where "auto" would widen the stored dtype for speed, keep it: the weights then
+            stay in their file until they are read.
+        tell: gets a line on the memory that it will take, before it is loaded.
 
     Raises:
         InputError: there is no such model, or it does not support an option.
@@ -81,11 +87,18 @@ def load_model(
     with quiet_transformers(), _explaining(name):
         config = _load_config(where, name, trust_remote_code)
         stored = _stored_dtype(config)
+        as_stored = as_stored and dtype == "auto"
+        chosen = stored if as_stored else choose_dtype(dtype, stored, place)
+    folder = Path(where["pretrained_model_name_or_path"])
+    is_here = folder.is_dir() and "gguf_file" not in where
+    if is_here and (line := memory_told(folder, stored, chosen, place)):
+        tell(line)
+    with quiet_transformers(), _explaining(name):
         model, beside = load_weights(
             where,
             config,
             text_only=text_only,
-            dtype=choose_dtype(dtype, stored, place),
+            dtype=chosen,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
         )

@@ -1,0 +1,76 @@
+"""The memory that a model will take, known before it is loaded, and the memory that is free."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evop_deap.base.formatting import mebibytes
+
+if TYPE_CHECKING:
+    import torch
+
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_GROUP = Path("/sys/fs/cgroup")
+
+
+def memory_told(
+    folder: Path, stored: torch.dtype, dtype: torch.dtype, device: torch.device
+) -> str | None:
+    """Return a line on what the weights will take and what is free; None without weights.
+
+    Args:
+        folder: the checkpoint.
+        stored: dtype of the checkpoint.
+        dtype: dtype to load.
+        device: where the model goes.
+    """
+    size = weights_size(folder)
+    if not size:
+        return None
+    # A checkpoint that is written has the stored dtype again, which is a copy.
+    needed = size * dtype.itemsize // stored.itemsize + (size if dtype is not stored else 0)
+    free = free_memory(device)
+    less = "; this may not fit" if needed > free else ""
+    return f"its weights take about {mebibytes(needed)}, and {mebibytes(free)} are free{less}"
+
+
+def weights_size(folder: Path) -> int:
+    """Return the bytes of the weights in a folder; of several formats, those of the first."""
+    sizes = (sum(file.stat().st_size for file in folder.glob(kind)) for kind in _WEIGHTS)
+    return next((size for size in sizes if size), 0)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that this process may still take on a device."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    psutil: Any = importlib.import_module("psutil")  # it has no types
+    return min([int(psutil.virtual_memory().available), *_of_limits(psutil), *_of_group()])
+
+
+def _of_limits(psutil: Any) -> list[int]:
+    """Return what a limit of the address space leaves."""
+    if sys.platform == "win32":
+        return []
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    used = int(psutil.Process().memory_info().vms)
+    return [] if limit == resource.RLIM_INFINITY else [max(0, limit - used)]
+
+
+def _of_group() -> list[int]:
+    """Return what the limit of a container leaves."""
+    try:
+        limit, used = (
+            int((_GROUP / name).read_text(encoding="ascii"))
+            for name in ("memory.max", "memory.current")
+        )
+    except (OSError, ValueError):  # there is no such file, or no limit
+        return []
+    return [max(0, limit - used)]
