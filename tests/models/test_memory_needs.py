@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from evop_deap.apply import main as apply
 from evop_deap.models.loading.load_model import load_model
-from evop_deap.models.loading.memory_needs import free_memory, memory_told
+from evop_deap.models.loading.memory_needs import allowed_memory, memory_told
 
 CPU = torch.device("cpu")
 
@@ -35,7 +35,7 @@ def test_wider_weights_take_more_and_a_copy_in_the_stored_type_is_written(tmp_pa
 
 
 def test_weights_that_may_not_fit_are_told_so(tmp_path: Path) -> None:
-    folder = weights_of(tmp_path, 2 * free_memory(CPU) + (1 << 34))
+    folder = weights_of(tmp_path, 2 * allowed_memory(CPU) + (1 << 34))
     line = memory_told(folder, torch.float32, torch.float32, CPU)
     assert line is not None
     assert line.endswith("; this may not fit")

@@ -175,3 +175,26 @@ def test_unused_weights_are_named(
     said = "mtp (2 tensors), score (1 tensor), which "
     assert f"left out: {said}" in capsys.readouterr().out
     assert said in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_weight_of_the_vision_tower_that_is_not_finite_is_named(
+    llava: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shutil.copytree(llava, tmp_path / "spoiled")
+    tensors = load_file(model / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("layers.1.mlp.fc1.bias"))
+    tensors[name][3] = float("nan")
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    assert inspect([str(model), "--quiet"]) == 2
+    said = "weights that are not finite: model.vision_tower"
+    assert said in capsys.readouterr().err
+
+
+def test_adapters_beside_the_weights_are_refused(
+    toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = shutil.copytree(toy_checkpoint, tmp_path / "adapted")
+    with_adapters(AutoModelForCausalLM.from_pretrained(model), 2).save_pretrained(model)
+    options = ["--pattern", "1", "--output", str(tmp_path / "out"), "--quiet"]
+    assert apply(["--model", str(model), *options]) == 2
+    assert "holds adapters beside its weights" in capsys.readouterr().err

@@ -87,8 +87,8 @@ def load_model(
     with quiet_transformers(), _explaining(name):
         config = _load_config(where, name, trust_remote_code)
         stored = _stored_dtype(config)
-        as_stored = as_stored and dtype == "auto"
-        chosen = stored if as_stored else choose_dtype(dtype, stored, place)
+        kept = as_stored and dtype == "auto" and stored.itemsize == 2
+        chosen = stored if kept else choose_dtype(dtype, stored, place)
     folder = Path(where["pretrained_model_name_or_path"])
     is_here = folder.is_dir() and "gguf_file" not in where
     if is_here and (line := memory_told(folder, stored, chosen, place)):

@@ -48,6 +48,11 @@ def load_weights(
     auto = auto_class(config)
     model, info = auto.from_pretrained(**where, **options, output_loading_info=True)
     name = where["pretrained_model_name_or_path"]
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise InputError(
+            f"`model` {name} holds adapters beside its weights (adapter_config.json): merge them "
+            "into the checkpoint first"
+        )
     if missing := sorted(info["missing_keys"]):
         # transformers would initialise them at random.
         raise InputError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.formatting import mebibytes
+from evop_deap.models.loading.hardware import free_memory
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,7 @@ def memory_told(
         return None
     # A checkpoint that is written has the stored dtype again, which is a copy.
     needed = size * dtype.itemsize // stored.itemsize + (size if dtype is not stored else 0)
-    free = free_memory(device)
+    free = allowed_memory(device)
     less = "; this may not fit" if needed > free else ""
     return f"its weights take about {mebibytes(needed)}, and {mebibytes(free)} are free{less}"
 
@@ -43,22 +44,19 @@ def weights_size(folder: Path) -> int:
     return next((size for size in sizes if size), 0)
 
 
-def free_memory(device: torch.device) -> int:
+def allowed_memory(device: torch.device) -> int:
     """Return the bytes that this process may still take on a device."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    psutil: Any = importlib.import_module("psutil")  # it has no types
-    return min([int(psutil.virtual_memory().available), *_of_limits(psutil), *_of_group()])
+    free = free_memory(device)
+    return free if device.type == "cuda" else min([free, *_of_limits(), *_of_group()])
 
 
-def _of_limits(psutil: Any) -> list[int]:
+def _of_limits() -> list[int]:
     """Return what a limit of the address space leaves."""
     if sys.platform == "win32":
         return []
     import resource
 
+    psutil: Any = importlib.import_module("psutil")  # it has no types
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     used = int(psutil.Process().memory_info().vms)
     return [] if limit == resource.RLIM_INFINITY else [max(0, limit - used)]
