@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.tuning.experimental import accepting_experiments
+from evop_deap.tuning.tuning_options import MOST_SEEDS
 from evop_deap.tuning.workers import RETRY_OF, Workers, queue_again
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def open_study(
             load_if_exists=True,
         )
         trials = len(study.get_trials(deepcopy=False))
-        study.sampler = make_sampler(sampler, None if seed is None else seed + trials)
+        own_seed = None if seed is None else (seed + trials) % MOST_SEEDS
+        study.sampler = make_sampler(sampler, own_seed)
         _describe(study, objective)
     return study
 

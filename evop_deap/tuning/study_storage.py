@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evop_deap.base.errors import InputError, one_line
+from evop_deap.base.errors import EvopError, InputError, OutputError, one_line
 from evop_deap.base.files import reporting_write_errors
 from evop_deap.tuning.experimental import accepting_experiments
 from evop_deap.tuning.workers import Workers
@@ -30,21 +29,57 @@ def open_storage(where: str) -> Iterator[tuple[BaseStorage, Workers | None]]:
 
     Raises:
         InputError: the storage cannot be opened, or is SQLite and in use by another process.
+        OutputError: it fails while it is in use.
     """
-    if "://" not in where:
-        with _journal(Path(where)) as opened:
-            yield opened
-    elif where.startswith("sqlite"):
-        with _sqlite(where) as opened:
-            yield opened
-    else:
-        yield _database(where), None
+    with ExitStack() as stack:
+        stack.enter_context(_reporting_failures(where))
+        if "://" not in where:
+            yield stack.enter_context(_journal(Path(where)))
+        elif where.startswith("sqlite"):
+            yield stack.enter_context(_sqlite(where))
+        else:
+            yield _database(where), None
+
+
+@contextmanager
+def _reporting_failures(where: str) -> Iterator[None]:
+    """Raise the error of a storage that fails while it is in use as one line.
+
+    Optuna tells the storage of every error, and raises yet another one if it fails again. So the
+    storage's error is searched among those that were being handled.
+    """
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except EvopError:
+        raise
+    except Exception as error:
+        for cause in _handled(error):
+            if isinstance(cause, EvopError):
+                raise type(cause)(str(cause)) from error
+            if isinstance(cause, OSError):
+                raise OutputError(
+                    f"cannot write {_shown(where)}: {cause.strerror or cause}"
+                ) from error
+            if isinstance(cause, StorageInternalError | SQLAlchemyError):
+                raise OutputError(
+                    f"`storage` {_shown(where)} cannot be used: {_reason(where, cause)}"
+                ) from error
+        raise
+
+
+def _handled(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that were being handled when it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 @contextmanager
 def _journal(path: Path) -> Iterator[tuple[BaseStorage, Workers | None]]:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from evop_deap.tuning.journal import open_journal
 
     if path.is_dir():
         raise InputError(f"`storage` {path} is a folder: give a file, such as {path}/study.jsonl")
@@ -52,30 +87,9 @@ def _journal(path: Path) -> Iterator[tuple[BaseStorage, Workers | None]]:
     path = path.absolute()
     with reporting_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        storage = open_journal(path)
         with Workers.at_work(path.with_name(f"{path.name}.workers")) as workers:
-            try:
-                _check_first_line(path)
-                storage = JournalStorage(JournalFileBackend(str(path)))
-            # Optuna does not check the file, and raises any of these for a foreign one.
-            except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
-                reason = one_line(f"{type(error).__name__} {error}")
-                raise InputError(
-                    f"`storage` {path} is not a journal of Optuna's, or was damaged: {reason}"
-                ) from error
             yield storage, workers
-
-
-def _check_first_line(path: Path) -> None:
-    """Refuse a foreign first line, which Optuna would take for an incomplete one.
-
-    Raises:
-        ValueError: the first line is no line of a journal.
-    """
-    if path.exists():
-        with path.open(encoding="utf-8") as file:
-            first = file.readline()
-        if first and "op_code" not in json.loads(first):
-            raise ValueError("its first line has no op_code")
 
 
 @contextmanager
@@ -127,6 +141,15 @@ def _opened(kind: type[BaseStorage], url: str, **options: object) -> BaseStorage
     try:
         return kind(url, **options)  # type: ignore[call-arg]
     except Exception as error:  # each driver has errors of its own
-        shown = re.sub(r"//[^@/]*@", "//", url)
-        reason = one_line(error).replace(url, shown)
-        raise InputError(f"`storage` {shown} cannot be opened: {reason[:300]}") from error
+        raise InputError(
+            f"`storage` {_shown(url)} cannot be opened: {_reason(url, error)}"
+        ) from error
+
+
+def _shown(url: str) -> str:
+    """Return a URL without its password."""
+    return re.sub(r"//[^@/]*@", "//", url)
+
+
+def _reason(url: str, error: object) -> str:
+    return one_line(error).replace(url, _shown(url))[:300]

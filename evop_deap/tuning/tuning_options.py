@@ -16,6 +16,9 @@ from evop_deap.settings.search_config import BUDGET, FITNESS
 from evop_deap.tuning.settings_space import RANGES
 from evop_deap.tuning.study_kinds import MEASURES, PRUNERS, SAMPLERS
 
+MOST_SEEDS = 2**32
+"""Number of seeds of NumPy's generator, which Optuna's samplers use."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TuningOptions:
@@ -47,6 +50,10 @@ class TuningOptions:
         for name in ("n_trials", "seeds"):
             if getattr(self, name) < 1:
                 raise InputError(f"`{name}` must be at least 1, but got {getattr(self, name)}")
+        if self.seed is not None and not 0 <= self.seed < MOST_SEEDS:
+            raise InputError(
+                f"`seed` must be at least 0 and below {MOST_SEEDS}, but got {self.seed}"
+            )
         if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"`timeout` must be above 0, but got {self.timeout}")
 

@@ -41,9 +41,11 @@ class Workers:
 
         workers = cls(folder, uuid.uuid4().hex[:12])
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(workers._lock(workers.own)):
-            yield workers
-        workers._lock(workers.own).unlink(missing_ok=True)
+        try:
+            with FileLock(workers._lock(workers.own)):
+                yield workers
+        finally:
+            workers._lock(workers.own).unlink(missing_ok=True)
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
