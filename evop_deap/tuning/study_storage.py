@@ -56,18 +56,16 @@ def _reporting_failures(where: str) -> Iterator[None]:
     except EvopError:
         raise
     except Exception as error:
-        for cause in _handled(error):
-            if isinstance(cause, EvopError):
-                raise type(cause)(str(cause)) from error
-            if isinstance(cause, OSError):
-                raise OutputError(
-                    f"cannot write {_shown(where)}: {cause.strerror or cause}"
-                ) from error
-            if isinstance(cause, StorageInternalError | SQLAlchemyError):
-                raise OutputError(
-                    f"`storage` {_shown(where)} cannot be used: {_reason(where, cause)}"
-                ) from error
-        raise
+        kinds = (EvopError, OSError, StorageInternalError, SQLAlchemyError)
+        causes = [cause for cause in _handled(error) if isinstance(cause, kinds)]
+        if not causes:
+            raise
+        first, place = causes[-1], _shown(where)
+        if isinstance(first, EvopError):
+            raise type(first)(str(first)) from error
+        if isinstance(first, OSError):
+            raise OutputError(f"cannot write {place}: {first.strerror or first}") from error
+        raise OutputError(f"`storage` {place} cannot be used: {_reason(where, first)}") from error
 
 
 def _handled(error: BaseException | None) -> Iterator[BaseException]:

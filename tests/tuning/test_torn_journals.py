@@ -147,13 +147,15 @@ def test_a_journal_damaged_in_its_middle_is_refused_and_left_as_it_was(
 
 def test_a_database_that_fails_while_it_is_in_use_says_so_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    with (
-        pytest.raises(OutputError, match=r"`storage` sqlite.*study\.db cannot be used: .*disk"),
-        open_storage(f"sqlite:///{path}") as (storage, _),
-    ):
-        study = optuna.create_study(storage=storage)
-        with files_of_at_most(path.stat().st_size):
-            study.set_user_attr("long", "x" * 200_000)
+
+    def fill() -> None:
+        with open_storage(f"sqlite:///{path}") as (storage, _):
+            study = optuna.create_study(storage=storage)
+            with files_of_at_most(path.stat().st_size):
+                study.set_user_attr("long", "x" * 200_000)
+
+    with pytest.raises(OutputError, match=r"`storage` sqlite.*study\.db cannot be used: .*disk"):
+        fill()
 
 
 @pytest.mark.parametrize(
