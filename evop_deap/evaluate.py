@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.base.files import reporting_write_errors, write_json
+from evop_deap.base.files import check_writable, write_json
 from evop_deap.settings.evaluation_config import EvaluationConfig
 from evop_deap.settings.parser import Parser, add_flags, answer, path_flag
 
@@ -56,12 +55,9 @@ def _evaluate(given: dict[str, Any], *, json: str | None, quiet: bool) -> str:
 
 def _check_output(path: Path) -> None:
     """Refuse a file that cannot be written before the work begins."""
-    with reporting_write_errors(path):
-        if path.is_dir():
-            raise InputError(f"`json` must name a file, but {path} is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
+    if path.is_dir():
+        raise InputError(f"`json` must name a file, but {path} is a folder")
+    check_writable(path.parent)
 
 
 def _print(stage: str) -> None:

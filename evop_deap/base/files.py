@@ -7,13 +7,15 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from evop_deap.base.errors import InputError, OutputError
+from evop_deap.base.locks import LOCK_FILE, hold, is_held, locked
 
 _PART = ".part"
 
@@ -47,15 +49,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     with reporting_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary_name(path)
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        remove_leftovers(path.parent, [path.name], folders=False)
+        while not _is_written(_temporary_name(path), content, path):
+            pass
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -69,16 +65,68 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     A folder already at `path` is replaced. When the body raises, that folder stays as it was and
     the temporary one is deleted.
+
+    Raises:
+        InputError: another process is writing `path`.
+        OutputError: the folder cannot be written.
     """
-    with reporting_write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary_name(path)
+    with claimed(path), reporting_write_errors(path):
+        target = Path(os.path.realpath(path))
+        temporary = _temporary_name(target)
         temporary.mkdir()
         try:
             yield temporary
-            _move_folder(temporary, path)
+            _move_folder(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Lock `path` against being written by other processes until the body ends.
+
+    The lock lies beside `path`, because a folder there is replaced as a whole. Temporary files and
+    folders that killed processes left for `path` are deleted. The holder may claim `path` again.
+
+    Raises:
+        InputError: another process is writing `path`.
+        OutputError: nothing can be written beside `path`.
+    """
+    target = Path(os.path.realpath(path))
+    check_writable(target.parent)
+    lock = target.with_name(f".{target.name}{LOCK_FILE}")
+    with _locked(lock, [target.name], path, reentrant=True):
+        yield
+
+
+@contextmanager
+def exclusive(folder: Path, names: Collection[str]) -> Iterator[None]:
+    """Lock a folder against being written by other processes until the body ends.
+
+    The lock lies in the folder. Temporary files and folders that killed processes left there for
+    these names are deleted.
+
+    Raises:
+        InputError: another process is writing into the folder.
+        OutputError: the folder cannot be written.
+    """
+    with _locked(folder / LOCK_FILE, names, folder):
+        yield
+
+
+@contextmanager
+def _locked(
+    lock: Path, names: Collection[str], output: Path, *, reentrant: bool = False
+) -> Iterator[None]:
+    busy = (
+        f"`output` {output} is being written by another process: wait for it, or choose another "
+        "folder"
+    )
+    with ExitStack() as stack:
+        with reporting_write_errors(output):
+            stack.enter_context(locked(lock, busy, reentrant=reentrant))
+            remove_leftovers(lock.parent, names)
+        yield
 
 
 def is_leftover(path: Path, names: Collection[str]) -> bool:
@@ -87,19 +135,28 @@ def is_leftover(path: Path, names: Collection[str]) -> bool:
     return match is not None and match[1] in names
 
 
-def remove_leftovers(folder: Path, names: Collection[str]) -> None:
-    """Delete the temporary files in `folder` that killed processes left for these names."""
+def remove_leftovers(folder: Path, names: Collection[str], *, folders: bool = True) -> None:
+    """Delete what killed processes left in `folder` for these names.
+
+    A file that a living process is writing stays.
+
+    Args:
+        folder: folder of the temporary files.
+        names: names of the files and folders that they were for.
+        folders: whether temporary folders are deleted; the caller has locked the place.
+    """
     for part in folder.iterdir():
         if not is_leftover(part, names):
             continue
-        if part.is_dir():
+        if not part.is_dir():
+            if not is_held(part):
+                part.unlink(missing_ok=True)
+        elif folders:
             shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
 
 
 def names_in_output(folder: Path) -> list[str]:
-    """Sorted names of the entries of an output folder; empty if it does not exist yet.
+    """Sorted names of the entries of an output folder but its lock; none if it does not exist.
 
     Raises:
         InputError: `folder` is a file.
@@ -108,22 +165,22 @@ def names_in_output(folder: Path) -> list[str]:
     with reporting_write_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"`output` must be a folder, but {folder} is a file")
-        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+        names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        return sorted(names - {LOCK_FILE})
 
 
 def check_writable(path: Path) -> None:
-    """Create and delete a file in `path`, or in the nearest folder above it that exists.
+    """Write a file without a name in `path`, or in the nearest folder above it that exists.
 
     Raises:
         OutputError: nothing can be written there.
     """
     place = next(p for p in (path, *path.absolute().parents) if p.exists())
-    trial = place / f".{uuid.uuid4().hex[:8]}.part"
     with reporting_write_errors(path):
         if not place.is_dir():
             raise OutputError(f"cannot write {path}: {place} is not a folder")
-        trial.touch()
-        trial.unlink()
+        with tempfile.TemporaryFile(dir=place):
+            pass
 
 
 def sha256_of_file(path: Path) -> str:
@@ -142,6 +199,21 @@ def sha256_of_text(text: str) -> str:
 
 def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_PART}")
+
+
+def _is_written(temporary: Path, content: bytes, path: Path) -> bool:
+    """Write `content` to `path` by way of `temporary`; false if another process removed that."""
+    try:
+        with temporary.open("xb") as file:
+            if not hold(file):
+                return False
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(path)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _move_folder(source: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.base.files import check_writable
+from evop_deap.base.files import check_writable, claimed
 from evop_deap.base.formatting import markdown
 from evop_deap.models.formats import Drops, read_pattern
 from evop_deap.recovery.compensation.form_names import OFF
@@ -51,8 +51,15 @@ def apply_pattern(
         EvopError: the model, the text, the pattern or the folder cannot be used, or the reloaded
             checkpoint differs from the pruned model.
     """
-    progress = progress or Progress()
-    check_output(folder, overwrite=overwrite)
+    with claimed(folder):
+        check_output(folder, overwrite=overwrite)
+        return _applied(config, pattern, folder, compensate, progress or Progress())
+
+
+def _applied(
+    config: CalibrationConfig, pattern: str, folder: Path, compensate: str, progress: Progress
+) -> ExportReport:
+    """Prune a model in a process that has claimed the folder."""
     if compensate != OFF:
         check_text(config)
     loaded = load_named(config, progress, as_stored=compensate == OFF)

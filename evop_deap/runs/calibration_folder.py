@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.base.files import check_writable, names_in_output, new_folder, remove_leftovers
+from evop_deap.base.files import check_writable, claimed, names_in_output, new_folder
 from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
 from evop_deap.runs.draw_calibration import make_calibration
 from evop_deap.runs.listeners.progress import Progress
@@ -51,18 +51,25 @@ def run_calibration(
         >>> config = CalibrationConfig(model="demo", calibration="ccds")
         >>> run_calibration(config, "calibrations/demo")  # doctest: +SKIP
     """
+    if config.is_stored:
+        raise InputError(
+            f"`calibration` must be random or ccds, but {config.calibration} is a set already"
+        )
+    progress, output = progress or Progress(), Path(output)
+    with claimed(output):
+        _check_usable(output, overwrite)
+        made = _written(config, output, progress)
+    progress.close()
+    return made
+
+
+def _written(config: CalibrationConfig, output: Path, progress: Progress) -> CalibrationSet:
+    """Draw a set and write it, in a process that has claimed its folder."""
     from evop_deap.base.files import write_bytes, write_text
     from evop_deap.calibration import save_calibration
     from evop_deap.calibration.cluster_map import cluster_map, map_image
     from evop_deap.models.loading.load_model import load_tokenizer
 
-    progress = progress or Progress()
-    if config.is_stored:
-        raise InputError(
-            f"`calibration` must be random or ccds, but {config.calibration} is a set already"
-        )
-    output = Path(output)
-    _check_usable(output, overwrite)
     tokenizer, context = load_tokenizer(
         config.model, revision=config.revision, trust_remote_code=config.trust_remote_code
     )
@@ -78,8 +85,6 @@ def run_calibration(
         on_strata=lambda found, drawn: strata.append((found, drawn)),
     )
     made.manifest["settings"] = config.as_dict()
-    if output.parent.is_dir():
-        remove_leftovers(output.parent, [output.name])
     with new_folder(output) as folder:
         save_calibration(folder, made)
         for found, drawn in strata:
@@ -90,7 +95,6 @@ def run_calibration(
                 progress.stage("no clusters.png: that needs matplotlib, the extra `bench`")
             else:
                 write_bytes(folder / IMAGE_FILE, image)
-    progress.close()
     return made
 
 

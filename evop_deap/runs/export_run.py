@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evop_deap.base.data_files import read_json, read_utf8
 from evop_deap.base.errors import InputError
-from evop_deap.base.files import write_text
+from evop_deap.base.files import claimed, write_text
 from evop_deap.base.typed import Size, typed
 from evop_deap.base.user_paths import existing_path
 from evop_deap.models.formats import (
@@ -86,28 +86,28 @@ def export_run(
     """
     folder = RunFolder(run)
     drops, config, compensated = _found(folder)
-    if output is not None:
-        check_output(output, overwrite=overwrite)
-    if format not in CHECKPOINTS:
-        text = _text(folder, config, drops, format, PATTERN_ALONE if compensated else "")
-        if output is None:
-            return text.rstrip("\n")
-        write_text(output, text)
-        return f"{output}: {format} without {', '.join(drops.names)}"
+    comment = PATTERN_ALONE if compensated else ""
     if output is None:
-        raise InputError(f"`output` is required: name a folder for the {format} checkpoint")
-    progress, stock = progress or Progress(), format == "transformers"
-    loaded, path = load_named(config, progress, as_stored=stock), folder.model / "README.md"
-    card = read_utf8(path, str(path)) if path.is_file() else None
-    report = write_checkpoint(
-        loaded,
-        drops,
-        output,
-        format=format,
-        card=card_of(loaded, drops) if compensated else card,
-        trust_remote_code=config.trust_remote_code,
-        progress=progress,
-    )
+        if format in CHECKPOINTS:
+            raise InputError(f"`output` is required: name a folder for the {format} checkpoint")
+        return _text(folder, config, drops, format, comment).rstrip("\n")
+    with claimed(output):
+        check_output(output, overwrite=overwrite)
+        if format not in CHECKPOINTS:
+            write_text(output, _text(folder, config, drops, format, comment))
+            return f"{output}: {format} without {', '.join(drops.names)}"
+        progress, stock = progress or Progress(), format == "transformers"
+        loaded, path = load_named(config, progress, as_stored=stock), folder.model / "README.md"
+        card = read_utf8(path, str(path)) if path.is_file() else None
+        report = write_checkpoint(
+            loaded,
+            drops,
+            output,
+            format=format,
+            card=card_of(loaded, drops) if compensated else card,
+            trust_remote_code=config.trust_remote_code,
+            progress=progress,
+        )
     less = "; the pattern alone, while the run's own model/ is compensated" if compensated else ""
     return f"{output}: {report.summary}{less}"
 

@@ -112,7 +112,7 @@ def _check_found(validated: Validated, found: Found) -> None:
 
 
 def write_beginning(context: Context, generation: int) -> None:
-    """Write the settings and the calibration manifest, and remove files of a killed process.
+    """Write the settings and the calibration manifest, and cut the history of a killed process.
 
     Args:
         context: the run.
@@ -121,5 +121,4 @@ def write_beginning(context: Context, generation: int) -> None:
     folder = context.folder
     write_text(folder.config, settings_as_yaml(context.config))
     write_json(folder.calibration, context.text.manifest)
-    folder.remove_leftovers()
     folder.cut_history(generation)

@@ -184,5 +184,4 @@ def _write_settings(folder: RunFolder, config: SearchConfig, effective: Context)
 
     settings = {**effective.config.as_dict(), "sparsity": list(config.sparsity)}
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.remove_leftovers()
     write_text(folder.config, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))

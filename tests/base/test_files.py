@@ -122,7 +122,7 @@ def test_two_searches_cannot_write_into_one_folder(tmp_path: Path) -> None:
     with (
         RunFolder(tmp_path).exclusive(),
         RunFolder(tmp_path / "other").exclusive(),
-        pytest.raises(InputError, match="is being written by another search"),
+        pytest.raises(InputError, match="is being written by another process"),
     ):
         same.exclusive().__enter__()
     with RunFolder(tmp_path).exclusive():

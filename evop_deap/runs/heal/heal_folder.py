@@ -13,8 +13,8 @@ from evop_deap.base.data_files import read_json
 from evop_deap.base.errors import CheckpointError, InputError
 from evop_deap.base.files import (
     check_writable,
+    exclusive,
     names_in_output,
-    remove_leftovers,
     reporting_write_errors,
     write_json,
 )
@@ -165,7 +165,6 @@ class HealFolder:
             OutputError: the folder cannot be written.
         """
         with reporting_write_errors(self.path):
-            remove_leftovers(self.path, [path.name for path in self._own])
             if not self.identity.is_file():
                 self._clear()
         if not self.identity.is_file():
@@ -192,12 +191,13 @@ class HealFolder:
     def exclusive(self) -> Iterator[None]:
         """Lock this folder against other processes until the body ends.
 
+        Temporary files of killed processes are deleted.
+
         Raises:
             InputError: another process holds the lock.
+            OutputError: the folder cannot be written.
         """
-        from evop_deap.runs.storage.folder import RunFolder
-
-        with RunFolder(self.path).exclusive():
+        with exclusive(self.path, [path.name for path in self._own]):
             yield
 
     @property

@@ -64,6 +64,8 @@ def heal(
     if config.keep_adapter and config.full:
         raise InputError("`keep_adapter` needs adapters: leave out --full")
     with folder.exclusive():
+        # Another process may have finished a training here in between.
+        folder.check_usable(resume=resume, overwrite=overwrite)
         if not resume:
             folder.start(config.as_dict())
         try:

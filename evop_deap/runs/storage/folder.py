@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,13 @@ from evop_deap.base.data_files import parse_json
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import (
     check_writable,
+    exclusive,
     is_leftover,
     names_in_output,
     remove_leftovers,
     reporting_write_errors,
-    sha256_of_text,
     write_text,
 )
-from evop_deap.base.user_folders import cache_folder
 from evop_deap.settings.config_files import read_settings
 
 _BUDGET = "sparsity-"
@@ -166,11 +166,8 @@ class RunFolder:
             return {"model", "sparsity"} <= read_settings(self.config).keys()
         except InputError:
             names = [path.name for path in self._own]
-            return all(is_leftover(path, names) for path in self.path.iterdir())
-
-    def remove_leftovers(self) -> None:
-        """Delete temporary files of a killed process."""
-        remove_leftovers(self.path, [path.name for path in self._own])
+            left = (self.path / name for name in names_in_output(self.path))
+            return all(is_leftover(path, names) for path in left)
 
     @classmethod
     @contextmanager
@@ -184,41 +181,36 @@ class RunFolder:
             OutputError: the folder cannot be written.
         """
         folder = cls(Path(output))
-        folder.check_usable(resume=resume, overwrite=overwrite, several=several)
+        check = partial(folder.check_usable, resume=resume, overwrite=overwrite, several=several)
+        check()
         with folder.exclusive():
+            check()  # another process may have finished a run here in between
             yield folder
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Lock this folder against searches of other processes until the body ends.
 
+        Temporary files of killed processes are deleted.
+
         Raises:
             InputError: another process holds the lock.
+            OutputError: the folder cannot be written.
         """
-        from filelock import FileLock, Timeout
-
-        name = sha256_of_text(str(self.path.resolve()))[:16]
-        lock = cache_folder() / "locks" / f"{name}.lock"
-        with reporting_write_errors(lock):
-            lock.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(lock, timeout=0):
-                yield
-        except Timeout as error:
-            raise InputError(
-                f"`output` {self.path} is being written by another search: wait for it, or "
-                "choose another folder"
-            ) from error
+        with exclusive(self.path, [path.name for path in self._own]):
+            if self.model.is_dir():
+                remove_leftovers(self.model, ["README.md"])
+            yield
 
     def clear(self) -> None:
         """Remove the files of an earlier run, its result first and its settings last."""
         if not self.path.exists():
             return
         with reporting_write_errors(self.path):
-            self.remove_leftovers()
             self.curve.unlink(missing_ok=True)
             for budget in self.budgets:
-                budget.clear()
+                with budget.exclusive():
+                    budget.clear()
                 if not any(budget.path.iterdir()):
                     budget.path.rmdir()
             for path in reversed(self._own):
