@@ -45,20 +45,22 @@ def _heal(given: dict[str, Any], run: argparse.Namespace) -> str:
     config = HealingConfig(**(_resumed(folder, given) if run.resume else given))
 
     from evop_deap.base.interruption import sigterm_interrupts
-    from evop_deap.recovery.healing.healing_listener import HealingListener, HealingListeners
+    from evop_deap.recovery.healing.healing_listener import HealingListeners
     from evop_deap.runs.heal.heal_run import heal
-    from evop_deap.runs.listeners.healing_display import HealingDisplay
+    from evop_deap.runs.listeners.healing_display import HealingDisplay, QuietHealing
     from evop_deap.runs.listeners.healing_tracking import HealingTracker
     from evop_deap.runs.storage.healing_result import healing_table
 
-    display = HealingListener() if run.quiet else HealingDisplay()
+    display = QuietHealing() if run.quiet else HealingDisplay()
     with HealingTracker(run.tracker, folder, config.as_dict()) as tracker, sigterm_interrupts():
         listener = HealingListeners(display, tracker)
         how = {"resume": run.resume, "overwrite": run.overwrite}
         result = heal(config, folder, listener=listener, **how)
     if run.json:
         return _as_json(result.as_dict())
-    places = f"load it    {folder / 'model'}\nlook at it {folder / 'report.html'}"
+    places, page = f"load it    {folder / 'model'}", folder / "report.html"
+    if page.is_file():
+        places += f"\nlook at it {page}"
     return f"{healing_table(result)}\n\n{places}"
 
 

@@ -93,7 +93,8 @@ def claimed(path: Path) -> Iterator[None]:
         OutputError: nothing can be written beside `path`.
     """
     target = Path(os.path.realpath(path))
-    check_writable(target.parent)
+    if not target.exists():
+        check_writable(target)
     lock = target.with_name(f".{target.name}{LOCK_FILE}")
     with _locked(lock, [target.name], path, reentrant=True):
         yield

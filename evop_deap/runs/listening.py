@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from evop_deap.runs.listeners.progress import Progress, TerminalProgress, Together
+from evop_deap.runs.listeners.progress import Progress, QuietProgress, TerminalProgress, Together
 from evop_deap.runs.listeners.tracking import Tracker
 from evop_deap.settings.search_config import SearchConfig
 
@@ -22,7 +22,7 @@ def listening(
         config: settings of the run.
         tracker: name of the tracker, or "none".
         live: serve the report during the run.
-        quiet: print no progress.
+        quiet: print no progress, only warnings.
 
     Yields:
         One object that forwards to all listeners.
@@ -38,6 +38,5 @@ def listening(
             from evop_deap.reporting.live import LiveReport
 
             listeners.append(stack.enter_context(LiveReport(folder)))
-        if not quiet:
-            listeners.append(TerminalProgress(config.fitness))
+        listeners.append(QuietProgress() if quiet else TerminalProgress(config.fitness))
         yield Together(*listeners)

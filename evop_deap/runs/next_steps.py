@@ -22,7 +22,7 @@ def table_of(found: SearchResult | Curve) -> str:
 
 
 def next_steps(output: Path, config: SearchConfig) -> str:
-    """Return how to load the result, where the report is, and how to continue the search.
+    """Return how to load the result, where its report is, and how to continue the search.
 
     Args:
         output: folder of the run.
@@ -33,10 +33,14 @@ def next_steps(output: Path, config: SearchConfig) -> str:
         from evop_deap.runs.storage.folder import RunFolder
 
         figures, model = "curve.json", RunFolder(output).budget(config.sparsity[-1]).model
+    page = output / "report.html"
+    shown = f"look at it {page}; all figures are in {figures} beside it"
+    if not page.is_file():
+        shown = f"figures    {output / figures}; there is no {page.name}"
     return "\n".join(
         [
             f"load it    {_auto_class(model)}.from_pretrained({str(model)!r})",
-            f"look at it {output / 'report.html'}; all figures are in {figures} beside it",
+            shown,
             f"search on  {_resume(output)} --generations N",
         ]
     )

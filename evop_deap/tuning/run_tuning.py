@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import EvopError, InputError
 from evop_deap.base.interruption import Interruption
 from evop_deap.runs.listeners.progress import Progress, TerminalProgress
 from evop_deap.settings.search_config import SearchConfig
@@ -78,9 +78,8 @@ def run_tuning(options: TuningOptions, settings: Mapping[str, Any]) -> str:
             )
             write_trials(output / "trials.json", study)
             write_best(output / "best.yaml", study, objective.space)
-            if options.pictures:
-                write_pictures(output, study)
-            return f"{study_table(study)}\n\n{_where(output, options.pictures)}"
+            drawn = options.pictures and _are_drawn(output, study)
+            return f"{study_table(study)}\n\n{_where(output, drawn)}"
 
 
 @contextmanager
@@ -114,6 +113,15 @@ def _print_trial(study: Study, trial: FrozenTrial) -> None:
     elif "failure" in trial.user_attrs:
         outcome += f": {trial.user_attrs['failure']}"
     print(f"trial {trial.number}: {outcome}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _are_drawn(output: Path, study: Study) -> bool:
+    """Draw the plots, and return whether there are any; a failure is a warning on stderr."""
+    try:
+        return bool(write_pictures(output, study))
+    except EvopError as error:
+        print(f"warning: no plots, everything else is written ({error})", file=sys.stderr)  # noqa: T201
+        return False
 
 
 def _where(output: Path, pictures: bool) -> str:

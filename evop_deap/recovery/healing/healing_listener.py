@@ -12,6 +12,10 @@ class HealingListener:
     def stage(self, text: str) -> None:
         """Called when a part of the work begins, such as loading a model."""
 
+    def warn(self, text: str) -> None:
+        """Called when a part of the result is missing; told as a stage by default."""
+        self.stage(text)
+
     def prepared(self, done: int, windows: int) -> None:
         """Called when the dense model has predicted `done` of so many windows."""
 
@@ -48,6 +52,11 @@ class HealingListeners(HealingListener):
         """Forward the call."""
         for listener in self._listeners:
             listener.stage(text)
+
+    def warn(self, text: str) -> None:
+        """Forward the call."""
+        for listener in self._listeners:
+            listener.warn(text)
 
     def prepared(self, done: int, windows: int) -> None:
         """Forward the call."""

@@ -13,6 +13,7 @@ from evop_deap.base.errors import EvopError, InputError
 from evop_deap.base.files import write_json
 from evop_deap.recovery.healing.healing_listener import HealingListener
 from evop_deap.recovery.healing.recipes import RECIPES
+from evop_deap.runs.drawn_page import draw_page
 from evop_deap.runs.heal.heal_folder import HealFolder
 from evop_deap.runs.heal.heal_source import HealSource, heal_source
 from evop_deap.runs.heal.plan_training import plan_training
@@ -218,7 +219,7 @@ def _written(
     adapter = folder.work / folder.adapter.name
     if result.taken and adapter.is_dir():
         adapter.replace(folder.adapter)
-    write_healing_page(folder.report, result)
+    draw_page(folder.report, partial(write_healing_page, folder.report, result), listener.warn)
     write_json(folder.result, result.as_dict())
     shutil.rmtree(folder.work, ignore_errors=True)
     listener.finished(result.loss)

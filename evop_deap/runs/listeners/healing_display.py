@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evop_deap.base.formatting import number
 from evop_deap.base.numbers import exponential
 from evop_deap.recovery.healing.healing_listener import HealingListener
+
+
+class QuietHealing(HealingListener):
+    """Warnings on stderr and nothing else."""
+
+    def warn(self, text: str) -> None:
+        """Print the warning."""
+        print(f"warning: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class HealingDisplay(HealingListener):

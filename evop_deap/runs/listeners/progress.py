@@ -22,6 +22,10 @@ class Progress:
     def stage(self, text: str) -> None:
         """Called when a part of the run begins, such as loading the model."""
 
+    def warn(self, text: str) -> None:
+        """Called when a part of the result is missing; told as a stage by default."""
+        self.stage(text)
+
     def budget(self, folder: Path, text: str) -> None:
         """Called when one of several budgets begins, whose run is in `folder`."""
 
@@ -62,6 +66,11 @@ class Together(Progress):
         for listener in self._listeners:
             listener.stage(text)
 
+    def warn(self, text: str) -> None:
+        """Forward the call."""
+        for listener in self._listeners:
+            listener.warn(text)
+
     def budget(self, folder: Path, text: str) -> None:
         """Forward the call."""
         for listener in self._listeners:
@@ -96,6 +105,14 @@ class Together(Progress):
         """Forward the call."""
         for listener in self._listeners:
             listener.finished(result)
+
+
+class QuietProgress(Progress):
+    """Warnings on stderr and nothing else."""
+
+    def warn(self, text: str) -> None:
+        """Print the warning."""
+        print(f"warning: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class TerminalProgress(Progress):

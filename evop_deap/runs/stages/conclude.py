@@ -11,6 +11,7 @@ from typing import Any
 
 from evop_deap.base.files import write_json, write_text
 from evop_deap.runs.context import Context
+from evop_deap.runs.drawn_page import draw_page
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.stages.export_model import Exported
@@ -71,14 +72,14 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
 
 
 def draw_report(runs: Sequence[Path], output: Path, progress: Progress) -> None:
-    """Write the report page of runs; a failure is a message and not an error."""
-    try:
+    """Write the report page of runs; a failure is a warning and not an error."""
+
+    def draw() -> None:
         from evop_deap.reporting.page import write_report
 
         write_report(runs, output)
-    except Exception as error:  # the model and the result are already written
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        progress.stage(f"no report.html, everything else is written ({reason})")
+
+    draw_page(output, draw, progress.warn)
 
 
 def _findings(context: Context, before: Outputs) -> Findings:
