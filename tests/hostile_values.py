@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+MORE = int(os.environ.get("EVOP_FUZZ", "1"))
+"""How many times as many inputs as usual are tried."""
+
 fuzzed = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=120,
+    max_examples=120 * MORE,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def few(count: int) -> settings:
+    """For commands that load a model before they read the input."""
+    return settings(fuzzed, max_examples=count * MORE)
+
 
 WORDS = [
     "", " ", "\n", "a\nb", "a\0b", "\udcff", "\x1b[31m", "x" * 300, "x/" * 3000, "9" * 400,

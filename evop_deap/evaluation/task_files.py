@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.text.json_rows import check_json_rows
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ def check_tasks(tasks: Sequence[str], folder: Path) -> None:
     """Refuse tasks that cannot be read from a folder.
 
     Raises:
-        InputError: an unknown task, or one without a file in `folder`.
+        InputError: an unknown task, one without a file in `folder`, or a null in place of a row.
     """
     for task in tasks:
         if task not in TASKS:
             raise InputError(
                 f"`tasks` with `tasks_from` must be among {', '.join(TASKS)}, but got '{task}'"
             )
-        task_file(folder, task)
+        check_json_rows(task_file(folder, task))
 
 
 def write_tasks(tasks: Sequence[str], folder: Path, target: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from evop_deap.base.errors import InputError
 from evop_deap.text.documents import Document, normalised
 from evop_deap.text.file_types import READABLE_SUFFIXES, TABLES, is_table, obstacle, suffix_of
+from evop_deap.text.json_rows import check_json_rows
 from evop_deap.text.split_text import split_text
 
 _HEAD_ROWS = 100
@@ -213,6 +214,8 @@ def _rows(
         raise InputError(f"cannot read {path}: {reason}")
     if builder is None or options is None:
         builder, options = TABLES[suffix_of(path)]
+    if builder == "json":
+        check_json_rows(path)
     # Even a streamed data set locks its cache folder, and a home may be read-only.
     with tempfile.TemporaryDirectory(prefix="evop-", ignore_cleanup_errors=True) as scratch:
         try:

@@ -528,3 +528,29 @@ def test_a_broken_saved_data_set_ends_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read") as caught:
         load_corpus(str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("a.jsonl", 'null\n{"text": "one"}\n', 1),
+        ("a.ndjson", '\ufeff\n  null\n', 2),
+        ("a.json", '[null, {"text": "one"}]', 1),
+        ("a.jsonl", '{"text": "one"}\n' * 5000 + "null\n" * 5000, 5001),
+        ("a.jsonl.xz", '{"text": "one"}\n\nnull\n', 3),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_null_is_refused_before_the_reader_crashes(
+    tmp_path: Path, name: str, text: str, line: int
+) -> None:
+    path = tmp_path / name
+    content = text.encode()
+    path.write_bytes(lzma.compress(content) if name.endswith(".xz") else content)
+    with pytest.raises(InputError, match=f"line {line} holds null in place of a row"):
+        load_corpus(str(path))
+
+
+def test_null_within_a_row_of_several_lines_is_no_row(tmp_path: Path) -> None:
+    row = {"text": "one two three", "about": [None, {"more": None}, None], "last": None}
+    (tmp_path / "a.json").write_text(json.dumps([row, {**row, "text": "four"}], indent=1))
+    assert len(load_corpus(str(tmp_path / "a.json")).documents) == 2
