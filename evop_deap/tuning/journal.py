@@ -65,7 +65,9 @@ class _Backend(JournalFileBackend):
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         try:
-            yield from super().read_logs(log_number_from)
+            for record in super().read_logs(log_number_from):
+                json.dumps(record, ensure_ascii=False).encode()  # no text that cannot be written
+                yield record
         except (ValueError, RecursionError) as error:
             raise _damaged(Path(self._file_path), error) from error
 

@@ -177,12 +177,20 @@ def _describe(study: Study, objective: Objective) -> None:
         study.enqueue_trial(objective.space.defaults, skip_if_exists=True)
         study.set_user_attr(DESCRIPTION, wanted)
         return
+    foreign = InputError(
+        f"`study_name` {study.study_name} is not one of evop_deap in this storage: choose another "
+        "name"
+    )
+    if not isinstance(known, dict):
+        raise foreign
     other = sorted(name for name in wanted if known.get(name) != wanted[name])
     if other:
         raise InputError(
             f"`study_name` {study.study_name} has another {' and '.join(other)} in this storage: "
             f"{known.get(other[0])}, not {wanted[other[0]]}; use the same, or another name"
         )
+    if study.metric_names not in (None, [*objective.names]):
+        raise foreign
 
 
 def _settled(study: Study) -> int:

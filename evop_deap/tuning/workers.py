@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
 
@@ -36,16 +37,36 @@ class Workers:
     @classmethod
     @contextmanager
     def at_work(cls, folder: Path) -> Iterator[Workers]:
-        """Register this process in `folder` until the body ends."""
+        """Register this process in `folder` until the body ends; the last one removes it."""
+        workers = cls(folder, uuid.uuid4().hex[:12])
+        lock = workers._registered()
+        try:
+            yield workers
+        finally:
+            lock.release()
+            workers._leave()
+
+    def _registered(self) -> BaseFileLock:
         from filelock import FileLock
 
-        workers = cls(folder, uuid.uuid4().hex[:12])
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(workers._lock(workers.own)):
-                yield workers
-        finally:
-            workers._lock(workers.own).unlink(missing_ok=True)
+        lock = FileLock(self._lock(self.own))
+        while True:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire()
+                return lock
+            except FileNotFoundError:  # another process has just removed the folder
+                continue
+
+    def _leave(self) -> None:
+        """Remove the locks of this process and of ended ones, and the folder with the last one."""
+        for worker in (self.own, *self._others()):
+            if worker == self.own or not self._is_alive(worker):
+                self._lock(worker).unlink(missing_ok=True)
+        if not self._others():
+            with suppress(OSError):
+                (self.folder / "all.lock").unlink(missing_ok=True)
+                self.folder.rmdir()
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:

@@ -89,7 +89,7 @@ def checkpoint(toy_checkpoint: Path, tmp_path: Path) -> Path:
 JSONS = ["config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"]
 
 
-@few(16)
+@few(10)
 @given(data=st.data(), name=st.sampled_from(JSONS))
 def test_a_changed_file_of_a_checkpoint(checkpoint: Path, data: st.DataObject, name: str) -> None:
     path = checkpoint / name
@@ -135,7 +135,7 @@ CARD = ["", "{", "evop_base: {}", "a: [", "evop_base: 3", "evop_base_dtype: [1]"
         "evop_base_fingerprint: 2026-13-45", "x: " + "[" * 3000, "\ufeff"]  # fmt: skip
 
 
-@few(14)
+@few(8)
 @given(data=st.data(), name=st.sampled_from(["result.json", "config.yaml", "card", "model"]))
 def test_a_run_with_a_changed_file(own_run: Path, data: st.DataObject, name: str) -> None:
     places = {"card": own_run / "model" / "README.md", "model": own_run / "model" / "config.json"}
@@ -211,10 +211,8 @@ def test_a_study_with_a_changed_journal(study: Path, data: st.DataObject) -> Non
         lines[at] = as_file(changed(json.loads(lines[at]), data))
     write("study.jsonl", "\n".join(lines) + data.draw(st.sampled_from(["\n", "", "\0\0"])))
     command = tune_words(study / "toy.npz", Path("study.jsonl"), Path("out"))
-    ran_before = sorted(Path.cwd().iterdir())
-    code = run(evop_deap.tune.main, command)
-    shutil.rmtree("study.jsonl.workers", ignore_errors=True)
-    assert code == 0 or sorted(Path.cwd().iterdir()) == ran_before
+    run(evop_deap.tune.main, command)
+    assert [path.name for path in Path.cwd().iterdir()] == ["study.jsonl"]
 
 
 @few(25)
