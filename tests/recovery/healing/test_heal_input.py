@@ -34,6 +34,12 @@ def command(toy: Path, output: Path, *, source: str = "pruned") -> list[str]:
     ]  # fmt: skip
 
 
+def times(folder: Path) -> dict[Path, int]:
+    """When each file below a folder was written, but for its locks."""
+    paths = (path for path in folder.rglob("*") if path.name != LOCK_FILE)
+    return {path: path.stat().st_mtime_ns for path in paths}
+
+
 @pytest.fixture
 def refused(toy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., None]:
     """Runs a command, and checks that it is refused on one line and leaves all as it was.
@@ -42,8 +48,7 @@ def refused(toy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Cal
     """
 
     def run(words: list[str], says: str) -> None:
-        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-        before = {path: time for path, time in before.items() if path.name != LOCK_FILE}
+        before = times(tmp_path)
         capfd.readouterr()
         try:
             code = main(words)
@@ -54,7 +59,7 @@ def refused(toy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Cal
         assert out == ""
         assert len(err.strip().splitlines()) == 1, err
         assert says in err
-        after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        after = times(tmp_path)
         assert after.keys() == before.keys()
         assert all(after[path] == before[path] for path in before if path.is_file())
 
