@@ -152,10 +152,11 @@ class HealFolder:
         Raises:
             CheckpointError: it cannot be read.
         """
-        if not self.identity.is_file():
+        stored = _values(self.identity).get("machine") if self.identity.is_file() else None
+        if stored is None:
             return None
         with _unreadable(self.identity):
-            return typed(MachineChoices, _values(self.identity).get("machine"))
+            return typed(MachineChoices, stored)
 
     def begin(self, identity: Mapping[str, Any]) -> None:
         """Store the identity of a training and remove an earlier one, or compare with the stored.

@@ -80,7 +80,6 @@ def plan_training(
         max_seconds=config.max_seconds,
     )
     identity = {
-        "machine": dataclasses.asdict(machine),
         "source": _weights_of(source.checkpoint),
         "dense model": taught.fingerprint,
         "text": [taught.text.training.fingerprint, taught.text.validation.fingerprint],
@@ -88,6 +87,7 @@ def plan_training(
         "generated": config.generate,
         **{f"version of {name}": version(name) for name in ("torch", "transformers")},
         **{n: v for n, v in dataclasses.asdict(plan).items() if n != "max_seconds"},
+        "machine": dataclasses.asdict(machine),
     }
     return Planned(plan, full, parameters, identity)
 
