@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ended_commands import ended
 from hostile_values import as_file, changed, few, values, words
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,16 +48,11 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(main: Main, arguments: Sequence[str], *, made: str = "out") -> int:
     """Run a command; what it makes is removed, what it refuses has left nothing."""
     before = sorted(map(str, Path.cwd().rglob("*")))
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main(list(arguments))
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-    said = err.getvalue()
+    end = ended(main, arguments)
+    code, said = end.code, end.err
     assert code in (0, 2), (arguments, said)
     if code == 2:
-        assert out.getvalue() == ""
+        assert end.out == ""
         errors = [line for line in said.splitlines() if "error: " in line]
         assert len(errors) == 1, said
         assert said.rstrip("\n").splitlines()[-1] == errors[0], said
@@ -225,11 +220,6 @@ def test_a_damaged_cache_is_shown_and_cleared(at: int, content: bytes, prefix: s
     whole = path.read_bytes()
     path.write_bytes(whole[:at] + content + whole[at + len(content) :])
     for words_after in (["info"], ["clear", "--context", prefix], ["clear"]):
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            try:
-                code = evop_deap.cache.main(["--path", str(path), *words_after])
-            except SystemExit as stop:
-                code = int(stop.code or 0)
-        assert code in (0, 2), out.getvalue()
-        assert "Traceback" not in out.getvalue()
+        end = ended(evop_deap.cache.main, ["--path", str(path), *words_after])
+        assert end.code in (0, 2), end.err
+        assert "Traceback" not in end.out + end.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ended_commands import ended
 from hostile_values import as_file, changed, fuzzed, leaves, values, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,16 +67,11 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def ends_well(main: Callable[[list[str]], int], arguments: Sequence[str]) -> int:
     """Run a command; check that it ends in a result or in one short line and leaves nothing."""
     before = sorted(map(str, Path.cwd().rglob("*")))
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main(list(arguments))
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-    said = err.getvalue()
+    run = ended(main, arguments)
+    code, said = run.code, run.err
     assert code in (0, 2), (arguments, said)
     if code == 2:
-        assert out.getvalue() == ""
+        assert run.out == ""
         assert len(said.splitlines()) == 1, said
         assert len(said) < 800
         assert said.isprintable() or said.rstrip("\n").isprintable(), said
@@ -102,10 +97,8 @@ _FLAGS: dict[str, list[str]] = {}
 def flags_of(command: str) -> list[str]:
     if command not in _FLAGS:
         main, base = COMMANDS[command]
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-            main([*base[:1], "--help"] if command == "cache" else ["--help"])
-        found = re.findall(r"^ +(--[a-z-]+)", out.getvalue(), re.MULTILINE)
+        end = ended(main, [*base[:1], "--help"] if command == "cache" else ["--help"])
+        found = re.findall(r"^ +(--[a-z-]+)", end.out, re.MULTILINE)
         _FLAGS[command] = sorted(set(found) - LEFT_OUT)
     return _FLAGS[command]
 
