@@ -105,7 +105,7 @@ def cluster(
     notes = []
     if len(fitted) < len(points):
         notes.append(f"clusters were found among {len(fitted)} of {len(points)} embeddings")
-    with _quiet():
+    with _alone():
         reduced, reducing = _reduced(points[fitted], reducer, seed)
         found, clustering = _labels(reduced, clusterer, size)
     labels = _by_size(found)
@@ -220,8 +220,14 @@ def _flat(vectors: Vectors) -> Vectors:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the libraries' warnings about small or unusual corpora."""
-    with warnings.catch_warnings():
+def _alone() -> Iterator[None]:
+    """Silence the libraries' warnings about small or unusual corpora, and undo their settings.
+
+    UMAP compiles with numba, which sets the number of threads of all that use OpenMP. Losses of a
+    search would then differ in their last bits by whether its text was drawn by clusters.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(limits=None):
         warnings.simplefilter("ignore")
         yield

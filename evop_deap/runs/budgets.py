@@ -7,8 +7,8 @@ first patterns. Each budget has its own evolution and its own folder, with the l
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 from evop_deap.base.errors import InputError
 from evop_deap.runs.context import Context
@@ -45,28 +45,26 @@ def search_budgets(
     results = []
     smaller: Found | None = None
     for context, before in zip(contexts, stored, strict=True):
-        result = _finished(context, before)
-        if result is not None and before is not None and before.evolution is not None:
-            found = Found.of_evolution(before.evolution)
-            if not context.folder.report.exists():  # killed after the result was written
-                draw_report([context.folder.path], context.folder.report, context.progress)
-        else:
-            with nullcontext() if alone else _announced(context):
+        with nullcontext() if alone else context.folder.exclusive():
+            result = _finished(context, before)
+            if result is not None and before is not None and before.evolution is not None:
+                found = Found.of_evolution(before.evolution)
+                if not context.folder.report.exists():  # killed after the result was written
+                    draw_report([context.folder.path], context.folder.report, context.progress)
+            else:
+                if not alone:
+                    _announce(context)
                 found, result = _search(context, before, smaller, began)
-            began = time.monotonic()
+                began = time.monotonic()
         smaller = found if context.config.method == SEARCH else None
         results.append(result)
     return results
 
 
-@contextmanager
-def _announced(context: Context) -> Iterator[None]:
-    """Announce a budget, and lock its folder for this process until the body ends."""
+def _announce(context: Context) -> None:
     space, share = context.space, context.config.share
     dropped = f"drop {space.n_drop} of {len(space.units)} units"
     context.progress.budget(context.folder.path, f"sparsity {share:g}: {dropped}")
-    with context.folder.exclusive():
-        yield
 
 
 def _search(

@@ -55,7 +55,8 @@ def search_front(
     progress.close()
     results, seconds = [], loading + state.seconds
     for context in contexts:
-        results.append(_finished(context, state) or _at_point(context, state, seconds))
+        with context.folder.exclusive():
+            results.append(_finished(context, state) or _at_point(context, state, seconds))
         seconds = 0.0
     return results, state, _front(whole, state, trade)
 
@@ -66,9 +67,8 @@ def _at_point(context: Context, state: EvolutionState, seconds: float) -> Search
     found = _within(state, n_drop)
     share = context.config.share
     context.progress.budget(folder.path, f"sparsity {share:g}: the best on the front")
-    with folder.exclusive():
-        write_beginning(context, -1)
-        return run_stages(context, found, Recorder(context, None), seconds)
+    write_beginning(context, -1)
+    return run_stages(context, found, Recorder(context, None), seconds)
 
 
 def _within(state: EvolutionState, n_drop: int) -> Found:

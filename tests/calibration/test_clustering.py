@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +36,16 @@ def agree(labels: np.ndarray, truth: np.ndarray) -> bool:
     inside = labels >= 0
     pairs = set(zip(labels[inside].tolist(), truth[inside].tolist(), strict=True))
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+def test_torch_keeps_its_number_of_threads() -> None:
+    threads, other = torch.get_num_threads(), (os.cpu_count() or 1) + 1
+    torch.set_num_threads(other)
+    try:
+        cluster(blobs([40, 40])[0], rng=np.random.default_rng(0), reducer="umap")
+        assert torch.get_num_threads() == other
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("reducer", ["none", "pca"])

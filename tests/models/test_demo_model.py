@@ -92,7 +92,7 @@ def test_the_command_of_the_readme_works_at_a_smaller_size(
     sizes = ["--tokens", "128", "--window", "128", "--heldout-tokens", "128"]
     sizes += ["--compensation-tokens", "1024"]
     command = ["--model", "demo", "--sparsity", "0.2", "--output", str(output)]
-    assert main([*command, *sizes, "--max-evaluations", "2", "--population", "2"]) == 0
+    assert main([*command, *sizes, "--max-evaluations", "3", "--population", "3"]) == 0
     result = json.loads((output / "result.json").read_text())
     assert (result["n_blocks"], len(result["dropped"])) == (30, 6)
     assert result["parameters"] == {"dense": 134515008, "pruned": 113274432}

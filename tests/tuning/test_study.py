@@ -209,10 +209,14 @@ def test_a_journal_of_a_relative_name_is_locked_by_a_link_that_leads_to_it(
 
 
 def _work(where: str, landscape: Path, log: Path, n_trials: int, doomed: bool) -> None:
-    """A process of a study: writes down what it runs; a doomed one is killed mid-trial."""
+    """A process of a study: writes down what it runs; a doomed one is killed mid-trial.
+
+    The others leave it its trials: each waits in its second one until that has happened.
+    """
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 
     mine: list[int] = []
+    killed = log.with_name("killed")
 
     def note(trial: optuna.Trial) -> None:
         mine.append(trial.number)
@@ -220,8 +224,10 @@ def _work(where: str, landscape: Path, log: Path, n_trials: int, doomed: bool) -
             file.write(f"{trial.number}\n")
         if doomed and len(mine) == 2:
             SPACE.suggest(trial)
+            killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.02)
+        while len(mine) == 2 and not killed.exists():
+            time.sleep(0.005)
 
     run(where, Spied(landscape, note), n_trials)
 
