@@ -175,7 +175,6 @@ def main() -> None:
     given = vars(parser.parse_args())
     corpus, threads, output = (given.pop(name) for name in ("corpus", "threads", "output"))
     recipe = Recipe(**given)
-    torch.set_num_threads(threads)
     texts = [document.text for document in load_corpus(corpus).documents]
     tokenizer = make_tokenizer(texts, recipe.vocabulary)
     ids = tokenizer("\n\n".join(texts), verbose=False).input_ids
@@ -184,7 +183,12 @@ def main() -> None:
         raise InputError(f"`corpus` must have more tokens than {len(tokens)}: 40 windows at least")
     known, held = np.split(tokens, [round((1 - HELD_BACK) * len(tokens))])
     model = make_model(recipe, len(tokenizer))
-    train(model, known, recipe)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        train(model, known, recipe)
+    finally:
+        torch.set_num_threads(before)
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
     print(
