@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.common.claim import Claim, measured_at, read
 from benchmarks.recovery.compensation import mixed, removed
+from benchmarks.recovery.methods import order_kept
 
 _TOKENS = 40960
 """The default of `--compensation-tokens`."""
@@ -14,6 +15,7 @@ def claims() -> list[Claim]:
     return [
         _compensation("demo", "--others wiki.valid.raw"),
         _compensation("qwen-0.5b", "--model models/qwen-0.5b --heldout-tokens 1024"),
+        _methods(),
     ]
 
 
@@ -30,4 +32,19 @@ def _compensation(name: str, words: str) -> Claim:
         f"--drop {','.join(report['dropped'])}",
         file,
         measured_at(file) or "3b2817c",
+    )
+
+
+def _methods() -> Claim:
+    file = "recovery/results/methods.demo.json"
+    report = read(file)
+    orders = [f"{order:.2f}" for order in order_kept(report).values()]
+    return Claim(
+        "rank correlation over methods of the perplexity before and after compensation, 3, 6, 10 "
+        "of 30 blocks",
+        ", ".join(orders),
+        "benchmarks.recovery.methods --corpus mixed.jsonl --tokens 8192 --heldout-tokens 256 "
+        "--runs runs/0.2",
+        file,
+        measured_at(file),
     )

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.board.ratios import figure
 from benchmarks.common.claim import ROOT
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.recovery.exam import Exam, add_exam_flags, exam_of
@@ -85,6 +86,21 @@ def _mean(losses: Mapping[str, float]) -> float:
     return sum(losses.values()) / len(losses)
 
 
+def order_kept(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return the rank correlation of losses before and after compensation, by sparsity."""
+    from scipy.stats import spearmanr
+
+    def losses(methods: Mapping[str, list[str]], kind: str) -> list[float]:
+        return [_mean(report["rows"][",".join(names)][kind]) for names in methods.values()]
+
+    return {
+        sparsity: float(
+            spearmanr(losses(methods, "pruned"), losses(methods, "compensated")).statistic
+        )
+        for sparsity, methods in report["picks"].items()
+    }
+
+
 def table(report: Mapping[str, Any]) -> str:
     """Perplexity of each method before and after compensation, at each sparsity."""
     sparsities = list(report["picks"])
@@ -109,8 +125,7 @@ def _cell(report: Mapping[str, Any], names: list[str] | None) -> str:
     if names is None:
         return "-"
     row = report["rows"][",".join(names)]
-    before, after = (math.exp(_mean(row[kind])) for kind in ("pruned", "compensated"))
-    return f"{before:.1f} → {after:.1f}"
+    return " → ".join(figure(math.exp(_mean(row[kind]))) for kind in ("pruned", "compensated"))
 
 
 def _mean_after(report: Mapping[str, Any], method: str) -> float:
