@@ -55,3 +55,14 @@ def test_the_dense_models_own_difference_is_the_measure() -> None:
     assert fault is not None
     assert "on half of 8 texts" in fault
     assert cache_fault(_disturbed(dense, by=0.3), faulty, ids) is None
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_all_weights_are_widened_together_only_where_speed_matters_more(at_once: bool) -> None:
+    model = toy_model("llama").to(torch.bfloat16)
+    pruned = without_blocks(model, find_anatomy(model), [1])
+    seen: set[torch.dtype] = set()
+    last = [p for p in pruned.parameters() if p.dim() == 2][-1]
+    pruned.get_input_embeddings().register_forward_hook(lambda *_: seen.add(last.dtype))
+    assert cache_fault(model, pruned, cache_texts(model, 16), at_once=at_once) is None
+    assert seen == {torch.float32 if at_once else torch.bfloat16}

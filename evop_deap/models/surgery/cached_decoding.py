@@ -30,7 +30,9 @@ def cache_texts(model: PreTrainedModel, tokens: int) -> torch.Tensor:
     return torch.randint(table.shape[0], (_TEXTS, length), generator=generator).to(table.device)
 
 
-def cache_fault(model: PreTrainedModel, pruned: PreTrainedModel, ids: torch.Tensor) -> str | None:
+def cache_fault(
+    model: PreTrainedModel, pruned: PreTrainedModel, ids: torch.Tensor, *, at_once: bool = False
+) -> str | None:
     """Return what fails when `pruned` decodes with a cache and works in `model`; else None.
 
     Some models count cached tokens in one particular layer, or in the first layer of a kind.
@@ -45,15 +47,16 @@ def cache_fault(model: PreTrainedModel, pruned: PreTrainedModel, ids: torch.Tens
         model: the dense model.
         pruned: the model to check.
         ids: (texts, tokens) token ids; both models continue the first half of each text.
+        at_once: whether speed matters more than memory; see `computing_in_float32`.
     """
     for decode in (_generate, _decode):
-        found = _differences(pruned, ids[:_FEW], decode)
+        found = _differences(pruned, ids[:_FEW], decode, at_once)
         if not isinstance(found, str) and found.max() <= _FLOOR:
             continue
-        found = _differences(pruned, ids, decode)
+        found = _differences(pruned, ids, decode, at_once)
         if not isinstance(found, str) and found.median() <= _FLOOR:
             continue
-        dense = _differences(model, ids, decode)
+        dense = _differences(model, ids, decode, at_once)
         if isinstance(dense, str) or not dense.isfinite().any():
             continue
         if isinstance(found, str):
@@ -106,7 +109,9 @@ def _decode(model: PreTrainedModel, prompt: torch.Tensor) -> tuple[torch.Tensor,
     return text, torch.stack(steps, dim=1)
 
 
-def _differences(model: PreTrainedModel, ids: torch.Tensor, decode: _Decoder) -> torch.Tensor | str:
+def _differences(
+    model: PreTrainedModel, ids: torch.Tensor, decode: _Decoder, at_once: bool
+) -> torch.Tensor | str:
     """Return how far decoding with a cache differs from one pass over the same text.
 
     It continues the first half of `ids`, (texts, tokens), in float32 whatever the model's dtype
@@ -118,7 +123,7 @@ def _differences(model: PreTrainedModel, ids: torch.Tensor, decode: _Decoder) ->
         the model cannot decode.
     """
     prompt = ids[:, : ids.shape[1] // 2]
-    with computing_in_float32(model, at_once=True):
+    with computing_in_float32(model, at_once=at_once):
         try:
             with torch.no_grad():
                 text, step_by_step = decode(model, prompt)

@@ -41,6 +41,6 @@ def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collectio
             f"{type(model).__name__} without blocks {removed} is not the model with these"
             f" bypassed: logits differ by {difference:.3g}, allowed is {allowed:.3g}"
         )
-    fault = cache_fault(model, pruned, cache_texts(model, _TOKENS))
+    fault = cache_fault(model, pruned, cache_texts(model, _TOKENS), at_once=True)
     if fault is not None:
         raise UnsupportedModelError(f"{type(model).__name__} without blocks {removed} {fault}")

@@ -83,6 +83,8 @@ def measure(context: Context, before: Outputs) -> Measured:
     own = list(dict.fromkeys([space.dense, best, *([] if beside else others)]))
     seen = None if beside or pruned.changed else known
     seen = seen or _evaluated(context, text.calibration, own, pruned, text.weights)
+    if beside and known:  # which leaves the dense model as it is
+        seen = {**seen[0], space.dense: known[0][space.dense]}, seen[1]
     held = _evaluated(context, text.heldout, own, pruned)
     pairs = _pairs(context, [best, *others], known) if beside and others else (seen, held)
     calibration = _text_loss(text.calibration, space.dense, best, *seen)

@@ -68,6 +68,15 @@ def test_a_run_hands_over_the_compensated_model(run: Path):
         assert torch.equal(tensor, dense[source]) != changed
 
 
+def test_the_dense_model_has_one_loss_on_calibration_text(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    run_search(SearchConfig(**{**settings, "dtype": "bfloat16"}), tmp_path / "run")
+    result = _result(tmp_path / "run")
+    assert result.fitness.compensated
+    assert result.calibration.loss["dense"] == result.fitness.dense
+
+
 def test_what_is_reported_was_not_compensated_on(run: Path):
     manifest = json.loads((run / "calibration.json").read_text())
     used = {one["id"] for one in manifest["compensation"]["documents"]}
