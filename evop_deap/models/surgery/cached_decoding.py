@@ -131,6 +131,6 @@ def _differences(
             raise
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             return f"cannot generate with a cache: {one_line(error)}"
-        at_once = run_forward(model, text)[:, prompt.shape[1] - 1 : -1].float()
-    apart = (step_by_step.float() - at_once).abs().flatten(1).amax(1)
-    return (apart / at_once.abs().flatten(1).amax(1)).cpu()
+        in_one_pass = run_forward(model, text)[:, prompt.shape[1] - 1 : -1].float()
+    apart = (step_by_step.float() - in_one_pass).abs().flatten(1).amax(1)
+    return (apart / in_one_pass.abs().flatten(1).amax(1)).cpu()

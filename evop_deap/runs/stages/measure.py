@@ -79,12 +79,16 @@ def measure(context: Context, before: Outputs) -> Measured:
     others = [*names, *([second] if second else [])]
     searched, beside = context.evaluator.cached, context.compensator
     known = (searched.rows, searched.tokens) if context.config.fitness == "ce" else None
-    # The search knows the losses of these on calibration windows, unless it compensates them.
+    # The search knows losses on calibration windows: all of them, or if it compensates patterns,
+    # that of the dense model.
     own = list(dict.fromkeys([space.dense, best, *([] if beside else others)]))
-    seen = None if beside or pruned.changed else known
-    seen = seen or _evaluated(context, text.calibration, own, pruned, text.weights)
-    if beside and known:  # which leaves the dense model as it is
-        seen = {**seen[0], space.dense: known[0][space.dense]}, seen[1]
+    if known and beside:
+        rows, tokens = _evaluated(context, text.calibration, [best], pruned, text.weights)
+        seen: Losses = {**rows, space.dense: known[0][space.dense]}, tokens
+    elif known and not pruned.changed:
+        seen = known
+    else:
+        seen = _evaluated(context, text.calibration, own, pruned, text.weights)
     held = _evaluated(context, text.heldout, own, pruned)
     pairs = _pairs(context, [best, *others], known) if beside and others else (seen, held)
     calibration = _text_loss(text.calibration, space.dense, best, *seen)
