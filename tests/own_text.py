@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,3 +43,12 @@ def own_corpus(folder: Path, rows: int, length: int = 48) -> tuple[str, str]:
     ]
     (folder / "own.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
     return str(folder / "toy"), str(folder / "own.jsonl")
+
+
+def quick_search(model: str, corpus: str) -> dict[str, Any]:
+    """Settings of a quick search of a toy that compensates what it finds."""
+    return {
+        "model": model, "corpus": corpus, "window": 32,
+        "tokens": 256, "heldout_tokens": 512, "compensation_tokens": 4096, "population": 3,
+        "tournament": 2, "offspring": 2, "generations": 1, "cache": False, "sparsity": 0.4,
+    }  # fmt: skip

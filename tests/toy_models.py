@@ -242,7 +242,7 @@ _LATENT = {
     "qk_nope_head_dim": 8,
     "v_head_dim": 8,
 }
-_VISION = {
+VISION = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 2,
@@ -268,7 +268,7 @@ RARE_ARCHITECTURES: dict[str, Callable[[], PreTrainedModel]] = {
         "Gemma3Config",
         "Gemma3ForConditionalGeneration",
         text_config={**_SIZES, "head_dim": 8, "sliding_window": WINDOW, "num_hidden_layers": 6},
-        vision_config=_VISION,
+        vision_config=VISION,
         mm_tokens_per_image=4,
         image_token_index=90,
         boi_token_index=91,

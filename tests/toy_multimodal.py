@@ -9,20 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from toy_models import WINDOW, build_toy, toy_sizes, toy_tokenizer
+from toy_models import VISION, WINDOW, build_toy, toy_sizes, toy_tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 _WORDS = 300
 _IMAGE = _WORDS  # ids above the words are placeholders for images
 _SIZES: dict[str, Any] = {**toy_sizes(), "vocab_size": _WORDS + 4}
-_TOWER: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "image_size": 28,
-    "patch_size": 14,
-}
 _PATCHED: dict[str, Any] = {
     "depth": 2,
     "hidden_size": 32,
@@ -46,7 +38,7 @@ MULTIMODAL: dict[str, Callable[[], PreTrainedModel]] = {
         "Gemma3Config",
         "Gemma3ForConditionalGeneration",
         text_config={**_SIZES, "head_dim": 8, "sliding_window": WINDOW, "num_hidden_layers": 6},
-        vision_config=_TOWER,
+        vision_config=VISION,
         mm_tokens_per_image=4,
         image_token_index=_IMAGE,
     ),
@@ -54,14 +46,14 @@ MULTIMODAL: dict[str, Callable[[], PreTrainedModel]] = {
         "LlavaConfig",
         "LlavaForConditionalGeneration",
         text_config={"model_type": "llama", **_SIZES},
-        vision_config={"model_type": "clip_vision_model", **_TOWER},
+        vision_config={"model_type": "clip_vision_model", **VISION},
         image_token_index=_IMAGE,
     ),
     "mistral3": lambda: build_toy(
         "Mistral3Config",
         "Mistral3ForConditionalGeneration",
         text_config={"model_type": "mistral", **_SIZES, "head_dim": 8, "sliding_window": None},
-        vision_config={"model_type": "pixtral", **_TOWER, "head_dim": 8, "image_size": 56},
+        vision_config={"model_type": "pixtral", **VISION, "head_dim": 8, "image_size": 56},
         image_token_index=_IMAGE,
     ),
     "qwen2.5-vl": lambda: build_toy(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from own_text import own_text
+from own_text import own_text, quick_search
 from safetensors.torch import load_file, save_file
 from toy_models import toy_logits, toy_tokenizer, toy_tokens
 from toy_multimodal import (
@@ -45,11 +45,7 @@ def settings(llava: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     rows = own_text(shared_multimodal("llava"), 160, 48)
     texts = [{"id": str(i), "text": tokenizer.decode(row)} for i, row in enumerate(rows)]
     corpus.write_text("".join(json.dumps(text) + "\n" for text in texts))
-    return {
-        "model": str(llava), "corpus": str(corpus), "window": 32, "tokens": 256,
-        "heldout_tokens": 512, "compensation_tokens": 4096, "population": 3, "tournament": 2,
-        "offspring": 2, "generations": 1, "cache": False, "sparsity": 0.4,
-    }  # fmt: skip
+    return quick_search(str(llava), str(corpus))
 
 
 @pytest.fixture(scope="module")

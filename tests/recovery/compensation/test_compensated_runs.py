@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from own_text import own_corpus
+from own_text import own_corpus, quick_search
 from transformers import AutoModelForCausalLM
 
 from evop_deap.apply import main as apply
@@ -24,11 +24,7 @@ from evop_deap.settings.search_config import SearchConfig
 def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A quick search of a toy model over text that it has written itself."""
     model, corpus = own_corpus(tmp_path_factory.mktemp("own"), 160)
-    return {
-        "model": model, "corpus": corpus, "window": 32,
-        "tokens": 256, "heldout_tokens": 512, "compensation_tokens": 4096, "population": 3,
-        "tournament": 2, "offspring": 2, "generations": 1, "cache": False, "sparsity": 0.4,
-    }  # fmt: skip
+    return quick_search(model, corpus)
 
 
 @pytest.fixture(scope="module")
