@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -129,6 +131,7 @@ def _tensorboard(
 ) -> tuple[Log, Close]:
     from torch.utils.tensorboard import SummaryWriter
 
+    _wait_for_a_later_name(place)
     # Steps after the last checkpoint of a killed process are logged again.
     writer: Any = SummaryWriter(str(place), purge_step=step)
     writer.add_text("settings", "\n".join(f"    {n}: {v}" for n, v in settings.items()), step)
@@ -139,6 +142,21 @@ def _tensorboard(
         writer.flush()
 
     return log, writer.close
+
+
+def _wait_for_a_later_name(place: Path) -> None:
+    """Wait until a new file of TensorBoard is read after all that are there.
+
+    Files are read in the order of their names. These begin with the second, and then go by host
+    and process, which says nothing about the order.
+    """
+    seconds = (
+        re.match(r"events\.out\.tfevents\.(\d{10})\.", file.name) for file in place.glob("*")
+    )
+    begun = [int(found[1]) for found in seconds if found]
+    left = max(begun, default=0) + 1 - time.time()
+    if 0 < left <= 1:
+        time.sleep(left)
 
 
 def _wandb(place: Path, name: str, settings: Mapping[str, Any], step: int) -> tuple[Log, Close]:

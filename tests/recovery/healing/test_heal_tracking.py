@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,23 @@ def test_a_training_that_was_killed_and_goes_on_is_logged_once(
     assert run_and_kill(words, begun.exists, command="heal") == -signal.SIGKILL
     assert main([*words, "--resume"]) == 0
     check(folder)
+
+
+def test_a_log_that_goes_on_within_the_same_second_is_read_second(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="needs tensorboard")
+    folder = HealFolder(tmp_path)
+
+    def log(steps: range) -> None:
+        with HealingTracker("tensorboard", tmp_path, {}) as tracker:
+            for step in steps:
+                tracker.step(step, float(step))
+
+    log(range(1, 6))
+    # Files are read in the order of their names: the second, the host, the process.
+    (earlier,) = folder.tracking.iterdir()
+    earlier.rename(earlier.with_name(f"events.out.tfevents.{int(time.time()):010d}.zzz.1.0"))
+    log(range(4, 9))
+    assert [step for step, _ in logged(folder)("healing/loss")] == list(range(1, 9))
 
 
 def test_a_tracker_that_is_missing_is_named_before_anything_is_loaded(
