@@ -67,14 +67,18 @@ def evolution(
     init: tuple[str, ...] = (),
 ) -> ScoringCost:
     """The default search, except for the arguments."""
-    space, evaluator, rng = task.space, task.evaluator, task.rng
-    assert isinstance(evaluator, CachedEvaluator)
-    meter, seeds = Meter(evaluator, space=space), Seeds()
-    if init:
-        seeds = seeds_of(seeding_methods(init, space), replace(task, evaluator=meter))
+    assert isinstance(task.evaluator, CachedEvaluator)
+    meter = Meter(task.evaluator, space=task.space)
+    seeds = first_patterns(replace(task, evaluator=meter), init)
     settings = replace(DEFAULTS.evolution, surrogate=surrogate, racing=racing)
-    assemble(space, evaluator, rng, settings, begin=lambda: seeds).run(task.stopping)
+    search = assemble(task.space, task.evaluator, task.rng, settings, begin=lambda: seeds)
+    search.run(task.stopping)
     return ScoringCost(seeds.cost - meter.cost)
+
+
+def first_patterns(task: Task, init: tuple[str, ...] = DEFAULTS.init) -> Seeds:
+    """The patterns that a search of a task begins with."""
+    return seeds_of(seeding_methods(init, task.space), task) if init else Seeds()
 
 
 TABULAR: dict[str, Method] = {

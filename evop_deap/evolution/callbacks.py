@@ -41,5 +41,6 @@ def at_limit(state: EvolutionState, stopping: Stopping) -> EvolutionState:
         cost=state.cost,
         seconds=state.seconds,
         stagnant=state.generation - state.best_since,
+        prospect=state.prospect,
     )
     return replace(state, stopped=reason)

@@ -51,7 +51,8 @@ def foresight_of(preference: Preference, losses: Mapping[Pattern, float]) -> dic
     """Return the logbook columns on the surrogate's quality, before and after the evaluation.
 
     "fit" and "cover" are leave-one-out figures over the losses known before. "foreseen" and
-    "covered" compare the predictions with `losses`, the new ones.
+    "covered" compare the predictions with `losses`, the new ones. "chance" and "tolerance" say
+    what was left to win before the evaluation.
     """
     if preference.foresight is None:
         return {}
@@ -65,4 +66,6 @@ def foresight_of(preference: Preference, losses: Mapping[Pattern, float]) -> dic
         "cover": foresight.cover,
         "foreseen": rank_correlation(foresight.expected[known], seen),
         "covered": float(inside.mean()) if known else 0.0,
+        "chance": foresight.prospect.chance,
+        "tolerance": foresight.prospect.tolerance,
     }

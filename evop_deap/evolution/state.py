@@ -9,6 +9,7 @@ from typing import Any
 from deap import tools
 
 from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.stopping import SURE_GENERATIONS, UNKNOWN, Prospect
 from evop_deap.fitness.protocol import Work
 from evop_deap.space import Pattern
 
@@ -58,6 +59,16 @@ class EvolutionState:
     def evaluations(self) -> int:
         """Patterns evaluated so far, in full or in part."""
         return len(self.losses) + len(self.eliminated) + self.other_evaluations
+
+    @property
+    def prospect(self) -> Prospect:
+        """What was left to win in the less certain one of the last generations."""
+        last = self.records[-SURE_GENERATIONS:]
+        known = [row for row in last if row.get("trusted") and "chance" in row]
+        if len(known) < SURE_GENERATIONS:
+            return UNKNOWN
+        told = [Prospect(row["chance"], row["tolerance"]) for row in known]
+        return max(told, key=lambda prospect: prospect.chance)
 
     @property
     def work(self) -> Work:

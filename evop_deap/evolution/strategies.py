@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.proposals import propose
+from evop_deap.evolution.stopping import Prospect
 from evop_deap.evolution.survival import Survival
 from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.space import Pattern
@@ -74,6 +75,7 @@ class Foresight:
         trusted: whether the predictions decided which proposals are evaluated.
         fit: rank correlation of the known losses with their leave-one-out predictions.
         cover: share of the known losses within their 90 % leave-one-out interval.
+        prospect: what is left to win by any proposal.
     """
 
     expected: NDArray[np.float64]
@@ -82,6 +84,7 @@ class Foresight:
     trusted: bool
     fit: float
     cover: float
+    prospect: Prospect
 
 
 @dataclass(frozen=True)

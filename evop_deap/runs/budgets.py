@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from evop_deap.base.errors import InputError
+from evop_deap.evolution.callbacks import at_limit
 from evop_deap.runs.context import Context
 from evop_deap.runs.pipeline import run_stages, write_beginning
 from evop_deap.runs.recorder import Recorder
@@ -86,13 +87,7 @@ def _finished(context: Context, before: Checkpoint | None) -> SearchResult | Non
         result = load_run(context.folder.path).result
     except InputError:  # an unreadable result is written again
         return None
-    reason = context.config.stopping.reason(
-        state.generation,
-        evaluations=state.evaluations,
-        cost=state.cost,
-        seconds=state.seconds,
-        stagnant=state.generation - state.best_since,
-    )
+    reason = at_limit(state, context.config.stopping).stopped
     if result is None or result.generations != state.generation or reason is None:
         return None
     return result if result.checkpoint is None or context.folder.model.is_dir() else None

@@ -16,7 +16,9 @@ from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.config_files import read_settings
 
 # Limits may change on resuming: a longer search may continue a shorter one.
-STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds", "patience"}
+STOPPING_SETTINGS = {
+    *("generations", "max_evaluations", "max_cost", "max_seconds", "patience", "stop_when_sure")
+}
 # Locations may change as long as the fingerprints of their content stay the same.
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),

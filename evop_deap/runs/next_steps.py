@@ -37,11 +37,12 @@ def next_steps(output: Path, config: SearchConfig) -> str:
     shown = f"look at it {page}; all figures are in {figures} beside it"
     if not page.is_file():
         shown = f"figures    {output / figures}; there is no {page.name}"
+    sure = "" if config.stop_when_sure is None else " --stop-when-sure off"
     return "\n".join(
         [
             f"load it    {_auto_class(model)}.from_pretrained({str(model)!r})",
             shown,
-            f"search on  {_resume(output)} --generations N",
+            f"search on  {_resume(output)}{sure} --generations N",
         ]
     )
 

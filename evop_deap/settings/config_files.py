@@ -11,6 +11,7 @@ from evop_deap.base.data_files import read_yaml
 from evop_deap.base.errors import InputError
 from evop_deap.base.user_text import shown
 from evop_deap.settings.search_config import SearchConfig
+from evop_deap.settings.switched_off import number_or_off
 
 
 def check_names(settings: Mapping[str, Any], *, source: str) -> None:
@@ -74,10 +75,12 @@ def read_config(path: Path) -> SearchConfig:
 
 
 def _word(name: str, value: Any) -> Any:
-    """The words "on" and "off" for true and false, where they are choices: YAML reads them so."""
+    """Undo YAML's reading of "on" and "off" as true and false, where they are values."""
     (known,) = (field for field in dataclasses.fields(SearchConfig) if field.name == name)
     if isinstance(value, bool) and "on" in known.metadata["choices"]:
         return "on" if value else "off"
+    if value is False and known.metadata["read"] is number_or_off:
+        return None
     return value
 
 

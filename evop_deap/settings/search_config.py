@@ -19,6 +19,7 @@ from evop_deap.settings.calibration_config import COMPENSATION, CalibrationConfi
 from evop_deap.settings.heuristic_names import BALANCED, SEARCH, check_heuristics
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
+from evop_deap.settings.switched_off import number_or_off
 from evop_deap.space.unit_names import GRANULARITIES
 
 BUDGET = "what to drop"
@@ -220,6 +221,16 @@ class SearchConfig(CalibrationConfig):
     patience: int | None = option(
         None, STOPPING, "generations in a row without a better pattern", metavar="N", least=1
     )
+    stop_when_sure: float | None = option(
+        0.95,
+        STOPPING,
+        "confidence that no pattern within reach is better by more than calibration text can "
+        "tell apart, by a surrogate that can be trusted; off searches on",
+        metavar="P|off",
+        read=number_or_off,
+        least=0.5,
+        below=1,
+    )
 
     compensate: str = option(
         AUTO,
@@ -296,4 +307,5 @@ class SearchConfig(CalibrationConfig):
             cost=self.max_cost,
             seconds=self.max_seconds,
             patience=self.patience,
+            sure=self.stop_when_sure,
         )

@@ -24,6 +24,7 @@ from evop_deap.surrogate.gaussian_process import GaussianProcess
 from evop_deap.surrogate.kernel import Drops, Layout, SetKernel, Shape, as_drops
 from evop_deap.surrogate.local_search import local_search
 from evop_deap.surrogate.observations import Observations, observe
+from evop_deap.surrogate.prospect import prospect_of
 from evop_deap.surrogate.trend import Trend
 
 _FITTED_ON = 160  # largest number of observations to fit on: parameters need fewer than predictions
@@ -152,7 +153,11 @@ def prefer(
     noise = process.kernel.shape.noise * process.scale**2
     if trusted:
         chosen = most_promising(mean, covariance, count, noise=noise, weight=weight)
-    spread = Z90 * np.sqrt(np.diagonal(covariance)[chosen] + noise)
+    deviation = np.sqrt(np.diagonal(covariance) + noise)
+    spread = Z90 * deviation[chosen]
+    # Deviations that were too small for the losses known are too small for others.
+    stretch = max(1.0, float(np.sqrt(np.mean((process.values - foreseen) ** 2 / variance))))
+    prospect = prospect_of(evaluator, space, seen, mean, stretch * deviation)
     foresight = Foresight(
         expected=seen.loss(mean[chosen]),
         low=seen.loss(mean[chosen] - spread),
@@ -160,6 +165,7 @@ def prefer(
         trusted=trusted,
         fit=fit,
         cover=_coverage(process.values, foreseen, variance),
+        prospect=prospect,
     )
     return Preference(tuple(proposals[place] for place in chosen), foresight)
 

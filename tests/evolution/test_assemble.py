@@ -46,8 +46,9 @@ def test_a_configuration_says_when_to_stop() -> None:
         max_cost=4.0,
         max_seconds=5.0,
         patience=6,
+        stop_when_sure=0.9,
     )
-    assert config.stopping == Stopping(None, 3, 4.0, 5.0, 6)
+    assert config.stopping == Stopping(None, 3, 4.0, 5.0, 6, 0.9)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,10 @@ from transformers import PreTrainedModel
 from evop_deap.calibration import CalibrationSet, WindowSet
 from evop_deap.fitness.model.evaluators import Evaluators
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.paired import paired_difference
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.runs.stages.near_equals import NearEqual, near_the_best, paired_difference
+from evop_deap.runs.stages.near_equals import NearEqual, near_the_best
 from evop_deap.runs.stages.validate import Validated, decide, ranked_on_both, tied_with_the_best
 
 TOKENS = np.full(4, 10)

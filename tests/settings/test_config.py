@@ -32,6 +32,9 @@ def config(**changes: Any) -> SearchConfig:
         ({"seed": -1}, "`seed` must be at least 0"),
         ({"population": 0}, "`population` must be at least 1"),
         ({"offspring": 0}, "`offspring` must be at least 1"),
+        ({"stop_when_sure": 0.4}, "`stop_when_sure` must be at least 0.5 and below 1"),
+        ({"stop_when_sure": 1.0}, "`stop_when_sure` must be at least 0.5 and below 1"),
+        ({"stop_when_sure": "of"}, "`stop_when_sure` must be a number"),
         ({"tournament": 13}, "`tournament` must be at most `population` \\(4\\), but got 13"),
         ({"crossover": 1.1}, "`crossover` must be at least 0 and at most 1"),
         ({"more_swaps": 1}, "`more_swaps` must be at least 0 and below 1"),
@@ -68,6 +71,18 @@ def test_settings_survive_a_round_trip_through_yaml(tmp_path: Path) -> None:
     first = config(protect=("0", "-1"), max_seconds=1.5, text_column="täxt")
     path.write_text(settings_as_yaml(first), encoding="utf-8")
     assert SearchConfig(**read_settings(path)) == first
+
+
+@pytest.mark.parametrize("written", ["off", "null", "false"])
+def test_the_rule_that_ends_a_sure_search_is_switched_off_in_a_file(
+    written: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"stop_when_sure: {written}")
+    assert read_settings(path) == {"stop_when_sure": None}
+    path.write_text(settings_as_yaml(config(stop_when_sure=None)))
+    assert SearchConfig(**read_settings(path)).stopping.sure is None
+    assert config().stopping.sure == 0.95
 
 
 def test_numbers_in_a_list_of_blocks_are_names() -> None:

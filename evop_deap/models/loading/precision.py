@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -67,6 +67,20 @@ def computing_in_float32(model: PreTrainedModel, *, at_once: bool = False) -> It
         finally:
             # An interruption is no `Exception`, and torch runs no hooks after it.
             _put_back(stored)
+
+
+def computing_states(model: PreTrainedModel) -> AbstractContextManager[None]:
+    """Return a context in which the model computes its states: float16 in float32, others as is.
+
+    The range of float16 is too small for the states of some models. That of bfloat16 is not, and
+    its rounding is far below what one layer adds.
+    """
+    return computing_in_float32(model) if model.dtype is torch.float16 else nullcontext()
+
+
+def widened(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in float32, if its dtype is narrower."""
+    return tensor.float() if tensor.dtype in _NARROW else tensor
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
-from evop_deap.models.loading.precision import computing_in_float32
+from evop_deap.models.loading.precision import computing_in_float32, computing_states
 from evop_deap.recovery.compensation.changed_weights import Changes, changed_copy, rounded, written
 from evop_deap.recovery.compensation.cuts import Cut, cuts_of
 from evop_deap.recovery.compensation.fit import Fitted
@@ -114,7 +114,7 @@ def compensate(
     records: list[CutRecord] = []
     losses: list[float] = []
     # No inference mode: training may read the changed weights later.
-    with torch.no_grad(), computing_in_float32(model):
+    with torch.no_grad(), computing_states(model):
         sides = SideBySide(model, anatomy, dropped, torch.as_tensor(windows, device=model.device))
         cuts = cuts_of(sides.places)
         for cut in cuts:
@@ -174,7 +174,8 @@ def _scale(
         if sample is None:
             raise UnsupportedModelError("no window has finite states")
         ratio = evidence.lengths.ratio
-        with written(sides.changes):
+        # Whether a scale is exact shows in float32 only.
+        with written(sides.changes), computing_in_float32(model):
             folded = scaled_behind(model, anatomy, behind, sample, 1 / ratio)
         changes = rounded(folded, stored)
         tried = sides.loss(cut, changes)

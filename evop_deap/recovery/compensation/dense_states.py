@@ -10,7 +10,7 @@ import torch
 
 from evop_deap.models.anatomy.entrance import BlockCall, enter
 from evop_deap.models.anatomy.steps import steps_of
-from evop_deap.models.loading.precision import computing_in_float32
+from evop_deap.models.loading.precision import computing_states
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def dense_states(
     tokens = torch.as_tensor(windows, device=model.device)
     aside = max(1, len(tokens) // _ASIDE_SHARE)
     rows = max(1, _TOKENS_AT_ONCE // tokens.shape[1])
-    with torch.no_grad(), computing_in_float32(model):
+    with torch.no_grad(), computing_states(model):
         made = [
             _batch(model, anatomy, some, is_aside)
             for part, is_aside in ((tokens[:-aside], False), (tokens[-aside:], True))

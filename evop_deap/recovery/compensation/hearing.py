@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from evop_deap.models.anatomy.probe import first_tensor, hidden_input, removable_hooks
+from evop_deap.models.loading.precision import widened
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ def hearing(writers: Collection[nn.Module]) -> Iterator[dict[nn.Module, Heard]]:
         assert given is not None
         assert made is not None
         # Copies, because later modules may work in place.
-        heard[module] = Heard(_rows(given).clone(), _rows(made).clone())
+        heard[module] = Heard(*(widened(_rows(tensor).clone()) for tensor in (given, made)))
 
     with removable_hooks() as handles:
         for writer in writers:

@@ -15,7 +15,7 @@ import torch
 
 from evop_deap.models.anatomy.entrance import enter
 from evop_deap.models.anatomy.steps import steps_of
-from evop_deap.models.loading.precision import computing_in_float32
+from evop_deap.models.loading.precision import computing_in_float32, computing_states, widened
 from evop_deap.recovery.compensation.dense_states import StateBatch, dense_states
 from evop_deap.recovery.compensation.fit import Fit, Missing
 from evop_deap.recovery.compensation.forms import fits_for
@@ -103,15 +103,17 @@ class LoneCuts:
         """
         step, place = self._steps[writing], self._steps.place(writing)
         modules = {writer.module for fit, _ in fits for writer in fit.writers}
-        with torch.no_grad(), computing_in_float32(self._model):
+        with torch.no_grad(), computing_states(self._model):
             for batch in self._batches:
                 with hearing(modules) as heard:
                     # A copy, because a block may work in place.
-                    pruned = step.run(batch.calls, batch.states[place].clone()).flatten(0, 1)
-                lengths = batch.states[place + 1].flatten(0, 1).norm(dim=1)
+                    pruned = widened(step.run(batch.calls, batch.states[place].clone()))
+                lengths = widened(batch.states[place + 1]).flatten(0, 1).norm(dim=1)
                 for fit, ends in fits:
-                    errors = [batch.states[last + 1].flatten(0, 1) - pruned for last in ends]
-                    missing = Missing(torch.cat(errors, dim=1), 1 / lengths.clamp_min(1e-30))
+                    errors = [batch.states[last + 1] - pruned for last in ends]
+                    missing = Missing(
+                        torch.cat(errors, dim=2).flatten(0, 1), 1 / lengths.clamp_min(1e-30)
+                    )
                     own = [heard[writer.module] for writer in fit.writers]
                     fit.add(own, missing, aside=batch.aside)
 
@@ -143,7 +145,7 @@ class LoneCuts:
             first, place = self._batches[0], self._steps.place(writing)
             with torch.no_grad(), computing_in_float32(self._model):
                 calls = enter(self._model, self._anatomy, first.tokens[:1]).calls
-                state = first.states[place][:1].clone()
+                state = widened(first.states[place][:1].clone())
                 self._writers[writing] = find_writers(
                     self._model, self._steps[writing], calls, state
                 )

@@ -11,6 +11,7 @@ from torch import nn
 
 from evop_deap.fitness.model.logit_losses import window_sums
 from evop_deap.models.anatomy.entrance import BlockCall, enter
+from evop_deap.models.loading.precision import computing_in_float32, widened
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.recovery.compensation.changed_weights import Changes, written
 from evop_deap.recovery.compensation.cuts import Cut, places_of
@@ -124,7 +125,7 @@ class SideBySide:
                 row = slice(int(finite[0]), int(finite[0]) + 1)
                 tokens = batch.tokens[row]
                 calls = enter(self._model, self._anatomy, tokens).calls
-                return Sample(tokens, calls, batch.pruned[row])
+                return Sample(tokens, calls, widened(batch.pruned[row]))
         return None
 
     def advance(self, cut: Cut, form: str) -> Evidence:
@@ -139,7 +140,8 @@ class SideBySide:
         with written(self.changes):
             for batch in self._batches:
                 self._walk(batch, cut.first, writer)
-            evidence = self._look(cut, form)
+            with computing_in_float32(self._model):  # what writes last shows in it only
+                evidence = self._look(cut, form)
             modules = {one.module for fit in evidence.fits for one in fit.writers}
             for batch in self._batches:
                 batch.before = batch.pruned
@@ -237,9 +239,9 @@ class SideBySide:
 
     def _take_in(self, batch: _Batch, evidence: Evidence, heard: dict[nn.Module, Heard]) -> None:
         """Add the states of a batch behind a cut to the evidence."""
-        target = batch.dense / self.unit
-        errors = target - batch.pruned
-        finite = (errors.isfinite() & batch.pruned.isfinite()).flatten(1).all(1)
+        target, pruned = widened(batch.dense) / self.unit, widened(batch.pruned)
+        errors = target - pruned
+        finite = (errors.isfinite() & pruned.isfinite()).flatten(1).all(1)
         batch.usable = batch.usable & finite
         rows = batch.usable.repeat_interleave(errors.shape[1])
         wanted = target.flatten(0, 1)[rows]
@@ -249,7 +251,7 @@ class SideBySide:
             evidence.missing += float(relative.square().sum())
             evidence.tokens += len(wanted)
         if not evidence.fits:
-            evidence.lengths.add(wanted, batch.pruned.flatten(0, 1)[rows], aside=batch.aside)
+            evidence.lengths.add(wanted, pruned.flatten(0, 1)[rows], aside=batch.aside)
         elif len(wanted):
             for fit in evidence.fits:
                 own = [heard[writer.module].of(rows) for writer in fit.writers]

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.base.numbers import finite_or_worst
+from evop_deap.fitness.paired import paired_difference
 from evop_deap.runs.stages.found import Found
-from evop_deap.runs.stages.near_equals import NearEqual, paired_difference
+from evop_deap.runs.stages.near_equals import NearEqual
 from evop_deap.runs.storage.text_losses import PairedLoss, Rival
 from evop_deap.space import Pattern, SearchSpace, dropped_units
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.fitness.paired import paired_difference
 from evop_deap.space import Pattern
 
 MOST = 8
@@ -65,22 +65,3 @@ def near_the_best(
         if mean <= _ERRORS * error or pattern == ranked[0]:
             found.append(NearEqual(pattern, losses[pattern], mean, error))
     return found[:MOST] or [NearEqual(ranked[0], losses[ranked[0]], 0.0, 0.0)]
-
-
-def paired_difference(
-    sums: NDArray[np.float64], others: NDArray[np.float64], tokens: NDArray[np.int64]
-) -> tuple[float, float]:
-    """Return the mean difference over windows in nats a token, and its standard error.
-
-    The pairing removes the difficulty that a window has for both patterns. The error is 0 for a
-    single window.
-
-    Args:
-        sums: (windows,) sums of one pattern, in nats.
-        others: (windows,) sums of the other pattern.
-        tokens: (windows,) predicted tokens of each window.
-    """
-    difference = (sums - others) / tokens  # (windows,)
-    count = len(difference)
-    error = float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
-    return float(difference.mean()), error

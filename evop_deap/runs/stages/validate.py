@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 
 from evop_deap.base.numbers import finite_or_none, finite_or_worst
 from evop_deap.base.typed import typed
+from evop_deap.fitness.paired import paired_difference
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.stages.found import Found
-from evop_deap.runs.stages.near_equals import NearEqual, near_the_best, paired_difference
+from evop_deap.runs.stages.near_equals import NearEqual, near_the_best
 from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.space import Pattern
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -229,14 +230,30 @@ def test_weights_that_were_published_in_less_keep_no_more_digits(llama: PreTrain
     assert torch.equal(values, values.bfloat16().float())
 
 
-def test_a_half_precision_model_is_fitted_in_float32_and_keeps_its_format():
+def test_a_bfloat16_model_keeps_its_format_and_gains_as_much_as_in_float32():
     model = toy_model("llama").to(torch.bfloat16)
-    anatomy, text = find_anatomy(model), own_text(model, 64)
-    made = compensate(model, anatomy, [2], text)
-    (values,) = made.changes.values()
-    assert values.dtype == torch.bfloat16
-    assert made.cuts[0].distance[1] < made.cuts[0].distance[0]
-    assert made.after < made.before
+    text, gains = own_text(model, 64), []
+    for one in (model, copy.deepcopy(model).float()):
+        made = compensate(one, find_anatomy(one), [2], text)
+        (values,) = made.changes.values()
+        assert values.dtype == one.dtype
+        assert made.cuts[0].distance[1] < made.cuts[0].distance[0]
+        gains.append(made.before - made.after)
+    assert 0 < gains[0] == pytest.approx(gains[1], rel=0.1)
+
+
+def test_states_beyond_the_range_of_float16_are_not_left_out():
+    model = toy_model("llama").to(torch.float16)
+    with torch.no_grad():
+        model.model.embed_tokens.weight[7] = 65504.0
+        model.model.layers[0].mlp.down_proj.weight *= 100
+    text = np.random.default_rng(0).integers(0, model.config.vocab_size, (16, 32))
+    text[:, 3] = 7
+    with torch.inference_mode():
+        assert not model(input_ids=torch.as_tensor(text)).logits.isfinite().all()
+    made = compensate(model, find_anatomy(model), [2], text)
+    assert made.left_out == 0
+    assert np.isfinite(made.before)
 
 
 def test_a_second_time_gives_the_same_bits(llama: PreTrainedModel):
