@@ -60,8 +60,12 @@ def evaluate_changed(context: Context, pruned: PrunedModel, pattern: Pattern) ->
         pattern: the units of the dense model that it lacks.
     """
     windows, divergence = context.text.calibration.tokens, context.config.fitness == "kl"
-    dense = context.loaded.model if divergence else None
-    sums = scaled(window_sums_of(pruned, windows, dense=dense), context.text.weights)
+    own = (
+        _divergences_of(pruned, context.loaded.model, windows)
+        if divergence
+        else window_sums_of(pruned, windows)
+    )
+    sums = scaled(own, context.text.weights)
     units = context.space.units
     dense_work = sum(unit.work for unit in units) + context.anatomy.head_work
     share = 1.0 - sum(units[unit].work for unit in dropped_units(pattern)) / dense_work
@@ -87,31 +91,38 @@ def loss_of_changes(
     windows: NDArray[np.int64],
 ) -> float:
     """Return the loss without dropped units and with changed weights, in nats a token."""
-    from evop_deap.models.loading.precision import computing_in_float32
-    from evop_deap.models.surgery.bypass import bypassed
     from evop_deap.recovery.compensation.changed_weights import written
 
-    with written(changes), computing_in_float32(model), bypassed(anatomy, dropped):
-        sums = window_sums_of(PrunedModel(model, anatomy, ()), windows)
+    with written(changes):
+        sums = window_sums_of(PrunedModel(model, anatomy, tuple(dropped)), windows)
     return float(sums.sum() / (len(windows) * (windows.shape[1] - 1)))
 
 
-def window_sums_of(
-    pruned: PrunedModel, windows: NDArray[np.int64], *, dense: PreTrainedModel | None = None
+def window_sums_of(pruned: PrunedModel, windows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the (windows,) sums of cross-entropy in nats."""
+    from evop_deap.fitness.model.evaluators import Evaluators
+
+    gone = set(pruned.dropped)
+    pattern = tuple(int(part not in gone) for part in range(len(pruned.anatomy.parts)))
+    found = Evaluators(pruned.model, pruned.anatomy).evaluate(windows, [pattern])
+    sums: NDArray[np.float64] = found.sums[0]
+    return sums
+
+
+def _divergences_of(
+    pruned: PrunedModel, dense: PreTrainedModel, windows: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the (windows,) sums of cross-entropy, or of the divergence from `dense`, in nats."""
+    """Return the (windows,) sums of the divergence from the dense model in nats."""
     import torch
 
-    from evop_deap.fitness.model.logit_losses import divergence_sums, window_sums
+    from evop_deap.fitness.model.logit_losses import divergence_sums
 
     found = []
     with torch.inference_mode():
-        for window in torch.as_tensor(windows, device=pruned.model.device).split(1):
-            logits = pruned.model(input_ids=window, use_cache=False).logits
-            if dense is None:
-                found.append(window_sums(logits, window))
-            else:
-                beside = dense(input_ids=window, use_cache=False).logits
-                found.append(divergence_sums(logits, beside))
+        for window in torch.as_tensor(windows, device=dense.device).split(1):
+            logits, beside = (
+                model(input_ids=window, use_cache=False).logits for model in (pruned.model, dense)
+            )
+            found.append(divergence_sums(logits, beside))
     sums: NDArray[np.float64] = torch.cat(found).numpy()
     return sums

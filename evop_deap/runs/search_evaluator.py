@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.user_folders import LOSSES_FILE, cache_folder
@@ -18,6 +19,12 @@ from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.storage.checkpoint import Checkpoint
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evop_deap.fitness.model.self_check import Share
+
 
 @dataclass(frozen=True, eq=False)
 class SearchEvaluator:
@@ -28,6 +35,7 @@ class SearchEvaluator:
         cached: evaluator with a cache of all losses of this run.
         kept: hidden states kept for the next generation.
         kept_alone: those that would be kept if no loss were shared; None if none can be.
+        share: gives an evaluator of the model on any windows the losses that are known.
         release: shares new losses with other searches.
         dense_loss: fitness of the dense model on the calibration windows.
         dense_cost: cost of that evaluation and of its preparation.
@@ -38,6 +46,7 @@ class SearchEvaluator:
     cached: CachedEvaluator
     kept: KeptNames
     kept_alone: KeptNames | None
+    share: Share
     release: Callable[[], object]
     dense_loss: float
     dense_cost: float
@@ -67,11 +76,10 @@ def open_evaluator(
         on_fallback=progress.stage,
     )
     with ExitStack() as stack:
-        shared, release = _shared(prepared, working, stack, progress)
+        share, release = _sharing(prepared, stack, progress)
         # Other searches may weight the windows differently, so unweighted sums are shared.
-        alone = working.alone
-        charged = shared if alone is None else ChargedEvaluator(shared, alone)
-        whole, fitting = _with_fits(charged, prepared, stored)
+        shared, alone = share(working, prepared.text.calibration.tokens), working.alone
+        whole, fitting = _with_fits(shared, prepared, stored)
         cached = CachedEvaluator(weighted(whole, prepared.text.weights))
         if stored is not None:
             cached.restore(stored.rows)
@@ -90,6 +98,7 @@ def open_evaluator(
             cached=cached,
             kept=working.kept,
             kept_alone=None if alone is None else alone.kept,
+            share=share,
             release=release,
             dense_loss=loss,
             dense_cost=stored.dense_cost if stored else prepared_at + fitting + dense.cost,
@@ -112,23 +121,32 @@ def _with_fits(
     return charged, compensator.work / unit
 
 
-def _shared(
-    prepared: Prepared, working: ModelEvaluator, stack: ExitStack, progress: Progress
-) -> tuple[Evaluator, Callable[[], object]]:
-    """Return `working` behind the user's store of losses, and a function that adds new ones."""
+def _sharing(
+    prepared: Prepared, stack: ExitStack, progress: Progress
+) -> tuple[Share, Callable[[], object]]:
+    """Return what puts the user's store of losses before an evaluator, and what adds new ones."""
     if not prepared.config.cache:
-        return working, lambda: None
+        return lambda working, tokens: _charged(working, working), lambda: None
     from evop_deap.fitness.model.shared_losses import HeldBackStore, sharing_evaluator
     from evop_deap.fitness.store import LossStore
 
     path = cache_folder() / LOSSES_FILE
     store = HeldBackStore(stack.enter_context(LossStore(path, on_damage=progress.stage)))
-    shared = sharing_evaluator(
-        working,
-        store,
-        model=prepared.loaded.model,
-        name=prepared.config.model,
-        fingerprint=prepared.fingerprint,
-        tokens=prepared.text.calibration.tokens,
-    )
-    return shared, store.release
+
+    def share(working: ModelEvaluator, tokens: NDArray[np.int64]) -> Evaluator:
+        shared = sharing_evaluator(
+            working,
+            store,
+            model=prepared.loaded.model,
+            name=prepared.config.model,
+            fingerprint=prepared.fingerprint,
+            tokens=tokens,
+        )
+        return _charged(shared, working)
+
+    return share, store.release
+
+
+def _charged(shared: Evaluator, working: ModelEvaluator) -> Evaluator:
+    """Return an evaluator that charges what `working` would have cost alone."""
+    return shared if working.alone is None else ChargedEvaluator(shared, working.alone)

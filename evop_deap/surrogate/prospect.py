@@ -73,4 +73,4 @@ def chance_below(
     from scipy.special import log_ndtr
 
     above = log_ndtr((mean - threshold) / deviation)
-    return float(-np.expm1(above.sum()))
+    return float(0.0 - np.expm1(above.sum()))

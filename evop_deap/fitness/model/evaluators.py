@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
 from evop_deap.fitness.model.reference import ReferenceEvaluator
-from evop_deap.fitness.model.self_check import checked_evaluator
-from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
+from evop_deap.fitness.model.self_check import Share, checked_evaluator, evaluate_checked
+from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
-from evop_deap.space import SearchSpace
+from evop_deap.space import Pattern, SearchSpace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,18 +50,40 @@ class Evaluators:
         on_evaluated: Callable[[], object] | None = None,
         on_fallback: Callable[[str], object] | None = None,
     ) -> ModelEvaluator:
-        """Return the fastest evaluator with the model's own losses; see `checked_evaluator`."""
+        """Return the fastest evaluator with the model's own losses; see `checked_evaluator`.
+
+        It is checked by the dense pattern and a random one of `space`, which `rng` draws.
+        """
         return checked_evaluator(
             self.model,
             self.anatomy,
             tokens,
-            space,
-            rng=rng,
+            [space.dense, space.random_pattern(rng)],
             fitness=self.fitness,
             compensator=self.compensator,
             windows_at_once=windows_at_once,
             memory_budget=memory_budget,
             on_evaluated=on_evaluated,
+            on_fallback=on_fallback,
+        )
+
+    def evaluate(
+        self,
+        tokens: NDArray[np.int64],
+        patterns: Sequence[Pattern],
+        *,
+        share: Share = lambda evaluator, tokens: evaluator,
+        on_fallback: Callable[[str], object] | None = None,
+    ) -> Evaluation:
+        """Evaluate a few patterns on other windows; see `evaluate_checked`."""
+        return evaluate_checked(
+            self.model,
+            self.anatomy,
+            tokens,
+            patterns,
+            fitness=self.fitness,
+            compensator=self.compensator,
+            share=share,
             on_fallback=on_fallback,
         )
 

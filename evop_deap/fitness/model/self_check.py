@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +12,8 @@ from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
-from evop_deap.fitness.protocol import ModelEvaluator
-from evop_deap.space import SearchSpace
+from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
+from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,15 +25,18 @@ _CHECKED_WINDOWS = 2
 # Nats per token due to rounding: in low precision even the order of a sum matters.
 _ALLOWED = {torch.float32: 1e-4, torch.float64: 1e-4}
 _ALLOWED_ELSE = 2e-2
+_NOT_USED = "the population evaluator is not used ({}); patterns run one by one"
+
+Share = Callable[[ModelEvaluator, "NDArray[np.int64]"], Evaluator]
+"""Given an evaluator and its (windows, length) token ids, returns one that may know losses."""
 
 
 def checked_evaluator(
     model: PreTrainedModel,
     anatomy: Anatomy,
     tokens: NDArray[np.int64],
-    space: SearchSpace,
+    patterns: Sequence[Pattern],
     *,
-    rng: random.Random,
     fitness: str = "ce",
     compensator: Compensator | None = None,
     windows_at_once: int | None = None,
@@ -44,15 +46,14 @@ def checked_evaluator(
 ) -> ModelEvaluator:
     """Return a population evaluator, if it agrees with the model's own forward pass.
 
-    The dense pattern and a random one of `space` are evaluated both ways on a few windows. If the
-    losses differ, the reference evaluator is returned.
+    Some patterns are evaluated both ways on a few windows. If the losses differ, the reference
+    evaluator is returned.
 
     Args:
         model: the dense model.
         anatomy: its blocks or halves.
         tokens: (windows, length) token ids.
-        space: the space of the random pattern.
-        rng: draws the random pattern.
+        patterns: evaluated both ways.
         fitness: "ce" or "kl".
         compensator: compensates every pattern; None leaves the weights as they are.
         windows_at_once: largest number of windows computed together.
@@ -60,7 +61,6 @@ def checked_evaluator(
         on_evaluated: called after each pattern that the returned evaluator evaluates.
         on_fallback: called with the reason if the reference evaluator is used.
     """
-    patterns = [space.dense, space.random_pattern(rng)]
     few = tokens[:_CHECKED_WINDOWS]
     try:
         fast = PopulationEvaluator(
@@ -92,7 +92,7 @@ def checked_evaluator(
             )
         problem = f"its losses differ from the model's own by {difference:.2g} nats per token"
     if on_fallback is not None:
-        on_fallback(f"the population evaluator is not used ({problem}); patterns run one by one")
+        on_fallback(_NOT_USED.format(problem))
     return ReferenceEvaluator(
         model,
         anatomy,
@@ -101,6 +101,49 @@ def checked_evaluator(
         compensator=compensator,
         on_evaluated=on_evaluated,
     )
+
+
+def evaluate_checked(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    tokens: NDArray[np.int64],
+    patterns: Sequence[Pattern],
+    *,
+    fitness: str = "ce",
+    compensator: Compensator | None = None,
+    share: Share,
+    on_fallback: Callable[[str], object] | None = None,
+) -> Evaluation:
+    """Evaluate a few patterns by the population evaluator, and check one sum.
+
+    The first pattern's loss on the first window is compared with the model's own. If it differs,
+    the reference evaluator evaluates all.
+
+    Args:
+        model: the dense model.
+        anatomy: its blocks or halves.
+        tokens: (windows, length) token ids.
+        patterns: the patterns, at least one.
+        fitness: "ce" or "kl".
+        compensator: compensates every pattern; None leaves the weights as they are.
+        share: given an evaluator of these tokens, returns one that reuses losses known before.
+        on_fallback: called with the reason if the reference evaluator is used.
+    """
+    slow = ReferenceEvaluator(model, anatomy, tokens, fitness=fitness, compensator=compensator)
+    try:
+        fast = PopulationEvaluator(model, anatomy, tokens, fitness=fitness, compensator=compensator)
+        found = share(fast, tokens).evaluate(patterns)
+    except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
+        problem = one_line(error)
+    else:
+        own = slow.evaluate(patterns[:1], [0])
+        difference = float(abs(found.sums[0, 0] - own.sums[0, 0]) / own.tokens[0])
+        if difference <= _allowed(model.dtype):
+            return found
+        problem = f"a loss differs from the model's own by {difference:.2g} nats per token"
+    if on_fallback is not None:
+        on_fallback(_NOT_USED.format(problem))
+    return slow.evaluate(patterns)
 
 
 def _allowed(dtype: torch.dtype) -> float:

@@ -87,7 +87,7 @@ def _findings(context: Context, before: Outputs) -> Findings:
     config, space, evaluator = context.config, context.space, context.evaluator
     dropped, kept = dropped_units(validated.pattern), kept_units(validated.pattern)
     counts = dataclasses.asdict(found.work)
-    executed = counts.pop("executed") + evaluator.dense_executed + validated.cost
+    executed = counts.pop("executed") + evaluator.dense_executed + validated.executed
     parameters = sum(parameter.numel() for parameter in context.loaded.model.parameters())
     return Findings(
         model=config.model,
@@ -149,6 +149,7 @@ def _validation(context: Context, validated: Validated) -> dict[str, Any]:
         "window": window,
         "fingerprint": None if windows is None else windows.fingerprint,
         "cost": validated.cost,
+        "executed": validated.executed,
     }
 
 

@@ -13,6 +13,7 @@ from evop_deap.base.numbers import finite_or_worst
 from evop_deap.base.typed import typed
 from evop_deap.fitness.weighted import scaled
 from evop_deap.runs.context import Context
+from evop_deap.runs.other_windows import evaluate_on
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.pruned_model import PrunedModel, window_sums_of
 from evop_deap.runs.stages.compare import Losses, Rows, picked_by_heuristics, rival, second_best
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evop_deap.calibration import WindowSet
+    from evop_deap.fitness.model.evaluators import Evaluators
 
 
 @dataclass(frozen=True)
@@ -67,30 +69,28 @@ class Measured:
 
 
 def measure(context: Context, before: Outputs) -> Measured:
-    """Measure the dense model, the pruned model and the patterns to compare it with.
+    """Measure the dense model, the pruned model and two patterns to compare it with.
 
-    Other patterns are compared as the search evaluates them: with compensation if it has any.
+    These are the best pick of a heuristic, and the runner-up. They are compared as the search
+    evaluates them: with compensation if it has any.
     """
+    context.progress.stage("measuring on held-out text")
     found, validated = before[Found], before[Validated]
     space, text, best = context.space, context.text, validated.pattern
     pruned = uncompensated_model(context, before)
-    names = picked_by_heuristics(found)
+    pick = next(iter(picked_by_heuristics(found).items()), None)
     second = None if pruned.changed else second_best(found.losses, validated.near_equals)
-    others = [*names, *([second] if second else [])]
-    searched, beside = context.evaluator.cached, context.compensator
-    known = (searched.rows, searched.tokens) if context.config.fitness == "ce" else None
-    # The search knows losses on calibration windows: all of them, or if it compensates patterns,
-    # that of the dense model.
+    others = [*([pick[0]] if pick else []), *([second] if second else [])]
+    beside = context.compensator
     own = list(dict.fromkeys([space.dense, best, *([] if beside else others)]))
-    if known and beside:
-        rows, tokens = _evaluated(context, text.calibration, [best], pruned, text.weights)
-        seen: Losses = {**rows, space.dense: known[0][space.dense]}, tokens
-    elif known and not pruned.changed:
-        seen = known
-    else:
-        seen = _evaluated(context, text.calibration, own, pruned, text.weights)
-    held = _evaluated(context, text.heldout, own, pruned)
-    pairs = _pairs(context, [best, *others], known) if beside and others else (seen, held)
+    seen = _calibration_sums(context, own, pruned)
+    held = _sums(context, context.evaluators_of("ce"), text.heldout, own, pruned)
+    pairs = seen, held
+    if beside and others:
+        light = context.evaluators_of("ce", beside)
+        patterns = list(dict.fromkeys([best, *others]))
+        known = _known(context) or _sums(context, light, text.calibration, patterns)
+        pairs = known, _sums(context, light, text.heldout, patterns)
     calibration = _text_loss(text.calibration, space.dense, best, *seen)
     heldout = _text_loss(text.heldout, space.dense, best, *held)
     if before[Compensated].taken:
@@ -102,41 +102,52 @@ def measure(context: Context, before: Outputs) -> Measured:
         calibration=calibration,
         heldout=heldout,
         runner_up=told(second) if second else None,
-        heuristics=tuple(told(pattern, names=picked) for pattern, picked in names.items()),
+        heuristics=(told(pick[0], names=pick[1]),) if pick else (),
     )
 
 
-def _pairs(
-    context: Context, patterns: Sequence[Pattern], known: Losses | None
-) -> tuple[Losses, Losses]:
-    """Return sums of compensated patterns on calibration and on held-out windows."""
-    evaluators, text = context.evaluators_of("ce", context.compensator), context.text
-    different = list(dict.fromkeys(patterns))
-
-    def sums(windows: WindowSet, weights: NDArray[np.float64] | None = None) -> Losses:
-        found = evaluators.plain(windows.tokens, weights).evaluate(different)
-        return dict(zip(different, found.sums, strict=True)), found.tokens
-
-    return known or sums(text.calibration, text.weights), sums(text.heldout)
+def _known(context: Context) -> Losses | None:
+    """Return the sums that the search knows; None where they are not cross-entropy."""
+    searched = context.evaluator.cached
+    return (searched.rows, searched.tokens) if context.config.fitness == "ce" else None
 
 
-def _evaluated(
+def _calibration_sums(context: Context, patterns: Sequence[Pattern], pruned: PrunedModel) -> Losses:
+    """Return the sums of patterns without compensation, the dense one first, on calibration text.
+
+    A search that compensates patterns knows those of the dense one alone.
+    """
+    known, text = _known(context), context.text
+    plain = context.evaluators_of("ce")
+    if known and not (pruned.changed or context.compensator):
+        return known
+    if known and context.compensator:
+        rows, tokens = _sums(context, plain, text.calibration, patterns[1:], pruned)
+        return {**rows, patterns[0]: known[0][patterns[0]]}, tokens
+    return _sums(context, plain, text.calibration, patterns, pruned)
+
+
+def _sums(
     context: Context,
+    evaluators: Evaluators,
     windows: WindowSet,
     patterns: Sequence[Pattern],
-    pruned: PrunedModel,
-    weights: NDArray[np.float64] | None = None,
+    pruned: PrunedModel | None = None,
 ) -> Losses:
     """Return the (windows,) sums of each pattern, and the windows' predicted tokens.
 
-    A changed model takes the place of the second pattern.
+    A changed model takes the place of the last pattern.
     """
-    plain = context.evaluators_of("ce").plain(windows.tokens, weights)
-    found = plain.evaluate(patterns[:1] if pruned.changed else patterns)
-    sums = list(found.sums)
-    if pruned.changed:
-        sums.append(scaled(window_sums_of(pruned, windows.tokens), weights))
-    return dict(zip(patterns, sums, strict=True)), found.tokens
+    weights = context.text.weights if windows is context.text.calibration else None
+    changed = pruned is not None and pruned.changed
+    asked = patterns[:-1] if changed else patterns
+    rows: dict[Pattern, NDArray[np.float64]] = {}
+    if asked:
+        found = evaluate_on(context, evaluators, windows.tokens, asked, weights)
+        rows = dict(zip(asked, found.sums, strict=True))
+    if pruned is not None and pruned.changed:
+        rows[patterns[-1]] = scaled(window_sums_of(pruned, windows.tokens), weights)
+    return rows, _predicted(windows)
 
 
 def _text_loss(
@@ -165,8 +176,13 @@ def _and_compensated(
 ) -> TextLoss:
     """The same with the loss of the compensated model."""
     sums = scaled(window_sums_of(made, windows.tokens), weights)
-    tokens = np.full(len(sums), windows.tokens.shape[1] - 1, dtype=np.int64)
-    return replace(text, loss={**text.loss, "compensated": _mean(sums, tokens)})
+    return replace(text, loss={**text.loss, "compensated": _mean(sums, _predicted(windows))})
+
+
+def _predicted(windows: WindowSet) -> NDArray[np.int64]:
+    """Return the (windows,) number of predicted tokens."""
+    count, length = windows.tokens.shape
+    return np.full(count, length - 1, dtype=np.int64)
 
 
 def _mean(sums: NDArray[np.float64], tokens: NDArray[np.int64]) -> float:

@@ -24,7 +24,6 @@ class NearEqual:
         loss: fitness in the search, in nats a token.
         behind: mean of the paired differences from the best over windows, in nats a token.
         error: standard error of `behind`.
-        float32: loss in float32, if it was evaluated again, else None.
         validation: loss on the validation windows, if they were needed, else None.
 
     Example:
@@ -36,7 +35,6 @@ class NearEqual:
     loss: float
     behind: float
     error: float
-    float32: float | None = None
     validation: float | None = None
 
 

@@ -57,7 +57,6 @@ class FinalistEntry:
     loss: Loss
     behind: Loss
     error: float | None
-    float32: float | None
     validation: float | None
 
 
@@ -70,6 +69,7 @@ class ValidationEntry:
     window: int | None
     fingerprint: str | None
     cost: float
+    executed: float | None = None  # earlier versions did not write it
 
 
 @dataclass(frozen=True)

@@ -75,12 +75,11 @@ class Findings:
             "bytes_held" (peak size of kept hidden states).
         finalists: the pattern found, then its near-equals. Each has the units "dropped", the
             "loss" in the search, the difference "behind" the best and its standard "error" over
-            windows, in nats a token, the loss in "float32" if the search used a smaller dtype,
-            and the loss on "validation" windows if they were needed.
+            windows, in nats a token, and the loss on "validation" windows if they were needed.
         validation: how the pattern was chosen: the number of "contenders" within one standard
             error of the best (1: nothing to decide), the number of validation "windows" (0: the
             corpus has no document left, and calibration windows decide alone) of "window"
-            tokens, their "fingerprint", and the "cost", with evaluations in float32.
+            tokens, their "fingerprint", the "cost", and what was "executed" of it.
         compensation: outcome of compensation, from `compensated`; None where it was off.
         surrogate: effects of the units that the surrogate has learned, from
             `Explanation.as_dict`; None without a surrogate.

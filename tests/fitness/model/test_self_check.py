@@ -29,8 +29,7 @@ def check(model: PreTrainedModel, fitness: str = "ce") -> tuple[Checked, list[st
         model,
         anatomy,
         tokens,
-        space,
-        rng=random.Random(0),
+        [space.dense, space.random_pattern(random.Random(0))],
         fitness=fitness,
         on_fallback=said.append,
     )
