@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> None:
     from evop_deap.models.loading.load_model import load_model
 
     name = load_run(given.runs[0]).settings["model"]
-    loaded = load_model(name, dtype="float32", device="cpu")
+    loaded = load_model(name, dtype="auto", device="cpu")
     exam = exam_of(given, loaded.tokenizer, given.tokens + _WINDOWS * given.window)
     dense = exam.losses(loaded, find_anatomy(loaded.model), (), {})
     patterns = {Path(run).name: measure(run, exam, loaded, given.patterns) for run in given.runs}
@@ -170,6 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
         "heldout_tokens": given.heldout_tokens,
         "window": given.window,
         "seed": given.seed,
+        "dtype": str(loaded.model.dtype).removeprefix("torch."),
         **circumstances(),
         "dense": dense,
         "patterns": patterns,

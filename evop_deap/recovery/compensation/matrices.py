@@ -29,6 +29,8 @@ from evop_deap.recovery.compensation.normal_equations import (
 )
 from evop_deap.recovery.compensation.writer import LINEAR, Writer
 
+_COMPARED = 7  # the ridge of several cuts is chosen by one output in so many
+
 
 class MatrixFit:
     """The changes of writers' matrices that bring states behind a cut nearest the dense ones.
@@ -101,11 +103,12 @@ class MatrixFit:
     def solved_each(self) -> list[Folded]:
         """Return the changes for each of several cuts, whose errors stand side by side.
 
-        One ridge is chosen for all. The list is empty if the equations are singular.
+        One ridge is chosen for all, by some outputs of each. The list is empty if the equations
+        are singular.
         """
         if not self._equations.rows:
             return []
-        chosen = best_ridge(self._equations, self._aside, self._ridges)
+        chosen = best_ridge(self._equations, self._aside, self._ridges, every=_COMPARED)
         if chosen is None:
             return []
         width = self.writers[0].outputs

@@ -6,7 +6,7 @@ A row counts with its weight squared.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -64,11 +64,12 @@ class NormalEquations:
         """Multiply-adds to add a row."""
         return self.gram.shape[0] * (self.gram.shape[0] + self.cross.shape[1])
 
-    def solve(self, ridge: float) -> torch.Tensor | None:
+    def solve(self, ridge: float, every: int = 1) -> torch.Tensor | None:
         """Return D, (inputs, outputs), an offset last; None if the equations are singular.
 
         Args:
             ridge: share of the mean of the diagonal of XᵀX without the offset's entry.
+            every: solve for one output in so many.
         """
         diagonal = self.gram.diagonal()
         inputs = diagonal[: len(diagonal) - self.intercept]
@@ -77,13 +78,13 @@ class NormalEquations:
         factor, failed = torch.linalg.cholesky_ex(loaded)
         if bool(failed):
             return None
-        solution = torch.cholesky_solve(self.cross, factor)
+        solution = torch.cholesky_solve(self.cross[:, ::every], factor)
         return solution if bool(solution.isfinite().all()) else None
 
-    def remaining(self, solution: torch.Tensor, rows: Rows) -> float:
-        """Return ‖X·D - E‖² on other rows."""
+    def remaining(self, solution: torch.Tensor, rows: Rows, every: int = 1) -> float:
+        """Return ‖X·D - E‖² on other rows, for one output in so many."""
         x, e = self._weighted(rows)
-        return float((e - x @ solution).square().sum())
+        return float((e[:, ::every] - x @ solution).square().sum())
 
     def _weighted(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         x, w, e = map(self._wide, (rows.inputs, rows.weights[:, None], rows.errors))
@@ -101,7 +102,7 @@ class Solution:
     Attributes:
         values: D.
         ridge: the chosen ridge.
-        remaining: ‖X·D - E‖² on the rows kept aside.
+        remaining: ‖X·D - E‖² on the rows kept aside, for the outputs compared by.
     """
 
     values: torch.Tensor
@@ -113,6 +114,7 @@ def best_ridge(
     equations: NormalEquations,
     aside: Sequence[Rows],
     ridges: Sequence[float] = RIDGES,
+    every: int = 1,
 ) -> Solution | None:
     """Return the solution with the least error on the rows kept aside; None if all are singular.
 
@@ -120,14 +122,19 @@ def best_ridge(
         equations: the equations of the other rows.
         aside: rows kept aside.
         ridges: ridges to try.
+        every: compare by one output in so many.
     """
     found: list[Solution] = []
     for ridge in ridges:
-        values = equations.solve(ridge)
+        values = equations.solve(ridge, every)
         if values is not None:
-            left = sum(equations.remaining(values, rows) for rows in aside)
+            left = sum(equations.remaining(values, rows, every) for rows in aside)
             found.append(Solution(values, ridge, left))
-    return min(found, key=lambda one: one.remaining, default=None)
+    best = min(found, key=lambda one: one.remaining, default=None)
+    if best is None or every == 1:
+        return best
+    whole = equations.solve(best.ridge)
+    return None if whole is None else replace(best, values=whole)
 
 
 def exact(tensor: torch.Tensor) -> torch.Tensor:

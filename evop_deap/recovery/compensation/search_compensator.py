@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from evop_deap.models.anatomy.parts import Anatomy
 
-_VERSION = 2  # to be increased with any change that may alter a bit of a weight
+_VERSION = 3  # to be increased with any change that may alter a bit of a weight
 
 
 class SearchCompensator:

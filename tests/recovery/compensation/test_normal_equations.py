@@ -69,4 +69,8 @@ def test_the_ridge_that_leaves_least_on_tokens_kept_aside_is_chosen():
         assert values is not None
         left = sum(equations.remaining(values, rows) for rows in aside)
         assert chosen.remaining <= left
+    by_some = best_ridge(equations, aside, every=2)
+    assert by_some is not None
+    assert torch.equal(by_some.values, equations.solve(by_some.ridge))  # all outputs
+    assert by_some.remaining < chosen.remaining
     assert chosen.ridge > 1e-7  # twelve noisy tokens for eight inputs
