@@ -70,15 +70,17 @@ def run_stages(context: Context, found: Found, recorder: Recorder, seconds: floa
         recorder: stores the outputs of the stages.
         seconds: time spent until now, over all processes.
     """
-    began = time.monotonic()
     outputs, left = Outputs(found), list(STAGES)
+    spent = {"prepare": seconds - found.seconds, "search": found.seconds}
     while left:
         stage = left.pop(0)
         known = recorder.output_of(stage.name)
         if known is not None and stage.is_there(context, known):
             outputs = outputs.and_then(_read(stage, known, context, found))
             continue
+        began = time.monotonic()
         output = stage.run(context, outputs)
+        spent[stage.name] = spent.get(stage.name, 0.0) + time.monotonic() - began
         if isinstance(output, Exported) and output.failure and not outputs[Validated].is_exhausted:
             # The next near-equal goes through the same stages.
             validated = outputs[Validated].after_refusal(output.failure)
@@ -88,7 +90,10 @@ def run_stages(context: Context, found: Found, recorder: Recorder, seconds: floa
             continue
         recorder.remember(stage.name, output.as_dict())
         outputs = outputs.and_then(output)
-    return conclude(context, outputs, seconds + time.monotonic() - began)
+    began = time.monotonic()
+    result = conclude(context, outputs, sum(spent.values()))
+    context.progress.spent({**spent, "report": time.monotonic() - began})
+    return result
 
 
 def _read(stage: Stage[_Output], known: Any, context: Context, found: Found) -> _Output:

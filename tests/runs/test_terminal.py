@@ -36,7 +36,10 @@ def test_a_script_gets_the_result_as_json_and_nothing_else(
     out, err = capsys.readouterr()
     assert json.loads(out) == json.loads((tmp_path / "run" / "result.json").read_text())
     assert len(out.strip().splitlines()) == 1
-    assert "generation 1" in err
+    assert re.search(
+        r"generation 1: \d+ evaluations, best perplexity .*, \d+ s, about \d+ s left", err
+    )
+    assert re.search(r"time spent: prepare \d+ s \(\d+%\), search .*, report \d+ s", err)
     assert main([*command, "--json", "--quiet", "--overwrite"]) == 0
     out, err = capsys.readouterr()
     assert (json.loads(out)["n_blocks"], err) == (5, "")
@@ -103,11 +106,18 @@ def test_the_display_counts_stays_and_ends() -> None:
     display.count_texts(4)
     display.begin(0, 10)
     display.advance()
-    display.show(2, 8, "perplexity 9.99", (1, 0, 1))
+    display.show(2, 8, "perplexity 9.99", (1, 0, 1), "about 3 min left")
     display.end()
     display.end()
     shown = written.getvalue()
-    for words in ("reading [the] corpus", "7 texts embedded", "8/10", "perplexity 9.99", "■·■"):
+    for words in (
+        "reading [the] corpus",
+        "7 texts embedded",
+        "8/10",
+        "perplexity 9.99",
+        "3 min left",
+        "■·■",
+    ):
         assert words in shown
     assert str(strip([0, 1])) == "·■"
 

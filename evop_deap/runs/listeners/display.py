@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ class Display:
             BarColumn(bar_width=None, complete_style="cyan", finished_style="cyan"),
             MofNCompleteColumn(),
             TextColumn("patterns  [bold]{task.fields[best]}"),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[left]}"),
             console=self._console,
             expand=True,
         )
-        self._bar.add_task("generation 0", total=expected, completed=done, best="")
+        self._bar.add_task("generation 0", total=expected, completed=done, best="", left="")
         self._live = Live(self._bar, console=self._console, refresh_per_second=_REFRESHED)
         self._live.start()
 
@@ -67,8 +67,15 @@ class Display:
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
 
-    def show(self, generation: int, evaluations: int, best: str, pattern: Sequence[int]) -> None:
-        """Show the best pattern of a generation."""
+    def show(
+        self,
+        generation: int,
+        evaluations: int,
+        best: str,
+        pattern: Sequence[int],
+        left: str = "",
+    ) -> None:
+        """Show the best pattern of a generation, and how much time is left."""
         if self._bar is None or self._live is None:
             return
         self._bar.update(
@@ -76,6 +83,7 @@ class Display:
             description=f"generation {generation}",
             completed=evaluations,
             best=best,
+            left=left,
         )
         self._live.update(Group(self._bar, strip(pattern)))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from evop_deap.base.formatting import duration
 from evop_deap.base.numbers import exponential
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from evop_deap.evolution.state import EvolutionState
@@ -38,6 +40,9 @@ class Progress:
     def evaluated(self) -> None:
         """Called when one more pattern has been evaluated."""
 
+    def time_left(self, seconds: float | None) -> None:
+        """Called before `generation`, with the seconds that the run will probably still take."""
+
     def generation(self, state: EvolutionState | HeuristicState) -> None:
         """Called when a generation is over and stored."""
 
@@ -46,6 +51,9 @@ class Progress:
 
     def finished(self, result: SearchResult) -> None:
         """Called when the run is over and everything is written."""
+
+    def spent(self, seconds: Mapping[str, float]) -> None:
+        """Called with the seconds that each stage of the run took, in their order."""
 
 
 class Together(Progress):
@@ -91,6 +99,11 @@ class Together(Progress):
         for listener in self._listeners:
             listener.evaluated()
 
+    def time_left(self, seconds: float | None) -> None:
+        """Forward the call."""
+        for listener in self._listeners:
+            listener.time_left(seconds)
+
     def generation(self, state: EvolutionState | HeuristicState) -> None:
         """Forward the call."""
         for listener in self._listeners:
@@ -105,6 +118,11 @@ class Together(Progress):
         """Forward the call."""
         for listener in self._listeners:
             listener.finished(result)
+
+    def spent(self, seconds: Mapping[str, float]) -> None:
+        """Forward the call."""
+        for listener in self._listeners:
+            listener.spent(seconds)
 
 
 class QuietProgress(Progress):
@@ -125,6 +143,7 @@ class TerminalProgress(Progress):
     def __init__(self, fitness: str = "ce") -> None:
         self._fitness = fitness
         self._said: set[str] = set()
+        self._left = ""
         self._display: Display | None = None
         if sys.stderr.isatty():
             from evop_deap.runs.listeners.display import Display
@@ -157,6 +176,10 @@ class TerminalProgress(Progress):
         if self._display is not None:
             self._display.advance()
 
+    def time_left(self, seconds: float | None) -> None:
+        """Keep it for the next line."""
+        self._left = "" if seconds is None else f"about {duration(seconds)} left"
+
     def generation(self, state: EvolutionState | HeuristicState) -> None:
         """Show the best perplexity or divergence so far."""
         if state.records[-1].get("trusted") is False:
@@ -165,12 +188,20 @@ class TerminalProgress(Progress):
         if self._fitness == "ce":
             best = f"perplexity {exponential(state.best.loss):.2f}"
         if self._display is not None:
-            self._display.show(state.generation, state.evaluations, best, state.best.pattern)
+            self._display.show(
+                state.generation, state.evaluations, best, state.best.pattern, self._left
+            )
         else:
             self.stage(
                 f"generation {state.generation}: {state.evaluations} evaluations, "
-                f"best {best}, {state.seconds:.0f} s"
+                f"best {best}, {', '.join(filter(None, [duration(state.seconds), self._left]))}"
             )
+
+    def spent(self, seconds: Mapping[str, float]) -> None:
+        """Print each stage's time and its share of the whole."""
+        whole = sum(seconds.values()) or 1.0
+        shares = (f"{name} {took:.0f} s ({took / whole:.0%})" for name, took in seconds.items())
+        self.stage(f"time spent: {', '.join(shares)}")
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

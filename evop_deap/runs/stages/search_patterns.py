@@ -16,6 +16,7 @@ from evop_deap.runs.context import Context
 from evop_deap.runs.stages.ask_heuristic import ask_heuristic
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.seed import find_seeds
+from evop_deap.runs.stages.time_left import cost_after, seconds_left
 from evop_deap.runs.storage.checkpoint import Checkpoint
 from evop_deap.runs.storage.heuristic_state import HeuristicState
 from evop_deap.settings.heuristic_names import BALANCED, SEARCH
@@ -59,7 +60,12 @@ def search_patterns(
     progress.searching(
         state.evaluations if state else 0, expected_evaluations(settings, stopping, space)
     )
-    state = search.run(stopping, state, callbacks=(record, progress.generation))
+    after = cost_after(context)
+
+    def tell_time(state: EvolutionState) -> None:
+        progress.time_left(seconds_left(state, stopping, after))
+
+    state = search.run(stopping, state, callbacks=(record, tell_time, progress.generation))
     progress.close()
     return Found.of_evolution(state)
 
