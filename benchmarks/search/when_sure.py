@@ -88,7 +88,8 @@ def on_landscape(path: Path, seed: int) -> Course:
     space, evaluator, rng = problem.space, CachedEvaluator(problem.fitness), random.Random(seed)
     if problem.knows_dense:
         evaluator.evaluate([space.dense])
-    seeds = first_patterns(Task(space, evaluator, rng, scores=problem.scores))
+    init = DEFAULTS.init if problem.scores else ()
+    seeds = first_patterns(Task(space, evaluator, rng, scores=problem.scores), init)
     search = assemble(space, evaluator, rng, DEFAULTS.evolution, begin=lambda: seeds)
     state = search.run(Stopping(generations=GENERATIONS))
     return Course(path.stem, state.records, problem.best)
