@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.common.claim import ROOT, Claim, measured_at, read
 from benchmarks.search.curve_reports import Run, by_method, cost_to_reach, named, read_report
+from benchmarks.search.when_sure import figures
 
 DEFAULT = "seeded, racing"
 """The name of the default search in `search.curves`."""
@@ -25,6 +26,7 @@ def claims() -> list[Claim]:
         _racing(),
         *map(_seeding, ("demo.blocks", "demo.blocks.8-29")),
         *_stagnation(),
+        *_when_sure(),
         *(claim for name in CURVES for claim in _curves(name)),
         *_budget_curve(),
         _block_or_half(),
@@ -74,6 +76,32 @@ def _seeding(name: str) -> Claim:
         file,
         measured_at(file),
     )
+
+
+def _when_sure() -> list[Claim]:
+    file = "search/results/when_sure.json"
+    report = read(file)
+    runs, default = report["runs"], "0.95 sure, twice in a row"
+    real = [run for run in runs if not run["source"].startswith("synthetic")]
+    cells = {
+        name: figures([run["endings"][default] for run in some])
+        for name, some in (("real", real), ("all", runs))
+    }
+    command = f"benchmarks.search.when_sure --seeds {report['seeds']} --run RUN ..."
+    told = (
+        ("searches that a sure surrogate ended: regret within the error of the losses", 1),
+        ("their cost against 60 generations, median", 3),
+    )
+    return [
+        Claim(
+            f"{what}; with synthetic landscapes",
+            f"{cells['real'][place]}; {cells['all'][place]}",
+            command,
+            file,
+            measured_at(file),
+        )
+        for what, place in told
+    ]
 
 
 def _stagnation() -> list[Claim]:
