@@ -15,6 +15,7 @@ from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.formats.drops import MOST_BLOCKS
 from evop_deap.models.loading.auto_classes import is_known
 from evop_deap.models.loading.beside_decoder import BesideDecoder
+from evop_deap.models.loading.checkpoint_files import checkpoint_folder
 from evop_deap.models.loading.hardware import choose_device, choose_dtype
 from evop_deap.models.loading.load_weights import load_weights
 from evop_deap.models.loading.memory_needs import memory_told
@@ -40,6 +41,7 @@ class LoadedModel:
         stored_dtype: dtype of the checkpoint, which may be of lower precision than the model's.
         context: the longest input in tokens; None if the configuration has no limit.
         beside: what its checkpoint holds beside its text decoder.
+        files: folder of its checkpoint, if the model uses all weights there; None otherwise.
     """
 
     model: PreTrainedModel
@@ -49,6 +51,7 @@ class LoadedModel:
     stored_dtype: torch.dtype
     context: int | None
     beside: BesideDecoder = field(default_factory=BesideDecoder)
+    files: Path | None = None
 
 
 def load_model(
@@ -112,7 +115,10 @@ def load_model(
             f"`model` {name} has embeddings for {rows} tokens, but its tokenizer has "
             f"{len(tokenizer)}: they do not belong together"
         )
-    return LoadedModel(model.eval(), tokenizer, name, hub_id, stored, _context(config), beside)
+    files = None if beside.left_out else checkpoint_folder({**where, "local_files_only": True})
+    return LoadedModel(
+        model.eval(), tokenizer, name, hub_id, stored, _context(config), beside, files
+    )
 
 
 def load_tokenizer(

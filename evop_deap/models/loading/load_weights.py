@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 # Masks and tables that old checkpoints hold and models compute.
-_COMPUTED = re.compile(r"(inv_freq|masked_bias|position_ids|attn\.bias|attention\.bias)$")
+COMPUTED = re.compile(r"(^|\.)(inv_freq|masked_bias|position_ids|attn\.bias|attention\.bias)$")
 
 
 def load_weights(
@@ -94,10 +94,12 @@ def _unused(
     `unexpected` lacks those that the model's class ignores, such as heads for the prediction of
     several tokens.
     """
-    own = model.state_dict().keys()
+    own = set(model.state_dict())
+    # A checkpoint of the decoder alone has names without the path of the whole model.
+    own |= {name.removeprefix(f"{model.base_model_prefix}.") for name in own}
     patterns = [re.compile(p) for p in model._keys_to_ignore_on_load_unexpected or ()]
     ignored = {n for n in stored if n not in own and any(p.search(n) for p in patterns)}
-    unused = sorted(n for n in {*unexpected, *ignored} if not _COMPUTED.search(n))
+    unused = sorted(n for n in {*unexpected, *ignored} if not COMPUTED.search(n))
     if not unused:
         return ()
     used = {*own, *stored} - set(unused)
