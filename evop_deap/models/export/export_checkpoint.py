@@ -27,6 +27,7 @@ from evop_deap.models.export.written_weights import write_weights
 from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.precision import computing_in_float32, computing_like
 from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
 
@@ -89,6 +90,7 @@ def export_checkpoint(
             if card is not None:
                 (temporary / "README.md").write_text(card, encoding="utf-8")
         reloaded = _reload(model, temporary, written.dtype, trust_remote_code)
+        stream_like(model, reloaded)
         with computing_like(model, reloaded), _precisely(reloaded):
             difference = compare(expected, run_forward(reloaded, ids))
         check_outside(model, reloaded, anatomy.path)

@@ -20,6 +20,7 @@ from evop_deap.models.loading.hardware import choose_device, choose_dtype
 from evop_deap.models.loading.load_weights import load_weights
 from evop_deap.models.loading.memory_needs import memory_told
 from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.loading.weights_place import RESIDENT, stays_in_files
 
 _HUB_SECONDS = 10.0
 DEMO_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -42,6 +43,8 @@ class LoadedModel:
         context: the longest input in tokens; None if the configuration has no limit.
         beside: what its checkpoint holds beside its text decoder.
         files: folder of its checkpoint, if the model uses all weights there; None otherwise.
+        streams_in: dtype to compute in, if the weights are to stay in their files; None if they
+            are in memory.
     """
 
     model: PreTrainedModel
@@ -52,6 +55,7 @@ class LoadedModel:
     context: int | None
     beside: BesideDecoder = field(default_factory=BesideDecoder)
     files: Path | None = None
+    streams_in: torch.dtype | None = None
 
 
 def load_model(
@@ -64,6 +68,7 @@ def load_model(
     trust_remote_code: bool = False,
     text_only: bool = False,
     as_stored: bool = False,
+    weights: str = RESIDENT,
     tell: Callable[[str], object] = lambda line: None,
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer; of a multimodal one, all of it.
@@ -78,6 +83,7 @@ def load_model(
         text_only: of a multimodal model, return its language model alone.
         as_stored: where "auto" would widen the stored dtype for speed, keep it: the weights then
             stay in their file until they are read.
+        weights: "resident", "streamed" or "auto"; see `stays_in_files`.
         tell: gets a line on the memory that it will take, before it is loaded.
 
     Raises:
@@ -94,14 +100,25 @@ def load_model(
         chosen = stored if kept else choose_dtype(dtype, stored, place)
     folder = Path(where["pretrained_model_name_or_path"])
     is_here = folder.is_dir() and "gguf_file" not in where
-    if is_here and (line := memory_told(folder, stored, chosen, place)):
+    with quiet_transformers(), _explaining(name):
+        streams = stays_in_files(
+            weights,
+            where,
+            config,
+            stored=stored,
+            dtype=chosen,
+            device=place,
+            text_only=text_only,
+            tell=tell,
+        )
+    if is_here and not streams and (line := memory_told(folder, stored, chosen, place)):
         tell(line)
     with quiet_transformers(), _explaining(name):
         model, beside = load_weights(
             where,
             config,
             text_only=text_only,
-            dtype=chosen,
+            dtype=stored if streams else chosen,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
         )
@@ -117,7 +134,15 @@ def load_model(
         )
     files = None if beside.left_out else checkpoint_folder({**where, "local_files_only": True})
     return LoadedModel(
-        model.eval(), tokenizer, name, hub_id, stored, _context(config), beside, files
+        model=model.eval(),
+        tokenizer=tokenizer,
+        name=name,
+        hub_id=hub_id,
+        stored_dtype=stored,
+        context=_context(config),
+        beside=beside,
+        files=files,
+        streams_in=chosen if streams else None,
     )
 
 

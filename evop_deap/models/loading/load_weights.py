@@ -110,10 +110,14 @@ def _not_finite(model: PreTrainedModel) -> str | None:
     """Return the name of the first weight with an infinity or NaN, or None."""
     import torch
 
+    from evop_deap.models.loading.mapped_pages import MappedPages
+
+    pages = MappedPages()
     for name, weight in model.named_parameters():
         # Types of 8 bits and less hold quantised weights.
         if weight.is_floating_point() and weight.element_size() > 1:
             for part in weight.detach().reshape(-1).split(1 << 24):  # bounds the memory it takes
                 if not torch.isfinite(part).all():
                     return name
+                pages.let_go(part)
     return None
