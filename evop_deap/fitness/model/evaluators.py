@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evop_deap.base.errors import InputError
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.self_check import checked_evaluator
+from evop_deap.fitness.model.streamed import StreamedEvaluator
 from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
+from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -32,12 +35,23 @@ class Evaluators:
         anatomy: its parts, one for each gene.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
         compensator: compensates every pattern; None leaves the weights as they are.
+
+    Raises:
+        InputError: the weights are streamed, but the fitness or a compensator needs them all.
     """
 
     model: PreTrainedModel
     anatomy: Anatomy
     fitness: str = "ce"
     compensator: Compensator | None = None
+
+    def __post_init__(self) -> None:
+        streams = weights_of(self.model) is not None
+        if streams and (self.fitness != "ce" or self.compensator is not None):
+            raise InputError(
+                "`weights` streamed needs `fitness` ce and `compensate` off: choose these, or "
+                "`weights` resident"
+            )
 
     def fast(
         self,
@@ -70,10 +84,20 @@ class Evaluators:
     ) -> Evaluator:
         """Return an evaluator with one ordinary forward pass per pattern.
 
+        Streamed weights are read once for all patterns instead.
+
         Args:
             tokens: (windows, length) token ids.
             weights: (windows,) weight of each window; None for equal weights.
         """
+        streamed = weights_of(self.model)
+        if streamed is not None:
+            # A pass over the file for each pattern would be too slow.
+            budget = DEFAULT_MEMORY_BUDGET
+            one = StreamedEvaluator(
+                self.model, self.anatomy, tokens, streamed, memory_budget=budget
+            )
+            return weighted(one, weights)
         plain = ReferenceEvaluator(
             self.model,
             self.anatomy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,10 @@ from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.model.streamed import StreamedEvaluator
 from evop_deap.fitness.protocol import ModelEvaluator
+from evop_deap.models.loading.precision import dtype_of
+from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def checked_evaluator(
     patterns = [space.dense, space.random_pattern(rng)]
     few = tokens[:_CHECKED_WINDOWS]
     try:
-        fast = PopulationEvaluator(
+        fast = _fast(
             model,
             anatomy,
             few,
@@ -79,8 +82,8 @@ def checked_evaluator(
         expected = slow.evaluate(patterns).losses
         difference = float(np.abs(found - expected).max())
         # A difference of NaN must fail, too.
-        if difference <= _allowed(model.dtype):
-            return PopulationEvaluator(
+        if difference <= _allowed(dtype_of(model)):
+            return _fast(
                 model,
                 anatomy,
                 tokens,
@@ -101,6 +104,24 @@ def checked_evaluator(
         compensator=compensator,
         on_evaluated=on_evaluated,
     )
+
+
+def _fast(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    tokens: NDArray[np.int64],
+    *,
+    fitness: str,
+    compensator: Compensator | None,
+    **options: Any,
+) -> PopulationEvaluator | StreamedEvaluator:
+    """Return the evaluator for where the weights of a model are."""
+    weights = weights_of(model)
+    if weights is None:
+        return PopulationEvaluator(
+            model, anatomy, tokens, fitness=fitness, compensator=compensator, **options
+        )
+    return StreamedEvaluator(model, anatomy, tokens, weights, **options)
 
 
 def _allowed(dtype: torch.dtype) -> float:

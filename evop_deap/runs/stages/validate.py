@@ -127,13 +127,13 @@ def decide(
     """
     import torch
 
-    from evop_deap.models.loading.precision import computing_in_float32
+    from evop_deap.models.loading.precision import computing_in_float32, dtype_of
 
     if len(near) < 2:
         return Validated(tuple(near))
     model, found, cost = evaluators.model, tuple(near), 0.0
     with computing_in_float32(model):
-        if model.dtype in (torch.bfloat16, torch.float16):
+        if dtype_of(model) in (torch.bfloat16, torch.float16):
             again = evaluators.plain(text.calibration.tokens, text.weights).evaluate(
                 _patterns(found)
             )
