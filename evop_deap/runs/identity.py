@@ -20,7 +20,7 @@ STOPPING_SETTINGS = {"generations", "max_evaluations", "max_cost", "max_seconds"
 # Locations may change as long as the fingerprints of their content stay the same.
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
-    *("calibration", "check_against", "embedding"),
+    *("calibration", "check_against", "embedding", "weights"),
 }
 
 

@@ -15,10 +15,11 @@ from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
 from evop_deap.recovery.compensation.form_names import AUTO, CHOICES
-from evop_deap.settings.calibration_config import COMPENSATION, CalibrationConfig
+from evop_deap.settings.calibration_config import COMPENSATION
 from evop_deap.settings.heuristic_names import BALANCED, SEARCH, check_heuristics
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
+from evop_deap.settings.weights_config import WeightsConfig
 from evop_deap.space.unit_names import GRANULARITIES
 
 BUDGET = "what to drop"
@@ -31,7 +32,7 @@ DEFAULT = EvolutionSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig(CalibrationConfig):
+class SearchConfig(WeightsConfig):
     """The settings of a search; see each field's help in `python -m evop_deap.search --help`.
 
     Example:
