@@ -18,7 +18,6 @@ class WeightsConfig(CalibrationConfig):
         MODEL,
         "hold weights in memory (resident), or leave them in their safetensors files and read them "
         "block by block, once for all patterns of a generation (streamed); auto streams where they "
-        "would take more than 80 %% of the free memory. Reading a block takes about as long as "
-        "running it for --offspring 2 to 4 with 1,024 tokens, so larger generations hide it",
+        "would take more than 80 % of the free memory",
         choices=("resident", "streamed", "auto"),
     )

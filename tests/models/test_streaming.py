@@ -22,6 +22,7 @@ from transformers import (
 from evop_deap.base.errors import InputError
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.export.export_checkpoint import export_checkpoint
+from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import load_model
 from evop_deap.models.loading.mapped_pages import MappedPages
 from evop_deap.models.loading.memory_needs import allowed_memory
@@ -198,3 +199,18 @@ def test_a_twin_is_built_alike_and_holds_one_block_of_a_kind(tmp_path: Path) -> 
     resident = toy_model("gemma3")
     resident.load_state_dict(state)
     assert torch.equal(toy_logits(twin), toy_logits(resident))
+
+
+def test_weights_in_memory_that_were_changed_in_place_stay_changed(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """Training changes weights in pages that are mapped from a file."""
+    toy_model("llama").save_pretrained(tmp_path / "model")
+    model: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(0.5)
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    fingerprint_model(model)
+    export_checkpoint(model, find_anatomy(model), [1], tokenizer, tmp_path / "pruned")
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import IO, Any
 
 import torch
+
+from evop_deap.base.files import reporting_write_errors
 
 
 class StateStore:
     """Keeps hidden states until they are forgotten.
 
     Args:
-        budget: most bytes in memory; what is more is written to a temporary file.
+        budget: most bytes in memory; what is more is written to a temporary file, which is gone
+            at the end of the context.
 
     Example:
-        >>> store = StateStore(budget=64)
-        >>> states = [store.put(torch.full((1, 4, 4), float(number))) for number in range(3)]
-        >>> [float(state.tensor()[0, 0, 0]) for state in states], store.most_in_memory
+        >>> with StateStore(budget=64) as store:
+        ...     states = [store.put(torch.full((1, 4, 4), float(number))) for number in range(3)]
+        ...     [float(state.tensor()[0, 0, 0]) for state in states], store.most_in_memory
         ([0.0, 1.0, 2.0], 64)
     """
 
@@ -40,8 +44,10 @@ class StateStore:
         self.size_of_file = max(self.size_of_file, place + tensor.nbytes)
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="evop_deap.states.")  # noqa: SIM115
-        self._file.seek(place)
-        self._file.write(_bytes_of(tensor.cpu().contiguous()))
+        with reporting_write_errors(Path(tempfile.gettempdir())):
+            self._file.seek(place)
+            self._file.write(_bytes_of(tensor.cpu().contiguous()))
+            self._file.flush()
         return State(self, None, place, tensor)
 
     def read(self, place: int, into: torch.Tensor) -> None:
@@ -49,6 +55,13 @@ class StateStore:
         assert self._file is not None
         self._file.seek(place)
         self._file.readinto(_bytes_of(into))  # type: ignore[attr-defined]
+
+    def __enter__(self) -> StateStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def forget(self, size: int, place: int | None) -> None:
         """Use the room of a state for others."""

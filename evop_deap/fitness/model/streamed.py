@@ -101,11 +101,10 @@ class StreamedEvaluator:
         asked = list(range(count) if windows is None else windows)
         sums = np.empty((len(patterns), count))
         tally = Tally(np.zeros(len(patterns)))
-        store = StateStore(self._budget // 2)
         # Windows are always computed in the same groups, so that a sum has the same bits in
         # every call.
         groups = sorted({window // self._group for window in asked}) if patterns else []
-        with torch.inference_mode():
+        with torch.inference_mode(), StateStore(self._budget // 2) as store:
             walks = self._walked(patterns, groups, store, tally)
             for rows, some, losses in self._losses(walks, tally):
                 found = torch.stack([losses]).cpu().double().sum(dim=2).numpy()

@@ -12,7 +12,7 @@ import torch
 
 from evop_deap.base.errors import EvopError, ExportError, OutputError
 from evop_deap.models.anatomy.probe import embedding_table
-from evop_deap.models.loading.mapped_pages import MappedPages
+from evop_deap.models.loading.mapped_pages import pages_of
 from evop_deap.models.surgery.logit_difference import logit_difference
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def check_outside(model: PreTrainedModel, reloaded: PreTrainedModel, path: str) 
     Raises:
         ExportError: a weight differs.
     """
-    own, pages = dict(model.named_parameters()), MappedPages()
+    own = dict(model.named_parameters())
     for name, weight in reloaded.named_parameters():
         if name.startswith(f"{path}."):
             continue
@@ -84,8 +84,8 @@ def check_outside(model: PreTrainedModel, reloaded: PreTrainedModel, path: str) 
         same = weight.shape == own[name].shape
         for read, kept in zip(*both, strict=same):
             same = same and torch.equal(read.to(kept.dtype), kept)
-            pages.let_go(read)
-            pages.let_go(kept)
+            pages_of(reloaded).let_go(read)
+            pages_of(model).let_go(kept)
         if not same:
             raise ExportError(f"the pruned checkpoint has other weights in {name}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from evop_deap.models.loading.mapped_pages import MappedPages
+from evop_deap.models.loading.mapped_pages import pages_of
 from evop_deap.models.loading.precision import dtype_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def fingerprint_model(model: PreTrainedModel) -> str:
     config = {k: v for k, v in model.config.to_dict().items() if k not in _INCIDENTAL}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     seen: set[int] = set()
-    pages = MappedPages()
+    pages = pages_of(model)
     # A model whose weights stay in their files counts as the one that computes in its dtype.
     wide = dtype_of(model) is not model.dtype
     for name, tensor in sorted(model.state_dict().items()):

@@ -118,6 +118,7 @@ def load_model(
             where,
             config,
             text_only=text_only,
+            in_files=streams or kept,
             dtype=stored if streams else chosen,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,

@@ -25,7 +25,12 @@ COMPUTED = re.compile(r"(^|\.)(inv_freq|masked_bias|position_ids|attn\.bias|atte
 
 
 def load_weights(
-    where: Mapping[str, Any], config: PreTrainedConfig, *, text_only: bool, **options: Any
+    where: Mapping[str, Any],
+    config: PreTrainedConfig,
+    *,
+    text_only: bool,
+    in_files: bool = False,
+    **options: Any,
 ) -> tuple[PreTrainedModel, BesideDecoder]:
     """Load the weights of a checkpoint with the Auto class for all of them.
 
@@ -33,6 +38,7 @@ def load_weights(
         where: the arguments of `from_pretrained` that locate it.
         config: its configuration.
         text_only: whether the language model of a multimodal model is wanted alone.
+        in_files: whether the weights are to stay in their files.
         options: further arguments of `from_pretrained`.
 
     Raises:
@@ -59,7 +65,7 @@ def load_weights(
             f"`model` {name} lacks {len(missing)} weights "
             f"that its configuration asks for, such as {missing[0]}"
         )
-    if (spoiled := _not_finite(model)) is not None:
+    if (spoiled := _not_finite(model, in_files)) is not None:
         raise InputError(
             f"`model` {name} ({type(model).__name__}) has weights that are not finite: {spoiled}"
         )
@@ -106,13 +112,13 @@ def _unused(
     return (f"{grouped(unused, used)}, which {type(model).__name__} does not use",)
 
 
-def _not_finite(model: PreTrainedModel) -> str | None:
+def _not_finite(model: PreTrainedModel, in_files: bool) -> str | None:
     """Return the name of the first weight with an infinity or NaN, or None."""
     import torch
 
     from evop_deap.models.loading.mapped_pages import MappedPages
 
-    pages = MappedPages()
+    pages = MappedPages(None if in_files else ())
     for name, weight in model.named_parameters():
         # Types of 8 bits and less hold quantised weights.
         if weight.is_floating_point() and weight.element_size() > 1:

@@ -10,9 +10,12 @@ import ctypes
 import mmap
 import sys
 from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
+from torch import nn
 
 _MAPS = Path("/proc/self/maps")
 _POPULATE_READ = 22  # MADV_POPULATE_READ of Linux 5.14; older systems refuse it, which is no harm
@@ -22,10 +25,13 @@ class MappedPages:
     """The parts of this process's memory that are mapped from safetensors files.
 
     On systems other than Linux none are known: then nothing is read ahead or let go here.
+
+    Args:
+        spans: the beginning and the end of each part; by default all that there are now.
     """
 
-    def __init__(self) -> None:
-        self._spans = sorted(_spans())
+    def __init__(self, spans: Sequence[tuple[int, int]] | None = None) -> None:
+        self._spans = sorted(mapped_spans() if spans is None else spans)
         self._system = ctypes.CDLL(None) if self._spans else None
 
     def holds(self, tensor: torch.Tensor) -> bool:
@@ -39,7 +45,10 @@ class MappedPages:
         self._advise(tensor, _POPULATE_READ)
 
     def let_go(self, tensor: torch.Tensor) -> None:
-        """Let go of a tensor's pages; they are read again when the tensor is used."""
+        """Let go of a tensor's pages; they are read again when the tensor is used.
+
+        What was changed in them is lost, so they must be as they are in the file.
+        """
         if self._spans:
             self._advise(tensor, mmap.MADV_DONTNEED)
 
@@ -52,7 +61,20 @@ class MappedPages:
         self._system.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(size), advice)
 
 
-def _spans() -> list[tuple[int, int]]:
+_PAGES: WeakKeyDictionary[nn.Module, MappedPages] = WeakKeyDictionary()
+
+
+def let_go_from_now_on(model: nn.Module, pages: MappedPages) -> None:
+    """Say that a model's weights are never changed in place, so that their pages may be let go."""
+    _PAGES[model] = pages
+
+
+def pages_of(model: nn.Module) -> MappedPages:
+    """Return the pages of a model that may be let go; none if its weights may be changed."""
+    return _PAGES.get(model) or MappedPages(())
+
+
+def mapped_spans() -> list[tuple[int, int]]:
     """Return the beginning and the end of each part of memory that a file of weights fills."""
     if not _MAPS.exists():
         return []

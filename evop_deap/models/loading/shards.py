@@ -70,6 +70,8 @@ def _tensors_in(file: Path) -> dict[str, StoredTensor]:
     """
     with file.open("rb") as opened:
         size = int.from_bytes(opened.read(8), "little")
+        if size > file.stat().st_size:
+            raise ValueError(f"{file} is not a safetensors file")
         header: dict[str, Any] = json.loads(opened.read(size))
     header.pop("__metadata__", None)
     found = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from evop_deap.base.errors import InputError
 from evop_deap.base.formatting import mebibytes
 from evop_deap.models.loading.auto_classes import auto_class
-from evop_deap.models.loading.memory_needs import allowed_memory
+from evop_deap.models.loading.memory_needs import allowed_memory, weights_size
 from evop_deap.models.loading.shards import INDEX, WEIGHTS, StoredTensor, stored_in
 
 if TYPE_CHECKING:
@@ -57,11 +56,12 @@ def stays_in_files(
     if weights == RESIDENT:
         return False
     name = where["pretrained_model_name_or_path"]
-    files = {} if "gguf_file" in where else stored_in(_folder(where))
-    needed = sum(math.prod(tensor.shape) for tensor in files.values()) * dtype.itemsize
-    free = allowed_memory(device)
+    folder = None if "gguf_file" in where else _folder(where)
+    size = 0 if folder is None else weights_size(folder)
+    needed, free = size * dtype.itemsize // stored.itemsize, allowed_memory(device)
     if weights == AUTO and needed <= _SHARE * free:
         return False
+    files = {} if folder is None else stored_in(folder)
     reason = _why_not(files, where, config, stored, dtype, device, text_only)
     if weights == STREAMED:
         if reason is not None:
@@ -101,21 +101,24 @@ def _why_not(
     return None
 
 
-def _folder(where: Mapping[str, Any]) -> Path:
-    """Return the folder of a checkpoint, with its safetensors files if it has any."""
+def _folder(where: Mapping[str, Any]) -> Path | None:
+    """Return the folder of a checkpoint, with its safetensors files if it has any, or None."""
     from huggingface_hub import snapshot_download
 
     name = where["pretrained_model_name_or_path"]
     if Path(name).is_dir():
         return Path(name)
-    return Path(
-        snapshot_download(
-            name,
-            revision=where.get("revision"),
-            local_files_only=where.get("local_files_only", False),
-            allow_patterns=[WEIGHTS, INDEX, "model-*.safetensors"],
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=where.get("revision"),
+                local_files_only=where.get("local_files_only", False),
+                allow_patterns=[WEIGHTS, INDEX, "model-*.safetensors"],
+            )
         )
-    )
+    except Exception:  # the loading itself says what is wrong; hubs and caches raise many types
+        return None
 
 
 def _made_of_several(files: Mapping[str, StoredTensor], config: PreTrainedConfig) -> str | None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from evop_deap.models.anatomy.parts import Block
-from evop_deap.models.loading.mapped_pages import MappedPages
+from evop_deap.models.loading.mapped_pages import MappedPages, let_go_from_now_on
 from evop_deap.models.loading.precision import compute_in_float32
 from evop_deap.models.streaming.ends import read_in_tiles, read_rows_alone
 from evop_deap.models.streaming.read_ahead import Reading, read_ahead
@@ -43,7 +43,7 @@ class StreamedWeights:
 
     Args:
         model: a model on the CPU in the dtype that it is stored in; it is changed to compute in
-            `dtype` from now on.
+            `dtype` from now on. Its weights must not be changed in place.
         dtype: the stored dtype, or float32.
     """
 
@@ -51,6 +51,7 @@ class StreamedWeights:
         self.dtype = dtype
         self.reading = Reading()
         self._pages = MappedPages()
+        let_go_from_now_on(model, self._pages)
         self._unused: list[list[torch.Tensor]] = []
         self._is_passing = False
         self._stored = model.dtype

@@ -113,11 +113,11 @@ def test_what_needs_all_weights_is_refused(pair_of: Callable[..., Pair]) -> None
 
 
 def test_room_of_forgotten_states_is_used_again() -> None:
-    store = StateStore(budget=64)
-    kept = [store.put(torch.full((1, 4, 4), float(number))) for number in range(4)]
-    assert [float(state.tensor().mean()) for state in kept] == [0.0, 1.0, 2.0, 3.0]
-    del kept[0], kept[0]
-    again = [store.put(torch.full((1, 4, 4), 9.0)) for _ in range(2)]
-    assert store.most_in_memory == 64
-    assert store.size_of_file == 3 * 64
-    assert [float(state.tensor().mean()) for state in (*kept, *again)] == [2.0, 3.0, 9.0, 9.0]
+    with StateStore(budget=64) as store:
+        kept = [store.put(torch.full((1, 4, 4), float(number))) for number in range(4)]
+        assert [float(state.tensor().mean()) for state in kept] == [0.0, 1.0, 2.0, 3.0]
+        del kept[0], kept[0]
+        again = [store.put(torch.full((1, 4, 4), 9.0)) for _ in range(2)]
+        assert store.most_in_memory == 64
+        assert store.size_of_file == 3 * 64
+        assert [float(state.tensor().mean()) for state in (*kept, *again)] == [2.0, 3.0, 9.0, 9.0]
