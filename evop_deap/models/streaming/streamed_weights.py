@@ -77,7 +77,8 @@ class StreamedWeights:
             for block, tensors in read_ahead(blocks, self._read, self.reading):
                 with _replaced(list(block.module.parameters()), tensors):
                     yield block
-                self._unused.append(tensors)
+                if self.dtype is not self._stored:
+                    self._unused.append(tensors)
                 self.let_go(block.module)
         finally:
             self._is_passing = False
