@@ -26,6 +26,7 @@ from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import load_model
 from evop_deap.models.loading.mapped_pages import MappedPages
 from evop_deap.models.loading.memory_needs import allowed_memory
+from evop_deap.models.loading.precision import computing_in_float32
 from evop_deap.models.loading.weights_place import stays_in_files
 from evop_deap.models.streaming.light_twin import light_twin
 from evop_deap.models.streaming.read_ahead import Reading, read_ahead
@@ -121,7 +122,7 @@ def test_an_error_while_reading_ends_the_walk() -> None:
     assert list(read_ahead([], read, Reading())) == []
 
 
-def streamed(folder: Path, **options: Any) -> str:
+def why_not_streamed(folder: Path, **options: Any) -> str:
     """Why a model cannot be streamed."""
     with pytest.raises(InputError) as refusal:
         load_model(str(folder), weights="streamed", **options)
@@ -131,17 +132,17 @@ def streamed(folder: Path, **options: Any) -> str:
 
 def test_what_cannot_be_streamed_is_refused_by_name(tmp_path: Path) -> None:
     folder = write_toy_checkpoint(tmp_path / "model")
-    assert "`dtype` float16 is not the stored one: choose float32" in streamed(
+    assert "`dtype` float16 is not the stored one: choose float32" in why_not_streamed(
         folder, dtype="float16", device="cpu"
     )
-    assert "leave it out" in streamed(folder, text_only=True, device="cpu")
+    assert "leave it out" in why_not_streamed(folder, text_only=True, device="cpu")
     fields = json.loads((folder / "config.json").read_text())
     quantised = {**fields, "quantization_config": {"quant_method": "gptq", "bits": 4}}
     (folder / "config.json").write_text(json.dumps(quantised))
-    assert "it is quantised" in streamed(folder, device="cpu")
+    assert "it is quantised" in why_not_streamed(folder, device="cpu")
     (folder / "config.json").write_text(json.dumps(fields))
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    assert "it has no safetensors files: python -c" in streamed(folder, device="cpu")
+    assert "it has no safetensors files: python -c" in why_not_streamed(folder, device="cpu")
 
 
 def test_weights_that_are_put_together_when_they_are_loaded_are_not_streamed(
@@ -149,7 +150,7 @@ def test_weights_that_are_put_together_when_they_are_loaded_are_not_streamed(
 ) -> None:
     shared_toy("mixtral").save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    said = streamed(tmp_path, device="cpu")
+    said = why_not_streamed(tmp_path, device="cpu")
     assert "model.layers.0.mlp.experts.gate_up_proj is put together" in said
     assert "choose `weights` resident" in said
 
@@ -214,3 +215,20 @@ def test_weights_in_memory_that_were_changed_in_place_stay_changed(
     fingerprint_model(model)
     export_checkpoint(model, find_anatomy(model), [1], tokenizer, tmp_path / "pruned")
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
+
+
+@pytest.mark.parametrize("name", ["llama-tied", "gemma3", "gpt2"])
+def test_a_model_streamed_as_it_is_stored_can_compute_in_float32(name: str, tmp_path: Path) -> None:
+    toy_model(name).to(torch.bfloat16).save_pretrained(tmp_path / "model")
+    plain, streamed = (
+        AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.bfloat16).eval()
+        for _ in range(2)
+    )
+    StreamedWeights(streamed, torch.bfloat16)
+    assert torch.equal(toy_logits(streamed), toy_logits(plain))
+    with computing_in_float32(plain), computing_in_float32(streamed):
+        for seed in (1, 2):
+            ids = toy_tokens(seed=seed)
+            assert toy_logits(streamed, ids).dtype is torch.float32
+            assert torch.equal(toy_logits(streamed, ids), toy_logits(plain, ids))
+    assert torch.equal(toy_logits(streamed), toy_logits(plain))

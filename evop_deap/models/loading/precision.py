@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -21,6 +21,9 @@ _NARROW = (torch.bfloat16, torch.float16)
 
 _IN_FLOAT32: WeakSet[nn.Module] = WeakSet()
 """Models in lower precision that compute in float32 from now on."""
+
+_WIDEN_THEMSELVES: WeakSet[nn.Module] = WeakSet()
+"""Modules whose weights are widened by their own `forward`."""
 
 _Stored = list[tuple[nn.Parameter, torch.Tensor]]
 """Weights and the tensor that each is stored as."""
@@ -60,19 +63,15 @@ def computing_in_float32(model: PreTrainedModel, *, at_once: bool = False) -> It
             _put_back(stored)
 
 
-def compute_in_float32(model: PreTrainedModel, but: Collection[nn.Module] = ()) -> None:
+def compute_in_float32(model: PreTrainedModel) -> None:
     """From now on, a bfloat16 or float16 model computes in float32 throughout.
 
     Its weights are widened when they are read, as by `computing_in_float32`. Its configuration and
     its buffers become those of a float32 model.
-
-    Args:
-        model: the model.
-        but: modules that widen their weights themselves.
     """
     _take_buffers(without_weights(model, torch.float32), model)
     _say_dtype(model.config, torch.float32)
-    _widen_when_called(model, but)
+    _widen_when_called(model)
     _IN_FLOAT32.add(model)
 
 
@@ -81,7 +80,12 @@ def dtype_of(model: PreTrainedModel) -> torch.dtype:
     return torch.float32 if model in _IN_FLOAT32 else model.dtype
 
 
-def _widen_when_called(model: PreTrainedModel, but: Collection[nn.Module] = ()) -> list[Any]:
+def widens_itself(module: nn.Module) -> None:
+    """Say that a module widens its weights to the dtype of its input, so that others need not."""
+    _WIDEN_THEMSELVES.add(module)
+
+
+def _widen_when_called(model: PreTrainedModel) -> list[Any]:
     """Widen the weights that a module reads while it runs; return the handles of the hooks."""
     head = model.get_output_embeddings()
     # The weights that each running call has widened. In nested calls, only the outermost call
@@ -100,10 +104,12 @@ def _widen_when_called(model: PreTrainedModel, but: Collection[nn.Module] = ()) 
 
     handles: list[Any] = []
     for module in model.modules():
-        if module in but:
+        if module in _WIDEN_THEMSELVES:
             continue
         handles.append(module.register_forward_pre_hook(widen))
-        handles.append(module.register_forward_hook(restore, always_call=True))
+        # Before other hooks, which may have replaced weights before they were widened.
+        after = module.register_forward_hook(restore, always_call=True, prepend=True)
+        handles.append(after)
     return handles
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from evop_deap.models.loading.mapped_pages import MappedPages
+from evop_deap.models.loading.precision import widens_itself
 
 _ROWS = 8192  # of the head in a tile
 
@@ -25,17 +26,15 @@ class Tiles(Protocol):
         ...
 
 
-def read_rows_alone(embedding: nn.Module, dtype: torch.dtype, pages: MappedPages) -> bool:
-    """From now on, a call of an embedding reads only the rows that it needs, as `dtype`.
+def read_rows_alone(embedding: nn.Module, dtype: torch.dtype, pages: MappedPages) -> None:
+    """From now on, a call of an embedding reads only the rows that it needs, as `dtype` or wider.
 
     In a call, its weight is the table of these rows and the ids count them. Whatever else the
-    module does with the rows, such as a multiplication, stays as it is.
-
-    Returns:
-        Whether that is so: an embedding of another class than PyTorch's stays as it is.
+    module does with the rows, such as a multiplication, stays as it is. An embedding of another
+    class than PyTorch's stays as it is.
     """
     if not isinstance(embedding, nn.Embedding):
-        return False
+        return
     before: list[tuple[torch.Tensor, int | None]] = []
 
     def narrow(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -44,7 +43,7 @@ def read_rows_alone(embedding: nn.Module, dtype: torch.dtype, pages: MappedPages
         ids, places = torch.unique(args[0], return_inverse=True)
         table = embedding.weight.data
         before.append((table, embedding.padding_idx))
-        embedding.weight.data = table[ids].to(dtype)
+        embedding.weight.data = table[ids].to(torch.promote_types(table.dtype, dtype))
         embedding.padding_idx = None  # it matters to gradients alone
         pages.let_go(table)
         return (places, *args[1:])
@@ -55,17 +54,15 @@ def read_rows_alone(embedding: nn.Module, dtype: torch.dtype, pages: MappedPages
 
     embedding.register_forward_pre_hook(narrow, prepend=True)
     embedding.register_forward_hook(restore, always_call=True)
-    return True
 
 
-def read_in_tiles(head: nn.Module, reader: Tiles) -> bool:
+def read_in_tiles(head: nn.Module, reader: Tiles) -> None:
     """From now on, a head is read one tile of rows after the other when it is called.
 
-    Returns:
-        Whether that is so: a head of another class than PyTorch's stays as it is.
+    A head of another class than PyTorch's stays as it is.
     """
     if type(head) is not nn.Linear:
-        return False
+        return
     linear: Any = head
 
     def forward(features: torch.Tensor) -> torch.Tensor:
@@ -78,4 +75,4 @@ def read_in_tiles(head: nn.Module, reader: Tiles) -> bool:
         return torch.cat(products, dim=-1)
 
     head.__dict__["forward"] = forward
-    return True
+    widens_itself(head)

@@ -56,13 +56,10 @@ class StreamedWeights:
         self._is_passing = False
         self._stored = model.dtype
         parts: Any = model
-        first, last = parts.get_input_embeddings(), parts.get_output_embeddings()
-        reads_itself = {
-            first: read_rows_alone(first, dtype, self._pages),
-            last: read_in_tiles(last, self),
-        }
+        read_rows_alone(parts.get_input_embeddings(), dtype, self._pages)
+        read_in_tiles(parts.get_output_embeddings(), self)
         if dtype is not self._stored:
-            compute_in_float32(model, but=[end for end, does in reads_itself.items() if does])
+            compute_in_float32(model)
         for module in _blocks_of(model):
             module.register_forward_hook(self._returned)
         _STREAMED[model] = self
