@@ -28,6 +28,7 @@ class Heuristic:
         cheap: whether it costs few enough passes to seed a search.
         searches: whether it runs until a limit is reached.
         merges: whether it merges dropped blocks into kept ones.
+        holds_model: whether it needs all weights of the model in memory at once.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Heuristic:
     cheap: bool = False
     searches: bool = False
     merges: bool = False
+    holds_model: bool = False
 
     def __call__(self, task: Task) -> Pick:
         """Pick a pattern.

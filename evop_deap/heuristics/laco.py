@@ -59,6 +59,7 @@ HEURISTIC = Heuristic(
     "LaCo's layer collapse",
     pick,
     needs_model=True,
+    holds_model=True,
     granularities=(BLOCK,),
     merges=True,
 )

@@ -31,7 +31,14 @@ def pick(task: Task) -> Pick:
     return lowest(task, scores, cost=spent, work=passes(task.model_parts, spent, cost=spent))
 
 
-HEURISTIC = Heuristic("taylor", "first-order Taylor importance", pick, needs_model=True, cheap=True)
+HEURISTIC = Heuristic(
+    "taylor",
+    "first-order Taylor importance",
+    pick,
+    needs_model=True,
+    cheap=True,
+    holds_model=True,
+)
 
 
 def _importance(parameter: nn.Parameter) -> float:

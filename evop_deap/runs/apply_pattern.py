@@ -113,6 +113,7 @@ def _compensated(
         folder,
         card=card_of(loaded, drops, about),
         stored_dtype=loaded.stored_dtype,
+        files=None if pruned.changed else loaded.files,
         beside=loaded.beside.processor,
         trust_remote_code=config.trust_remote_code,
     )
@@ -165,6 +166,7 @@ def write_checkpoint(
             *parts,
             card=card,
             stored_dtype=loaded.stored_dtype,
+            files=loaded.files,
             beside=loaded.beside.processor,
             trust_remote_code=trust_remote_code,
         )

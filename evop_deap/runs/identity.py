@@ -22,7 +22,7 @@ STOPPING_SETTINGS = {
 # Locations may change as long as the fingerprints of their content stay the same.
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
-    *("calibration", "check_against", "embedding"),
+    *("calibration", "check_against", "embedding", "weights"),
 }
 
 

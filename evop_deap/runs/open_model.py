@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def open_model(
-    config: CalibrationConfig, progress: Progress, granularity: str = "block"
+    config: CalibrationConfig,
+    progress: Progress,
+    granularity: str = "block",
+    weights: str = "resident",
 ) -> tuple[LoadedModel, Anatomy]:
     """Load the model of `config` and find its parts.
 
@@ -22,11 +25,12 @@ def open_model(
         config: the model and how to load it.
         progress: receives progress messages.
         granularity: the part that one gene switches: "block" or "half".
+        weights: where the weights are held; see `load_model`.
 
     Raises:
         EvopError: the model cannot be loaded, or its blocks cannot be found.
     """
-    loaded = load_named(config, progress)
+    loaded = load_named(config, progress, weights=weights)
     return loaded, parts_of(loaded, granularity)
 
 
@@ -49,7 +53,11 @@ def parts_of(loaded: LoadedModel, granularity: str) -> Anatomy:
 
 
 def load_named(
-    config: CalibrationConfig, progress: Progress, *, as_stored: bool = False
+    config: CalibrationConfig,
+    progress: Progress,
+    *,
+    as_stored: bool = False,
+    weights: str = "resident",
 ) -> LoadedModel:
     """Load the model of `config` without looking for its parts; say what is left out of it.
 
@@ -57,6 +65,7 @@ def load_named(
         config: the model and how to load it.
         progress: receives progress messages.
         as_stored: leave the weights in their file until they are read; see `load_model`.
+        weights: where the weights are held; see `load_model`.
 
     Raises:
         EvopError: the model cannot be loaded.
@@ -73,8 +82,14 @@ def load_named(
         trust_remote_code=config.trust_remote_code,
         text_only=config.text_only,
         as_stored=as_stored,
+        weights=weights,
         tell=progress.stage,
     )
     for said in loaded.beside.left_out:
         progress.stage(f"left out: {said}")
+    dtype = loaded.streams_in or (loaded.model.dtype if as_stored else None)
+    if dtype is not None and loaded.model.device.type == "cpu":
+        from evop_deap.models.streaming.streamed_weights import StreamedWeights
+
+        StreamedWeights(loaded.model, dtype)
     return loaded

@@ -11,28 +11,27 @@ from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.evolution.parameters import EvolutionSettings
-from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
 from evop_deap.recovery.compensation.form_names import AUTO, CHOICES
-from evop_deap.settings.calibration_config import COMPENSATION, CalibrationConfig
+from evop_deap.settings.calibration_config import COMPENSATION
 from evop_deap.settings.heuristic_names import BALANCED, SEARCH, check_heuristics
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
-from evop_deap.settings.switched_off import number_or_off
+from evop_deap.settings.stopping_config import StoppingConfig
+from evop_deap.settings.weights_config import WeightsConfig
 from evop_deap.space.unit_names import GRANULARITIES
 
 BUDGET = "what to drop"
 FITNESS = "how patterns are evaluated"
 METHOD = "how a pattern is found"
 EVOLUTION = "evolution"
-STOPPING = "when to stop (the first limit reached)"
 
 DEFAULT = EvolutionSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig(CalibrationConfig):
+class SearchConfig(StoppingConfig, WeightsConfig):
     """The settings of a search; see each field's help in `python -m evop_deap.search --help`.
 
     Example:
@@ -206,32 +205,6 @@ class SearchConfig(CalibrationConfig):
         least=0,
     )
 
-    generations: int | None = option(
-        60, STOPPING, "generations after the first population", metavar="N", least=0
-    )
-    max_evaluations: int | None = option(None, STOPPING, "patterns evaluated", metavar="N", least=1)
-    max_cost: float | None = option(
-        None,
-        STOPPING,
-        "cost, in forward passes of the dense model over the calibration set",
-        metavar="COST",
-        above=0,
-    )
-    max_seconds: float | None = option(None, STOPPING, "time spent searching", metavar="S", above=0)
-    patience: int | None = option(
-        None, STOPPING, "generations in a row without a better pattern", metavar="N", least=1
-    )
-    stop_when_sure: float | None = option(
-        0.95,
-        STOPPING,
-        "confidence that no pattern within reach is better by more than calibration text can "
-        "tell apart, by a surrogate that can be trusted; off searches on",
-        metavar="P|off",
-        read=number_or_off,
-        least=0.5,
-        below=1,
-    )
-
     compensate: str = option(
         AUTO,
         COMPENSATION,
@@ -297,15 +270,3 @@ class SearchConfig(CalibrationConfig):
     def evolution(self) -> EvolutionSettings:
         """The settings of the evolution."""
         return EvolutionSettings.of(vars(self))
-
-    @property
-    def stopping(self) -> Stopping:
-        """The limits of the search."""
-        return Stopping(
-            generations=self.generations,
-            evaluations=self.max_evaluations,
-            cost=self.max_cost,
-            seconds=self.max_seconds,
-            patience=self.patience,
-            sure=self.stop_when_sure,
-        )

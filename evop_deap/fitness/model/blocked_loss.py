@@ -36,16 +36,36 @@ def blocked_losses(
     return torch.cat(losses).view(windows, length - 1)
 
 
+class TargetLosses:
+    """The losses of some predictions, from one tile of words after the other.
+
+    Args:
+        targets: (predictions,) ids of the predicted tokens.
+    """
+
+    def __init__(self, targets: torch.Tensor) -> None:
+        self._targets = targets
+        self._total = LogTotal(len(targets), targets.device)
+        self._found = torch.zeros(len(targets), device=targets.device)  # logits of the targets
+
+    def add(self, first: int, logits: torch.Tensor) -> None:
+        """Add a (predictions, words) tile, which is overwritten; `first` is its first word."""
+        place = self._targets - first
+        inside = (place >= 0) & (place < logits.shape[1])
+        found = logits.gather(1, place.clamp(0, logits.shape[1] - 1).unsqueeze(1)).squeeze(1)
+        self._found = torch.where(inside, found, self._found)
+        self._total.add(logits)
+
+    def value(self) -> torch.Tensor:
+        """(predictions,) nats of each target."""
+        return self._total.value() - self._found
+
+
 def _losses(
     predictors: torch.Tensor, targets: torch.Tensor, leaving: Exit, words: int
 ) -> torch.Tensor:
     """(predictions,) nats of each target, computed for `words` vocabulary entries at a time."""
-    total = LogTotal(len(predictors), predictors.device)
-    target_logits = torch.zeros(len(predictors), device=predictors.device)
+    losses = TargetLosses(targets)
     for first, logits in logit_tiles(predictors, leaving, words):
-        place = targets - first
-        inside = (place >= 0) & (place < logits.shape[1])
-        found = logits.gather(1, place.clamp(0, logits.shape[1] - 1).unsqueeze(1)).squeeze(1)
-        target_logits = torch.where(inside, found, target_logits)
-        total.add(logits)
-    return total.value() - target_logits
+        losses.add(first, logits)
+    return losses.value()

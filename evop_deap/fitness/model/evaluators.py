@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from evop_deap.base.errors import InputError
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.self_check import Share, checked_evaluator, evaluate_checked
 from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
+from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.space import Pattern, SearchSpace
 
 if TYPE_CHECKING:
@@ -32,12 +34,23 @@ class Evaluators:
         anatomy: its parts, one for each gene.
         fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
         compensator: compensates every pattern; None leaves the weights as they are.
+
+    Raises:
+        InputError: the weights are streamed, but the fitness or a compensator needs them all.
     """
 
     model: PreTrainedModel
     anatomy: Anatomy
     fitness: str = "ce"
     compensator: Compensator | None = None
+
+    def __post_init__(self) -> None:
+        streams = weights_of(self.model) is not None
+        if streams and (self.fitness != "ce" or self.compensator is not None):
+            raise InputError(
+                "`weights` streamed needs `fitness` ce and `compensate` off: choose these, or "
+                "`weights` resident"
+            )
 
     def fast(
         self,

@@ -72,6 +72,8 @@ class KeptStates:
 
     def restore(self, names: Iterable[tuple[int, Sequence[Prefix]]]) -> None:
         """Restore the prefixes of `names`, without their states."""
+        if self.capacity < 1:
+            return
         self._groups = {
             group: OrderedDict((tuple(prefix), None) for prefix in prefixes)
             for group, prefixes in names

@@ -17,8 +17,8 @@ from evop_deap.base.errors import InputError, not_pickled
 from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.criterion import Criterion, CrossEntropy, Divergence
+from evop_deap.fitness.model.grouping import arithmetic_of, batches_of, plan_for
 from evop_deap.fitness.model.kept_states import KeptStates
-from evop_deap.fitness.model.memory_plan import MemoryPlan
 from evop_deap.fitness.model.tiles import Tile, tile_for
 from evop_deap.fitness.model.walk import Tally, Walk
 from evop_deap.fitness.model.walked_alone import WalkedAlone
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 
 DEFAULT_MEMORY_BUDGET = 512 * 2**20
-_VERSION = 2  # to be increased with any change that may alter a bit of a sum
-_TOKENS_AT_ONCE = 2048  # of a state: enough for matrix products to run at full speed
 _SHAPES_KEPT = 16  # number of stack sizes whose block calls are cached
 
 
@@ -96,7 +94,7 @@ class PopulationEvaluator:
     ) -> None:
         if fitness not in FITNESSES:
             raise InputError(f"`fitness` must be 'ce' or 'kl', but got '{fitness}'")
-        self._model = model
+        self.model = model
         self._anatomy = anatomy
         self._fitness = fitness
         self._exit = find_exit(model, anatomy)
@@ -109,16 +107,14 @@ class PopulationEvaluator:
         with torch.inference_mode():
             one = enter(model, anatomy, self._tokens[:1]).hidden
         self._state_bytes = one.numel() * one.element_size()  # of one window
-        count, length = self._tokens.shape
-        most = max(1, min(count, _TOKENS_AT_ONCE // length))
+        count = len(self._tokens)
         # The divergence needs the dense model's input of the head for every window.
         self._dense_states = count if fitness == "kl" else 0
-        room = MemoryPlan.within(
+        room = plan_for(
+            self._tokens.shape,
             max(0, memory_budget // self._state_bytes - self._dense_states),
-            windows=count,
             blocks=len(anatomy.blocks),
-            most=most,
-            whole=windows_at_once or most,
+            windows_at_once=windows_at_once,
             stacked=model.device.type != "cpu" if stacked is None else stacked,
         )
         self._stacked, self._group = room.stacked, room.group
@@ -165,18 +161,12 @@ class PopulationEvaluator:
     @property
     def arithmetic(self) -> str:
         """What affects the last bits of a sum, besides model, pattern, window and batch."""
-        granularity = self._anatomy.granularity
-        units = "" if granularity == "block" else f", {granularity} units"
-        tile = f"tiles of {self.tile.tokens} x {self.tile.words}"
-        return f"{self.name} {_VERSION}, {self._fitness}{units}, {tile}{self._weights}"
+        return arithmetic_of(self._fitness, self._anatomy, self.tile, self._weights)
 
     @property
     def batches(self) -> tuple[int, ...] | None:
         """(windows,) size of the batch in which each window is computed; None if that varies."""
-        count = len(self._tokens)
-        if self._stacked:
-            return None
-        return tuple(min(self._group, count - w // self._group * self._group) for w in range(count))
+        return None if self._stacked else batches_of(len(self._tokens), self._group)
 
     @property
     def preparation_cost(self) -> float:
@@ -232,7 +222,7 @@ class PopulationEvaluator:
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield each pattern's row and last hidden state."""
         tokens = self._tokens[self._windows(group)]
-        entrance = enter(self._model, self._anatomy, tokens)
+        entrance = enter(self.model, self._anatomy, tokens)
         routes = [self._steps.taken(pattern) for pattern in patterns]
         walk = Walk(
             steps=self._steps,
@@ -278,7 +268,7 @@ class PopulationEvaluator:
         if rows not in self._calls:
             if len(self._calls) >= _SHAPES_KEPT:
                 self._calls.clear()
-            self._calls[rows] = enter(self._model, self._anatomy, tokens.repeat(states, 1)).calls
+            self._calls[rows] = enter(self.model, self._anatomy, tokens.repeat(states, 1)).calls
         return self._calls[rows]
 
     def _criterion_of(self, fitness: str, tile: Tile) -> Criterion:
@@ -293,7 +283,7 @@ class PopulationEvaluator:
 
     def _dense_features(self, tokens: torch.Tensor) -> torch.Tensor:
         """(windows, length, width) input of the head in the dense model."""
-        entrance = enter(self._model, self._anatomy, tokens)
+        entrance = enter(self.model, self._anatomy, tokens)
         hidden = entrance.hidden
         for call, block in zip(entrance.calls, self._anatomy.blocks, strict=True):
             hidden = call(block, hidden)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,10 @@ from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.model.streamed import StreamedEvaluator
 from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
+from evop_deap.models.loading.precision import dtype_of
+from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def checked_evaluator(
     """
     few = tokens[:_CHECKED_WINDOWS]
     try:
-        fast = PopulationEvaluator(
+        fast = _fast(
             model,
             anatomy,
             few,
@@ -79,8 +82,8 @@ def checked_evaluator(
         expected = slow.evaluate(patterns).losses
         difference = float(np.abs(found - expected).max())
         # A difference of NaN must fail, too.
-        if difference <= _allowed(model.dtype):
-            return PopulationEvaluator(
+        if difference <= _allowed(dtype_of(model)):
+            return _fast(
                 model,
                 anatomy,
                 tokens,
@@ -131,19 +134,44 @@ def evaluate_checked(
     """
     slow = ReferenceEvaluator(model, anatomy, tokens, fitness=fitness, compensator=compensator)
     try:
-        fast = PopulationEvaluator(model, anatomy, tokens, fitness=fitness, compensator=compensator)
+        fast = _fast(
+            model,
+            anatomy,
+            tokens,
+            fitness=fitness,
+            compensator=compensator,
+            memory_budget=DEFAULT_MEMORY_BUDGET,
+        )
         found = share(fast, tokens).evaluate(patterns)
     except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
         problem = one_line(error)
     else:
         own = slow.evaluate(patterns[:1], [0])
         difference = float(abs(found.sums[0, 0] - own.sums[0, 0]) / own.tokens[0])
-        if difference <= _allowed(model.dtype):
+        if difference <= _allowed(dtype_of(model)):
             return found
         problem = f"a loss differs from the model's own by {difference:.2g} nats per token"
     if on_fallback is not None:
         on_fallback(_NOT_USED.format(problem))
     return slow.evaluate(patterns)
+
+
+def _fast(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    tokens: NDArray[np.int64],
+    *,
+    fitness: str,
+    compensator: Compensator | None,
+    **options: Any,
+) -> PopulationEvaluator | StreamedEvaluator:
+    """Return the evaluator for where the weights of a model are."""
+    weights = weights_of(model)
+    if weights is None:
+        return PopulationEvaluator(
+            model, anatomy, tokens, fitness=fitness, compensator=compensator, **options
+        )
+    return StreamedEvaluator(model, anatomy, tokens, weights, **options)
 
 
 def _allowed(dtype: torch.dtype) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.stored_evaluator import StoredEvaluator
+from evop_deap.models.loading.precision import dtype_of
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, finge
         place = torch.cuda.get_device_name(model.device)
     parts = (
         " ".join(name.split()),
-        str(model.dtype).removeprefix("torch."),
+        str(dtype_of(model)).removeprefix("torch."),
         evaluator.arithmetic,
         str(model.config._attn_implementation),
         place,

@@ -54,11 +54,26 @@ def logit_tiles(
     room = predictors.new_empty(count * min(words, vocabulary))
     for first in range(0, vocabulary, words):
         weight = leaving.weight[first : first + words]  # (words, width)
-        product = room[: count * len(weight)].view(count, len(weight))
-        torch.mm(predictors, weight.T, out=product)
-        if leaving.bias is not None:
-            product += leaving.bias[first : first + words]
-        yield first, leaving.transform(product.float())
+        yield first, tile_of_logits(predictors, leaving, first, weight, room)
+
+
+def tile_of_logits(
+    predictors: torch.Tensor, leaving: Exit, first: int, weight: torch.Tensor, room: torch.Tensor
+) -> torch.Tensor:
+    """Return the (tokens, words) float32 logits for some vocabulary entries.
+
+    Args:
+        predictors: (tokens, width) input of the head.
+        leaving: the head and the transformation of its output.
+        first: the first entry's id.
+        weight: (words, width) of these entries in the head.
+        room: memory for the product, at least of its size.
+    """
+    product = room[: len(predictors) * len(weight)].view(len(predictors), len(weight))
+    torch.mm(predictors, weight.T, out=product)
+    if leaving.bias is not None:
+        product += leaving.bias[first : first + len(weight)]
+    return leaving.transform(product.float())
 
 
 class LogTotal:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+_ROWS = 8192  # of the head that are multiplied at once
+
+
 @dataclass(frozen=True, eq=False)
 class Exit:
     """The computation of the model after its last block.
@@ -94,7 +97,11 @@ def _exit(
     head: Any = anatomy.head
     bias = getattr(head, "bias", None)
     with torch.inference_mode():
-        plain = nn.functional.linear(features, head.weight, bias).float()
+        # In parts: weights that stay in a file may be large, and narrower than the features.
+        parts = head.weight.split(_ROWS)
+        products = [nn.functional.linear(features, part.to(features.dtype)) for part in parts]
+        plain = torch.cat(products, dim=-1)
+        plain = (plain if bias is None else plain + bias).float()
         for transform in _transforms(model):
             # In the dtype of the logits, so that only rounding may differ.
             if nearly_equal(transform(plain.clone()).to(logits.dtype), logits):

@@ -12,12 +12,14 @@ import torch
 
 from evop_deap.base.errors import EvopError, ExportError, OutputError
 from evop_deap.models.anatomy.probe import embedding_table
+from evop_deap.models.loading.mapped_pages import pages_of
 from evop_deap.models.surgery.logit_difference import logit_difference
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _TEMPLATES = "additional_chat_templates"
+_AT_ONCE = 1 << 24  # elements that are compared
 _CHECK_ROWS, _CHECK_TOKENS, _CHECK_SEED = 2, 48, 20250
 
 
@@ -76,7 +78,14 @@ def check_outside(model: PreTrainedModel, reloaded: PreTrainedModel, path: str) 
     """
     own = dict(model.named_parameters())
     for name, weight in reloaded.named_parameters():
-        same = name.startswith(f"{path}.") or torch.equal(weight.to(own[name].dtype), own[name])
+        if name.startswith(f"{path}."):
+            continue
+        both = [one.detach().reshape(-1).split(_AT_ONCE) for one in (weight, own[name])]
+        same = weight.shape == own[name].shape
+        for read, kept in zip(*both, strict=same):
+            same = same and torch.equal(read.to(kept.dtype), kept)
+            pages_of(reloaded).let_go(read)
+            pages_of(model).let_go(kept)
         if not same:
             raise ExportError(f"the pruned checkpoint has other weights in {name}")
 

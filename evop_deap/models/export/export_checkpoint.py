@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,18 +19,17 @@ from evop_deap.models.export.checkpoint_checks import (
     compare,
     copy_files,
     folder_size,
-    narrow,
     reporting_native_errors,
 )
 from evop_deap.models.export.export_report import ExportReport
 from evop_deap.models.export.own_code import settle_own_code
+from evop_deap.models.export.written_weights import write_weights
 from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.precision import computing_in_float32, computing_like
 from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
-from evop_deap.models.surgery.packing import leftovers
-from evop_deap.models.surgery.repacking import repacked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,6 +46,7 @@ def export_checkpoint(
     *,
     card: str | None = None,
     stored_dtype: torch.dtype | None = None,
+    files: Path | None = None,
     beside: Collection[Path] = (),
     trust_remote_code: bool = False,
     before_replacing: Callable[[], object] | None = None,
@@ -66,6 +65,8 @@ def export_checkpoint(
         card: Text of README.md; None for no such file.
         stored_dtype: Dtype of the checkpoint that `model` was loaded from. If it is narrower than
             the model's, weights are converted back to it if that is exact.
+        files: Folder of the checkpoint that `model` was loaded from, if it uses all that is stored
+            there, unchanged. Whole blocks are then copied from file to file.
         beside: Files to copy into the folder, such as those of a processor.
         trust_remote_code: Whether reloading may run code from the checkpoint.
         before_replacing: Called after all checks, just before the folder appears.
@@ -80,13 +81,16 @@ def export_checkpoint(
         expected = run_forward(model, ids)
     with new_folder(folder) as temporary, quiet_transformers():
         with reporting_native_errors(folder):
-            written = _write(model, anatomy, dropped, temporary, stored_dtype)
+            written = write_weights(
+                model, anatomy, dropped, temporary, stored_dtype or model.dtype, files
+            )
             tokenizer.save_pretrained(temporary)
             copy_files(beside, temporary)
             settle_own_code(temporary, model)
             if card is not None:
                 (temporary / "README.md").write_text(card, encoding="utf-8")
         reloaded = _reload(model, temporary, written.dtype, trust_remote_code)
+        stream_like(model, reloaded)
         with computing_like(model, reloaded), _precisely(reloaded):
             difference = compare(expected, run_forward(reloaded, ids))
         check_outside(model, reloaded, anatomy.path)
@@ -111,38 +115,6 @@ def export_checkpoint(
 def _precisely(model: PreTrainedModel) -> AbstractContextManager[None]:
     """Return a context for the comparison: on a CPU, bfloat16 weights compute in float32."""
     return computing_in_float32(model) if model.device.type == "cpu" else nullcontext()
-
-
-@dataclass(frozen=True)
-class _Written:
-    """Facts about the weights that were written."""
-
-    layers: int
-    half_layers: int
-    parameters: int
-    zeroed: int
-    dtype: torch.dtype
-
-
-def _write(
-    model: PreTrainedModel,
-    anatomy: Anatomy,
-    dropped: Collection[int],
-    folder: Path,
-    stored_dtype: torch.dtype | None,
-) -> _Written:
-    """Write the weights and the configuration, and keep nothing of the pruned model."""
-    made = repacked(model, anatomy, dropped)
-    pruned: Any = made.model
-    narrow(pruned, stored_dtype or model.dtype)
-    pruned.save_pretrained(folder)
-    return _Written(
-        layers=len(made.layers),
-        half_layers=len(leftovers(made.layers)),
-        parameters=sum(parameter.numel() for parameter in pruned.parameters()),
-        zeroed=made.zeroed,
-        dtype=pruned.dtype,
-    )
 
 
 def _reload(

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from evop_deap.models.loading.mapped_pages import pages_of
+from evop_deap.models.loading.precision import dtype_of
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_AT_ONCE = 1 << 24  # elements
 # Fields about the source and the writer of a checkpoint, which do not affect its computation.
 _INCIDENTAL = {"_name_or_path", "_model_name_or_path", "transformers_version", "_commit_hash"}
 
@@ -20,10 +24,16 @@ def fingerprint_model(model: PreTrainedModel) -> str:
     config = {k: v for k, v in model.config.to_dict().items() if k not in _INCIDENTAL}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     seen: set[int] = set()
+    pages = pages_of(model)
+    # A model whose weights stay in their files counts as the one that computes in its dtype.
+    wide = dtype_of(model) is not model.dtype
     for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        dtype = torch.float32 if wide and tensor.is_floating_point() else tensor.dtype
+        digest.update(f"{name}{tuple(tensor.shape)}{dtype}".encode())
         if tensor.data_ptr() not in seen:  # tied weights are read once
             seen.add(tensor.data_ptr())
-            flat = tensor.detach().reshape(-1).contiguous().cpu()
-            digest.update(flat.view(torch.uint8).numpy().data)
+            for flat in tensor.detach().reshape(-1).split(_AT_ONCE):
+                part = flat.to("cpu", dtype).contiguous()
+                digest.update(part.view(torch.uint8).numpy().data)
+                pages.let_go(flat)
     return digest.hexdigest()

@@ -15,10 +15,12 @@ from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.formats.drops import MOST_BLOCKS
 from evop_deap.models.loading.auto_classes import is_known
 from evop_deap.models.loading.beside_decoder import BesideDecoder
+from evop_deap.models.loading.checkpoint_files import checkpoint_folder
 from evop_deap.models.loading.hardware import choose_device, choose_dtype
 from evop_deap.models.loading.load_weights import load_weights
 from evop_deap.models.loading.memory_needs import memory_told
 from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.loading.weights_place import RESIDENT, stays_in_files
 
 _HUB_SECONDS = 10.0
 DEMO_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -40,6 +42,9 @@ class LoadedModel:
         stored_dtype: dtype of the checkpoint, which may be of lower precision than the model's.
         context: the longest input in tokens; None if the configuration has no limit.
         beside: what its checkpoint holds beside its text decoder.
+        files: folder of its checkpoint, if the model uses all weights there; None otherwise.
+        streams_in: dtype to compute in, if the weights are to stay in their files; None if they
+            are in memory.
     """
 
     model: PreTrainedModel
@@ -49,6 +54,8 @@ class LoadedModel:
     stored_dtype: torch.dtype
     context: int | None
     beside: BesideDecoder = field(default_factory=BesideDecoder)
+    files: Path | None = None
+    streams_in: torch.dtype | None = None
 
 
 def load_model(
@@ -61,6 +68,7 @@ def load_model(
     trust_remote_code: bool = False,
     text_only: bool = False,
     as_stored: bool = False,
+    weights: str = RESIDENT,
     tell: Callable[[str], object] = lambda line: None,
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer; of a multimodal one, all of it.
@@ -75,6 +83,7 @@ def load_model(
         text_only: of a multimodal model, return its language model alone.
         as_stored: where "auto" would widen the stored dtype for speed, keep it: the weights then
             stay in their file until they are read.
+        weights: "resident", "streamed" or "auto"; see `stays_in_files`.
         tell: gets a line on the memory that it will take, before it is loaded.
 
     Raises:
@@ -91,14 +100,26 @@ def load_model(
         chosen = stored if kept else choose_dtype(dtype, stored, place)
     folder = Path(where["pretrained_model_name_or_path"])
     is_here = folder.is_dir() and "gguf_file" not in where
-    if is_here and (line := memory_told(folder, stored, chosen, place)):
+    with quiet_transformers(), _explaining(name):
+        streams = stays_in_files(
+            weights,
+            where,
+            config,
+            stored=stored,
+            dtype=chosen,
+            device=place,
+            text_only=text_only,
+            tell=tell,
+        )
+    if is_here and not streams and (line := memory_told(folder, stored, chosen, place)):
         tell(line)
     with quiet_transformers(), _explaining(name):
         model, beside = load_weights(
             where,
             config,
             text_only=text_only,
-            dtype=chosen,
+            in_files=streams or kept,
+            dtype=stored if streams else chosen,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
         )
@@ -112,7 +133,18 @@ def load_model(
             f"`model` {name} has embeddings for {rows} tokens, but its tokenizer has "
             f"{len(tokenizer)}: they do not belong together"
         )
-    return LoadedModel(model.eval(), tokenizer, name, hub_id, stored, _context(config), beside)
+    files = None if beside.left_out else checkpoint_folder({**where, "local_files_only": True})
+    return LoadedModel(
+        model=model.eval(),
+        tokenizer=tokenizer,
+        name=name,
+        hub_id=hub_id,
+        stored_dtype=stored,
+        context=_context(config),
+        beside=beside,
+        files=files,
+        streams_in=chosen if streams else None,
+    )
 
 
 def load_tokenizer(

@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 # Masks and tables that old checkpoints hold and models compute.
-_COMPUTED = re.compile(r"(inv_freq|masked_bias|position_ids|attn\.bias|attention\.bias)$")
+COMPUTED = re.compile(r"(^|\.)(inv_freq|masked_bias|position_ids|attn\.bias|attention\.bias)$")
 
 
 def load_weights(
-    where: Mapping[str, Any], config: PreTrainedConfig, *, text_only: bool, **options: Any
+    where: Mapping[str, Any],
+    config: PreTrainedConfig,
+    *,
+    text_only: bool,
+    in_files: bool = False,
+    **options: Any,
 ) -> tuple[PreTrainedModel, BesideDecoder]:
     """Load the weights of a checkpoint with the Auto class for all of them.
 
@@ -33,6 +38,7 @@ def load_weights(
         where: the arguments of `from_pretrained` that locate it.
         config: its configuration.
         text_only: whether the language model of a multimodal model is wanted alone.
+        in_files: whether the weights are to stay in their files.
         options: further arguments of `from_pretrained`.
 
     Raises:
@@ -59,7 +65,7 @@ def load_weights(
             f"`model` {name} lacks {len(missing)} weights "
             f"that its configuration asks for, such as {missing[0]}"
         )
-    if (spoiled := _not_finite(model)) is not None:
+    if (spoiled := _not_finite(model, in_files)) is not None:
         raise InputError(
             f"`model` {name} ({type(model).__name__}) has weights that are not finite: {spoiled}"
         )
@@ -94,24 +100,30 @@ def _unused(
     `unexpected` lacks those that the model's class ignores, such as heads for the prediction of
     several tokens.
     """
-    own = model.state_dict().keys()
+    own = set(model.state_dict())
+    # A checkpoint of the decoder alone has names without the path of the whole model.
+    own |= {name.removeprefix(f"{model.base_model_prefix}.") for name in own}
     patterns = [re.compile(p) for p in model._keys_to_ignore_on_load_unexpected or ()]
     ignored = {n for n in stored if n not in own and any(p.search(n) for p in patterns)}
-    unused = sorted(n for n in {*unexpected, *ignored} if not _COMPUTED.search(n))
+    unused = sorted(n for n in {*unexpected, *ignored} if not COMPUTED.search(n))
     if not unused:
         return ()
     used = {*own, *stored} - set(unused)
     return (f"{grouped(unused, used)}, which {type(model).__name__} does not use",)
 
 
-def _not_finite(model: PreTrainedModel) -> str | None:
+def _not_finite(model: PreTrainedModel, in_files: bool) -> str | None:
     """Return the name of the first weight with an infinity or NaN, or None."""
     import torch
 
+    from evop_deap.models.loading.mapped_pages import MappedPages
+
+    pages = MappedPages(None if in_files else ())
     for name, weight in model.named_parameters():
         # Types of 8 bits and less hold quantised weights.
         if weight.is_floating_point() and weight.element_size() > 1:
             for part in weight.detach().reshape(-1).split(1 << 24):  # bounds the memory it takes
                 if not torch.isfinite(part).all():
                     return name
+                pages.let_go(part)
     return None

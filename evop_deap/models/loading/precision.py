@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import torch
 from torch import nn
@@ -14,9 +15,15 @@ from evop_deap.models.anatomy.probe import removable_hooks
 from evop_deap.models.loading.hardware import free_memory
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 _NARROW = (torch.bfloat16, torch.float16)
+
+_IN_FLOAT32: WeakSet[nn.Module] = WeakSet()
+"""Models in lower precision that compute in float32 from now on."""
+
+_WIDEN_THEMSELVES: WeakSet[nn.Module] = WeakSet()
+"""Modules whose weights are widened by their own `forward`."""
 
 _Stored = list[tuple[nn.Parameter, torch.Tensor]]
 """Weights and the tensor that each is stored as."""
@@ -34,6 +41,9 @@ def computing_in_float32(model: PreTrainedModel, *, at_once: bool = False) -> It
         at_once: widen all weights before the first call instead, where four such copies would fit
             in free memory. That is faster where the model is called on single tokens.
     """
+    if model in _IN_FLOAT32:
+        yield
+        return
     stored = _narrow(model.parameters())
     if at_once and 4 * 4 * sum(data.numel() for _, data in stored) <= free_memory(model.device):
         try:
@@ -43,6 +53,40 @@ def computing_in_float32(model: PreTrainedModel, *, at_once: bool = False) -> It
         finally:
             _put_back(stored)
         return
+    with removable_hooks() as handles:
+        try:
+            if stored:
+                handles += _widen_when_called(model)
+            yield
+        finally:
+            # An interruption is no `Exception`, and torch runs no hooks after it.
+            _put_back(stored)
+
+
+def compute_in_float32(model: PreTrainedModel) -> None:
+    """From now on, a bfloat16 or float16 model computes in float32 throughout.
+
+    Its weights are widened when they are read, as by `computing_in_float32`. Its configuration and
+    its buffers become those of a float32 model.
+    """
+    _take_buffers(without_weights(model, torch.float32), model)
+    _say_dtype(model.config, torch.float32)
+    _widen_when_called(model)
+    _IN_FLOAT32.add(model)
+
+
+def dtype_of(model: PreTrainedModel) -> torch.dtype:
+    """Return the dtype that a model computes in, which may be wider than that of its weights."""
+    return torch.float32 if model in _IN_FLOAT32 else model.dtype
+
+
+def widens_itself(module: nn.Module) -> None:
+    """Say that a module widens its weights to the dtype of its input, so that others need not."""
+    _WIDEN_THEMSELVES.add(module)
+
+
+def _widen_when_called(model: PreTrainedModel) -> list[Any]:
+    """Widen the weights that a module reads while it runs; return the handles of the hooks."""
     head = model.get_output_embeddings()
     # The weights that each running call has widened. In nested calls, only the outermost call
     # that reads a weight restores it. A call that failed before it widened restores nothing.
@@ -58,15 +102,15 @@ def computing_in_float32(model: PreTrainedModel, *, at_once: bool = False) -> It
         if widened[module]:
             _put_back(widened[module].pop())
 
-    with removable_hooks() as handles:
-        try:
-            for module in model.modules() if stored else ():
-                handles.append(module.register_forward_pre_hook(widen))
-                handles.append(module.register_forward_hook(restore, always_call=True))
-            yield
-        finally:
-            # An interruption is no `Exception`, and torch runs no hooks after it.
-            _put_back(stored)
+    handles: list[Any] = []
+    for module in model.modules():
+        if module in _WIDEN_THEMSELVES:
+            continue
+        handles.append(module.register_forward_pre_hook(widen))
+        # Before other hooks, which may have replaced weights before they were widened.
+        after = module.register_forward_hook(restore, always_call=True, prepend=True)
+        handles.append(after)
+    return handles
 
 
 def computing_states(model: PreTrainedModel) -> AbstractContextManager[None]:
@@ -89,19 +133,31 @@ def computing_like(model: PreTrainedModel, other: PreTrainedModel) -> Iterator[N
 
     Its buffers become those that a model of this dtype computes from its configuration.
     """
-    if model.dtype is other.dtype:
+    if dtype_of(model) is other.dtype:
         yield
         return
-    for name, module in _without_weights(other, model.dtype).named_modules():
-        twin = other.get_submodule(name)
-        for key in module._non_persistent_buffers_set:
-            buffer = module._buffers[key]
-            twin._buffers[key] = None if buffer is None else buffer.to(other.device)
+    _take_buffers(without_weights(other, dtype_of(model)), other)
     with computing_in_float32(other):
         yield
 
 
-def _without_weights(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+def _take_buffers(source: PreTrainedModel, model: PreTrainedModel) -> None:
+    """Give a model the buffers that another one of its configuration has computed."""
+    for name, module in source.named_modules():
+        twin = model.get_submodule(name)
+        for key in module._non_persistent_buffers_set:
+            buffer = module._buffers[key]
+            twin._buffers[key] = None if buffer is None else buffer.to(model.device)
+
+
+def _say_dtype(config: PreTrainedConfig, dtype: torch.dtype) -> None:
+    config.dtype = dtype
+    for name in config.sub_configs:
+        if getattr(config, name, None) is not None:
+            _say_dtype(getattr(config, name), dtype)
+
+
+def without_weights(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
     """Return a model of the same configuration with buffers alone."""
     from accelerate import init_empty_weights
 

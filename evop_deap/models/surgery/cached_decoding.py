@@ -11,6 +11,7 @@ from evop_deap.base.errors import one_line
 from evop_deap.models.anatomy.probe import embedding_table, run_forward
 from evop_deap.models.loading.precision import computing_in_float32
 from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.streaming.light_twin import light_twin
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,12 +44,15 @@ def cache_fault(
     model's own differences on the same texts are the measure. Texts on which its logits are not
     finite say nothing. Two texts are enough where neither differs.
 
+    Of streamed models, twins are compared that hold the weights of a few blocks in memory.
+
     Args:
         model: the dense model.
         pruned: the model to check.
         ids: (texts, tokens) token ids; both models continue the first half of each text.
         at_once: whether speed matters more than memory; see `computing_in_float32`.
     """
+    model, pruned = light_twin(model), light_twin(pruned)
     for decode in (_generate, _decode):
         found = _differences(pruned, ids[:_FEW], decode, at_once)
         if not isinstance(found, str) and found.max() <= _FLOOR:

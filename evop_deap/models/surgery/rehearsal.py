@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import probe_tokens, run_forward
+from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
 from evop_deap.models.surgery.dropped_parts import drops_of
@@ -32,6 +33,7 @@ def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collectio
     """
     ids = probe_tokens(model, _TOKENS)
     pruned = without_blocks(model, anatomy, dropped)
+    stream_like(model, pruned)
     with bypassed(anatomy, dropped):
         expected = run_forward(model, ids)
     difference, allowed = logit_difference(expected, run_forward(pruned, ids))

@@ -53,10 +53,8 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
             that cannot be rewritten; the message names it.
     """
     layers = packed_layers(model, anatomy, dropped)
-    check_image_blocks(model, anatomy, dropped)
-    _refuse_quantized(model)
     device = _only_device(model)
-    pruned: Any = _skeleton(model, layers)
+    pruned: Any = empty_repacked(model, anatomy, dropped, layers)
     try:
         pruned.load_state_dict(tensors_of(model, anatomy, layers), strict=True, assign=True)
     except RuntimeError as error:
@@ -68,9 +66,24 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
     pruned.tie_weights()
     # Tensors that are not in the state are computed with the skeleton, on the CPU.
     pruned.to(device)
-    pruned.generation_config = copy.deepcopy(model.generation_config)
     zeroed = sum(half.unit.parameters for half in silent_halves(anatomy, layers))
     return Repacked(pruned.eval(), layers, zeroed)
+
+
+def empty_repacked(
+    model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int], layers: Sequence[Layer]
+) -> PreTrainedModel:
+    """Return the model of `repacked` in these layers, with parameters on the meta device.
+
+    Raises:
+        UnsupportedModelError: the units cannot be removed; the message says why.
+    """
+    check_image_blocks(model, anatomy, dropped)
+    _refuse_quantized(model)
+    pruned = _skeleton(model, layers)
+    pruned.tie_weights()
+    pruned.generation_config = copy.deepcopy(model.generation_config)
+    return pruned
 
 
 def without_blocks(

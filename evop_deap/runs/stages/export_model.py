@@ -94,6 +94,7 @@ def _export(context: Context, before: Outputs) -> Exported:
             loaded.tokenizer,
             folder.model,
             stored_dtype=loaded.stored_dtype,
+            files=None if pruned.changed else loaded.files,
             beside=loaded.beside.processor,
             trust_remote_code=context.config.trust_remote_code,
             # The result of an earlier, shorter run must not describe the new model.

@@ -14,6 +14,7 @@ from evop_deap.runs.draw_calibration import check_text, make_calibration, settle
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import open_model
 from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.streaming_choice import where_weights
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Constraint, SearchSpace, Unit, dropped_units, units_named, units_to_drop
 from evop_deap.space.budget import parse_budget
@@ -47,12 +48,13 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     from evop_deap.models.anatomy.kv_cache import kv_cache_bytes
     from evop_deap.models.anatomy.model_units import model_units
     from evop_deap.models.loading.fingerprint import fingerprint_model
+    from evop_deap.models.loading.precision import dtype_of
     from evop_deap.models.surgery.packed_layers import pairs_that_repack
     from evop_deap.runs.window_responses import responder
 
     config = configs[-1]
     check_text(config)
-    loaded, anatomy = open_model(config, progress, config.granularity)
+    loaded, anatomy = open_model(config, progress, config.granularity, where_weights(config))
     held = (
         kv_cache_bytes(loaded.model, anatomy, loaded.context)
         if "kv" in (config.budget or "")
@@ -76,7 +78,7 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
         ),
         progress=progress,
     )
-    dtype = str(loaded.model.dtype).removeprefix("torch.")
+    dtype = str(dtype_of(loaded.model)).removeprefix("torch.")
     fingerprint = fingerprint_model(loaded.model)
     compensator = search_compensator(config, loaded, anatomy, text, max(s.n_drop for s in spaces))
     return [

@@ -1,0 +1,107 @@
+"""The weights and the configuration of a pruned model, written from memory or from files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.export.blocks_in_files import blocks_in_files
+from evop_deap.models.export.checkpoint_checks import narrow
+from evop_deap.models.export.written_shards import write_shards
+from evop_deap.models.surgery.packed_layers import packed_layers
+from evop_deap.models.surgery.packing import leftovers
+from evop_deap.models.surgery.repacking import empty_repacked, repacked
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Written:
+    """Facts about the weights that were written.
+
+    Attributes:
+        layers: number of layers.
+        half_layers: number of layers in which only one half has an effect.
+        parameters: number of elements, tied ones counted once.
+        zeroed: number of them in halves with zero output.
+        dtype: their dtype.
+    """
+
+    layers: int
+    half_layers: int
+    parameters: int
+    zeroed: int
+    dtype: torch.dtype
+
+
+def write_weights(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    folder: Path,
+    stored_dtype: torch.dtype,
+    files: Path | None,
+) -> Written:
+    """Write the weights and the configuration, and keep nothing of the pruned model.
+
+    Args:
+        model: the dense model.
+        anatomy: its anatomy.
+        dropped: positions of the units to leave out.
+        folder: where to write.
+        stored_dtype: dtype of the checkpoint that `model` was loaded from.
+        files: folder of that checkpoint, if its weights are those of `model`.
+    """
+    done = files and _from_files(model, anatomy, dropped, folder, stored_dtype, files)
+    return done or _from_memory(model, anatomy, dropped, folder, stored_dtype)
+
+
+def _from_files(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    folder: Path,
+    dtype: torch.dtype,
+    files: Path,
+) -> Written | None:
+    """Copy the weights from file to file; return None if the files do not tell how."""
+    if not type(model).__module__.startswith("transformers."):
+        return None  # its own code may be a part of the checkpoint
+    layers = packed_layers(model, anatomy, dropped)
+    tensors = blocks_in_files(files, anatomy, layers, dtype)
+    if tensors is None:
+        return None
+    pruned: Any = empty_repacked(model, anatomy, dropped, layers)
+    pruned.config.dtype = str(dtype).removeprefix("torch.")
+    pruned.config.architectures = [type(model).__name__]
+    pruned.config.save_pretrained(folder)
+    if pruned.can_generate():
+        pruned.generation_config.save_pretrained(folder)
+    write_shards(tensors, folder)
+    return Written(len(layers), 0, sum(p.numel() for p in pruned.parameters()), 0, dtype)
+
+
+def _from_memory(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    dropped: Collection[int],
+    folder: Path,
+    stored_dtype: torch.dtype,
+) -> Written:
+    made = repacked(model, anatomy, dropped)
+    pruned: Any = made.model
+    narrow(pruned, stored_dtype)
+    pruned.save_pretrained(folder)
+    return Written(
+        layers=len(made.layers),
+        half_layers=len(leftovers(made.layers)),
+        parameters=sum(parameter.numel() for parameter in pruned.parameters()),
+        zeroed=made.zeroed,
+        dtype=pruned.dtype,
+    )

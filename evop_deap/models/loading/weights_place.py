@@ -1,0 +1,136 @@
+"""The choice of whether weights are held in memory or stay in their files until they are used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import mebibytes
+from evop_deap.models.loading.auto_classes import auto_class
+from evop_deap.models.loading.memory_needs import allowed_memory, weights_size
+from evop_deap.models.loading.shards import INDEX, WEIGHTS, StoredTensor, stored_in
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+RESIDENT, STREAMED, AUTO = "resident", "streamed", "auto"
+_SHARE = 0.8  # of free memory that weights may take before they are streamed
+_CONVERT = (
+    "python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{name}')"
+    ".save_pretrained('{name}.safetensors')\""
+)
+
+
+def stays_in_files(
+    weights: str,
+    where: Mapping[str, Any],
+    config: PreTrainedConfig,
+    *,
+    stored: torch.dtype,
+    dtype: torch.dtype,
+    device: torch.device,
+    text_only: bool,
+    tell: Callable[[str], object],
+) -> bool:
+    """Return whether the weights of a checkpoint are to be streamed from its files.
+
+    Args:
+        weights: "resident", "streamed", or "auto": streamed where the weights would take more than
+            80 % of the free memory.
+        where: the arguments of `from_pretrained` that locate the checkpoint.
+        config: its configuration.
+        stored: dtype of the checkpoint.
+        dtype: dtype to compute in.
+        device: where the model is to run.
+        text_only: whether the language model of a multimodal model is wanted alone.
+        tell: gets a line on the choice of "auto".
+
+    Raises:
+        InputError: the weights are to be streamed, but cannot be.
+    """
+    if weights == RESIDENT:
+        return False
+    name = where["pretrained_model_name_or_path"]
+    folder = None if "gguf_file" in where else _folder(where)
+    size = 0 if folder is None else weights_size(folder)
+    needed, free = size * dtype.itemsize // stored.itemsize, allowed_memory(device)
+    if weights == AUTO and needed <= _SHARE * free:
+        return False
+    files = {} if folder is None else stored_in(folder)
+    reason = _why_not(files, where, config, stored, dtype, device, text_only)
+    if weights == STREAMED:
+        if reason is not None:
+            raise InputError(f"`weights` streamed is not possible for `model` {name}: {reason}")
+        return True
+    takes = f"its weights take {mebibytes(needed)} of {mebibytes(free)} that are free"
+    tell(f"{takes}: they are {'streamed' if reason is None else f'not streamed: {reason}'}")
+    return reason is None
+
+
+def _why_not(
+    files: Mapping[str, StoredTensor],
+    where: Mapping[str, Any],
+    config: PreTrainedConfig,
+    stored: torch.dtype,
+    dtype: torch.dtype,
+    device: torch.device,
+    text_only: bool,
+) -> str | None:
+    """Return why weights cannot be streamed, and what would do; None if they can."""
+    name = where["pretrained_model_name_or_path"]
+    if "gguf_file" in where:
+        return "a GGUF file is dequantised as a whole: convert it to safetensors"
+    if not files:
+        return f"it has no safetensors files: {_CONVERT.format(name=name)}"
+    if getattr(config, "quantization_config", None) is not None:
+        return "it is quantised: name its dense original"
+    if device.type != "cpu":
+        return f"it would run on {device.type}: choose `device` cpu"
+    if dtype not in (stored, torch.float32):
+        said, kept = (str(one).removeprefix("torch.") for one in (dtype, stored))
+        return f"`dtype` {said} is not the stored one: choose {kept} or float32"
+    if text_only:
+        return "`text_only` takes a model out of another: leave it out"
+    if (made := _made_of_several(files, config)) is not None:
+        return f"{made} is put together from several stored tensors: choose `weights` resident"
+    return None
+
+
+def _folder(where: Mapping[str, Any]) -> Path | None:
+    """Return the folder of a checkpoint, with its safetensors files if it has any, or None."""
+    from huggingface_hub import snapshot_download
+
+    name = where["pretrained_model_name_or_path"]
+    if Path(name).is_dir():
+        return Path(name)
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                revision=where.get("revision"),
+                local_files_only=where.get("local_files_only", False),
+                allow_patterns=[WEIGHTS, INDEX, "model-*.safetensors"],
+            )
+        )
+    except Exception:  # the loading itself says what is wrong; hubs and caches raise many types
+        return None
+
+
+def _made_of_several(files: Mapping[str, StoredTensor], config: PreTrainedConfig) -> str | None:
+    """Return the name of a weight that has no stored tensor of its shape, or None."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=True):
+        empty = auto_class(config).from_config(config)
+    empty.tie_weights()
+    left = Counter(tensor.shape for tensor in files.values())
+    for name, weight in empty.named_parameters():
+        left[tuple(weight.shape)] -= 1
+        if left[tuple(weight.shape)] < 0:
+            return str(name)
+    return None
