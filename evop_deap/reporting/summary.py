@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from evop_deap.base.formatting import duration, listed, millions, number
 from evop_deap.base.numbers import perplexity
+from evop_deap.models.loading.demo_model import DEMO_MODELS
 from evop_deap.reporting.named_units import dropped_names, label_of, noun, unit_names
 from evop_deap.reporting.page_parts import escaped, paragraph
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.runs.storage.text_losses import TextLoss
 
-_DEMO = "SmolLM2-135M-Instruct"
-
 
 def model_of(run: Run) -> str:
     """Return the name of a run's model, without its path."""
     name = str(run.settings.get("model", "a model"))
-    return _DEMO if name == "demo" else name.rstrip("/").rsplit("/", 1)[-1]
+    known = DEMO_MODELS.get(name)
+    return known.title if known else name.rstrip("/").rsplit("/", 1)[-1]
 
 
 def title_of(runs: Sequence[Run]) -> str:
