@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from small_disk import files_of_at_most
 
 from evop_deap.base.errors import InputError, OutputError
 from evop_deap.base.files import sha256_of_file
@@ -15,7 +16,6 @@ from evop_deap.models.loading.wheels import (
     joined_from_wheels,
     made_once,
 )
-from tests.small_disk import files_of_at_most
 
 
 @pytest.fixture(scope="module")

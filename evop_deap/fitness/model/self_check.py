@@ -12,11 +12,12 @@ from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.model.window_kinds import Part, Windows, taken
 from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
 from evop_deap.space import Pattern
+from evop_deap.text.questions import Questions
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
     from evop_deap.models.anatomy.parts import Anatomy
@@ -27,14 +28,14 @@ _ALLOWED = {torch.float32: 1e-4, torch.float64: 1e-4}
 _ALLOWED_ELSE = 2e-2
 _NOT_USED = "the population evaluator is not used ({}); patterns run one by one"
 
-Share = Callable[[ModelEvaluator, "NDArray[np.int64]"], Evaluator]
-"""Given an evaluator and its (windows, length) token ids, returns one that may know losses."""
+Share = Callable[[ModelEvaluator, Windows], Evaluator]
+"""Given an evaluator and its windows, returns one that may know losses."""
 
 
 def checked_evaluator(
     model: PreTrainedModel,
     anatomy: Anatomy,
-    tokens: NDArray[np.int64],
+    tokens: Part,
     patterns: Sequence[Pattern],
     *,
     fitness: str = "ce",
@@ -52,16 +53,20 @@ def checked_evaluator(
     Args:
         model: the dense model.
         anatomy: its blocks or halves.
-        tokens: (windows, length) token ids.
+        tokens: (windows, length) token ids; `Questions` for "answers".
         patterns: evaluated both ways.
-        fitness: "ce" or "kl".
+        fitness: "ce", "kl" or "answers".
         compensator: compensates every pattern; None leaves the weights as they are.
         windows_at_once: largest number of windows computed together.
         memory_budget: largest size of the hidden states in bytes.
         on_evaluated: called after each pattern that the returned evaluator evaluates.
         on_fallback: called with the reason if the reference evaluator is used.
     """
-    few = tokens[:_CHECKED_WINDOWS]
+    # Long questions come first: a window of attention may hide tokens of theirs.
+    few = taken(
+        tokens.longest_first if isinstance(tokens, Questions) else tokens,
+        range(min(len(tokens), _CHECKED_WINDOWS)),
+    )
     try:
         fast = PopulationEvaluator(
             model,
@@ -106,7 +111,7 @@ def checked_evaluator(
 def evaluate_checked(
     model: PreTrainedModel,
     anatomy: Anatomy,
-    tokens: NDArray[np.int64],
+    tokens: Part,
     patterns: Sequence[Pattern],
     *,
     fitness: str = "ce",
@@ -122,9 +127,9 @@ def evaluate_checked(
     Args:
         model: the dense model.
         anatomy: its blocks or halves.
-        tokens: (windows, length) token ids.
+        tokens: (windows, length) token ids; `Questions` for "answers".
         patterns: the patterns, at least one.
-        fitness: "ce" or "kl".
+        fitness: "ce", "kl" or "answers".
         compensator: compensates every pattern; None leaves the weights as they are.
         share: given an evaluator of these tokens, returns one that reuses losses known before.
         on_fallback: called with the reason if the reference evaluator is used.
