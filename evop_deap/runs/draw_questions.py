@@ -195,5 +195,4 @@ def _filled(questions: Sequence[Question], tokens: int, name: str) -> QuestionPa
 
 
 def _fits(question: Question, context: int | None) -> bool:
-    longest = max(len(option.tokens) for option in question.options) - 1
-    return context is None or longest <= context
+    return context is None or question.longest - 1 <= context

@@ -54,6 +54,11 @@ class Question:
         return self.shared + sum(len(o.tokens) - 1 - self.shared for o in self.options)
 
     @property
+    def longest(self) -> int:
+        """Number of tokens of the longest option, with the text before it."""
+        return max(len(option.tokens) for option in self.options)
+
+    @property
     def predicted(self) -> int:
         """Number of tokens that are predicted: those of the options."""
         return sum(len(option.tokens) - option.start for option in self.options)
@@ -84,15 +89,6 @@ class Questions:
     def some(self, places: Sequence[int]) -> Questions:
         """Return the questions at these places."""
         return Questions(tuple(self.asked[place] for place in places))
-
-    @property
-    def longest_first(self) -> Questions:
-        """The questions by the length of their longest option."""
-
-        def longest(question: Question) -> int:
-            return max(len(option.tokens) for option in question.options)
-
-        return Questions(tuple(sorted(self.asked, key=longest, reverse=True)))
 
     @property
     def size(self) -> int:

@@ -62,11 +62,7 @@ def checked_evaluator(
         on_evaluated: called after each pattern that the returned evaluator evaluates.
         on_fallback: called with the reason if the reference evaluator is used.
     """
-    # Long questions come first: a window of attention may hide tokens of theirs.
-    few = taken(
-        tokens.longest_first if isinstance(tokens, Questions) else tokens,
-        range(min(len(tokens), _CHECKED_WINDOWS)),
-    )
+    few = taken(tokens, _checked(tokens))
     try:
         fast = PopulationEvaluator(
             model,
@@ -121,7 +117,7 @@ def evaluate_checked(
 ) -> Evaluation:
     """Evaluate a few patterns by the population evaluator, and check one sum.
 
-    The first pattern's loss on the first window is compared with the model's own. If it differs,
+    The first pattern's loss on a window or two is compared with the model's own. If it differs,
     the reference evaluator evaluates all.
 
     Args:
@@ -141,14 +137,27 @@ def evaluate_checked(
     except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
         problem = one_line(error)
     else:
-        own = slow.evaluate(patterns[:1], [0])
-        difference = float(abs(found.sums[0, 0] - own.sums[0, 0]) / own.tokens[0])
+        places = _checked(tokens, most=1)
+        own = slow.evaluate(patterns[:1], places)
+        difference = float((abs(found.sums[0, places] - own.sums[0]) / own.tokens).max())
         if difference <= _allowed(model.dtype):
             return found
         problem = f"a loss differs from the model's own by {difference:.2g} nats per token"
     if on_fallback is not None:
         on_fallback(_NOT_USED.format(problem))
     return slow.evaluate(patterns)
+
+
+def _checked(tokens: Part, most: int = _CHECKED_WINDOWS) -> list[int]:
+    """Return the windows to check, at most `most`.
+
+    Of questions these are the ones with the longest option and with the longest sequence: local
+    attention counts positions in some models, and places in the sequence in others.
+    """
+    if isinstance(tokens, Questions):
+        lengths = ([q.longest for q in tokens.asked], [q.length for q in tokens.asked])
+        return sorted({int(np.argmax(each)) for each in lengths})
+    return list(range(min(len(tokens), most)))
 
 
 def _allowed(dtype: torch.dtype) -> float:

@@ -12,9 +12,12 @@ from transformers import PreTrainedModel
 
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.answer_losses import answer_loss
+from evop_deap.fitness.model.evaluators import Evaluators
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.model.self_check import checked_evaluator
 from evop_deap.fitness.model.window_kinds import QUESTIONS_TOGETHER
+from evop_deap.models.anatomy.model_units import model_units
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.space import Pattern, dropped_units
 from evop_deap.text.questions import Option, Question, Questions
@@ -130,19 +133,11 @@ def test_every_architecture_gets_its_own_losses(
     any_model: PreTrainedModel, asked: Questions
 ) -> None:
     """By the fast evaluator where that is exact, and otherwise by the plain one."""
-    import random
-
-    from evop_deap.fitness.model.self_check import checked_evaluator
-    from evop_deap.models.anatomy.model_units import model_units
-    from evop_deap.space import SearchSpace
-
     anatomy = anatomy_of(any_model)
-    space = SearchSpace(model_units(anatomy), 1)
-    checked = checked_evaluator(
-        any_model, anatomy, asked, space, rng=random.Random(0), fitness="answers"
-    )
-    plain = ReferenceEvaluator(any_model, anatomy, asked, fitness="answers")
-    patterns = [space.dense, space.random_pattern(random.Random(1))]
-    np.testing.assert_allclose(
-        checked.evaluate(patterns).sums, plain.evaluate(patterns).sums, atol=1e-4, rtol=0
-    )
+    count = len(model_units(anatomy))
+    patterns = [(1,) * count, (1, 0, *[1] * (count - 2))]
+    checked = checked_evaluator(any_model, anatomy, asked, patterns, fitness="answers")
+    found = Evaluators(any_model, anatomy, "answers").evaluate(asked, patterns[1:])
+    plain = ReferenceEvaluator(any_model, anatomy, asked, fitness="answers").evaluate(patterns)
+    np.testing.assert_allclose(checked.evaluate(patterns).sums, plain.sums, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(found.sums, plain.sums[1:], atol=1e-4, rtol=0)
