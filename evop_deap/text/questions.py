@@ -54,6 +54,12 @@ class Question:
         return self.shared + sum(len(o.tokens) - 1 - self.shared for o in self.options)
 
     @property
+    def forks(self) -> bool:
+        """Whether two options or more go on in tokens of their own after a shared text."""
+        own = sum(len(option.tokens) - 1 > self.shared for option in self.options)
+        return self.shared > 0 and own > 1
+
+    @property
     def longest(self) -> int:
         """Number of tokens of the longest option, with the text before it."""
         return max(len(option.tokens) for option in self.options)

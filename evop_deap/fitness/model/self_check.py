@@ -151,11 +151,13 @@ def evaluate_checked(
 def _checked(tokens: Part, most: int = _CHECKED_WINDOWS) -> list[int]:
     """Return the windows to check, at most `most`.
 
-    Of questions these are the ones with the longest option and with the longest sequence: local
-    attention counts positions in some models, and places in the sequence in others.
+    Of questions these are the ones with the longest option, and with options farthest from the
+    text that they share: local attention counts positions in some models, and places in the
+    sequence in others.
     """
     if isinstance(tokens, Questions):
-        lengths = ([q.longest for q in tokens.asked], [q.length for q in tokens.asked])
+        apart = [q.length if q.forks else 0 for q in tokens.asked]
+        lengths = ([q.longest for q in tokens.asked], apart)
         return sorted({int(np.argmax(each)) for each in lengths})
     return list(range(min(len(tokens), most)))
 
