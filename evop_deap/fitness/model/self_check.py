@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from evop_deap.models.anatomy.parts import Anatomy
 
-_CHECKED_WINDOWS = 2
+_CHECKED_WINDOWS, _CHECKED_QUESTIONS = 2, 8
 # Nats per token due to rounding: in low precision even the order of a sum matters.
 _ALLOWED = {torch.float32: 1e-4, torch.float64: 1e-4}
 _ALLOWED_ELSE = 2e-2
@@ -117,8 +117,8 @@ def evaluate_checked(
 ) -> Evaluation:
     """Evaluate a few patterns by the population evaluator, and check one sum.
 
-    The first pattern's loss on a window or two is compared with the model's own. If it differs,
-    the reference evaluator evaluates all.
+    The first pattern's loss is compared with the model's own, on a window of text or on some
+    questions. If it differs, the reference evaluator evaluates all.
 
     Args:
         model: the dense model.
@@ -149,16 +149,17 @@ def evaluate_checked(
 
 
 def _checked(tokens: Part, most: int = _CHECKED_WINDOWS) -> list[int]:
-    """Return the windows to check, at most `most`.
+    """Return the windows of text to check, at most `most`, or the questions to check.
 
-    Of questions these are the ones with the longest option, and with options farthest from the
-    text that they share: local attention counts positions in some models, and places in the
-    sequence in others.
+    These are the ones with the longest option, and those with options farthest from the text that
+    they share: local attention counts positions in some models, and places in the sequence in
+    others.
     """
     if isinstance(tokens, Questions):
-        apart = [q.length if q.forks else 0 for q in tokens.asked]
-        lengths = ([q.longest for q in tokens.asked], apart)
-        return sorted({int(np.argmax(each)) for each in lengths})
+        asked, places = tokens.asked, range(len(tokens))
+        apart = sorted(places, key=lambda at: asked[at].forks * asked[at].length, reverse=True)
+        longest = max(places, key=lambda at: asked[at].longest)
+        return sorted({longest, *apart[:_CHECKED_QUESTIONS]})
     return list(range(min(len(tokens), most)))
 
 
