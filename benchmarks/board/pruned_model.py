@@ -83,7 +83,7 @@ class Bench:
         space = space_of(config, model_units(anatomy))
         name = self.calibration.manifest["corpus"]["name"]
         # Losses are not shared, so the model's fingerprint is not needed.
-        return Prepared(config, self.loaded, anatomy, space, "", name, self.calibration, None)
+        return Prepared(config, self.loaded, anatomy, space, "", name, self.calibration, None, None)
 
 
 def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.user_paths import existing_path
-from evop_deap.models.loading.demo_model import demo_checkpoint
+from evop_deap.models.loading.demo_model import DEMO_MODELS, demo_checkpoint
 
 if TYPE_CHECKING:
     from evop_deap.models.loading.load_model import LoadedModel
@@ -50,7 +50,7 @@ def measure_sizes(loaded: LoadedModel) -> Sizes:
 
 def file_bytes(name: str) -> int | None:
     """Return the bytes of a model's weight files; None where they are not on this machine."""
-    path = demo_checkpoint() if name == "demo" else existing_path(name, "checkpoint")
+    path = demo_checkpoint(name) if name in DEMO_MODELS else existing_path(name, "checkpoint")
     if path is not None and path.is_file():
         return path.stat().st_size
     folder = path or _in_hub_cache(name)

@@ -74,24 +74,33 @@ def write_tasks(tasks: Sequence[str], folder: Path, target: Path) -> None:
         InputError: an unknown task, or one without a file in `folder`.
     """
     check_tasks(tasks, folder)
+    for task in tasks:
+        write_task(task, task_file(folder, task), target)
+
+
+def write_task(task: str, rows: Path, target: Path) -> None:
+    """Write the YAML file of a task on a file of JSON lines into `target`.
+
+    Args:
+        task: a key of `TASKS`.
+        rows: the file.
+        target: a folder for the harness' `include_path`.
+    """
     import yaml
     from lm_eval import tasks as harness
 
-    own = Path(harness.__file__).parent
-    for task in tasks:
-        rows = task_file(folder, task)
-        definition = {
-            "include": str(own / TASKS[task].file),
-            "task": task,
-            "dataset_path": "json",
-            "dataset_name": None,
-            "dataset_kwargs": {
-                "data_files": {"test": str(rows.absolute())},
-                "cache_dir": str(target / "cache"),
-            },
-            "training_split": None,
-            "validation_split": None,
-            "test_split": "test",
-            **TASKS[task].changes,
-        }
-        (target / f"{task}.yaml").write_text(yaml.safe_dump(definition), encoding="utf-8")
+    definition = {
+        "include": str(Path(harness.__file__).parent / TASKS[task].file),
+        "task": task,
+        "dataset_path": "json",
+        "dataset_name": None,
+        "dataset_kwargs": {
+            "data_files": {"test": str(rows.absolute())},
+            "cache_dir": str(target / "cache"),
+        },
+        "training_split": None,
+        "validation_split": None,
+        "test_split": "test",
+        **TASKS[task].changes,
+    }
+    (target / f"{task}.yaml").write_text(yaml.safe_dump(definition), encoding="utf-8")

@@ -96,7 +96,7 @@ def measure_tasks(
         InputError: the harness is not installed, does not know a task or cannot load its data.
     """
     check_harness()
-    with quiet_transformers(), quiet_datasets(), _quiet_harness():
+    with quiet_transformers(), quiet_datasets(), quiet_harness():
         try:
             found = _run(model, tokenizer, tasks, tasks_from, limit, batch_size)
         except InputError:
@@ -136,8 +136,11 @@ def _run(
     return dict(found)
 
 
-def check_harness() -> None:
+def check_harness(argument: str = "tasks") -> None:
     """Check that the harness is installed.
+
+    Args:
+        argument: the user's argument that needs it.
 
     Raises:
         InputError: it is not installed.
@@ -145,7 +148,7 @@ def check_harness() -> None:
     from importlib.util import find_spec
 
     if find_spec("lm_eval") is None:
-        raise InputError("`tasks` needs lm-evaluation-harness: pip install 'evop_deap[eval]'")
+        raise InputError(f"`{argument}` needs lm-evaluation-harness: pip install 'evop_deap[eval]'")
 
 
 def _scores(
@@ -174,7 +177,7 @@ def _manager(tasks: Sequence[str], folder: Path | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _quiet_harness() -> Iterator[None]:
+def quiet_harness() -> Iterator[None]:
     """Log only errors of the harness, and restore the state of Python's `random`."""
     logger = logging.getLogger("lm_eval")
     level, state = logger.level, random.getstate()

@@ -146,11 +146,11 @@ class _Trial:
         self.cost += self._share(set())
 
     def _share(self, gone: set[int]) -> float:
-        """Return the work of the kept blocks and the head as a share of the dense model's."""
+        """Return the cost of a pass of the kept blocks and the head."""
         from evop_deap.heuristics.observing import dense_work
 
         dropped = sum(self.task.space.units[unit].work for unit in gone)
-        return 1.0 - dropped / dense_work(self.task)
+        return self._parts.pass_cost * (1.0 - dropped / dense_work(self.task))
 
 
 def _head_inputs(parts: ModelParts) -> list[torch.Tensor]:

@@ -104,7 +104,7 @@ def watching_cost(task: Task) -> float:
         for count in range(1, len(parts))
         for unit in parts[:count]
     )
-    return 1.0 + again / dense_work(task)
+    return task.model_parts.pass_cost * (1.0 + again / dense_work(task))
 
 
 def dense_work(task: Task) -> int:

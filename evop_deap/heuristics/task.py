@@ -30,11 +30,13 @@ class ModelParts:
         model: the dense model, which stays unchanged.
         anatomy: its units, the genes of the task's space.
         windows: (windows, length) token ids to run it on.
+        pass_cost: cost of a pass of the dense model over `windows`, in the unit of the search's.
     """
 
     model: PreTrainedModel
     anatomy: Anatomy
     windows: NDArray[np.int64]
+    pass_cost: float = 1.0
 
 
 @dataclass(frozen=True)

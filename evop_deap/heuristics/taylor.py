@@ -28,7 +28,8 @@ def pick(task: Task) -> Pick:
     with _gradients(task.model_parts, [p for parameters in units for p in parameters]):
         scores = [sum(_importance(p) for p in parameters) for parameters in units]
     spent = _FORWARD + _BACKWARD
-    return lowest(task, scores, cost=spent, work=passes(task.model_parts, spent, cost=spent))
+    cost = task.model_parts.pass_cost * spent
+    return lowest(task, scores, cost=cost, work=passes(task.model_parts, spent, cost=cost))
 
 
 HEURISTIC = Heuristic(

@@ -25,7 +25,8 @@ def course_figure(runs: Sequence[Run]) -> str:
     one = len(runs) == 1
     perplexities = all(run.settings.get("fitness", "ce") == "ce" for _, run in shown)
     value = perplexity if perplexities else _same
-    what = "perplexity" if perplexities else "loss, nats a token"
+    asked = any("answers" in run.settings.get("fitness", "ce") for _, run in shown)
+    what = "perplexity" if perplexities else "loss, nats" if asked else "loss, nats a token"
     traces: list[dict[str, Any]] = []
     xs: dict[str, list[list[Any]]] = {axis: [] for axis in _AXES}
     rows: list[tuple[str | float | None, ...]] = []

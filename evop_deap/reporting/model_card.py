@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.formatting import markdown, plural
+from evop_deap.fitness.fitnesses import read_fitness
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.reporting.parts_kept import front_matter, what_was_kept
 from evop_deap.runs.storage.result import standing
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from evop_deap.models.loading.beside_decoder import BesideDecoder
     from evop_deap.runs.storage.findings import Findings
     from evop_deap.runs.storage.text_losses import TextLoss
+
+
+_ON_TEXT = {"ce": "perplexity", "kl": "divergence from the dense model"}
 
 
 def model_card(
@@ -29,7 +33,12 @@ def model_card(
         base_model: hub id of the dense model; None if it is not on a hub.
         beside: what the dense checkpoint holds beside its text decoder.
     """
-    searched_on = {"ce": "perplexity", "kl": "divergence from the dense model"}[result.fitness.name]
+    terms = read_fitness(result.fitness.name)
+    words = [
+        *([_ON_TEXT[terms.on_text]] if terms.on_text else []),
+        *(["the answers to multiple-choice questions"] if terms.weight else []),
+    ]
+    searched_on = " and ".join(words)
     if result.fitness.compensated:
         searched_on += " of compensated models"
     chosen_by = (
@@ -83,6 +92,7 @@ def model_card(
             f"{' compensated |' if made else ''}",
             f"|---|---|---|{'---|' if best else ''}{'---|' if made else ''}",
             *rows,
+            *_answers(result, beside=best is not None),
             f"| parameters | {dense:,} |{' |' if best else ''} {pruned:,} |"
             f"{f' {pruned:,} |' if made else ''}",
             "",
@@ -103,6 +113,17 @@ def model_card(
             "",
         ]
     )
+
+
+def _answers(result: Findings, *, beside: bool) -> list[str]:
+    """Return the row on held-out questions; nothing without questions."""
+    about = result.answers
+    if about is None:
+        return []
+    cells = [f"{share:.1%}" for share in about["accuracy"].values()]
+    if beside:
+        cells.insert(1, "")
+    return [f"| right answers, {about['heldout']} held-out questions | {' | '.join(cells)} |"]
 
 
 def _compensated(text: TextLoss) -> str:

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from evop_deap.base.formatting import duration, listed, millions, number
 from evop_deap.base.numbers import perplexity
+from evop_deap.models.loading.demo_model import DEMO_MODELS
 from evop_deap.reporting.named_units import dropped_names, label_of, noun, unit_names
 from evop_deap.reporting.page_parts import escaped, paragraph
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.runs.storage.text_losses import TextLoss
 
-_DEMO = "SmolLM2-135M-Instruct"
-
 
 def model_of(run: Run) -> str:
     """Return the name of a run's model, without its path."""
     name = str(run.settings.get("model", "a model"))
-    return _DEMO if name == "demo" else name.rstrip("/").rsplit("/", 1)[-1]
+    known = DEMO_MODELS.get(name)
+    return known.title if known else name.rstrip("/").rsplit("/", 1)[-1]
 
 
 def title_of(runs: Sequence[Run]) -> str:
@@ -67,9 +67,24 @@ def sentences(result: SearchResult, model: str) -> list[str]:
         f"held-out windows of {held.window} tokens, and from {number(seen.perplexity['dense'])} to "
         f"{number(seen.perplexity['pruned'])}{_compensated(seen)} on the {seen.windows} "
         "calibration windows.",
+        *_answers(result),
         f"The search evaluated {result.evaluations} patterns{known}{partly} for the work of "
         f"{number(result.cost)} forward passes of the dense model, in {duration(result.seconds)}; "
         f"the exported checkpoint was reloaded and its logits compared.",
+    ]
+
+
+def _answers(result: SearchResult) -> list[str]:
+    """Return a sentence on held-out questions; nothing without questions."""
+    about = result.answers
+    if about is None:
+        return []
+    shares = {kind: f"{share:.1%}" for kind, share in about["accuracy"].items()}
+    made = f" (compensated: {shares['compensated']})" if "compensated" in shares else ""
+    return [
+        f"Patterns were evaluated by their answers to {about['searched']} questions. Of "
+        f"{about['heldout']} held-out questions, the dense model answers {shares['dense']} right "
+        f"and the pruned model {shares['pruned']}{made}."
     ]
 
 
@@ -127,11 +142,17 @@ def _tiles_so_far(run: Run) -> list[tuple[str, str, str]]:
         return []
     row = run.rows[-1]
     best = row["min"]
-    what, value = ("divergence", best)
+    answers = "answers" in run.settings.get("fitness", "ce")
+    on = "on the questions" if answers else "on the calibration text"
+    what, value = ("loss" if answers else "divergence", best)
     if run.settings.get("fitness", "ce") == "ce":
         what, value = "perplexity", perplexity(best)
     return [
-        (f"best {what}", number(value), "on the calibration text"),
+        (
+            f"best {what}",
+            number(value),
+            on,
+        ),
         ("generation", number(row["gen"]), f"{row['seconds']:.0f} s"),
         ("patterns evaluated", number(row["evaluations"]), ""),
         ("cost", number(row["cost"]), "dense forward passes"),

@@ -158,9 +158,10 @@ def _text(
 
 
 def _source(config: CalibrationConfig) -> str:
-    from evop_deap.models.loading.load_model import DEMO_HUB_ID
+    from evop_deap.models.loading.demo_model import DEMO_MODELS
 
-    return DEMO_HUB_ID if config.model == "demo" else config.model
+    known = DEMO_MODELS.get(config.model)
+    return config.model if known is None else known.hub_id
 
 
 def _dtype(folder: RunFolder) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from evop_deap.base.errors import CheckpointError, InputError
 from evop_deap.base.typed import typed
+from evop_deap.runs.draw_questions import QuestionSet
 from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.storage.checkpoint import Checkpoint, load_checkpoint
 from evop_deap.runs.storage.file_shapes import WorkEntry
@@ -22,7 +23,7 @@ STOPPING_SETTINGS = {
 # Locations may change as long as the fingerprints of their content stay the same.
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
-    *("calibration", "check_against", "embedding", "weights"),
+    *("calibration", "check_against", "embedding", "weights", "questions"),
 }
 
 
@@ -40,9 +41,18 @@ def identity(prepared: Prepared) -> dict[str, Any]:
         "held-out set": text.heldout.fingerprint,
         "validation set": text.validation and text.validation.fingerprint,
         "compensation set": text.compensation and text.compensation.fingerprint,
+        **({} if prepared.questions is None else _prints(prepared.questions)),
         "weights of windows": None if text.weights is None else text.weights.tolist(),
         **settings,
         **{f"version of {name}": version(name) for name in ("evop_deap", "torch", "transformers")},
+    }
+
+
+def _prints(questions: QuestionSet) -> dict[str, str]:
+    return {
+        "questions searched on": questions.calibration.fingerprint,
+        "held-out questions": questions.heldout.fingerprint,
+        "validation questions": questions.validation.fingerprint,
     }
 
 

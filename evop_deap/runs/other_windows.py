@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evop_deap.fitness.model.evaluators import Evaluators
+    from evop_deap.fitness.model.window_kinds import Windows
 
 
 def evaluate_on(
     context: Context,
     evaluators: Evaluators,
-    tokens: NDArray[np.int64],
+    tokens: Windows,
     patterns: Sequence[Pattern],
     weights: NDArray[np.float64] | None = None,
 ) -> Evaluation:
@@ -30,7 +31,7 @@ def evaluate_on(
     Args:
         context: the run.
         evaluators: the evaluators of its model, with or without compensation.
-        tokens: (windows, length) token ids.
+        tokens: (windows, length) token ids, or questions.
         patterns: the patterns, at least one.
         weights: (windows,) weight of each window; None for equal weights.
     """

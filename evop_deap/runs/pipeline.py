@@ -1,6 +1,6 @@
 """The stages of a run in their order, and the function that runs them.
 
-    search ─▶ validate ─▶ compensate ─▶ export ─▶ measure ─▶ conclude
+    search ─▶ validate ─▶ compensate ─▶ export ─▶ measure ─▶ answer ─▶ conclude
 
 Each stage is a function from the context and the earlier outputs to plain data. The first stage is
 the search or a heuristic; the last one writes the result. A stage is skipped where an earlier
@@ -20,6 +20,7 @@ from evop_deap.base.user_text import shown
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.recorder import Recorder
+from evop_deap.runs.stages.answer import Answered, answer
 from evop_deap.runs.stages.conclude import conclude
 from evop_deap.runs.stages.export_model import Exported, export_model
 from evop_deap.runs.stages.found import Found
@@ -58,6 +59,7 @@ STAGES: Sequence[Stage[Any]] = (
     Stage("compensate", compensate_pattern, Compensated.from_dict),
     Stage("export", export_model, Exported.from_dict, _model_is_there),
     Stage("measure", measure, Measured.from_dict),
+    Stage("answer", answer, Answered.from_dict),
 )
 
 

@@ -12,11 +12,13 @@ from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.fitness.weighted import scaled
 from evop_deap.runs.context import Context
 from evop_deap.space import Pattern, dropped_units
+from evop_deap.text.questions import Questions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
+    from evop_deap.fitness.model.window_kinds import Windows
     from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.recovery.compensation.changed_weights import Changes
 
@@ -59,21 +61,23 @@ def evaluate_changed(context: Context, pruned: PrunedModel, pattern: Pattern) ->
         pruned: the model.
         pattern: the units of the dense model that it lacks.
     """
-    windows, divergence = context.text.calibration.tokens, context.config.fitness == "kl"
+    from evop_deap.fitness.model.window_kinds import predicted_tokens
+
+    windows, divergence = context.searched.calibration.tokens, context.config.fitness == "kl"
     own = (
-        _divergences_of(pruned, context.loaded.model, windows)
+        _divergences_of(pruned, context.loaded.model, context.text.calibration.tokens)
         if divergence
         else window_sums_of(pruned, windows)
     )
-    sums = scaled(own, context.text.weights)
+    sums = scaled(own, context.searched.weights)
     units = context.space.units
-    dense_work = sum(unit.work for unit in units) + context.anatomy.head_work
-    share = 1.0 - sum(units[unit].work for unit in dropped_units(pattern)) / dense_work
+    whole = sum(unit.work for unit in units) + context.anatomy.head_work
+    share = 1.0 - sum(units[unit].work for unit in dropped_units(pattern)) / whole
     blocks = len(context.anatomy.blocks)
     kept = len(pruned.anatomy.blocks)
     return Evaluation(
         sums=sums[None],
-        tokens=np.full(len(windows), windows.shape[1] - 1, dtype=np.int64),
+        tokens=predicted_tokens(windows),
         costs=np.array([share + divergence]),
         work=Work(
             windows.size * (kept + divergence * blocks),
@@ -98,13 +102,14 @@ def loss_of_changes(
     return float(sums.sum() / (len(windows) * (windows.shape[1] - 1)))
 
 
-def window_sums_of(pruned: PrunedModel, windows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the (windows,) sums of cross-entropy in nats."""
+def window_sums_of(pruned: PrunedModel, windows: Windows) -> NDArray[np.float64]:
+    """Return the (windows,) sums of cross-entropy in nats, or the losses of questions."""
     from evop_deap.fitness.model.evaluators import Evaluators
 
     gone = set(pruned.dropped)
     pattern = tuple(int(part not in gone) for part in range(len(pruned.anatomy.parts)))
-    found = Evaluators(pruned.model, pruned.anatomy).evaluate(windows, [pattern])
+    fitness = "answers" if isinstance(windows, Questions) else "ce"
+    found = Evaluators(pruned.model, pruned.anatomy, fitness).evaluate(windows, [pattern])
     sums: NDArray[np.float64] = found.sums[0]
     return sums
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.user_folders import LOSSES_FILE, cache_folder
-from evop_deap.evolution.racing import windows_together
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.charged import ChargedEvaluator
 from evop_deap.fitness.protocol import Evaluator, KeptNames, ModelEvaluator
@@ -20,10 +19,8 @@ from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.storage.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from evop_deap.fitness.model.self_check import Share
+    from evop_deap.fitness.model.window_kinds import Windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +60,12 @@ def open_evaluator(
         InputError: the dense model's loss is not finite, so patterns cannot be compared.
     """
     config, racing = prepared.config, prepared.config.racing == "on"
-    together = windows_together(config.window)
     working = prepared.evaluators.fast(
-        prepared.text.calibration.tokens,
+        prepared.searched.calibration.tokens,
         prepared.space,
         rng=prepared.rng,
         # A rung that ends inside a group of windows would compute the whole group.
-        windows_at_once=together if racing else None,
+        windows_at_once=prepared.together if racing else None,
         memory_budget=config.memory_budget * 2**20,
         # A race evaluates a pattern several times; the generation reports the count of patterns.
         on_evaluated=None if racing else progress.evaluated,
@@ -78,9 +74,9 @@ def open_evaluator(
     with ExitStack() as stack:
         share, release = _sharing(prepared, stack, progress)
         # Other searches may weight the windows differently, so unweighted sums are shared.
-        shared, alone = share(working, prepared.text.calibration.tokens), working.alone
+        shared, alone = share(working, prepared.searched.calibration.tokens), working.alone
         whole, fitting = _with_fits(shared, prepared, stored)
-        cached = CachedEvaluator(weighted(whole, prepared.text.weights))
+        cached = CachedEvaluator(weighted(whole, prepared.searched.weights))
         if stored is not None:
             cached.restore(stored.rows)
             working.kept.restore(stored.kept)
@@ -113,9 +109,10 @@ def _with_fits(
     compensator = prepared.compensator
     if compensator is None:
         return evaluator, 0.0
+    from evop_deap.fitness.model.window_kinds import dense_work
     from evop_deap.recovery.compensation.charged_cuts import ChargedCuts
 
-    unit = prepared.anatomy.dense_work * prepared.text.calibration.tokens.size
+    unit = dense_work(prepared.searched.calibration.tokens, prepared.anatomy)
     charged = ChargedCuts(evaluator, compensator, unit)
     charged.restore(stored.rows if stored else ())
     return charged, compensator.work / unit
@@ -133,7 +130,7 @@ def _sharing(
     path = cache_folder() / LOSSES_FILE
     store = HeldBackStore(stack.enter_context(LossStore(path, on_damage=progress.stage)))
 
-    def share(working: ModelEvaluator, tokens: NDArray[np.int64]) -> Evaluator:
+    def share(working: ModelEvaluator, tokens: Windows) -> Evaluator:
         shared = sharing_evaluator(
             working,
             store,

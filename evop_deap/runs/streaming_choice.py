@@ -28,7 +28,7 @@ def _needs_all(config: SearchConfig) -> str | None:
     if config.compensate != OFF:
         return f"`compensate` {config.compensate} changes all: add --compensate off"
     if config.fitness != "ce":
-        return f"`fitness` {config.fitness} runs the dense model beside others: choose ce"
+        return f"`fitness` {config.fitness} needs more than that: choose ce"
     if config.pareto == "latency":
         return "`pareto` latency times the whole model: choose parameters"
     if config.method != SEARCH and METHODS[config.method].holds_model:

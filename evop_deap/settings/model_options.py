@@ -7,7 +7,10 @@ from functools import partial
 from evop_deap.settings.options import option
 
 MODEL = "model"
-WHERE = "hub id, checkpoint folder, GGUF file, or demo (SmolLM2-135M-Instruct)"
+WHERE = (
+    "hub id, checkpoint folder, GGUF file, demo (SmolLM2-135M-Instruct), demo-qwen-0.5b or "
+    "demo-qwen-1.5b (Qwen2.5-Coder-Instruct)"
+)
 
 dtype_option = partial(
     option,

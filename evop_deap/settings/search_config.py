@@ -11,10 +11,11 @@ from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.evolution.parameters import EvolutionSettings
-from evop_deap.fitness.fitnesses import FITNESSES
 from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
 from evop_deap.recovery.compensation.form_names import AUTO, CHOICES
+from evop_deap.settings.budget_checks import check_budget
 from evop_deap.settings.calibration_config import COMPENSATION
+from evop_deap.settings.fitness_checks import check_fitness_settings
 from evop_deap.settings.heuristic_names import BALANCED, SEARCH, check_heuristics
 from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
@@ -86,9 +87,18 @@ class SearchConfig(StoppingConfig, WeightsConfig):
     fitness: str = option(
         "ce",
         FITNESS,
-        "loss to minimise: ce, cross-entropy of the text (its exponential is perplexity), or kl, "
-        "divergence from the dense model's predictions",
-        choices=FITNESSES,
+        "loss to minimise: ce, cross-entropy of the text (its exponential is perplexity), kl, "
+        "divergence from the dense model's predictions, or answers, cross-entropy over the options "
+        "of --questions; or a sum such as ce+0.5*answers",
+        metavar="NAME",
+    )
+    questions: tuple[str, ...] = option(
+        (),
+        FITNESS,
+        "multiple-choice questions for --fitness answers: JSON lines in the fields of "
+        "lm-evaluation-harness, named after the task, such as arc_easy.dev.jsonl; --tokens limits "
+        "how many are searched on",
+        metavar="FILE",
     )
     racing: str = option(
         DEFAULT.racing,
@@ -150,18 +160,10 @@ class SearchConfig(StoppingConfig, WeightsConfig):
         least=1,
     )
     offspring: int = option(
-        DEFAULT.offspring,
-        EVOLUTION,
-        "new patterns evaluated in a generation (λ)",
-        metavar="N",
-        least=1,
+        DEFAULT.offspring, EVOLUTION, "new patterns of a generation (λ)", metavar="N", least=1
     )
     tournament: int = option(
-        DEFAULT.tournament,
-        EVOLUTION,
-        "patterns that compete to become a parent",
-        metavar="N",
-        least=1,
+        DEFAULT.tournament, EVOLUTION, "patterns that compete to be a parent", metavar="N", least=1
     )
     crossover: float = option(
         DEFAULT.crossover,
@@ -216,23 +218,9 @@ class SearchConfig(StoppingConfig, WeightsConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "sparsity", in_order(self.sparsity))
-        if bool(self.sparsity) == (self.budget is not None):
-            given = "neither" if self.budget is None else "both"
-            raise InputError(
-                f"one of `sparsity` and `budget` must be given, but got {given}: "
-                "--sparsity 0.2 drops a fifth of the units, --budget parameters=0.2 units with "
-                "a fifth of the parameters"
-            )
-        if self.repackable and (self.granularity != "half" or self.budget is not None):
-            raise InputError("`repackable` needs --granularity half, and a budget by --sparsity")
-        if self.pareto != "none" and (
-            self.budget is not None or self.repackable or self.method != SEARCH
-        ):
-            raise InputError(
-                "`pareto` takes its points from --sparsity and cannot be combined with --budget, "
-                "--repackable or --method"
-            )
+        check_budget(vars(self))
         check_heuristics(self.method, self.init)
+        check_fitness_settings(self.fitness, self.questions, self.weighting, self.method)
         if self.tournament > self.population:
             raise InputError(
                 f"`tournament` must be at most `population` ({self.population}), "

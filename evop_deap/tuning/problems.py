@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from evop_deap.base.errors import InputError
 from evop_deap.base.user_text import shown
 from evop_deap.evolution.operators import init_distinct, init_uniform
-from evop_deap.evolution.racing import windows_together
 from evop_deap.fitness.landscape import Landscape
 from evop_deap.fitness.landscape_table import read_landscape
 from evop_deap.fitness.plain_function import Losses, as_evaluator
@@ -171,7 +170,7 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
         EvopError: the model, the corpus or the budget cannot be used.
     """
     from evop_deap.heuristics.scores import scores_of
-    from evop_deap.heuristics.task import ModelParts, Task
+    from evop_deap.heuristics.task import Task
     from evop_deap.runs.search_evaluator import open_evaluator
     from evop_deap.runs.stages.prepare import prepare
 
@@ -187,20 +186,17 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
             head_work=prepared.anatomy.head_work,
             release=opened.release,
         )
-        parts = ModelParts(
-            prepared.loaded.model, prepared.anatomy, prepared.text.calibration.tokens
-        )
         typical = evaluator.evaluate([genome.pattern for genome in sample]).losses
         yield Problem(
-            name=f"{prepared.fingerprint[:12]} on {prepared.text.calibration.fingerprint[:12]} "
+            name=f"{prepared.fingerprint[:12]} on {prepared.searched.calibration.fingerprint[:12]} "
             f"without {space.n_drop}",
             space=space,
             evaluator=evaluator,
             best=opened.dense_loss,
             typical=float(np.median(typical)),
             optimum_known=False,
-            together=windows_together(config.window),
+            together=prepared.together,
             knows_dense=True,
             # Computed once, and charged to every search.
-            scores=scores_of(Task(space, opened.cached, rng, parts=parts)),
+            scores=scores_of(Task(space, opened.cached, rng, parts=prepared.model_parts)),
         )

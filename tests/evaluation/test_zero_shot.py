@@ -14,8 +14,12 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from evop_deap.base.errors import InputError
+from evop_deap.evaluation.question_files import check_question_files, read_questions
 from evop_deap.evaluation.task_files import TASKS, task_file
 from evop_deap.evaluation.zero_shot import TaskScore, measure_tasks
+from evop_deap.fitness.answer_losses import answered_right
+from evop_deap.fitness.model.option_likelihoods import likelihoods_of
+from evop_deap.text.questions import Questions
 
 _LETTERS = ["A", "B", "C", "D"]
 _ENDINGS = ["the sea", "a river that runs", "no", "two letters"]
@@ -188,3 +192,51 @@ def test_the_file_of_a_task_is_the_one_that_cannot_be_mistaken(
         return
     with pytest.raises(InputError, match=r"must hold piqa\.jsonl"):
         task_file(tmp_path, "piqa")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_questions_are_answered_as_the_harness_has_them_answered(
+    task: str,
+    folder: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    scores: tuple[TaskScore, ...],
+) -> None:
+    written = read_questions(task_file(folder, task))
+    questions = Questions(tuple(question.encoded(tokenizer) for question in written))
+    found = likelihoods_of(model, questions)
+    right = [
+        float(answered_right(each, question))
+        for each, question in zip(found, questions.asked, strict=True)
+    ]
+    metric = "acc" if task == "winogrande" else "acc_norm"
+    (score,) = (one for one in scores if (one.task, one.metric) == (task, metric))
+    assert right == list(score.scores)
+    assert written[5].place == f"{task_file(folder, task).name}:6"
+    assert all(len(question.options) >= 2 for question in questions.asked)
+
+
+def test_a_file_without_the_fields_of_its_task_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "piqa.other.jsonl"
+    path.write_text((folder / "hellaswag.jsonl").read_text())
+    with pytest.raises(InputError, match="`questions` .*piqa.other.jsonl cannot be read as piqa: "):
+        read_questions(path)
+    path = tmp_path / "arc_easy.jsonl"
+    path.write_text(json.dumps({**_arc(0), "answerKey": "E"}) + "\n")
+    with pytest.raises(InputError, match=r"arc_easy.jsonl"):
+        read_questions(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nowhere.jsonl", "`questions` names .*nowhere.jsonl, which is no file"),
+        ("mine.jsonl", "`questions` must be named TASK.jsonl or TASK.PART.jsonl .* got mine.jsonl"),
+        ("piqa.json", "but got piqa.json"),
+    ],
+)
+def test_a_file_of_questions_is_named_after_its_task(name: str, says: str, tmp_path: Path) -> None:
+    if name != "nowhere.jsonl":
+        (tmp_path / name).write_text("{}\n")
+    with pytest.raises(InputError, match=says):
+        check_question_files([str(tmp_path / name)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -66,7 +67,8 @@ def test_another_file_than_the_pinned_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EVOP_CACHE", str(tmp_path))
-    monkeypatch.setattr(demo_model, "SHA256", "0" * 64)
+    other = dataclasses.replace(demo_model.DEMO_MODELS["demo"], sha256="0" * 64)
+    monkeypatch.setattr(demo_model, "DEMO_MODELS", {"demo": other})
     with pytest.raises(InputError, match="has SHA-256 b179c9523d0e.* instead of 000"):
         demo_model.demo_checkpoint()
     assert [path for path in (tmp_path / "models").iterdir() if path.is_dir()] == []
@@ -74,7 +76,7 @@ def test_another_file_than_the_pinned_one_is_refused(
 
 @pytest.mark.slow
 def test_a_gguf_file_is_loaded_dequantised(tmp_path: Path) -> None:
-    file = demo_model._fetch(tmp_path)
+    file = demo_model.fetch("demo", tmp_path)
     loaded = load_model(str(file), dtype="float32")
     reference = load_model("demo", dtype="float32")
     ids = torch.arange(40).unsqueeze(0)

@@ -416,9 +416,9 @@ def test_a_run_is_resumed_with_the_file_that_it_was_begun_with(
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--fitness", "perplexity"], "`fitness` must be 'ce' or 'kl', but got 'perplexity'"),
-        (["--fitness", "KL"], "`fitness` must be 'ce' or 'kl', but got 'KL'"),
-        (["--fitness", ""], "`fitness` must be 'ce' or 'kl', but got ''"),
+        (["--fitness", "perplexity"], "such as 'ce+0.5*answers', but got 'perplexity'"),
+        (["--fitness", "KL"], "`fitness` must be 'ce' or 'kl' or 'answers', or a sum such as"),
+        (["--fitness", ""], "argument --fitness: the value is empty"),
         (["--racing", "maybe"], "`racing` must be 'on' or 'off', but got 'maybe'"),
         (["--racing", "true"], "`racing` must be 'on' or 'off', but got 'true'"),
         (["--racing"], "--racing"),
@@ -456,5 +456,5 @@ def test_a_bad_kind_of_search_is_refused_in_one_line(
 def test_an_evaluator_of_no_such_fitness_is_refused(
     kind: type[PopulationEvaluator] | type[ReferenceEvaluator], llama: PreTrainedModel
 ) -> None:
-    with pytest.raises(evop_deap.EvopError, match="`fitness` must be 'ce' or 'kl', but got 'x'"):
+    with pytest.raises(evop_deap.EvopError, match="`fitness` must be .* or a sum .*, but got 'x'"):
         kind(llama, find_anatomy(llama), toy_tokens().numpy(), fitness="x")

@@ -27,13 +27,27 @@ def blocked_losses(
     windows, length = tokens.shape
     predictors = features[:, :-1].flatten(0, 1)  # (predictions, width)
     targets = tokens[:, 1:].flatten()  # (predictions,)
+    return target_losses(predictors, targets, leaving, tile).view(windows, length - 1)
+
+
+def target_losses(
+    predictors: torch.Tensor, targets: torch.Tensor, leaving: Exit, tile: Tile
+) -> torch.Tensor:
+    """Return the (predictions,) float32 negative log-likelihoods of tokens, in nats.
+
+    Args:
+        predictors: (predictions, width) input of the head.
+        targets: (predictions,) ids of the tokens.
+        leaving: the head and the transformation of its output.
+        tile: size of a tile.
+    """
     losses = [
         _losses(some, wanted, leaving, tile.words)
         for some, wanted in zip(
             predictors.split(tile.tokens), targets.split(tile.tokens), strict=True
         )
     ]
-    return torch.cat(losses).view(windows, length - 1)
+    return torch.cat(losses)
 
 
 class TargetLosses:

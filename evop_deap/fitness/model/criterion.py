@@ -2,7 +2,8 @@
 
 "ce" is the cross-entropy of the text's next token, whose exponential is perplexity (EvoP,
 section 3.3). "kl" is the divergence from the dense model's prediction; it measures how similar the
-pruned model is to the dense one, whatever the text.
+pruned model is to the dense one, whatever the text. "answers" is the cross-entropy over the options
+of multiple-choice questions.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from evop_deap.fitness.answer_losses import answer_losses
 from evop_deap.fitness.model.blocked_divergence import blocked_divergences, blocked_log_totals
-from evop_deap.fitness.model.blocked_loss import blocked_losses
+from evop_deap.fitness.model.blocked_loss import blocked_losses, target_losses
+from evop_deap.fitness.model.material import PackedQuestions
 from evop_deap.fitness.model.memory_plan import EVALUATED_TOGETHER
 from evop_deap.fitness.model.tiles import Tile
 from evop_deap.models.anatomy.exit import Exit
@@ -29,12 +34,16 @@ class Criterion(Protocol):
         """Losses of each predicted token in nats.
 
         Args:
-            several: (windows, length, width) input of the head for each pattern.
+            several: (rows, length, width) input of the head for each pattern.
             windows: position of these windows in the calibration set.
 
         Returns:
-            (windows, length - 1) float32 for each pattern.
+            float32 for each pattern: (windows, length - 1) for text, (predictions,) for questions.
         """
+        ...
+
+    def sums(self, losses: torch.Tensor, windows: slice) -> NDArray[np.float64]:
+        """Return the (patterns, windows) sums, given the `losses` of each pattern, stacked."""
         ...
 
     def heads(self, patterns: int) -> int:
@@ -42,7 +51,16 @@ class Criterion(Protocol):
         ...
 
 
-class CrossEntropy:
+class _SummedByWindow:
+    """The sum over the predictions of a window."""
+
+    def sums(self, losses: torch.Tensor, windows: slice) -> NDArray[np.float64]:
+        """See `Criterion.sums`."""
+        found: NDArray[np.float64] = losses.cpu().double().sum(dim=2).numpy()
+        return found
+
+
+class CrossEntropy(_SummedByWindow):
     """Negative log-likelihood of the next tokens."""
 
     at_once = 1
@@ -62,7 +80,7 @@ class CrossEntropy:
         return patterns
 
 
-class Divergence:
+class Divergence(_SummedByWindow):
     """Kullback-Leibler divergence from the dense model's predictions.
 
     The dense model's input of the head is kept. Its logits are recomputed, once for the patterns
@@ -86,3 +104,32 @@ class Divergence:
     def heads(self, patterns: int) -> int:
         """Once for each pattern, and once for the dense model."""
         return patterns + 1
+
+
+class Answers:
+    """Cross-entropy of the right option of each question; see `answer_loss`."""
+
+    at_once = 1
+
+    def __init__(self, questions: PackedQuestions, leaving: Exit, tile: Tile) -> None:
+        self._questions = questions
+        self._leaving = leaving
+        self._tile = tile
+
+    def losses(self, several: Sequence[torch.Tensor], windows: slice) -> list[torch.Tensor]:
+        """See `Criterion.losses`."""
+        pack = self._questions.pack(windows)
+        return [
+            target_losses(one[0, pack.predictors], pack.targets, self._leaving, self._tile)
+            for one in several
+        ]
+
+    def sums(self, losses: torch.Tensor, windows: slice) -> NDArray[np.float64]:
+        """See `Criterion.sums`."""
+        pack = self._questions.pack(windows)
+        plain = losses.cpu().double().numpy()
+        return np.array([answer_losses(pack.log_likelihoods(one), pack.questions) for one in plain])
+
+    def heads(self, patterns: int) -> int:
+        """Once for each pattern."""
+        return patterns

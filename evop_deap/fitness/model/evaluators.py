@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.fitness.fitnesses import read_fitness
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.self_check import Share, checked_evaluator, evaluate_checked
+from evop_deap.fitness.model.summed import Scales, SummedEvaluator, SummedModelEvaluator
+from evop_deap.fitness.model.window_kinds import TextAndQuestions, Windows
 from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
 from evop_deap.models.streaming.streamed_weights import weights_of
@@ -32,7 +35,8 @@ class Evaluators:
     Attributes:
         model: the dense model, in evaluation mode.
         anatomy: its parts, one for each gene.
-        fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
+        fitness: "ce", cross-entropy; "kl", divergence from the dense model; or "answers", the
+            cross-entropy over the options of questions; or a sum such as "ce+0.5*answers".
         compensator: compensates every pattern; None leaves the weights as they are.
 
     Raises:
@@ -54,7 +58,7 @@ class Evaluators:
 
     def fast(
         self,
-        tokens: NDArray[np.int64],
+        tokens: Windows,
         space: SearchSpace,
         *,
         rng: random.Random,
@@ -67,6 +71,21 @@ class Evaluators:
 
         It is checked by the dense pattern and a random one of `space`, which `rng` draws.
         """
+        if isinstance(tokens, TextAndQuestions):
+            text, answers = self._of_terms
+            options: dict[str, Any] = {
+                "rng": rng,
+                "windows_at_once": windows_at_once and tokens.together,
+                "memory_budget": memory_budget // 2,
+                "on_fallback": on_fallback,
+            }
+            return SummedModelEvaluator(
+                text.fast(tokens.text, space, **options),
+                answers.fast(tokens.questions, space, on_evaluated=on_evaluated, **options),
+                tokens,
+                read_fitness(self.fitness).weight,
+                self.anatomy,
+            )
         return checked_evaluator(
             self.model,
             self.anatomy,
@@ -82,13 +101,22 @@ class Evaluators:
 
     def evaluate(
         self,
-        tokens: NDArray[np.int64],
+        tokens: Windows,
         patterns: Sequence[Pattern],
         *,
         share: Share = lambda evaluator, tokens: evaluator,
         on_fallback: Callable[[str], object] | None = None,
     ) -> Evaluation:
         """Evaluate a few patterns on other windows; see `evaluate_checked`."""
+        if isinstance(tokens, TextAndQuestions):
+            text, answers = self._of_terms
+            options: dict[str, Any] = {"share": share, "on_fallback": on_fallback}
+            both = (
+                text.evaluate(tokens.text, patterns, **options),
+                answers.evaluate(tokens.questions, patterns, **options),
+            )
+            scales = Scales.of(tokens, read_fitness(self.fitness).weight, self.anatomy)
+            return scales.summed(both, range(len(tokens)))
         return evaluate_checked(
             self.model,
             self.anatomy,
@@ -100,15 +128,22 @@ class Evaluators:
             on_fallback=on_fallback,
         )
 
-    def plain(
-        self, tokens: NDArray[np.int64], weights: NDArray[np.float64] | None = None
-    ) -> Evaluator:
+    def plain(self, tokens: Windows, weights: NDArray[np.float64] | None = None) -> Evaluator:
         """Return an evaluator with one ordinary forward pass per pattern.
 
         Args:
-            tokens: (windows, length) token ids.
+            tokens: (windows, length) token ids; `Questions` for "answers"; both for a sum.
             weights: (windows,) weight of each window; None for equal weights.
         """
+        if isinstance(tokens, TextAndQuestions):
+            text, answers = self._of_terms
+            return SummedEvaluator(
+                text.plain(tokens.text),
+                answers.plain(tokens.questions),
+                tokens,
+                read_fitness(self.fitness).weight,
+                self.anatomy,
+            )
         plain = ReferenceEvaluator(
             self.model,
             self.anatomy,
@@ -117,3 +152,9 @@ class Evaluators:
             compensator=self.compensator,
         )
         return weighted(plain, weights)
+
+    @property
+    def _of_terms(self) -> tuple[Evaluators, Evaluators]:
+        """The factories of the two terms of a sum: on text, and on questions."""
+        on_text = read_fitness(self.fitness).on_text
+        return replace(self, fitness=on_text or "ce"), replace(self, fitness="answers")

@@ -6,42 +6,13 @@ losses bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
-
-from evop_deap.fitness.model.memory_plan import MemoryPlan
 
 if TYPE_CHECKING:
     from evop_deap.fitness.model.tiles import Tile
     from evop_deap.models.anatomy.parts import Anatomy
 
 _VERSION = 2  # to be increased with any change that may alter a bit of a sum
-_TOKENS_AT_ONCE = 2048  # of a state: enough for matrix products to run at full speed
-
-
-def plan_for(
-    shape: Sequence[int], states: int, *, blocks: int, windows_at_once: int | None, stacked: bool
-) -> MemoryPlan:
-    """Divide the memory for hidden states.
-
-    Args:
-        shape: (windows, length) of the token ids.
-        states: number of hidden states of one window that fit in memory.
-        blocks: number of blocks of the model.
-        windows_at_once: largest number of windows computed together; by default enough for fast
-            matrix products. If given, every multiple of it starts a new group.
-        stacked: whether to stack branches if there is room.
-    """
-    count, length = shape
-    most = max(1, min(count, _TOKENS_AT_ONCE // length))
-    return MemoryPlan.within(
-        states,
-        windows=count,
-        blocks=blocks,
-        most=most,
-        whole=windows_at_once or most,
-        stacked=stacked,
-    )
 
 
 def batches_of(windows: int, group: int) -> tuple[int, ...]:

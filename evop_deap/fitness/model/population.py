@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 import torch
 
-from evop_deap.base.errors import InputError, not_pickled
-from evop_deap.fitness.fitnesses import FITNESSES
+from evop_deap.base.errors import not_pickled
 from evop_deap.fitness.model.compensator import Compensator
-from evop_deap.fitness.model.criterion import Criterion, CrossEntropy, Divergence
-from evop_deap.fitness.model.grouping import arithmetic_of, batches_of, plan_for
+from evop_deap.fitness.model.criterion import Answers, Criterion, CrossEntropy, Divergence
+from evop_deap.fitness.model.grouping import arithmetic_of, batches_of
 from evop_deap.fitness.model.kept_states import KeptStates
+from evop_deap.fitness.model.material import PackedQuestions, dense_rows_work, material_of
+from evop_deap.fitness.model.memory_plan import MemoryPlan
 from evop_deap.fitness.model.tiles import Tile, tile_for
 from evop_deap.fitness.model.walk import Tally, Walk
 from evop_deap.fitness.model.walked_alone import WalkedAlone
+from evop_deap.fitness.model.window_kinds import Part
 from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.models.anatomy.entrance import BlockCall, enter
 from evop_deap.models.anatomy.exit import find_exit
@@ -50,8 +52,8 @@ class PopulationEvaluator:
         model: the dense model, in evaluation mode; unchanged after every call. Its weights must
             not change, because hidden states are kept.
         anatomy: its blocks or halves, from `find_anatomy`.
-        tokens: (windows, length) token ids to predict, without padding.
-        fitness: "ce", cross-entropy, or "kl", divergence from the dense model.
+        tokens: (windows, length) token ids to predict, without padding; `Questions` for "answers".
+        fitness: "ce", cross-entropy; "kl", divergence from the dense model; or "answers".
         memory_budget: largest size of the hidden states in bytes, exceeded only if a single
             window needs more. "kl" always holds one state of every window; the walk gets the rest.
         windows_at_once: largest number of windows computed together; by default enough for fast
@@ -82,7 +84,7 @@ class PopulationEvaluator:
         self,
         model: PreTrainedModel,
         anatomy: Anatomy,
-        tokens: NDArray[np.int64],
+        tokens: Part,
         *,
         fitness: str = "ce",
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
@@ -92,8 +94,6 @@ class PopulationEvaluator:
         compensator: Compensator | None = None,
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
-        if fitness not in FITNESSES:
-            raise InputError(f"`fitness` must be 'ce' or 'kl', but got '{fitness}'")
         self.model = model
         self._anatomy = anatomy
         self._fitness = fitness
@@ -101,23 +101,25 @@ class PopulationEvaluator:
         self._on_evaluated = on_evaluated
         self._steps = steps_of(anatomy) if compensator is None else compensator.steps
         self._weights = "" if compensator is None else f", {compensator.name}"
-        self._dense_work = anatomy.dense_work
-        self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
+        self._material = material = material_of(tokens, fitness, model.device, model.dtype)
+        self._dense_work = dense_rows_work(material, anatomy)
         self._calls: dict[int, tuple[BlockCall, ...]] = {}
         with torch.inference_mode():
-            one = enter(model, anatomy, self._tokens[:1]).hidden
-        self._state_bytes = one.numel() * one.element_size()  # of one window
-        count = len(self._tokens)
+            one = enter(model, anatomy, **material.inputs(material.largest)).hidden
+        self._state_bytes = one.numel() * one.element_size()  # of one unit of windows
+        count = -(-material.count // material.together)
         # The divergence needs the dense model's input of the head for every window.
         self._dense_states = count if fitness == "kl" else 0
-        room = plan_for(
-            self._tokens.shape,
+        room = MemoryPlan.within(
             max(0, memory_budget // self._state_bytes - self._dense_states),
+            windows=count,
             blocks=len(anatomy.blocks),
-            windows_at_once=windows_at_once,
+            most=material.most,
+            whole=material.whole(windows_at_once),
             stacked=model.device.type != "cpu" if stacked is None else stacked,
         )
-        self._stacked, self._group = room.stacked, room.group
+        self._stacked, self._units = room.stacked, room.group
+        self._group = room.group * material.together
         self._together, self._stack = room.together, room.stack
         self.kept = KeptStates(room.kept)
         self.tile = tile or tile_for(model.device)
@@ -125,14 +127,14 @@ class PopulationEvaluator:
         self.alone = (
             None
             if room.stacked
-            else WalkedAlone(anatomy, self._steps, count, room, self._criterion)
+            else WalkedAlone(anatomy, self._steps, material, room, self._criterion)
         )
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
         """Evaluate each pattern on all windows, or on some by index."""
-        count, length = self._tokens.shape
+        count, length = self._material.count, self._material.row_tokens
         asked = list(range(count) if windows is None else windows)
         sums = np.empty((len(patterns), count))
         tally = Tally(np.zeros(len(patterns)))
@@ -143,15 +145,15 @@ class PopulationEvaluator:
             for group in groups:
                 notify = self._on_evaluated if group == groups[-1] else None
                 sums[:, self._windows(group)] = self._group_sums(patterns, group, tally, notify)
-        costs = tally.spent / (count * self._dense_work)
+        costs = tally.spent / self._dense_work
         return Evaluation(
             sums[:, asked],
-            np.full(len(asked), length - 1, dtype=np.int64),
+            self._material.predicted[asked],
             costs,
             Work(
                 block_tokens=tally.block_rows * length,
                 head_tokens=tally.head_rows * length,
-                bytes_held=self._state_bytes * (self._group * tally.states + self._dense_states),
+                bytes_held=self._state_bytes * (self._units * tally.states + self._dense_states),
                 executed=float(costs.sum()),
             ),
         )
@@ -166,7 +168,7 @@ class PopulationEvaluator:
     @property
     def batches(self) -> tuple[int, ...] | None:
         """(windows,) size of the batch in which each window is computed; None if that varies."""
-        return None if self._stacked else batches_of(len(self._tokens), self._group)
+        return None if self._stacked else batches_of(self._material.count, self._group)
 
     @property
     def preparation_cost(self) -> float:
@@ -178,7 +180,7 @@ class PopulationEvaluator:
 
     def _windows(self, group: int) -> slice:
         first = group * self._group
-        return slice(first, min(first + self._group, len(self._tokens)))
+        return slice(first, min(first + self._group, self._material.count))
 
     def _group_sums(
         self,
@@ -190,7 +192,7 @@ class PopulationEvaluator:
         """(patterns, windows of the group) sums."""
         windows = self._windows(group)
         order: list[int] = []
-        losses: list[torch.Tensor] = []  # for each pattern (windows, length - 1), on the device
+        losses: list[torch.Tensor] = []  # for each pattern, on the device
         waiting: list[tuple[int, torch.Tensor]] = []
 
         def evaluate_waiting() -> None:
@@ -199,7 +201,7 @@ class PopulationEvaluator:
             losses.extend(self._criterion.losses(features, windows))
             order.extend(rows)
             runs = self._criterion.heads(len(rows))
-            tally.heads(rows, self._anatomy.head_work, runs, windows.stop - windows.start)
+            tally.heads(rows, self._anatomy.head_work, runs, self._material.head_rows(windows))
             waiting.clear()
             if notify is not None:
                 for _ in rows:
@@ -212,7 +214,7 @@ class PopulationEvaluator:
         if waiting:
             evaluate_waiting()
         # One transfer per group, so that the CPU does not wait for the device before.
-        found = torch.stack(losses).cpu().double().sum(dim=2).numpy()
+        found = self._criterion.sums(torch.stack(losses), windows)
         sums: NDArray[np.float64] = np.empty_like(found)
         sums[order] = found
         return sums
@@ -221,13 +223,14 @@ class PopulationEvaluator:
         self, patterns: Sequence[Pattern], group: int, tally: Tally
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield each pattern's row and last hidden state."""
-        tokens = self._tokens[self._windows(group)]
-        entrance = enter(self.model, self._anatomy, tokens)
+        windows = self._windows(group)
+        entrance = enter(self.model, self._anatomy, **self._material.inputs(windows))
         routes = [self._steps.taken(pattern) for pattern in patterns]
         walk = Walk(
             steps=self._steps,
             routes=routes,
             group=group,
+            size=self._material.rows(windows),
             start=entrance.hidden,
             run=lambda step, hidden: step.run(entrance.calls, hidden),
             kept=self.kept,
@@ -242,48 +245,49 @@ class PopulationEvaluator:
         for first in range(0, len(order), self._together):
             yield from walk.breadth_first(
                 order[first : first + self._together],
-                lambda step, states: self._step_stacked(step, tokens, states),
+                lambda step, states: self._step_stacked(step, windows, states),
             )
 
     def _step_stacked(
-        self, step: Step, tokens: torch.Tensor, states: Sequence[torch.Tensor]
+        self, step: Step, windows: slice, states: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         """Run a step from several states; if memory runs out, the stack is halved permanently."""
         outputs: list[torch.Tensor] = []
         while len(outputs) < len(states):
             some = list(states[len(outputs) : len(outputs) + self._stack])
             try:
-                stacked = step.run(self._calls_for(tokens, len(some)), torch.cat(some))
+                stacked = step.run(self._calls_for(windows, len(some)), torch.cat(some))
             except torch.OutOfMemoryError:
                 if len(some) == 1:
                     raise
                 self._stack = len(some) // 2
                 continue
-            outputs += stacked.split(len(tokens))
+            outputs += stacked.split(len(some[0]))
         return outputs
 
-    def _calls_for(self, tokens: torch.Tensor, states: int) -> tuple[BlockCall, ...]:
-        """The calls of the blocks for this number of states, captured once per shape."""
-        rows = states * len(tokens)
-        if rows not in self._calls:
+    def _calls_for(self, windows: slice, states: int) -> tuple[BlockCall, ...]:
+        """The calls of the blocks for this number of states, captured once per number."""
+        if states not in self._calls:
             if len(self._calls) >= _SHAPES_KEPT:
                 self._calls.clear()
-            self._calls[rows] = enter(self.model, self._anatomy, tokens.repeat(states, 1)).calls
-        return self._calls[rows]
+            inputs = self._material.inputs(windows, states)
+            self._calls[states] = enter(self.model, self._anatomy, **inputs).calls
+        return self._calls[states]
 
     def _criterion_of(self, fitness: str, tile: Tile) -> Criterion:
+        material = self._material
+        if isinstance(material, PackedQuestions):
+            return Answers(material, self._exit, tile)
         if fitness == "ce":
-            return CrossEntropy(self._tokens, self._exit, tile)
+            return CrossEntropy(material.tokens, self._exit, tile)
         with torch.inference_mode():
-            dense = [
-                self._dense_features(self._tokens[self._windows(group)])
-                for group in range(-(-len(self._tokens) // self._group))
-            ]
+            groups = range(-(-material.count // self._group))
+            dense = [self._dense_features(self._windows(group)) for group in groups]
             return Divergence(torch.cat(dense), self._exit, tile)
 
-    def _dense_features(self, tokens: torch.Tensor) -> torch.Tensor:
+    def _dense_features(self, windows: slice) -> torch.Tensor:
         """(windows, length, width) input of the head in the dense model."""
-        entrance = enter(self.model, self._anatomy, tokens)
+        entrance = enter(self.model, self._anatomy, **self._material.inputs(windows))
         hidden = entrance.hidden
         for call, block in zip(entrance.calls, self._anatomy.blocks, strict=True):
             hidden = call(block, hidden)

@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 import torch
 
-from evop_deap.base.errors import InputError, not_pickled
-from evop_deap.fitness.fitnesses import FITNESSES
+from evop_deap.base.errors import not_pickled
 from evop_deap.fitness.model.compensator import Compensator, written_by
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.logit_losses import divergence_sums, window_sums
+from evop_deap.fitness.model.material import check_fitness
+from evop_deap.fitness.model.option_likelihoods import losses_of_answers
+from evop_deap.fitness.model.window_kinds import (
+    Part,
+    dense_work,
+    plain_tokens,
+    predicted_tokens,
+    taken,
+)
 from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.models.anatomy.model_units import model_units
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.space import Pattern, dropped_units
+from evop_deap.text.questions import Questions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,9 +45,9 @@ class ReferenceEvaluator:
     Args:
         model: the dense model, in evaluation mode; unchanged after every call.
         anatomy: its blocks or halves, from `find_anatomy`.
-        tokens: (windows, length) token ids to predict, without padding.
-        fitness: "ce", cross-entropy, or "kl", divergence from the dense model, which is then
-            run again for every pattern.
+        tokens: (windows, length) token ids to predict, without padding; `Questions` for "answers".
+        fitness: "ce", cross-entropy; "answers"; or "kl", divergence from the dense model, which
+            is then run again for every pattern.
         compensator: compensates every pattern; by default the weights stay as they are.
         on_evaluated: called after each pattern.
 
@@ -59,20 +68,19 @@ class ReferenceEvaluator:
         self,
         model: PreTrainedModel,
         anatomy: Anatomy,
-        tokens: NDArray[np.int64],
+        tokens: Part,
         *,
         fitness: str = "ce",
         compensator: Compensator | None = None,
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
-        if fitness not in FITNESSES:
-            raise InputError(f"`fitness` must be 'ce' or 'kl', but got '{fitness}'")
+        check_fitness(fitness, tokens)
         self._divergence = fitness == "kl"
         self._model = model
         self._compensator = compensator
         self._anatomy = anatomy
         self._units = model_units(anatomy)
-        self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
+        self._windows = tokens
         self._on_evaluated = on_evaluated
         self.kept = KeptStates(capacity=0)
 
@@ -92,13 +100,14 @@ class ReferenceEvaluator:
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
         """Evaluate each pattern on all windows, or on some by index."""
-        tokens = self._tokens if windows is None else self._tokens[list(windows)]
-        sums = np.empty((len(patterns), len(tokens)))
+        some = self._windows if windows is None else taken(self._windows, windows)
+        sums = np.empty((len(patterns), len(some)))
         for row, pattern in enumerate(patterns):
-            sums[row] = self._sums(pattern, tokens)
+            sums[row] = self._sums(pattern, some)
             if self._on_evaluated is not None:
                 self._on_evaluated()
-        share = len(tokens) / len(self._tokens)
+        read = plain_tokens(some)
+        share = read * self._anatomy.dense_work / dense_work(self._windows, self._anatomy)
         costs = np.array([share * self._cost(pattern) for pattern in patterns])
         runs = len(patterns) * (2 if self._divergence else 1)
         blocks = sum(map(sum, patterns))
@@ -107,21 +116,28 @@ class ReferenceEvaluator:
             blocks += len(patterns) * len(self._units)
         return Evaluation(
             sums=sums,
-            tokens=np.full(len(tokens), tokens.shape[1] - 1, dtype=np.int64),
+            tokens=predicted_tokens(some),
             costs=costs,
-            work=Work(blocks * tokens.numel(), runs * tokens.numel(), executed=float(costs.sum())),
+            work=Work(blocks * read, runs * read, executed=float(costs.sum())),
         )
 
     def __getstate__(self) -> NoReturn:
         raise not_pickled(self, "a model")
 
-    def _sums(self, pattern: Pattern, tokens: torch.Tensor) -> NDArray[np.float64]:
+    def _sums(self, pattern: Pattern, windows: Part) -> NDArray[np.float64]:
+        if isinstance(windows, Questions):
+            return self._answer_losses(pattern, windows)
+        tokens = torch.as_tensor(windows, device=self._model.device)
+        at_once = self._windows_at_once(tokens.shape[1])
         with torch.inference_mode():
-            sums = [
-                self._batch_sums(pattern, batch) for batch in tokens.split(self._windows_at_once())
-            ]
+            sums = [self._batch_sums(pattern, batch) for batch in tokens.split(at_once)]
         array: NDArray[np.float64] = torch.cat(sums).numpy()
         return array
+
+    def _answer_losses(self, pattern: Pattern, questions: Questions) -> NDArray[np.float64]:
+        dropped = bypassed(self._anatomy, dropped_units(pattern))
+        with written_by(self._compensator, pattern), dropped:
+            return losses_of_answers(self._model, questions)
 
     def _batch_sums(self, pattern: Pattern, batch: torch.Tensor) -> torch.Tensor:
         dropped = bypassed(self._anatomy, dropped_units(pattern))
@@ -137,7 +153,7 @@ class ReferenceEvaluator:
         dense = self._anatomy.dense_work
         return (dense - dropped) / dense
 
-    def _windows_at_once(self) -> int:
+    def _windows_at_once(self, length: int) -> int:
         """Number of windows whose float32 logits fit a fixed size; the same on any machine."""
         vocabulary: int = self._model.config.get_text_config(decoder=True).vocab_size
-        return max(1, _LOGITS_BYTES // (4 * self._tokens.shape[1] * vocabulary))
+        return max(1, _LOGITS_BYTES // (4 * length * vocabulary))

@@ -13,31 +13,32 @@ from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET, PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.streamed import StreamedEvaluator
+from evop_deap.fitness.model.window_kinds import Part, Windows, taken
 from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
 from evop_deap.models.loading.precision import dtype_of
 from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.space import Pattern
+from evop_deap.text.questions import Questions
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
     from evop_deap.models.anatomy.parts import Anatomy
 
-_CHECKED_WINDOWS = 2
+_CHECKED_WINDOWS, _CHECKED_QUESTIONS = 2, 8
 # Nats per token due to rounding: in low precision even the order of a sum matters.
 _ALLOWED = {torch.float32: 1e-4, torch.float64: 1e-4}
 _ALLOWED_ELSE = 2e-2
 _NOT_USED = "the population evaluator is not used ({}); patterns run one by one"
 
-Share = Callable[[ModelEvaluator, "NDArray[np.int64]"], Evaluator]
-"""Given an evaluator and its (windows, length) token ids, returns one that may know losses."""
+Share = Callable[[ModelEvaluator, Windows], Evaluator]
+"""Given an evaluator and its windows, returns one that may know losses."""
 
 
 def checked_evaluator(
     model: PreTrainedModel,
     anatomy: Anatomy,
-    tokens: NDArray[np.int64],
+    tokens: Part,
     patterns: Sequence[Pattern],
     *,
     fitness: str = "ce",
@@ -55,16 +56,16 @@ def checked_evaluator(
     Args:
         model: the dense model.
         anatomy: its blocks or halves.
-        tokens: (windows, length) token ids.
+        tokens: (windows, length) token ids; `Questions` for "answers".
         patterns: evaluated both ways.
-        fitness: "ce" or "kl".
+        fitness: "ce", "kl" or "answers".
         compensator: compensates every pattern; None leaves the weights as they are.
         windows_at_once: largest number of windows computed together.
         memory_budget: largest size of the hidden states in bytes.
         on_evaluated: called after each pattern that the returned evaluator evaluates.
         on_fallback: called with the reason if the reference evaluator is used.
     """
-    few = tokens[:_CHECKED_WINDOWS]
+    few = taken(tokens, _checked(tokens))
     try:
         fast = _fast(
             model,
@@ -109,7 +110,7 @@ def checked_evaluator(
 def evaluate_checked(
     model: PreTrainedModel,
     anatomy: Anatomy,
-    tokens: NDArray[np.int64],
+    tokens: Part,
     patterns: Sequence[Pattern],
     *,
     fitness: str = "ce",
@@ -119,15 +120,15 @@ def evaluate_checked(
 ) -> Evaluation:
     """Evaluate a few patterns by the population evaluator, and check one sum.
 
-    The first pattern's loss on the first window is compared with the model's own. If it differs,
-    the reference evaluator evaluates all.
+    The first pattern's loss is compared with the model's own, on a window of text or on some
+    questions. If it differs, the reference evaluator evaluates all.
 
     Args:
         model: the dense model.
         anatomy: its blocks or halves.
-        tokens: (windows, length) token ids.
+        tokens: (windows, length) token ids; `Questions` for "answers".
         patterns: the patterns, at least one.
-        fitness: "ce" or "kl".
+        fitness: "ce", "kl" or "answers".
         compensator: compensates every pattern; None leaves the weights as they are.
         share: given an evaluator of these tokens, returns one that reuses losses known before.
         on_fallback: called with the reason if the reference evaluator is used.
@@ -146,8 +147,9 @@ def evaluate_checked(
     except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:
         problem = one_line(error)
     else:
-        own = slow.evaluate(patterns[:1], [0])
-        difference = float(abs(found.sums[0, 0] - own.sums[0, 0]) / own.tokens[0])
+        places = _checked(tokens, most=1)
+        own = slow.evaluate(patterns[:1], places)
+        difference = float((abs(found.sums[0, places] - own.sums[0]) / own.tokens).max())
         if difference <= _allowed(dtype_of(model)):
             return found
         problem = f"a loss differs from the model's own by {difference:.2g} nats per token"
@@ -159,7 +161,7 @@ def evaluate_checked(
 def _fast(
     model: PreTrainedModel,
     anatomy: Anatomy,
-    tokens: NDArray[np.int64],
+    tokens: Part,
     *,
     fitness: str,
     compensator: Compensator | None,
@@ -171,7 +173,23 @@ def _fast(
         return PopulationEvaluator(
             model, anatomy, tokens, fitness=fitness, compensator=compensator, **options
         )
+    assert not isinstance(tokens, Questions)  # `Evaluators` refuses them
     return StreamedEvaluator(model, anatomy, tokens, weights, **options)
+
+
+def _checked(tokens: Part, most: int = _CHECKED_WINDOWS) -> list[int]:
+    """Return the windows of text to check, at most `most`, or the questions to check.
+
+    These are the ones with the longest option, and those with options farthest from the text that
+    they share: local attention counts positions in some models, and places in the sequence in
+    others.
+    """
+    if isinstance(tokens, Questions):
+        asked, places = tokens.asked, range(len(tokens))
+        apart = sorted(places, key=lambda at: asked[at].forks * asked[at].length, reverse=True)
+        longest = max(places, key=lambda at: asked[at].longest)
+        return sorted({longest, *apart[:_CHECKED_QUESTIONS]})
+    return list(range(min(len(tokens), most)))
 
 
 def _allowed(dtype: torch.dtype) -> float:

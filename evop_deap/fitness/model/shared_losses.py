@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evop_deap.fitness.model.window_kinds import TextAndQuestions, Windows, predicted_tokens
 from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.stored_evaluator import StoredEvaluator
 from evop_deap.models.loading.precision import dtype_of
 from evop_deap.space import Pattern
+from evop_deap.text.questions import Questions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,7 +64,7 @@ def sharing_evaluator(
     model: PreTrainedModel,
     name: str,
     fingerprint: str,
-    tokens: NDArray[np.int64],
+    tokens: Windows,
 ) -> Evaluator:
     """Return an evaluator that uses stored sums and calls `evaluator` for the others.
 
@@ -75,21 +77,47 @@ def sharing_evaluator(
         model: the model that the evaluator runs.
         name: readable name of the model.
         fingerprint: fingerprint of the model.
-        tokens: (windows, length) token ids of the evaluator's windows.
+        tokens: the evaluator's windows: (windows, length) token ids, or questions.
     """
     if evaluator.batches is None:
         return evaluator
-    windows = [
-        f"{hashlib.sha256(np.ascontiguousarray(row, '<i8').tobytes()).hexdigest()} of {batch}"
-        for row, batch in zip(tokens, evaluator.batches, strict=True)
-    ]
+    windows = _names(tokens, evaluator.batches)
     return StoredEvaluator(
         evaluator,
         store,
         context=_context(evaluator, model, name, fingerprint),
         windows=windows,
-        tokens=np.full(len(windows), tokens.shape[1] - 1, dtype=np.int64),
+        tokens=predicted_tokens(tokens),
     )
+
+
+def _names(windows: Windows, batches: Sequence[int]) -> list[str]:
+    """Return a name for each window that says what affects the bits of its sums.
+
+    Questions of a batch are one sequence, so the others of the batch are in the name.
+    """
+    if isinstance(windows, TextAndQuestions):
+        count = len(windows.text)
+        text = _names(windows.text, batches[:count])
+        questions = _names(windows.questions, batches[count:])
+        sizes = f"of {len(windows)} with {count} of text and {len(windows.questions)} questions"
+        inside = (
+            [*(text[at] for at in some), *(questions[at] for at in others)]
+            for some, others in zip(*windows.places, strict=True)
+        )
+        return [f"{hashlib.sha256(''.join(n).encode()).hexdigest()} {sizes}" for n in inside]
+    if isinstance(windows, Questions):
+        prints = [question.fingerprint for question in windows.asked]
+        names: list[str] = []
+        while len(names) < len(prints):
+            batch = prints[len(names) : len(names) + batches[len(names)]]
+            whole = hashlib.sha256("".join(batch).encode()).hexdigest()
+            names += [f"{whole} {place} of {len(batch)}" for place in range(len(batch))]
+        return names
+    return [
+        f"{hashlib.sha256(np.ascontiguousarray(row, '<i8').tobytes()).hexdigest()} of {batch}"
+        for row, batch in zip(windows, batches, strict=True)
+    ]
 
 
 def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, fingerprint: str) -> str:

@@ -15,8 +15,10 @@ import torch
 
 from evop_deap.base.errors import not_pickled
 from evop_deap.fitness.model.criterion import CrossEntropy
-from evop_deap.fitness.model.grouping import arithmetic_of, batches_of, plan_for
+from evop_deap.fitness.model.grouping import arithmetic_of, batches_of
 from evop_deap.fitness.model.kept_states import KeptStates
+from evop_deap.fitness.model.material import TextWindows
+from evop_deap.fitness.model.memory_plan import MemoryPlan
 from evop_deap.fitness.model.state_store import StateStore
 from evop_deap.fitness.model.streamed_head import streamed_losses
 from evop_deap.fitness.model.streamed_walk import StreamedWalk
@@ -77,18 +79,20 @@ class StreamedEvaluator:
         self._budget = memory_budget
         with torch.inference_mode():
             one = enter(model, anatomy, self._tokens[:1]).hidden
-        plan = plan_for(
-            tokens.shape,
+        material = TextWindows(tokens, model.device)
+        plan = MemoryPlan.within(
             memory_budget // one.nbytes,
+            windows=material.count,
             blocks=len(anatomy.blocks),
-            windows_at_once=windows_at_once,
+            most=material.most,
+            whole=material.whole(windows_at_once),
             stacked=False,
         )
         self._group = plan.group
         self.tile = tile_for(model.device)
         self.kept = KeptStates(0)
         criterion = CrossEntropy(self._tokens, self._exit, self.tile)
-        self.alone = WalkedAlone(anatomy, self._steps, len(tokens), plan, criterion)
+        self.alone = WalkedAlone(anatomy, self._steps, material, plan, criterion)
 
     name = "StreamedEvaluator"
     preparation_cost = 0.0

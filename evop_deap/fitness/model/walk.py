@@ -34,7 +34,8 @@ class Branch:
 
 @dataclass(eq=False)
 class Tally:
-    """Counts the work of one call of an evaluator. A row is the tokens of one window.
+    """Counts the work of one call of an evaluator. A row is the tokens of one
+    window of text, or one token of questions.
 
     Attributes:
         spent: (patterns,) multiply-adds per token times rows, by the pattern that is charged.
@@ -72,7 +73,8 @@ class Walk:
         steps: all steps of the model.
         routes: (patterns,) the steps that each pattern takes.
         group: number of the group of windows.
-        start: (windows, length, width) input of the first block on these windows.
+        size: rows of the group that blocks process.
+        start: (rows, length, width) input of the first block on these windows.
         run: returns the hidden state after a step.
         kept: the hidden states to start from; states at which patterns diverge are added.
         tally: counts the work.
@@ -81,6 +83,7 @@ class Walk:
     steps: Steps
     routes: Sequence[Prefix]
     group: int
+    size: int
     start: torch.Tensor
     run: Callable[[Step, torch.Tensor], torch.Tensor]
     kept: KeptStates
@@ -101,7 +104,7 @@ class Walk:
                 waiting.append(Branch(passing, branch.prefix, branch.hidden))
             step = self.steps[next_step]
             hidden = self.run(step, branch.hidden)
-            self.tally.block(taking[0], step.work, len(hidden))
+            self.tally.block(taking[0], step.work, self.size)
             waiting.append(Branch(taking, (*branch.prefix, next_step), hidden))
 
     def breadth_first(
@@ -123,7 +126,7 @@ class Walk:
                 if passing
             ]
             for (branch, taking), hidden in zip(stepping, outputs, strict=True):
-                self.tally.block(taking[0], step.work, len(hidden))
+                self.tally.block(taking[0], step.work, self.size)
                 branches.append(Branch(taking, (*branch.prefix, place), hidden))
             self._hold([*branches, *(branch for branch, _ in stepping)])
         for branch in branches:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from evop_deap.fitness.model.criterion import Criterion
 from evop_deap.fitness.model.kept_states import KeptStates
+from evop_deap.fitness.model.material import Material, dense_rows_work
 from evop_deap.fitness.model.memory_plan import MemoryPlan
 from evop_deap.fitness.model.walk import Tally, Walk
 from evop_deap.models.anatomy.parts import Anatomy
@@ -29,40 +30,47 @@ class WalkedAlone:
     Args:
         anatomy: the units of the model.
         steps: the steps that patterns take.
-        windows: number of windows of the calibration set.
-        plan: the windows computed together, and the states kept.
+        material: the windows.
+        plan: the units of windows computed together, and the states kept.
         criterion: says how often the head runs.
     """
 
     def __init__(
-        self, anatomy: Anatomy, steps: Steps, windows: int, plan: MemoryPlan, criterion: Criterion
+        self,
+        anatomy: Anatomy,
+        steps: Steps,
+        material: Material,
+        plan: MemoryPlan,
+        criterion: Criterion,
     ) -> None:
         self.kept = KeptStates(plan.kept)
         self._steps = steps
-        self._windows, self._group = windows, plan.group
+        self._material, self._group = material, plan.group * material.together
         self._head_work = anatomy.head_work
-        self._dense_work = anatomy.dense_work
+        self._dense_work = dense_rows_work(material, anatomy)
         self._criterion = criterion
 
     def costs(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> NDArray[np.float64]:
         """(patterns,) costs of evaluating them on all windows, or on some by index."""
-        asked = range(self._windows) if windows is None else windows
+        asked = range(self._material.count) if windows is None else windows
         routes = [self._steps.taken(pattern) for pattern in patterns]
         tally = Tally(np.zeros(len(patterns)))
         for group in sorted({window // self._group for window in asked}) if patterns else []:
-            count = min(self._group, self._windows - group * self._group)
+            some = slice(group * self._group, (group + 1) * self._group)
+            size, head_rows = self._material.rows(some), self._material.head_rows(some)
             walk = Walk(
                 steps=self._steps,
                 routes=routes,
                 group=group,
-                start=torch.empty(count, 0),  # a state of no width
+                size=size,
+                start=torch.empty(1, 0),  # a state of no width
                 run=lambda step, hidden: hidden,
                 kept=self.kept,
                 tally=tally,
             )
             ended = (row for row, _ in walk.depth_first(range(len(patterns))))
             while rows := list(islice(ended, self._criterion.at_once)):
-                tally.heads(rows, self._head_work, self._criterion.heads(len(rows)), count)
-        return tally.spent / (self._windows * self._dense_work)
+                tally.heads(rows, self._head_work, self._criterion.heads(len(rows)), head_rows)
+        return tally.spent / self._dense_work

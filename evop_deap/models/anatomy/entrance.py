@@ -50,13 +50,16 @@ class Entrance:
     calls: tuple[BlockCall, ...]
 
 
-def enter(model: PreTrainedModel, anatomy: Anatomy, tokens: torch.Tensor) -> Entrance:
+def enter(
+    model: PreTrainedModel, anatomy: Anatomy, tokens: torch.Tensor, **others: torch.Tensor
+) -> Entrance:
     """Run the model without its blocks, and record how it calls each block.
 
     Args:
         model: the dense model.
         anatomy: its blocks.
         tokens: (rows, length) token ids.
+        others: further arguments of the model, such as `position_ids`.
     """
     calls: list[BlockCall] = []
     entered: list[torch.Tensor] = []
@@ -77,7 +80,7 @@ def enter(model: PreTrainedModel, anatomy: Anatomy, tokens: torch.Tensor) -> Ent
 
     everywhere = {block.module: forward for block in anatomy.blocks}
     with replaced_forward(everywhere), suppress(_AllCalled):
-        model(input_ids=tokens, use_cache=False)
+        model(input_ids=tokens, **others, use_cache=False)
     return Entrance(entered[0], tuple(calls))
 
 

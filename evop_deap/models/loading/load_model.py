@@ -16,6 +16,7 @@ from evop_deap.models.formats.drops import MOST_BLOCKS
 from evop_deap.models.loading.auto_classes import is_known
 from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.checkpoint_files import checkpoint_folder
+from evop_deap.models.loading.demo_model import DEMO_MODELS, demo_checkpoint
 from evop_deap.models.loading.hardware import choose_device, choose_dtype
 from evop_deap.models.loading.load_weights import load_weights
 from evop_deap.models.loading.memory_needs import memory_told
@@ -23,7 +24,6 @@ from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.loading.weights_place import RESIDENT, stays_in_files
 
 _HUB_SECONDS = 10.0
-DEMO_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +74,7 @@ def load_model(
     """Load a causal language model and its tokenizer; of a multimodal one, all of it.
 
     Args:
-        name: a hub id, a checkpoint folder, a GGUF file, or "demo".
+        name: a hub id, a checkpoint folder, a GGUF file, or a demo model's name.
         dtype: "auto", "float32", "bfloat16" or "float16"; see `choose_dtype`.
         device: "auto" or a PyTorch device.
         attn_implementation: as in transformers.
@@ -126,7 +126,7 @@ def load_model(
         tokenizer = _load_tokenizer(where, trust_remote_code)
         placed: Any = model  # transformers wraps `to` without its signature
         placed.to(place)
-    hub_id = DEMO_HUB_ID if name == "demo" else None if existing_path(name, "model") else name
+    hub_id = known_hub_id(name)
     rows = embedding_table(model).shape[0]
     if max(tokenizer.get_vocab().values(), default=0) >= rows:
         raise InputError(
@@ -163,12 +163,17 @@ def load_tokenizer(
         return _load_tokenizer(where, trust_remote_code), _context(config)
 
 
+def known_hub_id(name: str) -> str | None:
+    """Return a model's id on the hub; None for a local one."""
+    if name in DEMO_MODELS:
+        return DEMO_MODELS[name].hub_id
+    return None if existing_path(name, "model") else name
+
+
 def _locate(name: str) -> dict[str, Any]:
     """Return the arguments of `from_pretrained` that locate the checkpoint."""
-    from evop_deap.models.loading.demo_model import demo_checkpoint
-
-    if name == "demo":
-        return {"pretrained_model_name_or_path": str(demo_checkpoint())}
+    if name in DEMO_MODELS:
+        return {"pretrained_model_name_or_path": str(demo_checkpoint(name))}
     path = existing_path(name, "model")
     if path is None:
         given = Path(name)

@@ -137,7 +137,8 @@ class TerminalProgress(Progress):
     """Progress on stderr: a display on a terminal, plain lines elsewhere.
 
     Args:
-        fitness: fitness of the search: "ce" is shown as perplexity, "kl" as divergence.
+        fitness: fitness of the search: "ce" is shown as perplexity, "kl" as divergence, others as
+            a loss.
     """
 
     def __init__(self, fitness: str = "ce") -> None:
@@ -184,7 +185,8 @@ class TerminalProgress(Progress):
         """Show the best perplexity or divergence so far."""
         if state.records[-1].get("trusted") is False:
             self._say_once("the surrogate predicts no better than chance yet: plain evolution")
-        best = f"divergence {state.best.loss:.4f}"
+        what = "divergence" if self._fitness == "kl" else "loss"
+        best = f"{what} {state.best.loss:.4f}"
         if self._fitness == "ce":
             best = f"perplexity {exponential(state.best.loss):.2f}"
         if self._display is not None:

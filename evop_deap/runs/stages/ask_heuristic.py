@@ -23,7 +23,7 @@ from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.meter import Meter
 from evop_deap.fitness.protocol import Evaluation, Evaluator, Work
 from evop_deap.heuristics.registry import METHODS
-from evop_deap.heuristics.task import ModelParts, Pick, Task
+from evop_deap.heuristics.task import Pick, Task
 from evop_deap.runs.context import Context
 from evop_deap.runs.pruned_model import PrunedModel, changed_model, evaluate_changed
 from evop_deap.runs.stages.found import Found
@@ -56,8 +56,7 @@ def ask_heuristic(
         progress.generation(state)
 
     ledger = Ledger(evaluator, context.space, stored.heuristic if stored else None, told)
-    parts = ModelParts(context.loaded.model, context.anatomy, context.text.calibration.tokens)
-    pick = method(Task(context.space, ledger, context.rng, stopping, parts))
+    pick = method(Task(context.space, ledger, context.rng, stopping, context.model_parts))
     pruned = _changed(context, pick)
     if pruned is None:
         evaluated = evaluator.evaluate([pick.pattern])

@@ -14,6 +14,7 @@ from evop_deap.runs.context import Context
 from evop_deap.runs.drawn_page import draw_page
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.stages.answer import Answered
 from evop_deap.runs.stages.export_model import Exported
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.measure import Measured
@@ -124,6 +125,7 @@ def _findings(context: Context, before: Outputs) -> Findings:
         work=counts,
         finalists=tuple(_described(one, space) for one in validated.near_equals),
         validation=_validation(context, validated),
+        answers=before[Answered].about,
         compensation=before[Compensated].about,
         surrogate=_learned(context),
         generations=found.generations,
@@ -141,8 +143,11 @@ def _findings(context: Context, before: Outputs) -> Findings:
 
 def _validation(context: Context, validated: Validated) -> dict[str, Any]:
     """Return how the pattern was chosen among its near-equals."""
-    windows = context.text.validation
-    count, window = (0, None) if windows is None else windows.tokens.shape
+    windows = context.searched.validation
+    count, window = 0, None
+    if windows is not None:
+        count = len(windows.tokens)
+        window = None if context.questions else context.text.calibration.tokens.shape[1]
     return {
         "contenders": validated.tied,
         "windows": count,

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.evolution.operators import init_uniform
+from evop_deap.fitness.fitnesses import read_fitness
 from evop_deap.runs.compensating import search_compensator
 from evop_deap.runs.draw_calibration import check_text, make_calibration, settled_by
+from evop_deap.runs.draw_questions import check_questions, draw_questions
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import open_model
 from evop_deap.runs.prepared import Prepared
@@ -54,6 +56,7 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
 
     config = configs[-1]
     check_text(config)
+    check_questions(config)
     loaded, anatomy = open_model(config, progress, config.granularity, where_weights(config))
     held = (
         kv_cache_bytes(loaded.model, anatomy, loaded.context)
@@ -68,16 +71,20 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     constraints = _constraints(loaded, anatomy, spaces[-1], progress)
     spaces = [space.constrained(constraints) for space in spaces]
     _rehearse(loaded, anatomy, spaces[-1], random.Random(config.seed), progress)
+    questions = draw_questions(config, loaded, progress)
+    on_text = read_fitness(config.fitness).on_text or "ce"
     text = make_calibration(
         config,
         loaded.tokenizer,
         context=loaded.context,
         model=lambda: (loaded, anatomy),
         respond=lambda: responder(
-            loaded, anatomy, spaces[-1], seed=config.seed, fitness=config.fitness, progress=progress
+            loaded, anatomy, spaces[-1], seed=config.seed, fitness=on_text, progress=progress
         ),
         progress=progress,
     )
+    if questions is not None:
+        text.manifest["questions"] = questions.manifest
     dtype = str(dtype_of(loaded.model)).removeprefix("torch.")
     fingerprint = fingerprint_model(loaded.model)
     compensator = search_compensator(config, loaded, anatomy, text, max(s.n_drop for s in spaces))
@@ -91,6 +98,7 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
             corpus=text.manifest["corpus"]["name"],
             text=text,
             compensator=compensator,
+            questions=questions,
         )
         for one, space in zip(configs, spaces, strict=True)
     ]

@@ -8,7 +8,6 @@ from functools import partial
 
 from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.parameters import EvolutionSettings
-from evop_deap.evolution.racing import windows_together
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.evolution.strategies import Seeds
@@ -53,7 +52,7 @@ def search_patterns(
         context.evaluator.cached,
         context.rng,
         settings,
-        together=windows_together(config.window),
+        together=context.together,
         begin=begin,
     )
     state = stored.evolution if stored else None

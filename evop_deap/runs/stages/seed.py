@@ -8,7 +8,7 @@ from evop_deap.evolution.grown_patterns import grow
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.evolution.strategies import Seeds
 from evop_deap.heuristics.first_patterns import seeding_methods, seeds_of
-from evop_deap.heuristics.task import ModelParts, Task
+from evop_deap.heuristics.task import Task
 from evop_deap.runs.context import Context
 from evop_deap.runs.stages.found import Found
 from evop_deap.settings.heuristic_names import BALANCED
@@ -23,9 +23,8 @@ def find_seeds(context: Context, stopping: Stopping, smaller: Found | None = Non
     grown = () if smaller is None else grow(smaller.losses, space)
     if init == (BALANCED,):
         return Seeds(grown=grown)
-    parts = ModelParts(context.loaded.model, context.anatomy, context.text.calibration.tokens)
     methods = seeding_methods(init, space)
     for method in methods:
         context.progress.stage(f"seeding the search by {method.title}")
-    task = Task(space, context.evaluator.cached, context.rng, stopping, parts)
+    task = Task(space, context.evaluator.cached, context.rng, stopping, context.model_parts)
     return replace(seeds_of(methods, task), grown=grown)

@@ -39,12 +39,14 @@ from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
     from evop_deap.calibration import CalibrationSet
+    from evop_deap.fitness.model.window_kinds import Windows
+    from evop_deap.runs.draw_questions import MixedSet, QuestionSet
 
 Rows = Mapping[Pattern, NDArray[np.float64]]
 """Pattern -> (windows,) sums of losses, in nats."""
 
-Evaluate = Callable[[NDArray[np.int64], Sequence[Pattern]], Evaluation]
-"""Evaluates patterns on (windows, length) token ids."""
+Evaluate = Callable[["Windows", Sequence[Pattern]], Evaluation]
+"""Evaluates patterns on windows."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,15 @@ def validate(context: Context, before: Outputs) -> Validated:
         return Validated(tuple(near))
     context.progress.stage(f"validating {len(near)} near-equals")
     evaluate = partial(evaluate_on, context, context.evaluators)
-    return decide(near, evaluator.rows, evaluate=evaluate, text=context.text)
+    return decide(near, evaluator.rows, evaluate=evaluate, text=context.searched)
 
 
 def decide(
-    near: Sequence[NearEqual], rows: Rows, *, evaluate: Evaluate, text: CalibrationSet
+    near: Sequence[NearEqual],
+    rows: Rows,
+    *,
+    evaluate: Evaluate,
+    text: CalibrationSet | QuestionSet | MixedSet,
 ) -> Validated:
     """Choose between near-equals on validation windows.
 
@@ -131,10 +137,11 @@ def decide(
         near: near-equals of the search, best first.
         rows: their (calibration windows,) sums in the search, in nats.
         evaluate: evaluates patterns on windows.
-        text: the windows; without validation windows, calibration windows decide.
+        text: the windows or questions; without validation windows, calibration windows decide.
     """
-    count, length = text.calibration.tokens.shape
-    tokens = np.full(count, length - 1)
+    from evop_deap.fitness.model.window_kinds import predicted_tokens
+
+    tokens = predicted_tokens(text.calibration.tokens)
     tied = tied_with_the_best(near, rows, tokens)
     if len(tied) < 2 or text.validation is None:
         return Validated(tuple(near), len(tied))

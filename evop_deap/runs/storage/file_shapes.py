@@ -144,6 +144,18 @@ class CompensationEntry:
 
 
 @dataclass(frozen=True)
+class AnswersEntry:
+    """The outcome on held-out questions, by model: "dense", "pruned" and "compensated"."""
+
+    searched: Size
+    validation: Size
+    heldout: Size
+    fingerprint: str
+    loss: Mapping[str, float | None]
+    accuracy: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class GenerationEntry:
     """A row of `history.jsonl`."""
 
@@ -182,6 +194,7 @@ WorkDone = Annotated[Mapping[str, int], Holding(WorkEntry)]
 Finalists = tuple[Annotated[Mapping[str, Any], Holding(FinalistEntry)], ...]
 Validation = Annotated[Mapping[str, Any], Holding(ValidationEntry)]
 CompensationDone = Annotated[Mapping[str, Any], Holding(CompensationEntry)]
+AnswersDone = Annotated[Mapping[str, Any], Holding(AnswersEntry)]
 Refusals = tuple[Annotated[Mapping[str, Any], Holding(RefusalEntry)], ...]
 Learned = Annotated[Mapping[str, Any], Holding(LearnedEntry)]
 CheckpointSizes = Annotated[Mapping[str, int], Holding(CheckpointEntry)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from evop_deap.base.typed import Loss, Size
 from evop_deap.runs.storage.file_shapes import (
+    AnswersDone,
     CompensationDone,
     Finalists,
     Learned,
@@ -21,12 +22,13 @@ from evop_deap.runs.storage.text_losses import Rival, TextLoss
 
 @dataclass(frozen=True)
 class Fitness:
-    """The minimised fitness, on the calibration windows.
+    """The minimised fitness, on the calibration windows or the questions searched on.
 
     Attributes:
-        name: "ce", cross-entropy, or "kl", divergence from the dense model.
-        dense: fitness of the dense model, in nats per predicted token.
-        pruned: fitness of the pattern found, in nats per predicted token.
+        name: "ce", cross-entropy, "kl", divergence from the dense model, or "answers",
+            cross-entropy over the options of questions, or a sum such as "ce+0.5*answers".
+        dense: fitness of the dense model, in nats per predicted token or per question.
+        pruned: fitness of the pattern found, in the same unit.
         compensated: whether every pattern was evaluated with compensation.
     """
 
@@ -79,7 +81,12 @@ class Findings:
         validation: how the pattern was chosen: the number of "contenders" within one standard
             error of the best (1: nothing to decide), the number of validation "windows" (0: the
             corpus has no document left, and calibration windows decide alone) of "window"
-            tokens, their "fingerprint", the "cost", and what was "executed" of it.
+            tokens, their "fingerprint", the "cost", and what was "executed" of it. A question
+            counts as a window, with null as its "window".
+        answers: where the search had questions, how many were "searched" on, for "validation" and
+            "heldout"; and on the held-out ones the mean "loss" in nats a question and the
+            "accuracy", the share answered right by length-normalised likelihood, of the "dense",
+            the "pruned" and the "compensated" model. None without questions.
         compensation: outcome of compensation, from `compensated`; None where it was off.
         surrogate: effects of the units that the surrogate has learned, from
             `Explanation.as_dict`; None without a surrogate.
@@ -118,6 +125,7 @@ class Findings:
     work: WorkDone
     finalists: Finalists
     validation: Validation
+    answers: AnswersDone | None
     compensation: CompensationDone | None
     surrogate: Learned | None
     generations: int

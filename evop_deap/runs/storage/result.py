@@ -12,6 +12,7 @@ from evop_deap.base.formatting import figure, millions, number, plural
 from evop_deap.base.numbers import finite_or_none
 from evop_deap.base.typed import typed
 from evop_deap.base.user_text import shown
+from evop_deap.fitness.fitnesses import read_fitness
 from evop_deap.runs.storage.file_shapes import (
     CheckpointSizes,
     Refusals,
@@ -64,7 +65,7 @@ class SearchResult(Findings):
         if isinstance(plain, Mapping):
             # Earlier versions did not write these.
             lacking = {"compensation": None, "executed": plain.get("cost"), "refused": ()}
-            plain = {**lacking, **plain}
+            plain = {"answers": None, **lacking, **plain}
         result = typed(cls, plain)
         _check_units(result)
         _check_losses(result)
@@ -152,6 +153,7 @@ def result_table(result: SearchResult) -> str:
         rows.append(
             (name, figures["dense"], ruled, figures["pruned"], figures.get("compensated", ""), of)
         )
+    rows += _answer_rows(result)
     saved = f"{(dense - pruned) / dense:.1%} fewer"
     rows.append(("parameters", millions(dense), "", millions(pruned), "", saved))
     units = plural(result.granularity)
@@ -173,6 +175,17 @@ def result_table(result: SearchResult) -> str:
         f"{spared(result)}, {result.seconds:.0f} s; stopped {result.stopped}"
     )
     return "\n".join([*lines, "", *standing(result), *recovery(result), spent])
+
+
+def _answer_rows(result: SearchResult) -> list[tuple[str, str, str, str, str, str]]:
+    """Return the row on held-out questions; none without questions."""
+    about = result.answers
+    if about is None:
+        return []
+    shares = {kind: f"{share:.1%}" for kind, share in about["accuracy"].items()}
+    of = f"{about['heldout']} held-out questions answered right"
+    made = shares.get("compensated", "")
+    return [("answers", shares["dense"], "", shares["pruned"], made, of)]
 
 
 def spared(result: Findings) -> str:
@@ -206,6 +219,10 @@ def naming(result: Findings) -> list[str]:
     if contenders < 2:
         return []
     by = f"{windows} x {result.validation['window']} tokens of validation text and calibration text"
+    if result.answers is not None:
+        by = f"{windows} validation questions and the {result.answers['searched']} searched on"
+        if read_fitness(result.fitness.name).is_sum:
+            by = "text and questions for validation, and those searched on"
     alone = "calibration text alone, because no text was left for validation"
     return [f"named among {contenders} near-equals by {by if windows else alone}"]
 
