@@ -121,3 +121,18 @@ def test_apply_copies_a_checkpoint_with_blocks_in_an_unknown_place(
     assert "h.0.ln_1.weight" in stored_in(dense)
     apply_pattern(CalibrationConfig(model=str(dense)), "1,3", tmp_path / "pruned")
     assert "h.2.ln_1.weight" in stored_in(tmp_path / "pruned")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_weights_that_were_rounded_when_loaded_are_written_from_memory(
+    dtype: str, toy_checkpoint: Path, tmp_path: Path
+) -> None:
+    loaded = load_model(str(toy_checkpoint), dtype=dtype)
+    anatomy = find_anatomy(loaded.model)
+    report = export_checkpoint(
+        loaded.model, anatomy, [1], loaded.tokenizer, tmp_path / "pruned",
+        stored_dtype=loaded.stored_dtype, files=loaded.files,
+    )  # fmt: skip
+    assert report.max_logit_difference == 0.0
+    kinds = {str(tensor.dtype) for tensor in tensors_in(tmp_path / "pruned").values()}
+    assert kinds == {f"torch.{dtype}"}

@@ -78,7 +78,8 @@ def test_a_landscape_that_keeps_what_rules_have_seen_is_searched_from_there(
         costs[init] = run.state.cost
         assert (next(iter(run.state.losses)) == best) == (init != "balanced")
     assert costs["block-influence"] > 1.25
-    assert objective(optuna.create_study().ask()) < 1
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+    assert objective(study.ask()) < 1
     with pytest.raises(InputError, match="init names taylor"):
         Objective([problem], max_cost=20, space=SettingsSpace.from_mapping({"init": "taylor"}))
 

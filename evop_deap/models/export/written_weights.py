@@ -73,6 +73,8 @@ def _from_files(
     """Copy the weights from file to file; return None if the files do not tell how."""
     if not type(model).__module__.startswith("transformers."):
         return None  # its own code may be a part of the checkpoint
+    if model.dtype not in (dtype, torch.float32):
+        return None  # its weights were rounded when they were loaded
     layers = packed_layers(model, anatomy, dropped)
     tensors = blocks_in_files(files, anatomy, layers, dtype)
     if tensors is None:
