@@ -27,6 +27,7 @@ def claims() -> list[Claim]:
         *map(_seeding, ("demo.blocks", "demo.blocks.8-29")),
         *_stagnation(),
         *_when_sure(),
+        _time_to_quality(),
         *(claim for name in CURVES for claim in _curves(name)),
         *_budget_curve(),
         _block_or_half(),
@@ -102,6 +103,20 @@ def _when_sure() -> list[Claim]:
         )
         for what, place in told
     ]
+
+
+def _time_to_quality() -> Claim:
+    file = "search/results/time_to_quality.demo.json"
+    runs = read(file)["runs"]
+    found, done = (statistics.median(run[name] for run in runs) for name in ("found", "done"))
+    return Claim(
+        "seconds to the perplexity that EvoPress's own code reached after 256 s; until all is done",
+        f"{found:.0f}; {done:.0f} (medians of {len(runs)} seeds)",
+        "benchmarks.search.time_to_quality --calibration SET --perplexity 115.0896 --flags "
+        "--compensate off --dtype float32",
+        file,
+        measured_at(file),
+    )
 
 
 def _stagnation() -> list[Claim]:

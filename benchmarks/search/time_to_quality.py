@@ -118,7 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = measure(given)
     print(table(runs))
     if given.json:
-        settings = {n: str(v) for n, v in vars(given).items() if n not in ("json", "output")}
+        settings = {n: v for n, v in vars(given).items() if n not in ("json", "output")}
+        settings["calibration"] = given.calibration and given.calibration.name
         write_json(given.json, {**circumstances(), "settings": settings, "runs": runs})
 
 

@@ -39,7 +39,7 @@ def test_a_script_gets_the_result_as_json_and_nothing_else(
     assert re.search(
         r"generation 1: \d+ evaluations, best perplexity .*, \d+ s, about \d+ s left", err
     )
-    assert re.search(r"time spent: prepare \d+ s \(\d+%\), search .*, report \d+ s", err)
+    assert re.search(r"time spent: prepare \d+ s \(\d+%\), search \d+ s .*export \d+ s", err)
     assert main([*command, "--json", "--quiet", "--overwrite"]) == 0
     out, err = capsys.readouterr()
     assert (json.loads(out)["n_blocks"], err) == (5, "")

@@ -200,9 +200,13 @@ class TerminalProgress(Progress):
             )
 
     def spent(self, seconds: Mapping[str, float]) -> None:
-        """Print each stage's time and its share of the whole."""
+        """Print the time of each stage that took one per cent or more, and its share."""
         whole = sum(seconds.values()) or 1.0
-        shares = (f"{name} {took:.0f} s ({took / whole:.0%})" for name, took in seconds.items())
+        shares = (
+            f"{name} {took:.0f} s ({took / whole:.0%})"
+            for name, took in seconds.items()
+            if took >= 0.01 * whole
+        )
         self.stage(f"time spent: {', '.join(shares)}")
 
     def _say_once(self, text: str) -> None:
