@@ -88,7 +88,7 @@ def _when_sure() -> list[Claim]:
         name: figures([run["endings"][default] for run in some])
         for name, some in (("real", real), ("all", runs))
     }
-    command = f"benchmarks.search.when_sure --seeds {report['seeds']} --run RUN ..."
+    command = f"benchmarks.search.when_sure --seeds {report['seeds']}"
     told = (
         ("searches that a sure surrogate ended: regret within the error of the losses", 1),
         ("their cost against 60 generations, median", 3),
@@ -112,8 +112,7 @@ def _time_to_quality() -> Claim:
     return Claim(
         "seconds to the perplexity that EvoPress's own code reached after 256 s; until all is done",
         f"{found:.0f}; {done:.0f} (medians of {len(runs)} seeds)",
-        "benchmarks.search.time_to_quality --calibration SET --perplexity 115.0896 --flags "
-        "--compensate off --dtype float32",
+        "benchmarks.search.time_to_quality --calibration SET --perplexity 115.0896 --flags FLAGS",
         file,
         measured_at(file),
     )
