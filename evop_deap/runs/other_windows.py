@@ -36,6 +36,10 @@ def evaluate_on(
         weights: (windows,) weight of each window; None for equal weights.
     """
     found = evaluators.evaluate(
-        tokens, patterns, share=context.evaluator.share, on_fallback=context.progress.stage
+        tokens,
+        patterns,
+        memory_budget=context.config.memory_budget * 2**20,
+        share=context.evaluator.share,
+        on_fallback=context.progress.stage,
     )
     return replace(found, sums=scaled(found.sums, weights))

@@ -104,13 +104,18 @@ class Evaluators:
         tokens: Windows,
         patterns: Sequence[Pattern],
         *,
+        memory_budget: int = DEFAULT_MEMORY_BUDGET,
         share: Share = lambda evaluator, tokens: evaluator,
         on_fallback: Callable[[str], object] | None = None,
     ) -> Evaluation:
         """Evaluate a few patterns on other windows; see `evaluate_checked`."""
+        options: dict[str, Any] = {
+            "memory_budget": memory_budget,
+            "share": share,
+            "on_fallback": on_fallback,
+        }
         if isinstance(tokens, TextAndQuestions):
             text, answers = self._of_terms
-            options: dict[str, Any] = {"share": share, "on_fallback": on_fallback}
             both = (
                 text.evaluate(tokens.text, patterns, **options),
                 answers.evaluate(tokens.questions, patterns, **options),
@@ -124,8 +129,7 @@ class Evaluators:
             patterns,
             fitness=self.fitness,
             compensator=self.compensator,
-            share=share,
-            on_fallback=on_fallback,
+            **options,
         )
 
     def plain(self, tokens: Windows, weights: NDArray[np.float64] | None = None) -> Evaluator:

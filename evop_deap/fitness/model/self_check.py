@@ -115,6 +115,7 @@ def evaluate_checked(
     *,
     fitness: str = "ce",
     compensator: Compensator | None = None,
+    memory_budget: int,
     share: Share,
     on_fallback: Callable[[str], object] | None = None,
 ) -> Evaluation:
@@ -130,6 +131,7 @@ def evaluate_checked(
         patterns: the patterns, at least one.
         fitness: "ce", "kl" or "answers".
         compensator: compensates every pattern; None leaves the weights as they are.
+        memory_budget: largest size of the hidden states in bytes.
         share: given an evaluator of these tokens, returns one that reuses losses known before.
         on_fallback: called with the reason if the reference evaluator is used.
     """
@@ -141,7 +143,7 @@ def evaluate_checked(
             tokens,
             fitness=fitness,
             compensator=compensator,
-            memory_budget=DEFAULT_MEMORY_BUDGET,
+            memory_budget=memory_budget,
         )
         found = share(fast, tokens).evaluate(patterns)
     except (UnsupportedModelError, RuntimeError, TypeError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,15 @@ _PROCESSOR = (
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
-def checkpoint_folder(where: Mapping[str, Any]) -> Path | None:
-    """Return the folder of a checkpoint, with the files of its processor; None for a GGUF file.
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
+
+
+def checkpoint_folder(where: Mapping[str, Any], files: Sequence[str] = _PROCESSOR) -> Path | None:
+    """Return the folder of a checkpoint; None for a GGUF file, or where the hub does not answer.
 
     Args:
         where: the arguments of `from_pretrained` that locate it.
+        files: patterns of the files to fetch from the hub, by default those of its processor.
     """
     from huggingface_hub import snapshot_download
 
@@ -40,10 +44,10 @@ def checkpoint_folder(where: Mapping[str, Any]) -> Path | None:
                 name,
                 revision=where.get("revision"),
                 local_files_only=where.get("local_files_only", False),
-                allow_patterns=list(_PROCESSOR),
+                allow_patterns=list(files),
             )
         )
-    except Exception:  # the model is loaded; hubs and caches raise many types
+    except Exception:  # the loading itself says what is wrong; hubs and caches raise many types
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,8 +11,9 @@ import torch
 from evop_deap.base.errors import InputError
 from evop_deap.base.formatting import mebibytes
 from evop_deap.models.loading.auto_classes import auto_class
+from evop_deap.models.loading.checkpoint_files import SAFETENSORS, checkpoint_folder
 from evop_deap.models.loading.memory_needs import allowed_memory, weights_size
-from evop_deap.models.loading.shards import INDEX, WEIGHTS, StoredTensor, stored_in
+from evop_deap.models.loading.shards import StoredTensor, stored_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -56,7 +56,7 @@ def stays_in_files(
     if weights == RESIDENT:
         return False
     name = where["pretrained_model_name_or_path"]
-    folder = None if "gguf_file" in where else _folder(where)
+    folder = checkpoint_folder(where, SAFETENSORS)
     size = 0 if folder is None else weights_size(folder)
     needed, free = size * dtype.itemsize // stored.itemsize, allowed_memory(device)
     if weights == AUTO and needed <= _SHARE * free:
@@ -99,26 +99,6 @@ def _why_not(
     if (made := _made_of_several(files, config)) is not None:
         return f"{made} is put together from several stored tensors: choose `weights` resident"
     return None
-
-
-def _folder(where: Mapping[str, Any]) -> Path | None:
-    """Return the folder of a checkpoint, with its safetensors files if it has any, or None."""
-    from huggingface_hub import snapshot_download
-
-    name = where["pretrained_model_name_or_path"]
-    if Path(name).is_dir():
-        return Path(name)
-    try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=where.get("revision"),
-                local_files_only=where.get("local_files_only", False),
-                allow_patterns=[WEIGHTS, INDEX, "model-*.safetensors"],
-            )
-        )
-    except Exception:  # the loading itself says what is wrong; hubs and caches raise many types
-        return None
 
 
 def _made_of_several(files: Mapping[str, StoredTensor], config: PreTrainedConfig) -> str | None:

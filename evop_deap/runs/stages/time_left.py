@@ -19,8 +19,8 @@ _LEAST_DOUBT = 1.0  # generations that a sure surrogate needs to be sure again
 def generations_left(state: EvolutionState, stopping: Stopping) -> float | None:
     """Return how many generations a search will probably still take; None without any limit.
 
-    The chance of something better falls slowly at first and faster later. On recorded searches,
-    a search takes about as many generations again as its logarithm still has to fall, in shares.
+    On recorded searches, a search that ends when it is sure has about this many generations left:
+    those done, times the share by which the logarithm of the chance still has to fall, and one.
 
     Example:
         >>> state = EvolutionState(6, (), {}, (), 9.0, 0, 30.0, 0, ())

@@ -119,7 +119,8 @@ def validate(context: Context, before: Outputs) -> Validated:
     near = near_the_best(found.losses, evaluator.rows, evaluator.tokens)
     if context.config.method != SEARCH:
         return Validated(tuple(near))
-    context.progress.stage(f"validating {len(near)} near-equals")
+    if len(near) > 1:
+        context.progress.stage(f"validating {len(near)} near-equals")
     evaluate = partial(evaluate_on, context, context.evaluators)
     return decide(near, evaluator.rows, evaluate=evaluate, text=context.searched)
 

@@ -10,6 +10,7 @@ import torch
 from toy_models import anatomy_of, toy_model
 from transformers import PreTrainedModel
 
+from evop_deap.fitness.model.evaluators import Evaluators
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.self_check import checked_evaluator
@@ -125,3 +126,50 @@ def test_a_model_whose_blocks_depend_on_more_than_their_arguments_falls_back_and
         handle.remove()
     assert isinstance(evaluator, ReferenceEvaluator)
     assert "differ from the model's own" in said[0]
+
+
+def a_few(model: PreTrainedModel) -> tuple[Evaluators, np.ndarray, list[tuple[int, ...]]]:
+    tokens = np.random.default_rng(1).integers(0, model.config.vocab_size, (5, 12))
+    count = len(anatomy_of(model).blocks)
+    patterns = [tuple(int(i != gone) for i in range(count)) for gone in (1, 2)]
+    return Evaluators(model, anatomy_of(model)), tokens, patterns
+
+
+def test_a_few_patterns_on_other_windows_have_the_losses_of_plain_passes(
+    any_model: PreTrainedModel,
+) -> None:
+    evaluators, tokens, patterns = a_few(any_model)
+    said: list[str] = []
+    found = evaluators.evaluate(tokens, patterns, on_fallback=said.append)
+    expected = evaluators.plain(tokens).evaluate(patterns)
+    np.testing.assert_allclose(found.sums, expected.sums, rtol=1e-5)
+    assert said == []
+
+
+def test_a_few_patterns_run_one_by_one_where_the_check_of_one_loss_fails() -> None:
+    model = toy_model("llama")
+    evaluators, tokens, patterns = a_few(model)
+    expected = evaluators.plain(tokens).evaluate(patterns)
+    block, runs = model.model.layers[-1], [0]
+    plain, said = block.forward, list[str]()
+
+    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        output = plain(hidden_states, **kwargs)
+        runs[0] += len(hidden_states) == len(tokens)
+        in_the_walk = len(hidden_states) == len(tokens) and runs[0] <= len(patterns)
+        return output.roll(1, dims=-1) if in_the_walk else output
+
+    block.forward = forward
+    found = evaluators.evaluate(tokens, patterns, on_fallback=said.append)
+    assert len(said) == 1
+    assert "a loss differs from the model's own by" in said[0]
+    np.testing.assert_array_equal(found.sums, expected.sums)
+
+
+def test_a_few_patterns_keep_to_the_budget_of_memory() -> None:
+    evaluators, tokens, patterns = a_few(toy_model("llama"))
+    state = 12 * 32 * 4  # bytes of one window's hidden state
+    roomy = evaluators.evaluate(tokens, patterns)
+    tight = evaluators.evaluate(tokens, patterns, memory_budget=4 * state)
+    assert tight.work.bytes_held <= 4 * state < roomy.work.bytes_held
+    np.testing.assert_allclose(tight.sums, roomy.sums, rtol=1e-6)
