@@ -19,6 +19,7 @@ from evop_deap.models.anatomy.probe import (
     probe_tokens,
     removable_hooks,
 )
+from evop_deap.models.loading.mapped_pages import pages_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -99,7 +100,10 @@ def _exit(
     with torch.inference_mode():
         # In parts: weights that stay in a file may be large, and narrower than the features.
         parts = head.weight.split(_ROWS)
-        products = [nn.functional.linear(features, part.to(features.dtype)) for part in parts]
+        products = []
+        for part in parts:
+            products.append(nn.functional.linear(features, part.to(features.dtype)))
+            pages_of(model).let_go(part)
         plain = torch.cat(products, dim=-1)
         plain = (plain if bias is None else plain + bias).float()
         for transform in _transforms(model):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from evop_deap.models.anatomy.probe import removable_hooks
+from evop_deap.models.loading.freed_memory import return_freed_memory
 from evop_deap.models.loading.hardware import free_memory
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def widens_itself(module: nn.Module) -> None:
 
 def _widen_when_called(model: PreTrainedModel) -> list[Any]:
     """Widen the weights that a module reads while it runs; return the handles of the hooks."""
+    return_freed_memory()
     head = model.get_output_embeddings()
     # The weights that each running call has widened. In nested calls, only the outermost call
     # that reads a weight restores it. A call that failed before it widened restores nothing.

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from evop_deap.models.anatomy.parts import Block
+from evop_deap.models.loading.freed_memory import return_freed_memory
 from evop_deap.models.loading.mapped_pages import MappedPages, let_go_from_now_on
 from evop_deap.models.loading.precision import compute_in_float32
 from evop_deap.models.streaming.ends import read_in_tiles, read_rows_alone
@@ -50,6 +51,7 @@ class StreamedWeights:
     def __init__(self, model: PreTrainedModel, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.reading = Reading()
+        return_freed_memory()
         self._pages = MappedPages()
         let_go_from_now_on(model, self._pages)
         self._unused: list[list[torch.Tensor]] = []
