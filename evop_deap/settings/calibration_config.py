@@ -67,7 +67,7 @@ class CalibrationConfig(Settings):
         2048, CALIBRATION, "calibration tokens, in whole windows", metavar="N", least=2
     )
     heldout_tokens: int = option(
-        8192, CALIBRATION, "tokens of held-out documents, for the report", metavar="N", least=2
+        4096, CALIBRATION, "tokens of held-out documents, for the report", metavar="N", least=2
     )
     check_against: tuple[str, ...] = option(
         (),
