@@ -66,7 +66,7 @@ class CrossEntropy(_SummedByWindow):
     at_once = 1
 
     def __init__(self, tokens: torch.Tensor, leaving: Exit, tile: Tile) -> None:
-        self._tokens = tokens  # (windows, length)
+        self._tokens = tokens.to(leaving.weight.device)  # (windows, length)
         self._leaving = leaving
         self._tile = tile
 
@@ -118,10 +118,10 @@ class Answers:
 
     def losses(self, several: Sequence[torch.Tensor], windows: slice) -> list[torch.Tensor]:
         """See `Criterion.losses`."""
-        pack = self._questions.pack(windows)
+        pack, place = self._questions.pack(windows), self._leaving.weight.device
+        predictors, targets = pack.predictors.to(place), pack.targets.to(place)
         return [
-            target_losses(one[0, pack.predictors], pack.targets, self._leaving, self._tile)
-            for one in several
+            target_losses(one[0, predictors], targets, self._leaving, self._tile) for one in several
         ]
 
     def sums(self, losses: torch.Tensor, windows: slice) -> NDArray[np.float64]:

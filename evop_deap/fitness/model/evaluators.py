@@ -17,6 +17,7 @@ from evop_deap.fitness.model.summed import Scales, SummedEvaluator, SummedModelE
 from evop_deap.fitness.model.window_kinds import TextAndQuestions, Windows
 from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
+from evop_deap.models.anatomy.devices import check_on_devices
 from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.space import Pattern, SearchSpace
 
@@ -40,7 +41,8 @@ class Evaluators:
         compensator: compensates every pattern; None leaves the weights as they are.
 
     Raises:
-        InputError: the weights are streamed, but the fitness or a compensator needs them all.
+        InputError: the weights are streamed, but the fitness or a compensator needs them all; or
+            accelerate keeps some on the disk or the host.
     """
 
     model: PreTrainedModel
@@ -49,6 +51,7 @@ class Evaluators:
     compensator: Compensator | None = None
 
     def __post_init__(self) -> None:
+        check_on_devices(self.model)
         streams = weights_of(self.model) is not None
         if streams and (self.fitness != "ce" or self.compensator is not None):
             raise InputError(

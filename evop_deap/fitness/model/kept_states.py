@@ -63,12 +63,16 @@ class KeptStates:
         return prefix in self._groups.get(group, ())
 
     def __len__(self) -> int:
-        return sum(map(len, self._groups.values()))
+        return sum(map(len, list(self._groups.values())))  # other threads may add groups
 
     @property
     def names(self) -> list[tuple[int, list[Prefix]]]:
         """Each group and its prefixes, the least recently used first."""
         return [(group, list(states)) for group, states in self._groups.items()]
+
+    def sort_groups(self) -> None:
+        """Put groups in order, whichever was first to keep a state."""
+        self._groups = dict(sorted(self._groups.items()))
 
     def restore(self, names: Iterable[tuple[int, Sequence[Prefix]]]) -> None:
         """Restore the prefixes of `names`, without their states."""

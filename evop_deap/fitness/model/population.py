@@ -20,14 +20,17 @@ from evop_deap.fitness.model.grouping import arithmetic_of, batches_of
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.material import PackedQuestions, dense_rows_work, material_of
 from evop_deap.fitness.model.memory_plan import MemoryPlan
+from evop_deap.fitness.model.pipeline import Pipeline
+from evop_deap.fitness.model.stacked_steps import StackedSteps, StackLimit
 from evop_deap.fitness.model.tiles import Tile, tile_for
 from evop_deap.fitness.model.walk import Tally, Walk
 from evop_deap.fitness.model.walked_alone import WalkedAlone
 from evop_deap.fitness.model.window_kinds import Part
 from evop_deap.fitness.protocol import Evaluation, Work
-from evop_deap.models.anatomy.entrance import BlockCall, enter
+from evop_deap.models.anatomy.devices import check_on_devices, device_of, devices_of
+from evop_deap.models.anatomy.entrance import Entrance, enter
 from evop_deap.models.anatomy.exit import find_exit
-from evop_deap.models.anatomy.steps import Step, steps_of
+from evop_deap.models.anatomy.steps import steps_of
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -36,9 +39,7 @@ if TYPE_CHECKING:
 
     from evop_deap.models.anatomy.parts import Anatomy
 
-
 DEFAULT_MEMORY_BUDGET = 512 * 2**20
-_SHAPES_KEPT = 16  # number of stack sizes whose block calls are cached
 
 
 class PopulationEvaluator:
@@ -46,7 +47,8 @@ class PopulationEvaluator:
 
     On an accelerator the branches at a depth are stacked into as few calls as memory allows.
     Elsewhere each branch is followed to its end before the next one, which needs the least memory.
-    States at which patterns diverge are kept for the next call if there is room.
+    States at which patterns diverge are kept for the next call if there is room. A model that
+    accelerate has spread over several devices has a group of windows on each of them at once.
 
     Args:
         model: the dense model, in evaluation mode; unchanged after every call. Its weights must
@@ -54,8 +56,8 @@ class PopulationEvaluator:
         anatomy: its blocks or halves, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding; `Questions` for "answers".
         fitness: "ce", cross-entropy; "kl", divergence from the dense model; or "answers".
-        memory_budget: largest size of the hidden states in bytes, exceeded only if a single
-            window needs more. "kl" always holds one state of every window; the walk gets the rest.
+        memory_budget: largest size of the hidden states on a device in bytes, exceeded only if a
+            single window needs more. "kl" always holds one state of every window.
         windows_at_once: largest number of windows computed together; by default enough for fast
             matrix products. If given, every multiple of it starts a new group.
         stacked: whether to stack branches if there is room; by default on accelerators.
@@ -77,7 +79,7 @@ class PopulationEvaluator:
 
     Raises:
         UnsupportedModelError: the modules between the blocks and the logits are not supported.
-        InputError: the fitness is unknown.
+        InputError: the fitness is unknown, or weights are on the disk or the host.
     """
 
     def __init__(
@@ -94,8 +96,10 @@ class PopulationEvaluator:
         compensator: Compensator | None = None,
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
+        check_on_devices(model)
         self.model = model
         self._anatomy = anatomy
+        self._pipeline = Pipeline(devices_of(anatomy), device_of(anatomy.head))
         self._fitness = fitness
         self._exit = find_exit(model, anatomy)
         self._on_evaluated = on_evaluated
@@ -103,9 +107,8 @@ class PopulationEvaluator:
         self._weights = "" if compensator is None else f", {compensator.name}"
         self._material = material = material_of(tokens, fitness, model.device, model.dtype)
         self._dense_work = dense_rows_work(material, anatomy)
-        self._calls: dict[int, tuple[BlockCall, ...]] = {}
         with torch.inference_mode():
-            one = enter(model, anatomy, **material.inputs(material.largest)).hidden
+            one = self._enter(material.largest).hidden
         self._state_bytes = one.numel() * one.element_size()  # of one unit of windows
         count = -(-material.count // material.together)
         # The divergence needs the dense model's input of the head for every window.
@@ -120,9 +123,9 @@ class PopulationEvaluator:
         )
         self._stacked, self._units = room.stacked, room.group
         self._group = room.group * material.together
-        self._together, self._stack = room.together, room.stack
+        self._together, self._stack = room.together, StackLimit(room.stack)
         self.kept = KeptStates(room.kept)
-        self.tile = tile or tile_for(model.device)
+        self.tile = tile or tile_for(self._exit.weight.device)
         self._criterion = self._criterion_of(fitness, self.tile)
         self.alone = (
             None
@@ -141,10 +144,12 @@ class PopulationEvaluator:
         # Windows are always computed in the same groups, so that a sum has the same bits in
         # every call.
         groups = sorted({window // self._group for window in asked}) if patterns else []
-        with torch.inference_mode():
+        if self._pipeline.width < 2:
             for group in groups:
                 notify = self._on_evaluated if group == groups[-1] else None
                 sums[:, self._windows(group)] = self._group_sums(patterns, group, tally, notify)
+        else:
+            self._in_pipeline(patterns, groups, sums, tally)
         costs = tally.spent / self._dense_work
         return Evaluation(
             sums[:, asked],
@@ -182,6 +187,28 @@ class PopulationEvaluator:
         first = group * self._group
         return slice(first, min(first + self._group, self._material.count))
 
+    def _in_pipeline(
+        self,
+        patterns: Sequence[Pattern],
+        groups: Sequence[int],
+        sums: NDArray[np.float64],
+        tally: Tally,
+    ) -> None:
+        """Fill the (patterns, windows) sums of groups, with one group on each device."""
+        tallies = [Tally(np.zeros(len(patterns))) for _ in groups]
+
+        def of(place: int) -> NDArray[np.float64]:
+            return self._group_sums(patterns, groups[place], tallies[place], None)
+
+        for place, found in enumerate(self._pipeline.map(of, range(len(groups)))):
+            sums[:, self._windows(groups[place])] = found
+            tally.add(tallies[place])
+        self.kept.sort_groups()
+        tally.states = min(self._pipeline.width, len(groups)) * tally.walking + len(self.kept)
+        for _ in patterns:
+            (self._on_evaluated or int)()
+
+    @torch.inference_mode()
     def _group_sums(
         self,
         patterns: Sequence[Pattern],
@@ -197,8 +224,9 @@ class PopulationEvaluator:
 
         def evaluate_waiting() -> None:
             rows = [row for row, _ in waiting]
-            features = [self._exit.features(hidden) for _, hidden in waiting]
-            losses.extend(self._criterion.losses(features, windows))
+            with self._pipeline.on(device_of(self._anatomy.head)):
+                features = [self._exit.features(hidden) for _, hidden in waiting]
+                losses.extend(self._criterion.losses(features, windows))
             order.extend(rows)
             runs = self._criterion.heads(len(rows))
             tally.heads(rows, self._anatomy.head_work, runs, self._material.head_rows(windows))
@@ -223,16 +251,14 @@ class PopulationEvaluator:
         self, patterns: Sequence[Pattern], group: int, tally: Tally
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield each pattern's row and last hidden state."""
-        windows = self._windows(group)
-        entrance = enter(self.model, self._anatomy, **self._material.inputs(windows))
-        routes = [self._steps.taken(pattern) for pattern in patterns]
+        entrance = self._enter(windows := self._windows(group))
         walk = Walk(
             steps=self._steps,
-            routes=routes,
+            routes=[self._steps.taken(pattern) for pattern in patterns],
             group=group,
             size=self._material.rows(windows),
             start=entrance.hidden,
-            run=lambda step, hidden: step.run(entrance.calls, hidden),
+            run=lambda step, hidden: self._pipeline.run(step, entrance.calls, hidden),
             kept=self.kept,
             tally=tally,
         )
@@ -241,38 +267,17 @@ class PopulationEvaluator:
             return
         # Neighbours in sorted order share the longest prefixes, so they are walked together.
         order = sorted(range(len(patterns)), key=lambda row: patterns[row], reverse=True)
-        self._calls.clear()  # in some models the arguments of a block depend on the window
+        # In some models the arguments of a block depend on the window.
+        run_all = StackedSteps(
+            self._stack, lambda copies: self._enter(windows, copies).calls, self._pipeline
+        )
         for first in range(0, len(order), self._together):
-            yield from walk.breadth_first(
-                order[first : first + self._together],
-                lambda step, states: self._step_stacked(step, windows, states),
-            )
+            yield from walk.breadth_first(order[first : first + self._together], run_all)
 
-    def _step_stacked(
-        self, step: Step, windows: slice, states: Sequence[torch.Tensor]
-    ) -> list[torch.Tensor]:
-        """Run a step from several states; if memory runs out, the stack is halved permanently."""
-        outputs: list[torch.Tensor] = []
-        while len(outputs) < len(states):
-            some = list(states[len(outputs) : len(outputs) + self._stack])
-            try:
-                stacked = step.run(self._calls_for(windows, len(some)), torch.cat(some))
-            except torch.OutOfMemoryError:
-                if len(some) == 1:
-                    raise
-                self._stack = len(some) // 2
-                continue
-            outputs += stacked.split(len(some[0]))
-        return outputs
-
-    def _calls_for(self, windows: slice, states: int) -> tuple[BlockCall, ...]:
-        """The calls of the blocks for this number of states, captured once per number."""
-        if states not in self._calls:
-            if len(self._calls) >= _SHAPES_KEPT:
-                self._calls.clear()
-            inputs = self._material.inputs(windows, states)
-            self._calls[states] = enter(self.model, self._anatomy, **inputs).calls
-        return self._calls[states]
+    def _enter(self, windows: slice, copies: int = 1) -> Entrance:
+        """Run the model before its first block; no block may run meanwhile."""
+        with self._pipeline.everywhere():
+            return enter(self.model, self._anatomy, **self._material.inputs(windows, copies))
 
     def _criterion_of(self, fitness: str, tile: Tile) -> Criterion:
         material = self._material
@@ -287,7 +292,7 @@ class PopulationEvaluator:
 
     def _dense_features(self, windows: slice) -> torch.Tensor:
         """(windows, length, width) input of the head in the dense model."""
-        entrance = enter(self.model, self._anatomy, **self._material.inputs(windows))
+        entrance = self._enter(windows)
         hidden = entrance.hidden
         for call, block in zip(entrance.calls, self._anatomy.blocks, strict=True):
             hidden = call(block, hidden)

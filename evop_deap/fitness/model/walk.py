@@ -41,12 +41,14 @@ class Tally:
         spent: (patterns,) multiply-adds per token times rows, by the pattern that is charged.
         block_rows: rows processed by a block, or by a part of one.
         head_rows: rows processed by the head.
-        states: largest number of hidden states held at a time, including kept ones.
+        walking: largest number of hidden states held at a time, without kept ones.
+        states: the same, including kept ones.
     """
 
     spent: NDArray[np.float64]
     block_rows: int = 0
     head_rows: int = 0
+    walking: int = 0
     states: int = 0
 
     def block(self, row: int, work: int, rows: int) -> None:
@@ -60,9 +62,17 @@ class Tally:
             self.spent[row] += work * count * runs / len(rows)
         self.head_rows += runs * count
 
-    def holds(self, states: int) -> None:
+    def holds(self, walking: int, kept: int) -> None:
         """Count the hidden states that are held now."""
-        self.states = max(self.states, states)
+        self.walking = max(self.walking, walking)
+        self.states = max(self.states, walking + kept)
+
+    def add(self, other: Tally) -> None:
+        """Add the work of another call for the same patterns."""
+        self.spent += other.spent
+        self.block_rows += other.block_rows
+        self.head_rows += other.head_rows
+        self.walking = max(self.walking, other.walking)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +146,7 @@ class Walk:
         """Count the states held now; a state that is both kept and walking counts once."""
         prefixes = {branch.prefix for branch in branches}
         walking = sum((self.group, prefix) not in self.kept for prefix in prefixes)
-        self.tally.holds(walking + len(self.kept))
+        self.tally.holds(walking, len(self.kept))
 
     def _starts(self, rows: Sequence[int]) -> list[Branch]:
         """The initial branches: each row starts from its deepest kept state, or the entrance."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from evop_deap.models.anatomy.devices import device_of, devices_of, moved_to
 from evop_deap.models.anatomy.parts import Anatomy, Block
 from evop_deap.models.anatomy.probe import first_tensor, hidden_input, hidden_key
 from evop_deap.models.anatomy.replaced_forward import block_output, replaced_forward
@@ -81,7 +82,18 @@ def enter(
     everywhere = {block.module: forward for block in anatomy.blocks}
     with replaced_forward(everywhere), suppress(_AllCalled):
         model(input_ids=tokens, **others, use_cache=False)
-    return Entrance(entered[0], tuple(calls))
+    return Entrance(entered[0], _at_their_blocks(calls, anatomy))
+
+
+def _at_their_blocks(calls: list[BlockCall], anatomy: Anatomy) -> tuple[BlockCall, ...]:
+    """Move the arguments of calls to the devices of their blocks, once for all states."""
+    if len(devices_of(anatomy)) < 2:
+        return tuple(calls)
+    moved = []
+    for call, block in zip(calls, anatomy.blocks, strict=True):
+        args, kwargs = moved_to(device_of(block.module), (call.args, call.kwargs))
+        moved.append(BlockCall(args, kwargs, call.key))
+    return tuple(moved)
 
 
 class _AllCalled(Exception):

@@ -45,12 +45,15 @@ class Exit:
     transform: Callable[[torch.Tensor], torch.Tensor]
 
     def features(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the head's input for the last block's output: (rows, length, width)."""
+        """Return the head's input for the last block's output: (rows, length, width).
+
+        It is on the device of the head's weight.
+        """
         for module in self.modules:
             output = first_tensor(module(hidden))
             assert output is not None
             hidden = output
-        return hidden
+        return hidden.to(self.weight.device)
 
 
 def find_exit(model: PreTrainedModel, anatomy: Anatomy) -> Exit:
@@ -99,6 +102,7 @@ def _exit(
     bias = getattr(head, "bias", None)
     with torch.inference_mode():
         # In parts: weights that stay in a file may be large, and narrower than the features.
+        features, logits = features.to(head.weight.device), logits.to(head.weight.device)
         parts = head.weight.split(_ROWS)
         products = []
         for part in parts:
@@ -135,5 +139,5 @@ def _soft_capped(logits: torch.Tensor, *, cap: float) -> torch.Tensor:
 
 
 def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Compare values, not objects, because models pass on slices and views."""
-    return left.shape == right.shape and torch.equal(left, right)
+    """Compare values, not objects, because models pass on slices and views, and move states."""
+    return left.shape == right.shape and torch.equal(left, right.to(left.device))

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.entrance import BlockCall, enter
 from evop_deap.models.anatomy.matrix_work import expert_share, matrix_work
 from evop_deap.models.anatomy.parts import Anatomy, Block, Part
@@ -48,7 +49,8 @@ def find_halves(model: PreTrainedModel, anatomy: Anatomy) -> tuple[Part, ...]:
         entrance = enter(model, anatomy, probe_tokens(model))
         hidden = entrance.hidden
         for call, block in zip(entrance.calls, anatomy.blocks, strict=True):
-            halves, hidden = _halves_of(call, block, hidden, share)
+            start = hidden.to(device_of(block.module))
+            halves, hidden = _halves_of(call, block, start, share)
             found += halves
     return tuple(found)
 

@@ -1,0 +1,133 @@
+"""Models spread over several devices: runs of blocks on each, with accelerate's hooks between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def spread(model: PreTrainedModel, devices: Sequence[torch.device]) -> PreTrainedModel:
+    """Move runs of blocks to the devices, so that each holds about as many bytes of weights.
+
+    What comes before the blocks is on the first device, and what comes after them on the last. A
+    head that shares its weights with the embedding stays with it.
+
+    Args:
+        model: a model without hooks; it is changed.
+        devices: the devices, at least one.
+    """
+    blocks = _blocks_of(model)
+    sizes = [sum(weight.nbytes for weight in block.parameters()) for block in blocks]
+    before, after = (sum(map(_size, ends)) for ends in _ends(model, blocks))
+    share = (before + sum(sizes) + after) / len(devices)
+    places, reached = [], before
+    for size in sizes:
+        # A block belongs where its middle falls.
+        places.append(devices[min(len(devices) - 1, int((reached + size / 2) / share))])
+        reached += size
+    return spread_by_block(model, places, devices[0], devices[-1])
+
+
+def spread_by_block(
+    model: PreTrainedModel,
+    places: Sequence[torch.device],
+    first: torch.device,
+    last: torch.device,
+) -> PreTrainedModel:
+    """Move each block to its device, and the rest to the first and the last one.
+
+    Args:
+        model: a model without hooks; it is changed.
+        places: (blocks,) devices.
+        first: device of what comes before the blocks.
+        last: device of what comes after them.
+    """
+    if {*places, first, last} == {first}:
+        moved: Any = model  # transformers wraps `to` without its signature
+        moved.to(first)
+        return model
+    blocks = _blocks_of(model)
+    before, after = _ends(model, blocks)
+    own = {id(weight) for module in before for weight in module.parameters()}
+    for module in before:
+        _place(model, module, first)
+    for block, place in zip(blocks, places, strict=True):
+        _place(model, block, place)
+    for module in after:
+        is_tied = any(id(weight) in own for weight in module.parameters())
+        _place(model, module, first if is_tied else last)
+    _hook(model, model, first, returns=True)
+    return model
+
+
+def _place(model: PreTrainedModel, module: nn.Module, device: torch.device) -> None:
+    module.to(device)
+    _hook(model, module, device)
+
+
+def _hook(
+    model: PreTrainedModel, module: nn.Module, device: torch.device, *, returns: bool = False
+) -> None:
+    """Let a module take its input to a device, and its output back to where the input was."""
+    from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+
+    class Placed(AlignDevicesHook):  # type: ignore[misc]
+        """The hook of a module whose weights are there already."""
+
+        def init_hook(self, module: nn.Module) -> nn.Module:
+            return module
+
+    skipped = getattr(model, "_skip_keys_device_placement", None)
+    add_hook_to_module(module, Placed(device, io_same_device=returns, skip_keys=skipped))
+
+
+def _blocks_of(model: PreTrainedModel) -> list[nn.Module]:
+    """Return the members of the outermost list in the decoder with a module for each layer."""
+    count = int(model.config.get_text_config(decoder=True).num_hidden_layers)
+    decoder: Any = model.get_decoder()
+    return next(
+        (
+            list(module)
+            for module in (decoder or model).modules()
+            if isinstance(module, nn.ModuleList) and len(module) == count
+        ),
+        [],
+    )
+
+
+def _ends(
+    model: PreTrainedModel, blocks: Sequence[nn.Module]
+) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return the largest modules without blocks that come before them, and those after them.
+
+    Modules without weights, such as rotary embeddings, come before, because they are called so.
+    """
+    members = set(blocks)
+    before: list[nn.Module] = []
+    after: list[nn.Module] = []
+
+    def visit(module: nn.Module) -> Iterator[nn.Module]:
+        for child in module.children():
+            if child in members:
+                continue
+            if members.isdisjoint(child.modules()):
+                yield child
+            else:
+                yield from visit(child)
+
+    order = {module: at for at, module in enumerate(model.modules())}
+    start = order[blocks[0]] if blocks else 0
+    for module in visit(model):
+        is_after = order[module] > start and next(module.parameters(), None) is not None
+        (after if is_after else before).append(module)
+    return before, after
+
+
+def _size(module: nn.Module) -> int:
+    return sum(weight.nbytes for weight in module.parameters())

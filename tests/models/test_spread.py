@@ -1,0 +1,49 @@
+"""Models spread over several devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from toy_models import ARCHITECTURES, toy_logits, toy_model, toy_tokens
+from two_devices import FIRST, SECOND, MixedDevicesError, apart
+
+from evop_deap.models.anatomy.devices import device_of
+from evop_deap.models.loading.spread import spread
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_a_spread_model_predicts_and_generates_as_before(name: str) -> None:
+    model: Any = toy_model(name)
+    prompt, options = toy_tokens(rows=1, length=8), {"do_sample": False, "pad_token_id": 0}
+    logits = toy_logits(model)
+    text = model.generate(prompt, max_new_tokens=3, **options)
+    with apart():
+        spread(model, [FIRST, SECOND])
+        found = model.generate(prompt.to(FIRST), max_new_tokens=3, **options)
+        spread_logits = toy_logits(model)
+    assert torch.equal(spread_logits, logits)
+    assert torch.equal(found, text)
+
+
+def test_devices_hold_runs_of_blocks_of_about_equal_size() -> None:
+    model: Any = spread(toy_model("llama"), [FIRST, SECOND])
+    assert [device_of(block) for block in model.model.layers] == [FIRST] * 3 + [SECOND] * 2
+    assert device_of(model.get_input_embeddings()) == device_of(model.model.rotary_emb) == FIRST
+    assert device_of(model.model.norm) == device_of(model.lm_head) == SECOND
+
+
+def test_a_tied_head_stays_with_the_embedding() -> None:
+    model: Any = spread(toy_model("llama-tied"), [FIRST, SECOND])
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert device_of(model.lm_head) == FIRST
+
+
+def test_the_fake_devices_do_not_mix() -> None:
+    with apart() as place:
+        left, right = torch.zeros(2).to(FIRST), torch.zeros(2).to(SECOND)
+        assert (left.device, place(right)) == (FIRST, SECOND)
+        with pytest.raises(MixedDevicesError):
+            left + right
+        assert (left + right.to(left.device)).device == FIRST
