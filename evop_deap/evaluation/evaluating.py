@@ -17,6 +17,7 @@ from evop_deap.evaluation.sizes import Sizes, measure_sizes
 from evop_deap.evaluation.speed import Speed, measure_speed
 from evop_deap.evaluation.task_files import check_tasks
 from evop_deap.evaluation.zero_shot import TaskScore, check_harness, measure_tasks
+from evop_deap.models.anatomy.devices import is_spread
 from evop_deap.models.loading.load_model import LoadedModel, load_model
 from evop_deap.settings.evaluation_config import EvaluationConfig
 from evop_deap.text.whole_texts import EvaluationText, read_text
@@ -231,7 +232,9 @@ def _add_speeds(
     lengths = {"prompt_tokens": config.prompt_tokens, "new_tokens": config.new_tokens}
     for found, one in zip(figures, loaded, strict=True):
         tell(f"peak memory: {one.name}")
-        options = {**_options(config), "device": str(one.model.device)}
+        options = _options(config)
+        if not is_spread(one.model):
+            options["device"] = str(one.model.device)
         options["dtype"] = str(one.model.dtype).removeprefix("torch.")
         found["peak_bytes"] = peak_memory(one.name, options, batch=max(config.batches), **lengths)
         found["speeds"] = ()

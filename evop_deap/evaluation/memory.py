@@ -66,7 +66,9 @@ def main(asked: str) -> int:
     rows = prompts.view(batch, prompt_tokens).to(model.device)
     continue_greedily(model, rows, new_tokens, may_end=False)
     on_device = model.device.type == "cuda"
-    print(torch.cuda.max_memory_allocated(model.device) if on_device else _peak_bytes())  # noqa: T201
+    devices = {weight.device for weight in model.parameters()}
+    on_all = sum(map(torch.cuda.max_memory_allocated, devices)) if on_device else _peak_bytes()
+    print(on_all)  # noqa: T201
     return 0
 
 

@@ -67,11 +67,12 @@ def _scorer(model: PreTrainedModel, length: int, given: int) -> tuple[_Scorer, i
         leaving = find_exit(model, anatomy)
     except UnsupportedModelError:
         return partial(_of_whole_logits, model, given), 1
-    tile = tile_for(model.device)
+    tile = tile_for(leaving.weight.device)
 
     def score(batch: torch.Tensor) -> torch.Tensor:
         features = _head_input(model, anatomy.head, batch)[:, given - 1 :]
-        losses = blocked_losses(features, batch[:, given - 1 :], leaving, tile)
+        place = leaving.weight.device
+        losses = blocked_losses(features.to(place), batch[:, given - 1 :].to(place), leaving, tile)
         return losses.cpu().double().sum(dim=1)
 
     return score, max(1, _TOKENS_TOGETHER // length)

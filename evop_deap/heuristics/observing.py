@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from evop_deap.heuristics.task import ModelParts, Task
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.parts import Block, silenced
 from evop_deap.models.anatomy.probe import first_tensor, hidden_input, removable_hooks
 from evop_deap.space.unit import units_by_block
@@ -44,7 +45,8 @@ def watch_units(parts: ModelParts, see: See) -> None:
                 with silenced(own[place:]):
                     states.append(first_tensor(module.forward(*args, **kwargs)))
             states.append(first_tensor(output))
-            seen = [state for state in states if state is not None]
+            device = device_of(module)  # the state before it may come from another one
+            seen = [state.to(device) for state in states if state is not None]
             assert len(seen) == len(states)
             see(unit_name(block.index), seen[0], seen[-1])
             if len(own) > 1:

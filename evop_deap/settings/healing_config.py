@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evop_deap.base.errors import InputError
 from evop_deap.recovery.healing.recipes import RECIPES
 from evop_deap.settings.model_options import (
     MODEL,
@@ -81,3 +82,11 @@ class HealingConfig(Settings):
         False, TRAINING, "keep the adapters in DIR/adapter as well, for peft"
     )
     seed: int = option(0, TRAINING, "seed of everything random", metavar="N", least=0)
+
+    def __post_init__(self) -> None:
+        """Refuse several devices."""
+        super().__post_init__()
+        if "," in self.device:
+            raise InputError(
+                f"`device` must name one device to train on, but got '{self.device}': name one"
+            )

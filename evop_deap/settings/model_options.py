@@ -18,7 +18,13 @@ dtype_option = partial(
     MODEL,
     "auto, float32, bfloat16 or float16; auto is the fastest type that keeps the stored precision",
 )
-device_option = partial(option, "auto", MODEL, "auto, cpu, cuda, cuda:1, mps, ...")
+device_option = partial(
+    option,
+    "auto",
+    MODEL,
+    "auto, cpu, cuda, cuda:1, mps, ...; several, such as cuda:0,cuda:1, to spread the blocks over; "
+    "auto takes all that the weights need",
+)
 attention_option = partial(
     option,
     None,

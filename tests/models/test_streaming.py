@@ -173,7 +173,7 @@ def test_weights_larger_than_the_memory_are_streamed_by_themselves(tmp_path: Pat
     lines: list[str] = []
     where = {"pretrained_model_name_or_path": str(tmp_path)}
     how: Any = {"stored": torch.float32, "dtype": torch.float32, "text_only": False}
-    how |= {"device": CPU, "tell": lines.append}
+    how |= {"devices": [CPU], "tell": lines.append}
     assert stays_in_files("auto", where, config, **how)
     assert not stays_in_files("resident", where, config, **how)
     assert len(lines) == 1

@@ -127,7 +127,8 @@ def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, finge
         capability = torch.backends.cpu.get_cpu_capability()
         place = f"{platform.machine()} {capability} {torch.get_num_threads()} threads"
     elif place == "cuda":
-        place = torch.cuda.get_device_name(model.device)
+        devices = {weight.device for weight in model.parameters()}
+        place = " and ".join(sorted(set(map(torch.cuda.get_device_name, devices))))
     parts = (
         " ".join(name.split()),
         str(dtype_of(model)).removeprefix("torch."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from evop_deap.models.anatomy.devices import devices_of
 from evop_deap.models.anatomy.parts import Anatomy, Part, silenced
 from evop_deap.models.anatomy.probe import removable_hooks
 
@@ -54,20 +55,20 @@ def _timed(
     model: PreTrainedModel, anatomy: Anatomy, window: NDArray[np.int64], gone: Sequence[Part]
 ) -> tuple[list[float], float]:
     """Return the median milliseconds of each block without these parts, and of the whole pass."""
-    tokens = torch.as_tensor(window, device=model.device)[None]
+    tokens, devices = torch.as_tensor(window, device=model.device)[None], devices_of(anatomy)
     began = [0.0] * len(anatomy.blocks)
     took: list[list[float]] = [[] for _ in anatomy.blocks]
     passes = []
 
     def begin(index: int) -> Any:
         def hook(*_: Any) -> None:
-            began[index] = _now(model.device)
+            began[index] = _now(devices)
 
         return hook
 
     def end(index: int) -> Any:
         def hook(*_: Any) -> None:
-            took[index].append(1e3 * (_now(model.device) - began[index]))
+            took[index].append(1e3 * (_now(devices) - began[index]))
 
         return hook
 
@@ -76,14 +77,15 @@ def _timed(
             handles.append(block.module.register_forward_pre_hook(begin(place)))
             handles.append(block.module.register_forward_hook(end(place)))
         for _ in range(1 + _PASSES):
-            start = _now(model.device)
+            start = _now(devices)
             model(input_ids=tokens, use_cache=False)
-            passes.append(1e3 * (_now(model.device) - start))
+            passes.append(1e3 * (_now(devices) - start))
     return [median(times[1:]) for times in took], median(passes[1:])
 
 
-def _now(device: torch.device) -> float:
-    """Return the time in seconds after the device has finished its work."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+def _now(devices: Sequence[torch.device]) -> float:
+    """Return the time in seconds after the devices have finished their work."""
+    for device in devices:
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
     return time.perf_counter()

@@ -83,7 +83,7 @@ def check_outside(model: PreTrainedModel, reloaded: PreTrainedModel, path: str) 
         both = [one.detach().reshape(-1).split(_AT_ONCE) for one in (weight, own[name])]
         same = weight.shape == own[name].shape
         for read, kept in zip(*both, strict=same):
-            same = same and torch.equal(read.to(kept.dtype), kept)
+            same = same and torch.equal(read.to(kept.device, kept.dtype), kept)
             pages_of(reloaded).let_go(read)
             pages_of(model).let_go(kept)
         if not same:

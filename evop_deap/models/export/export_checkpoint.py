@@ -27,6 +27,7 @@ from evop_deap.models.export.written_weights import write_weights
 from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.precision import computing_in_float32, computing_like
 from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.loading.spread import spread_like
 from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
@@ -120,7 +121,7 @@ def _precisely(model: PreTrainedModel) -> AbstractContextManager[None]:
 def _reload(
     model: PreTrainedModel, folder: Path, dtype: torch.dtype, trust_remote_code: bool
 ) -> PreTrainedModel:
-    """Load the checkpoint in the usual way, with the kernels and the device of `model`.
+    """Load the checkpoint in the usual way, with the kernels and the devices of `model`.
 
     With the dtype that it is stored in, its weights stay in their file on a CPU, and are read as
     a pass comes to them.
@@ -142,5 +143,4 @@ def _reload(
             raise ExportError(
                 f"the pruned checkpoint does not load whole: {problem.replace('_', ' ')} {names}"
             )
-    loaded: PreTrainedModel = reloaded.to(model.device).eval()
-    return loaded
+    return spread_like(model, reloaded.eval())

@@ -1,4 +1,4 @@
-"""The choice of a device, and of the fastest dtype on it that loses no precision."""
+"""The choice of devices, and of the fastest dtype on them that loses no precision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,47 @@ import torch
 
 from evop_deap.base.errors import InputError
 
+WEIGHTS_SHARE = 0.8  # of free memory that weights may take
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_devices(device: str) -> tuple[torch.device, ...]:
+    """Return the devices of these names, with commas between; see `choose_device`.
+
+    Raises:
+        InputError: this machine has no such devices, or one is named twice.
+    """
+    chosen = tuple(choose_device(name) for name in device.split(","))
+    if len(set(chosen)) < len(chosen) or len({one.type for one in chosen}) > 1:
+        raise InputError(
+            f"`device` must name devices of one kind, each once, such as 'cuda:0,cuda:1', "
+            f"but got '{device}'"
+        )
+    return chosen
+
+
+def enough_of(chosen: tuple[torch.device, ...], needed: int) -> tuple[torch.device, ...]:
+    """Return the chosen devices; of several on CUDA, as many as hold weights of `needed` bytes."""
+    if chosen[0].type != "cuda":
+        return chosen
+    free = [free_memory(torch.device("cuda", n)) for n in range(torch.cuda.device_count())]
+    count = holding(free, needed)
+    return chosen if count == 1 else tuple(torch.device("cuda", n) for n in range(count))
+
+
+def holding(free: Sequence[int], needed: int) -> int:
+    """Return how many devices, from the first, hold weights of `needed` bytes; all if none do.
+
+    Args:
+        free: (devices,) bytes of free memory.
+        needed: bytes.
+
+    Example:
+        >>> holding([10, 10, 10], 7), holding([10, 10, 10], 9), holding([10, 10, 10], 99)
+        (1, 2, 3)
+    """
+    counts = range(1, len(free) + 1)
+    return next((n for n in counts if needed <= WEIGHTS_SHARE * sum(free[:n])), len(free))
 
 
 def choose_device(device: str) -> torch.device:
@@ -30,7 +70,8 @@ def choose_device(device: str) -> torch.device:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(
-            f"`device` must be 'auto' or a device of this machine such as 'cpu', "
+            f"`device` must be 'auto' or a device of this machine such as 'cpu', or several such "
+            f"as 'cuda:0,cuda:1', "
             f"but got '{device}' ({str(error).splitlines()[0]})"
         ) from error
     if chosen.type == "meta":

@@ -17,10 +17,11 @@ from evop_deap.models.loading.auto_classes import is_known
 from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.checkpoint_files import checkpoint_folder
 from evop_deap.models.loading.demo_model import DEMO_MODELS, demo_checkpoint
-from evop_deap.models.loading.hardware import choose_device, choose_dtype
+from evop_deap.models.loading.hardware import choose_devices, choose_dtype, enough_of
 from evop_deap.models.loading.load_weights import load_weights
-from evop_deap.models.loading.memory_needs import memory_told
+from evop_deap.models.loading.memory_needs import memory_told, weights_size
 from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.loading.spread import spread
 from evop_deap.models.loading.weights_place import RESIDENT, stays_in_files
 
 _HUB_SECONDS = 10.0
@@ -76,7 +77,8 @@ def load_model(
     Args:
         name: a hub id, a checkpoint folder, a GGUF file, or a demo model's name.
         dtype: "auto", "float32", "bfloat16" or "float16"; see `choose_dtype`.
-        device: "auto" or a PyTorch device.
+        device: "auto", a PyTorch device, or several such as "cuda:0,cuda:1", over which the blocks
+            are spread; "auto" takes several accelerators where one is too small.
         attn_implementation: as in transformers.
         revision: branch, tag or commit on the hub.
         trust_remote_code: whether code from the checkpoint may run.
@@ -90,16 +92,18 @@ def load_model(
         InputError: there is no such model, or it does not support an option.
         UnsupportedModelError: it is not a decoder-only causal language model.
     """
-    place = choose_device(device)
+    places = choose_devices(device)
     where = _locate(name)
     where |= {"revision": revision} if revision else {}
     with quiet_transformers(), _explaining(name):
         config = _load_config(where, name, trust_remote_code)
         stored = _stored_dtype(config)
         kept = as_stored and dtype == "auto" and stored.itemsize == 2
-        chosen = stored if kept else choose_dtype(dtype, stored, place)
+        chosen = stored if kept else choose_dtype(dtype, stored, places[0])
     folder = Path(where["pretrained_model_name_or_path"])
     is_here = folder.is_dir() and "gguf_file" not in where
+    if device == "auto" and is_here:
+        places = enough_of(places, weights_size(folder) * chosen.itemsize // stored.itemsize)
     with quiet_transformers(), _explaining(name):
         streams = stays_in_files(
             weights,
@@ -107,11 +111,11 @@ def load_model(
             config,
             stored=stored,
             dtype=chosen,
-            device=place,
+            devices=places,
             text_only=text_only,
             tell=tell,
         )
-    if is_here and not streams and (line := memory_told(folder, stored, chosen, place)):
+    if is_here and not streams and (line := memory_told(folder, stored, chosen, *places)):
         tell(line)
     with quiet_transformers(), _explaining(name):
         model, beside = load_weights(
@@ -124,8 +128,7 @@ def load_model(
             trust_remote_code=trust_remote_code,
         )
         tokenizer = _load_tokenizer(where, trust_remote_code)
-        placed: Any = model  # transformers wraps `to` without its signature
-        placed.to(place)
+        spread(model, places)
     hub_id = known_hub_id(name)
     rows = embedding_table(model).shape[0]
     if max(tokenizer.get_vocab().values(), default=0) >= rows:

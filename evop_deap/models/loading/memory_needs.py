@@ -18,7 +18,7 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 def memory_told(
-    folder: Path, stored: torch.dtype, dtype: torch.dtype, device: torch.device
+    folder: Path, stored: torch.dtype, dtype: torch.dtype, *devices: torch.device
 ) -> str | None:
     """Return a line on what the weights will take and what is free; None without weights.
 
@@ -26,14 +26,14 @@ def memory_told(
         folder: the checkpoint.
         stored: dtype of the checkpoint.
         dtype: dtype to load.
-        device: where the model goes.
+        devices: where the model goes.
     """
     size = weights_size(folder)
     if not size:
         return None
     # A checkpoint that is written has the stored dtype again, which is a copy.
     needed = size * dtype.itemsize // stored.itemsize + (size if dtype is not stored else 0)
-    free = allowed_memory(device)
+    free = allowed_memory(*devices)
     less = "; this may not fit" if needed > free else ""
     return f"its weights take about {mebibytes(needed)}, and {mebibytes(free)} are free{less}"
 
@@ -44,10 +44,11 @@ def weights_size(folder: Path) -> int:
     return next((size for size in sizes if size), 0)
 
 
-def allowed_memory(device: torch.device) -> int:
-    """Return the bytes that this process may still take on a device."""
-    free = free_memory(device)
-    return free if device.type == "cuda" else min([free, *_of_limits(), *_of_group()])
+def allowed_memory(*devices: torch.device) -> int:
+    """Return the bytes that this process may still take on devices of one kind."""
+    if devices[0].type == "cuda":
+        return sum(map(free_memory, devices))
+    return min([free_memory(devices[0]), *_of_limits(), *_of_group()])
 
 
 def _of_limits() -> list[int]:

@@ -148,8 +148,9 @@ def _take_buffers(source: PreTrainedModel, model: PreTrainedModel) -> None:
     for name, module in source.named_modules():
         twin = model.get_submodule(name)
         for key in module._non_persistent_buffers_set:
-            buffer = module._buffers[key]
-            twin._buffers[key] = None if buffer is None else buffer.to(model.device)
+            buffer, before = module._buffers[key], twin._buffers.get(key)
+            place = model.device if before is None else before.device
+            twin._buffers[key] = None if buffer is None else buffer.to(place)
 
 
 def _say_dtype(config: PreTrainedConfig, dtype: torch.dtype) -> None:

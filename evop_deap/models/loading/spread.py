@@ -6,10 +6,21 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from torch import nn
+
+from evop_deap.models.anatomy.devices import device_of, is_spread
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+class Placed(AlignDevicesHook):  # type: ignore[misc]
+    """The hook of a module whose weights are on its device already."""
+
+    def init_hook(self, module: nn.Module) -> nn.Module:
+        """Leave the weights where they are."""
+        return module
 
 
 def spread(model: PreTrainedModel, devices: Sequence[torch.device]) -> PreTrainedModel:
@@ -22,6 +33,8 @@ def spread(model: PreTrainedModel, devices: Sequence[torch.device]) -> PreTraine
         model: a model without hooks; it is changed.
         devices: the devices, at least one.
     """
+    if len(devices) == 1:
+        return spread_by_block(model, (), devices[0], devices[0])
     blocks = _blocks_of(model)
     sizes = [sum(weight.nbytes for weight in block.parameters()) for block in blocks]
     before, after = (sum(map(_size, ends)) for ends in _ends(model, blocks))
@@ -66,6 +79,18 @@ def spread_by_block(
     return model
 
 
+def spread_like(model: PreTrainedModel, other: PreTrainedModel) -> PreTrainedModel:
+    """Move another model to the devices of `model`.
+
+    Args:
+        model: a model on one device, or spread over several.
+        other: a model without hooks; it is changed.
+    """
+    if not is_spread(model):
+        return spread(other, [model.device])
+    return spread(other, list(dict.fromkeys(map(device_of, _blocks_of(model)))))
+
+
 def _place(model: PreTrainedModel, module: nn.Module, device: torch.device) -> None:
     module.to(device)
     _hook(model, module, device)
@@ -75,14 +100,6 @@ def _hook(
     model: PreTrainedModel, module: nn.Module, device: torch.device, *, returns: bool = False
 ) -> None:
     """Let a module take its input to a device, and its output back to where the input was."""
-    from accelerate.hooks import AlignDevicesHook, add_hook_to_module
-
-    class Placed(AlignDevicesHook):  # type: ignore[misc]
-        """The hook of a module whose weights are there already."""
-
-        def init_hook(self, module: nn.Module) -> nn.Module:
-            return module
-
     skipped = getattr(model, "_skip_keys_device_placement", None)
     add_hook_to_module(module, Placed(device, io_same_device=returns, skip_keys=skipped))
 

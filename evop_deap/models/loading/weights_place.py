@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +12,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.base.formatting import mebibytes
 from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.checkpoint_files import SAFETENSORS, checkpoint_folder
+from evop_deap.models.loading.hardware import WEIGHTS_SHARE
 from evop_deap.models.loading.memory_needs import allowed_memory, weights_size
 from evop_deap.models.loading.shards import StoredTensor, stored_in
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 RESIDENT, STREAMED, AUTO = "resident", "streamed", "auto"
-_SHARE = 0.8  # of free memory that weights may take before they are streamed
 _CONVERT = (
     "python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{name}')"
     ".save_pretrained('{name}.safetensors')\""
@@ -33,7 +33,7 @@ def stays_in_files(
     *,
     stored: torch.dtype,
     dtype: torch.dtype,
-    device: torch.device,
+    devices: Sequence[torch.device],
     text_only: bool,
     tell: Callable[[str], object],
 ) -> bool:
@@ -46,7 +46,7 @@ def stays_in_files(
         config: its configuration.
         stored: dtype of the checkpoint.
         dtype: dtype to compute in.
-        device: where the model is to run.
+        devices: where the model is to run.
         text_only: whether the language model of a multimodal model is wanted alone.
         tell: gets a line on the choice of "auto".
 
@@ -58,11 +58,11 @@ def stays_in_files(
     name = where["pretrained_model_name_or_path"]
     folder = checkpoint_folder(where, SAFETENSORS)
     size = 0 if folder is None else weights_size(folder)
-    needed, free = size * dtype.itemsize // stored.itemsize, allowed_memory(device)
-    if weights == AUTO and needed <= _SHARE * free:
+    needed, free = size * dtype.itemsize // stored.itemsize, allowed_memory(*devices)
+    if weights == AUTO and needed <= WEIGHTS_SHARE * free:
         return False
     files = {} if folder is None else stored_in(folder)
-    reason = _why_not(files, where, config, stored, dtype, device, text_only)
+    reason = _why_not(files, where, config, stored, dtype, devices, text_only)
     if weights == STREAMED:
         if reason is not None:
             raise InputError(f"`weights` streamed is not possible for `model` {name}: {reason}")
@@ -78,7 +78,7 @@ def _why_not(
     config: PreTrainedConfig,
     stored: torch.dtype,
     dtype: torch.dtype,
-    device: torch.device,
+    devices: Sequence[torch.device],
     text_only: bool,
 ) -> str | None:
     """Return why weights cannot be streamed, and what would do; None if they can."""
@@ -89,8 +89,8 @@ def _why_not(
         return f"it has no safetensors files: {_CONVERT.format(name=name)}"
     if getattr(config, "quantization_config", None) is not None:
         return "it is quantised: name its dense original"
-    if device.type != "cpu":
-        return f"it would run on {device.type}: choose `device` cpu"
+    if len(devices) > 1 or devices[0].type != "cpu":
+        return f"it would run on {', '.join(map(str, devices))}: choose `device` cpu"
     if dtype not in (stored, torch.float32):
         said, kept = (str(one).removeprefix("torch.") for one in (dtype, stored))
         return f"`dtype` {said} is not the stored one: choose {kept} or float32"

@@ -75,5 +75,5 @@ def _sum(
                 f"block {index} has no {name} of shape {tuple(parameter.shape)}: blocks that are "
                 "not alike cannot be merged"
             )
-        total += share * other.detach().float()
+        total += share * other.detach().to(total.device).float()
     return total.to(parameter.dtype)

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from evop_deap.base.errors import UnsupportedModelError, one_line
+from evop_deap.models.anatomy.devices import device_of, is_spread
 from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.loading.spread import spread_by_block
 from evop_deap.models.surgery.image_blocks import check_image_blocks
 from evop_deap.models.surgery.layer_tensors import silent_halves, sources_of, tensors_of
 from evop_deap.models.surgery.packed_layers import packed_layers
@@ -32,7 +34,7 @@ class Repacked:
     """A model with fewer layers that shares its tensors with the dense model.
 
     Args:
-        model: In evaluation mode, on the device of the dense model.
+        model: In evaluation mode, its layers on the devices of their source blocks.
         layers: The source blocks of its layers.
         zeroed: Elements of the halves with zero output.
     """
@@ -53,7 +55,7 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
             that cannot be rewritten; the message names it.
     """
     layers = packed_layers(model, anatomy, dropped)
-    device = _only_device(model)
+    _check_whole(model)
     pruned: Any = empty_repacked(model, anatomy, dropped, layers)
     try:
         pruned.load_state_dict(tensors_of(model, anatomy, layers), strict=True, assign=True)
@@ -65,7 +67,12 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
         ) from error
     pruned.tie_weights()
     # Tensors that are not in the state are computed with the skeleton, on the CPU.
-    pruned.to(device)
+    spread_by_block(
+        pruned,
+        [device_of(anatomy.blocks[source].module) for source in sources_of(layers)[0]],
+        model.device,
+        device_of(anatomy.norm or anatomy.head),
+    )
     zeroed = sum(half.unit.parameters for half in silent_halves(anatomy, layers))
     return Repacked(pruned.eval(), layers, zeroed)
 
@@ -101,14 +108,15 @@ def _refuse_quantized(model: PreTrainedModel) -> None:
         )
 
 
-def _only_device(model: PreTrainedModel) -> torch.device:
+def _check_whole(model: PreTrainedModel) -> None:
     devices: set[torch.device] = {tensor.device for tensor in model.state_dict().values()}
-    if len(devices) > 1 or torch.device("meta") in devices:
+    is_apart = len(devices) > 1 and not is_spread(model)
+    if is_apart or torch.device("meta") in devices:
         places = ", ".join(sorted(str(device) for device in devices))
         raise UnsupportedModelError(
-            f"the model is spread over {places}; load it on one device to remove blocks"
+            f"the model is spread over {places}; load it on devices, none of which is the disk, "
+            "to remove blocks"
         )
-    return devices.pop()
 
 
 def _skeleton(model: PreTrainedModel, layers: Sequence[Layer]) -> PreTrainedModel:

@@ -31,7 +31,8 @@ class StateBatch:
         tokens: (rows, length) token ids.
         calls: how the model calls its blocks on them.
         aside: whether they are kept aside.
-        states: for each place, the (rows, length, width) state before it, and the last state.
+        states: for each place, the (rows, length, width) state before it, and the last state;
+            each is on the device of the block that made it.
     """
 
     tokens: torch.Tensor
@@ -69,9 +70,11 @@ def _batch(
     states = [entrance.hidden]
     for turn in steps_of(anatomy).turns:
         states.append(turn.step(turn.end - 1).run(entrance.calls, states[-1]))
-    usable = torch.stack([state.isfinite().flatten(1).all(1) for state in states]).all(0)
+    finite = [state.isfinite().flatten(1).all(1).to(tokens.device) for state in states]
+    usable = torch.stack(finite).all(0)
     if usable.all():
         return StateBatch(tokens, entrance.calls, aside, tuple(states))
     tokens = tokens[usable]
     calls = enter(model, anatomy, tokens).calls if len(tokens) else ()
-    return StateBatch(tokens, calls, aside, tuple(state[usable] for state in states))
+    left = tuple(state[usable.to(state.device)] for state in states)
+    return StateBatch(tokens, calls, aside, left)

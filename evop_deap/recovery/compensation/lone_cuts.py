@@ -110,7 +110,8 @@ class LoneCuts:
                     pruned = widened(step.run(batch.calls, batch.states[place].clone()))
                 lengths = widened(batch.states[place + 1]).flatten(0, 1).norm(dim=1)
                 for fit, ends in fits:
-                    errors = [batch.states[last + 1] - pruned for last in ends]
+                    behind = (batch.states[last + 1].to(pruned.device) for last in ends)
+                    errors = [state - pruned for state in behind]
                     missing = Missing(
                         torch.cat(errors, dim=2).flatten(0, 1), 1 / lengths.clamp_min(1e-30)
                     )

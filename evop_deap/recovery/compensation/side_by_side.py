@@ -239,11 +239,13 @@ class SideBySide:
 
     def _take_in(self, batch: _Batch, evidence: Evidence, heard: dict[nn.Module, Heard]) -> None:
         """Add the states of a batch behind a cut to the evidence."""
-        target, pruned = widened(batch.dense) / self.unit, widened(batch.pruned)
+        pruned = widened(batch.pruned)
+        # The dense state may come from a later device than the last block that is kept.
+        target = widened(batch.dense).to(pruned.device) / self.unit
         errors = target - pruned
         finite = (errors.isfinite() & pruned.isfinite()).flatten(1).all(1)
-        batch.usable = batch.usable & finite
-        rows = batch.usable.repeat_interleave(errors.shape[1])
+        batch.usable = batch.usable & finite.to(batch.usable.device)
+        rows = batch.usable.to(pruned.device).repeat_interleave(errors.shape[1])
         wanted = target.flatten(0, 1)[rows]
         missing = Missing(errors.flatten(0, 1)[rows], 1 / wanted.norm(dim=1).clamp_min(1e-30))
         if batch.aside:

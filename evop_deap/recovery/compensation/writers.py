@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.probe import (
     first_tensor,
     hidden_input,
@@ -45,6 +46,7 @@ def find_writers(
         hidden: (1, length, width) state before the step, of real text, which shows experts best.
     """
     block = step.block
+    hidden = hidden.to(device_of(block.module))
     off = [m for part in step.silent for m in (*part.modules, *part.norms)]
     silent = {inner for module in off for inner in module.modules()}
     watch = _Watch(block, partial(step.run, calls), hidden, silent)
