@@ -45,11 +45,13 @@ class _Apart(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if func == torch.Tensor.device.__get__:  # type: ignore[attr-defined]
             return self.place(args[0])
-        if name == "__set__":  # of `data`
+        if func == torch.Tensor.data.__set__:  # type: ignore[attr-defined]
             self._places[args[0]] = self.place(args[1])
             return func(*args, **kwargs)
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        places = {self.place(tensor) for tensor in tensors if tensor.ndim}
+        # A number may be on any device.
+        shaped = [tensor for tensor in tensors if tensor.ndim] or tensors[:1]
+        places = {self.place(tensor) for tensor in shaped}
         if name in {"to", "cpu"}:
             return self._moved(func, args, kwargs)
         if name == "__getitem__":  # an index may be on the host

@@ -12,12 +12,14 @@ import pytest
 import torch
 from toy_models import toy_tokens
 from transformers import PreTrainedModel
+from two_devices import FIRST, SECOND, apart
 
 from evop_deap.base.errors import InputError
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics import METHODS, ModelParts, Pick, Task
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.loading.spread import spread
 from evop_deap.space import SearchSpace, Unit, dropped_units
 
 WINDOWS = toy_tokens(rows=3, length=12)
@@ -162,3 +164,16 @@ def test_looking_at_a_model_leaves_it_as_it_was(
 def test_protected_blocks_stay(name: str, llama: PreTrainedModel, anatomy: Anatomy) -> None:
     pick = pick_of(name, llama, anatomy, 2, frozenset({0, 4}))
     assert {0, 4}.isdisjoint(dropped_units(pick.pattern))
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_a_model_on_two_devices_is_picked_from_alike(
+    name: str, llama: PreTrainedModel, anatomy: Anatomy
+) -> None:
+    model = copy.deepcopy(llama)
+    expected = pick_of(name, llama, anatomy)
+    with apart():
+        spread(model, [FIRST, SECOND])
+        found = pick_of(name, model, find_anatomy(model))
+    assert found.pattern == expected.pattern
+    assert found.scores == expected.scores

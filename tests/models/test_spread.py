@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from toy_models import ARCHITECTURES, toy_logits, toy_model, toy_tokens
+from toy_models import ARCHITECTURES, toy_logits, toy_model, toy_tokens, write_toy_checkpoint
 from two_devices import FIRST, SECOND, MixedDevicesError, apart
 
+from evop_deap.base.errors import InputError
 from evop_deap.models.anatomy.devices import device_of
+from evop_deap.models.loading.hardware import choose_devices
+from evop_deap.models.loading.load_model import load_model
 from evop_deap.models.loading.spread import spread
+from evop_deap.settings.healing_config import HealingConfig
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
@@ -38,6 +43,25 @@ def test_a_tied_head_stays_with_the_embedding() -> None:
     model: Any = spread(toy_model("llama-tied"), [FIRST, SECOND])
     assert model.lm_head.weight is model.model.embed_tokens.weight
     assert device_of(model.lm_head) == FIRST
+
+
+def test_devices_are_named_with_commas_between() -> None:
+    assert choose_devices("cpu") == (torch.device("cpu"),)
+    assert choose_devices("cpu:0,cpu:1") == (FIRST, SECOND)
+    for device in ("cpu:0,cpu:0", "cpu,meta", "cpu:0,", "cpu:0,auto,cpu:1", "cuda:0,cuda:77"):
+        with pytest.raises(InputError, match="`device` must"):
+            choose_devices(device)
+
+
+def test_streamed_weights_are_for_one_device(tmp_path: Path) -> None:
+    folder = write_toy_checkpoint(tmp_path / "model")
+    with pytest.raises(InputError, match="it would run on cpu:0, cpu:1: choose `device` cpu"):
+        load_model(str(folder), device="cpu:0,cpu:1", weights="streamed")
+
+
+def test_healing_on_several_devices_is_refused() -> None:
+    with pytest.raises(InputError, match="`device` must name one device to train on"):
+        HealingConfig(source="runs/one", device="cuda:0,cuda:1")
 
 
 def test_the_fake_devices_do_not_mix() -> None:

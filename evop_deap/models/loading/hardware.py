@@ -23,9 +23,10 @@ def choose_devices(device: str) -> tuple[torch.device, ...]:
         InputError: this machine has no such devices, or one is named twice.
     """
     chosen = tuple(choose_device(name) for name in device.split(","))
-    if len(set(chosen)) < len(chosen) or len({one.type for one in chosen}) > 1:
+    kinds, numbers = {one.type for one in chosen}, {one.index for one in chosen}
+    if len(chosen) > 1 and (len(kinds) > 1 or None in numbers or len(numbers) < len(chosen)):
         raise InputError(
-            f"`device` must name devices of one kind, each once, such as 'cuda:0,cuda:1', "
+            f"`device` must name devices of one kind by their numbers, such as 'cuda:0,cuda:1', "
             f"but got '{device}'"
         )
     return chosen

@@ -1,0 +1,23 @@
+"""A model spread over two devices is compensated as on one."""
+
+from __future__ import annotations
+
+import pytest
+from toy_models import toy_model, toy_tokens
+from two_devices import FIRST, SECOND, apart
+
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.loading.spread import spread
+from evop_deap.recovery.compensation.compensate import compensate
+
+
+@pytest.mark.parametrize(("name", "form"), [("llama", "full"), ("gemma2", "map"), ("opt", "scale")])
+def test_cuts_on_both_sides_of_the_border_are_compensated_alike(name: str, form: str) -> None:
+    windows, model = toy_tokens(rows=10, length=24).numpy(), toy_model(name)
+    expected = compensate(model, find_anatomy(model), [1, 3], windows, form=form)
+    other = toy_model(name)
+    with apart():
+        spread(other, [FIRST, SECOND])
+        found = compensate(other, find_anatomy(other), [1, 3], windows, form=form)
+    assert (found.before, found.after) == (expected.before, expected.after)
+    assert found.cuts == expected.cuts
