@@ -17,6 +17,7 @@ from evop_deap.fitness.weighted import weighted
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.storage.checkpoint import Checkpoint
+from evop_deap.runs.told_reading import telling_of_reading
 
 if TYPE_CHECKING:
     from evop_deap.fitness.model.self_check import Share
@@ -82,7 +83,8 @@ def open_evaluator(
             working.kept.restore(stored.kept)
             if alone is not None:
                 alone.kept.restore(stored.kept_alone)
-        dense = cached.evaluate([prepared.space.dense])
+        with telling_of_reading(prepared.loaded.model, config.offspring, progress):
+            dense = cached.evaluate([prepared.space.dense])
         loss, prepared_at = float(dense.losses[0]), working.preparation_cost
         if not math.isfinite(loss):
             raise InputError(

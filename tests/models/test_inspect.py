@@ -95,6 +95,23 @@ def test_the_command_prints_a_table_or_json(
     facts = json.loads(out)
     assert len(facts["blocks"]) == 5
     assert facts["path"] == "model.layers"
+    assert {way["weights"] for way in facts["memory"]["ways"]} == {"resident", "streamed"}
+    assert "generation" not in facts
+
+
+def test_a_generation_is_measured_when_asked_for(
+    toy_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(toy_checkpoint), "--device", "cpu", "--quiet", "--measure"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "--weights streamed --dtype float32" in out
+    assert "a generation of 4 patterns over 2,048 tokens takes about" in out
+    assert "or more makes reading less than half of the time" in out
+    assert main([*command, "--json"]) == 0
+    generation = json.loads(capsys.readouterr().out)["generation"]
+    assert (generation["weights"], generation["patterns"]) == ("resident", 4)
+    assert generation["enough_patterns"] >= 1
 
 
 def test_a_model_that_is_not_there_is_named_in_one_line(

@@ -155,9 +155,9 @@ def test_weights_that_are_put_together_when_they_are_loaded_are_not_streamed(
     assert "choose `weights` resident" in said
 
 
-def test_weights_larger_than_the_memory_are_streamed_by_themselves(tmp_path: Path) -> None:
-    rows = (allowed_memory(CPU) + 2**34) // (4 * 32)  # an embedding that does not fit
-    config = LlamaConfig(**{**shared_toy("llama").config.to_dict(), "vocab_size": rows})
+def write_empty_checkpoint(folder: Path, **fields: Any) -> LlamaConfig:
+    """Write the weights of a Llama of any size, all zero, which take no room on the disk."""
+    config = LlamaConfig(**{**shared_toy("llama").config.to_dict(), **fields})
     with torch.device("meta"):
         weights = dict(LlamaForCausalLM(config).named_parameters())
     header: dict[str, Any] = {}
@@ -167,9 +167,15 @@ def test_weights_larger_than_the_memory_are_streamed_by_themselves(tmp_path: Pat
         shape = list(weight.shape)
         header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
     said = json.dumps(header).encode()
-    with (tmp_path / "model.safetensors").open("wb") as file:
+    with (folder / "model.safetensors").open("wb") as file:
         file.write(len(said).to_bytes(8, "little") + said)
-        os.truncate(file.fileno(), file.tell() + end)  # takes no room on the disk
+        os.truncate(file.fileno(), file.tell() + end)
+    return config
+
+
+def test_weights_larger_than_the_memory_are_streamed_by_themselves(tmp_path: Path) -> None:
+    rows = (allowed_memory(CPU) + 2**34) // (4 * 32)  # an embedding that does not fit
+    config = write_empty_checkpoint(tmp_path, vocab_size=rows)
     lines: list[str] = []
     where = {"pretrained_model_name_or_path": str(tmp_path)}
     how: Any = {"stored": torch.float32, "dtype": torch.float32, "text_only": False}
@@ -232,3 +238,31 @@ def test_a_model_streamed_as_it_is_stored_can_compute_in_float32(name: str, tmp_
             assert toy_logits(streamed, ids).dtype is torch.float32
             assert torch.equal(toy_logits(streamed, ids), toy_logits(plain, ids))
     assert torch.equal(toy_logits(streamed), toy_logits(plain))
+
+
+@pytest.mark.parametrize("weights", ["streamed", "auto"])
+def test_a_model_of_which_no_two_blocks_fit_is_refused(weights: str, tmp_path: Path) -> None:
+    width = (allowed_memory(CPU) + 2**34) // (2 * 4 * 32)
+    config = write_empty_checkpoint(tmp_path, intermediate_size=width)
+    where = {"pretrained_model_name_or_path": str(tmp_path)}
+    how: Any = {"stored": torch.float32, "dtype": torch.float32, "text_only": False}
+    how |= {"devices": [CPU], "tell": lambda line: None}
+    with pytest.raises(InputError, match=r"model\.layers\.0 takes .* MiB in float32, but .* free"):
+        stays_in_files(weights, where, config, **how)
+
+
+def test_the_command_that_converts_bin_files_makes_a_model_to_stream(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    folder, model = tmp_path / "model", toy_model("llama").to(torch.bfloat16)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="it has no safetensors files: name") as refusal:
+        load_model(str(folder), weights="streamed")
+    command = str(refusal.value).partition("python -c ")[2]
+    exec(command.strip('"'), {})  # what the command runs
+    loaded = load_model(f"{folder}.safetensors", weights="streamed", dtype="float32")
+    assert loaded.streams_in is torch.float32
+    assert loaded.stored_dtype is torch.bfloat16

@@ -16,11 +16,11 @@ import torch
 from evop_deap.base.errors import not_pickled
 from evop_deap.fitness.model.compensator import Compensator
 from evop_deap.fitness.model.criterion import Answers, Criterion, CrossEntropy, Divergence
+from evop_deap.fitness.model.device_pipeline import DevicePipeline
 from evop_deap.fitness.model.grouping import arithmetic_of, batches_of
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.material import PackedQuestions, dense_rows_work, material_of
 from evop_deap.fitness.model.memory_plan import MemoryPlan
-from evop_deap.fitness.model.pipeline import Pipeline
 from evop_deap.fitness.model.stacked_steps import StackedSteps, StackLimit
 from evop_deap.fitness.model.tiles import Tile, tile_for
 from evop_deap.fitness.model.walk import Tally, Walk
@@ -99,7 +99,7 @@ class PopulationEvaluator:
         check_on_devices(model)
         self.model = model
         self._anatomy = anatomy
-        self._pipeline = Pipeline(devices_of(anatomy), device_of(anatomy.head))
+        self._pipeline = DevicePipeline(devices_of(anatomy), device_of(anatomy.head))
         self._fitness = fitness
         self._exit = find_exit(model, anatomy)
         self._on_evaluated = on_evaluated

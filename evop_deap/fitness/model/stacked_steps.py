@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from evop_deap.fitness.model.pipeline import Pipeline
+from evop_deap.fitness.model.device_pipeline import DevicePipeline
 from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.entrance import BlockCall
 from evop_deap.models.anatomy.steps import Step
@@ -34,7 +34,7 @@ class StackedSteps:
 
     limit: StackLimit
     enter: Callable[[int], tuple[BlockCall, ...]]
-    pipeline: Pipeline
+    pipeline: DevicePipeline
     _calls: dict[int, tuple[BlockCall, ...]] = field(default_factory=dict)
 
     def __call__(self, step: Step, states: Sequence[torch.Tensor]) -> list[torch.Tensor]:

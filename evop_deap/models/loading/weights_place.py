@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 
 RESIDENT, STREAMED, AUTO = "resident", "streamed", "auto"
 _CONVERT = (
-    "python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{name}')"
-    ".save_pretrained('{name}.safetensors')\""
+    'python -c "import transformers as t; '
+    "t.AutoModelForCausalLM.from_pretrained('{name}').save_pretrained('{to}'); "
+    "t.AutoTokenizer.from_pretrained('{name}').save_pretrained('{to}')\""
 )
+_BLOCK = re.compile(r"(.*?\.\d+)\.")  # of a tensor's name
 
 
 def stays_in_files(
@@ -62,17 +66,20 @@ def stays_in_files(
     if weights == AUTO and needed <= WEIGHTS_SHARE * free:
         return False
     files = {} if folder is None else stored_in(folder)
-    reason = _why_not(files, where, config, stored, dtype, devices, text_only)
+    reason = why_not_streamed(files, where, config, stored, dtype, devices, text_only)
     if weights == STREAMED:
         if reason is not None:
             raise InputError(f"`weights` streamed is not possible for `model` {name}: {reason}")
+        _check_a_block_fits(files, dtype, free)
         return True
+    if reason is None:
+        _check_a_block_fits(files, dtype, free)
     takes = f"its weights take {mebibytes(needed)} of {mebibytes(free)} that are free"
     tell(f"{takes}: they are {'streamed' if reason is None else f'not streamed: {reason}'}")
     return reason is None
 
 
-def _why_not(
+def why_not_streamed(
     files: Mapping[str, StoredTensor],
     where: Mapping[str, Any],
     config: PreTrainedConfig,
@@ -81,12 +88,24 @@ def _why_not(
     devices: Sequence[torch.device],
     text_only: bool,
 ) -> str | None:
-    """Return why weights cannot be streamed, and what would do; None if they can."""
+    """Return why weights cannot be streamed, and what would do; None if they can.
+
+    Args:
+        files: the tensors in the checkpoint's safetensors files.
+        where: the arguments of `from_pretrained` that locate it.
+        config: its configuration.
+        stored: dtype of the checkpoint.
+        dtype: dtype to compute in.
+        devices: where the model is to run.
+        text_only: whether the language model of a multimodal model is wanted alone.
+    """
     name = where["pretrained_model_name_or_path"]
     if "gguf_file" in where:
         return "a GGUF file is dequantised as a whole: convert it to safetensors"
     if not files:
-        return f"it has no safetensors files: {_CONVERT.format(name=name)}"
+        to = f"{name.rstrip('/')}.safetensors"
+        command = _CONVERT.format(name=name, to=to)
+        return f"it has no safetensors files: name {to} after {command}"
     if getattr(config, "quantization_config", None) is not None:
         return "it is quantised: name its dense original"
     if len(devices) > 1 or devices[0].type != "cpu":
@@ -99,6 +118,21 @@ def _why_not(
     if (made := _made_of_several(files, config)) is not None:
         return f"{made} is put together from several stored tensors: choose `weights` resident"
     return None
+
+
+def _check_a_block_fits(files: Mapping[str, StoredTensor], dtype: torch.dtype, free: int) -> None:
+    """Refuse a model of which not even the block in use and the next one fit in memory."""
+    sizes: Counter[str] = Counter()
+    for name, tensor in files.items():
+        if block := _BLOCK.match(name):
+            sizes[block[1]] += math.prod(tensor.shape) * dtype.itemsize
+    name, size = max(sizes.items(), key=lambda item: item[1], default=("", 0))
+    if 2 * size > free:
+        raise InputError(
+            f"`weights` streamed holds two blocks at a time, and {name} takes {mebibytes(size)} "
+            f"in {str(dtype).removeprefix('torch.')}, but {mebibytes(free)} are free: free memory, "
+            "or choose a narrower `dtype`"
+        )
 
 
 def _made_of_several(files: Mapping[str, StoredTensor], config: PreTrainedConfig) -> str | None:

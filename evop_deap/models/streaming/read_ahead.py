@@ -18,10 +18,12 @@ class Reading:
 
     Attributes:
         bytes: size of what was read, in the dtype that it is stored in.
+        seconds: time that reading took.
         seconds_waited: time for which computing waited for reading.
     """
 
     bytes: int = 0
+    seconds: float = 0.0
     seconds_waited: float = 0.0
 
 
@@ -38,13 +40,20 @@ def read_ahead(
     item = next(coming, None)
     if item is None:
         return
+
+    def timed(item: Item) -> Read:
+        began = time.perf_counter()
+        found = read(item)
+        reading.seconds += time.perf_counter() - began
+        return found
+
     with ThreadPoolExecutor(1, "reader") as thread:
-        ahead = thread.submit(read, item)
+        ahead = thread.submit(timed, item)
         while item is not None:
             began = time.perf_counter()
             found = ahead.result()
             reading.seconds_waited += time.perf_counter() - began
             this, item = item, next(coming, None)
             if item is not None:
-                ahead = thread.submit(read, item)
+                ahead = thread.submit(timed, item)
             yield this, found

@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
-class Pipeline:
+class DevicePipeline:
     """Lets one group of windows at a time run on a device.
 
     Args:
@@ -31,7 +31,7 @@ class Pipeline:
 
     Example:
         >>> devices = [torch.device("cpu", 0), torch.device("cpu", 1)]
-        >>> pipeline = Pipeline(devices, devices[-1])
+        >>> pipeline = DevicePipeline(devices, devices[-1])
         >>> list(pipeline.map(lambda group: 10 * group, [0, 1, 2]))
         [0, 10, 20]
     """

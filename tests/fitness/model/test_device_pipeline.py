@@ -13,8 +13,8 @@ from toy_models import toy_model, toy_tokens
 from two_devices import FIRST, SECOND, apart
 
 from evop_deap.base.errors import InputError
+from evop_deap.fitness.model.device_pipeline import DevicePipeline
 from evop_deap.fitness.model.evaluators import Evaluators
-from evop_deap.fitness.model.pipeline import Pipeline
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.models.anatomy.devices import devices_of
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
@@ -92,7 +92,7 @@ def test_groups_in_the_pipeline_give_the_same_results(stacked: bool) -> None:
 
 
 def test_a_group_is_on_each_device_at_once() -> None:
-    pipeline, met, is_behind = Pipeline([FIRST, SECOND], SECOND), Barrier(2), Event()
+    pipeline, met, is_behind = DevicePipeline([FIRST, SECOND], SECOND), Barrier(2), Event()
 
     def passes(group: int) -> int:
         if group == 1:
@@ -110,7 +110,7 @@ def test_a_group_is_on_each_device_at_once() -> None:
 
 
 def test_an_error_in_one_group_ends_the_others() -> None:
-    pipeline = Pipeline([FIRST, SECOND], SECOND)
+    pipeline = DevicePipeline([FIRST, SECOND], SECOND)
 
     def fails(group: int) -> int:
         with pipeline.on(FIRST):

@@ -1,0 +1,53 @@
+"""What the weights take is what is in memory, and what cannot be streamed is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from toy_models import toy_model, write_toy_checkpoint
+from transformers import PreTrainedTokenizerFast
+
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.loading.load_model import LoadedModel, load_model
+from evop_deap.models.streaming.disk_rate import disk_rate
+from evop_deap.models.streaming.weights_needs import WeightsNeeds, weights_needs
+
+CPU = torch.device("cpu")
+
+
+def needs_of(loaded: LoadedModel, free: int, devices: Any = (CPU,)) -> WeightsNeeds:
+    return weights_needs(loaded, find_anatomy(loaded.model), free, devices)
+
+
+def test_each_way_takes_what_its_weights_do(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    model = toy_model("llama").to(torch.bfloat16)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = load_model(str(tmp_path), device="cpu", dtype="float32")
+    found = {(way.weights, way.dtype): way for way in needs_of(loaded, 200_000).ways}
+    elements = sum(p.numel() for p in model.parameters())
+    block = sum(p.numel() for p in find_anatomy(model).blocks[0].module.parameters())
+    assert {key: way.bytes for key, way in found.items()} == {
+        ("resident", "float32"): 4 * elements,
+        ("resident", "bfloat16"): 2 * elements,
+        ("streamed", "float32"): 2 * 4 * block,
+        ("streamed", "bfloat16"): 2 * 2 * block,
+    }
+    assert [way.fits for way in found.values()] == [False, True, True, True]
+
+
+def test_what_cannot_be_streamed_is_named(tmp_path: Path) -> None:
+    loaded = load_model(str(write_toy_checkpoint(tmp_path / "model")), device="cpu")
+    needs = needs_of(loaded, 2**30, (torch.device("cpu", 0), torch.device("cpu", 1)))
+    assert [way.fits for way in needs.ways] == [True, False]
+    assert needs.lines()[-1].endswith("it would run on cpu:0, cpu:1: choose `device` cpu")
+
+
+def test_the_disk_is_measured_on_the_largest_file(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(bytes(2**20))
+    (tmp_path / "two").write_bytes(b"")
+    assert disk_rate(list(tmp_path.iterdir())) > 0
