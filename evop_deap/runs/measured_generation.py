@@ -58,8 +58,8 @@ class MeasuredGeneration:
         if self.disk_bytes_per_second is not None and self.reading_seconds is not None:
             rows.append(
                 f"the disk reads {mebibytes(self.disk_bytes_per_second)} a second and all weights "
-                f"in {duration(self.reading_seconds)}: with --weights streamed, --offspring "
-                f"{self.enough_patterns} or more makes reading less than half of the time"
+                f"in {duration(self.reading_seconds)}: with --weights streamed, reading takes less "
+                f"than half of the time from --offspring {self.enough_patterns} on"
             )
         return rows
 

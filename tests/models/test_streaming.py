@@ -251,18 +251,17 @@ def test_a_model_of_which_no_two_blocks_fit_is_refused(weights: str, tmp_path: P
         stays_in_files(weights, where, config, **how)
 
 
-def test_the_command_that_converts_bin_files_makes_a_model_to_stream(
-    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
-) -> None:
-    folder, model = tmp_path / "model", toy_model("llama").to(torch.bfloat16)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def test_the_command_that_converts_bin_files_makes_a_model_to_stream(tmp_path: Path) -> None:
+    folder = write_toy_checkpoint(tmp_path / "model")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    model.save_pretrained(folder)  # which says bfloat16 in its configuration
     (folder / "model.safetensors").unlink()
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
-    with pytest.raises(InputError, match="it has no safetensors files: name") as refusal:
-        load_model(str(folder), weights="streamed")
-    command = str(refusal.value).partition("python -c ")[2]
-    exec(command.strip('"'), {})  # what the command runs
-    loaded = load_model(f"{folder}.safetensors", weights="streamed", dtype="float32")
+    with pytest.raises(InputError, match="it has no safetensors files: python -c") as refusal:
+        load_model(str(folder), device="cpu", weights="streamed")
+    _, command, said = str(refusal.value).split('"')
+    exec(command, {})
+    to = said.removeprefix(" writes them to ")
+    loaded = load_model(to, device="cpu", weights="streamed", dtype="float32")
     assert loaded.streams_in is torch.float32
     assert loaded.stored_dtype is torch.bfloat16

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from toy_models import toy_model, write_toy_checkpoint
-from transformers import PreTrainedTokenizerFast
+from toy_models import write_toy_checkpoint
+from transformers import AutoModelForCausalLM
 
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.loading.load_model import LoadedModel, load_model
@@ -21,21 +21,20 @@ def needs_of(loaded: LoadedModel, free: int, devices: Any = (CPU,)) -> WeightsNe
     return weights_needs(loaded, find_anatomy(loaded.model), free, devices)
 
 
-def test_each_way_takes_what_its_weights_do(
-    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
-) -> None:
-    model = toy_model("llama").to(torch.bfloat16)
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    loaded = load_model(str(tmp_path), device="cpu", dtype="float32")
+def test_each_way_takes_what_its_weights_do(tmp_path: Path) -> None:
+    folder = write_toy_checkpoint(tmp_path / "model")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+    loaded = load_model(str(folder), device="cpu", dtype="float32")
     found = {(way.weights, way.dtype): way for way in needs_of(loaded, 200_000).ways}
     elements = sum(p.numel() for p in model.parameters())
-    block = sum(p.numel() for p in find_anatomy(model).blocks[0].module.parameters())
+    head = model.get_output_embeddings().weight.numel()
+    largest = max(head, find_anatomy(model).blocks[0].parameters)
     assert {key: way.bytes for key, way in found.items()} == {
         ("resident", "float32"): 4 * elements,
         ("resident", "bfloat16"): 2 * elements,
-        ("streamed", "float32"): 2 * 4 * block,
-        ("streamed", "bfloat16"): 2 * 2 * block,
+        ("streamed", "float32"): 2 * 4 * largest,
+        ("streamed", "bfloat16"): 2 * 2 * largest,
     }
     assert [way.fits for way in found.values()] == [False, True, True, True]
 

@@ -105,7 +105,7 @@ def why_not_streamed(
     if not files:
         to = f"{name.rstrip('/')}.safetensors"
         command = _CONVERT.format(name=name, to=to)
-        return f"it has no safetensors files: name {to} after {command}"
+        return f"it has no safetensors files: {command} writes them to {to}"
     if getattr(config, "quantization_config", None) is not None:
         return "it is quantised: name its dense original"
     if len(devices) > 1 or devices[0].type != "cpu":
