@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
+from two_devices import FIRST, SECOND, apart
 
 from evop_deap.base.errors import InputError
 from evop_deap.calibration.embedding import (
@@ -20,6 +21,7 @@ from evop_deap.calibration.embedding import (
 from evop_deap.calibration.embedding.batches import ROWS, STEP, encode_batched
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.loading.load_model import load_model
+from evop_deap.models.loading.spread import spread
 
 TEXTS = [f"The number {i} is {'very ' * (i % 40)}large. " * (1 + i % 3) for i in range(75)]
 
@@ -75,7 +77,11 @@ def test_the_middle_states_are_those_of_the_model(toy_checkpoint: Path) -> None:
         states = loaded.model(ids, output_hidden_states=True).hidden_states
     directions = torch.nn.functional.normalize(states[len(anatomy.blocks) // 2][0], dim=-1)
     mean = directions.mean(dim=0)
-    assert encoder.encode([TEXTS[3]])[0] == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
+    vector = encoder.encode([TEXTS[3]])[0]
+    assert vector == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
+    with apart():
+        spread(loaded.model, [FIRST, SECOND])
+        assert np.array_equal(encoder.encode([TEXTS[3]])[0], vector)
 
 
 def test_fingerprints_tell_encoders_apart(toy_encoder: Path, toy_checkpoint: Path) -> None:

@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 import torch
 from toy_models import ARCHITECTURES, toy_logits, toy_model, toy_tokens, write_toy_checkpoint
+from transformers import PreTrainedTokenizerFast
 from two_devices import FIRST, SECOND, MixedDevicesError, apart
 
 from evop_deap.base.errors import InputError
 from evop_deap.models.anatomy.devices import device_of
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.export.export_checkpoint import export_checkpoint
 from evop_deap.models.loading.hardware import choose_devices
 from evop_deap.models.loading.load_model import load_model
 from evop_deap.models.loading.spread import spread
+from evop_deap.models.surgery.repacking import without_blocks
 from evop_deap.settings.healing_config import HealingConfig
 
 
-@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("name", [*sorted(ARCHITECTURES), "gemma3-multimodal"])
 def test_a_spread_model_predicts_and_generates_as_before(name: str) -> None:
     model: Any = toy_model(name)
     prompt, options = toy_tokens(rows=1, length=8), {"do_sample": False, "pad_token_id": 0}
@@ -43,6 +47,19 @@ def test_a_tied_head_stays_with_the_embedding() -> None:
     model: Any = spread(toy_model("llama-tied"), [FIRST, SECOND])
     assert model.lm_head.weight is model.model.embed_tokens.weight
     assert device_of(model.lm_head) == FIRST
+
+
+@pytest.mark.parametrize("name", ["llama-tied", "gemma3-multimodal"])
+def test_a_checkpoint_is_written_and_compared_on_both_devices(
+    name: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    model = toy_model(name)
+    with apart() as place:
+        anatomy = find_anatomy(spread(model, [FIRST, SECOND]))
+        made: Any = without_blocks(model, anatomy, [1, 3])
+        exported = export_checkpoint(model, anatomy, [1, 3], tokenizer, tmp_path / "model")
+        assert {place(weight) for weight in made.parameters()} == {FIRST, SECOND}
+    assert exported.layers == len(anatomy.blocks) - 2
 
 
 def test_devices_are_named_with_commas_between() -> None:

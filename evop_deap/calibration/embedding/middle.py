@@ -77,7 +77,7 @@ class MiddleStates:
             # The first token's state often has a hundred times the norm of any other, whatever
             # the text is, so only directions are averaged.
             directions = torch.nn.functional.normalize(hidden.float(), dim=-1)
-            weights = torch.as_tensor(mask, device=device).unsqueeze(-1)
+            weights = torch.as_tensor(mask, device=hidden.device).unsqueeze(-1)
             means = (directions * weights).sum(dim=1) / weights.sum(dim=1)
             vectors: Vectors = torch.nn.functional.normalize(means, dim=-1).cpu().numpy()
         return vectors

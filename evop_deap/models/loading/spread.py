@@ -75,6 +75,11 @@ def spread_by_block(
     for module in after:
         is_tied = any(id(weight) in own for weight in module.parameters())
         _place(model, module, first if is_tied else last)
+    placed = {inner for one in (*before, *blocks, *after) for inner in one.modules()}
+    for module in model.modules():
+        if module not in placed:
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                tensor.data = tensor.data.to(first)
     _hook(model, model, first, returns=True)
     return model
 
@@ -86,9 +91,8 @@ def spread_like(model: PreTrainedModel, other: PreTrainedModel) -> PreTrainedMod
         model: a model on one device, or spread over several.
         other: a model without hooks; it is changed.
     """
-    if not is_spread(model):
-        return spread(other, [model.device])
-    return spread(other, list(dict.fromkeys(map(device_of, _blocks_of(model)))))
+    places = map(device_of, _blocks_of(model)) if is_spread(model) else ()
+    return spread(other, list(dict.fromkeys((device_of(model), *places))))
 
 
 def _place(model: PreTrainedModel, module: nn.Module, device: torch.device) -> None:
@@ -105,17 +109,21 @@ def _hook(
 
 
 def _blocks_of(model: PreTrainedModel) -> list[nn.Module]:
-    """Return the members of the outermost list in the decoder with a module for each layer."""
+    """Return the members of the list beside the token embeddings with a module for each layer.
+
+    A vision tower may have as many layers as the decoder.
+    """
     count = int(model.config.get_text_config(decoder=True).num_hidden_layers)
-    decoder: Any = model.get_decoder()
-    return next(
-        (
-            list(module)
-            for module in (decoder or model).modules()
-            if isinstance(module, nn.ModuleList) and len(module) == count
-        ),
-        [],
+    parts: Any = model
+    embeddings = parts.get_input_embeddings()
+    beside = [one for one in model.modules() if embeddings in set(one.children())]
+    lists = (
+        list(module)
+        for start in (*beside, model)
+        for module in start.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
     )
+    return next(lists, [])
 
 
 def _ends(
