@@ -58,7 +58,7 @@ def test_a_text_has_the_same_bits_whatever_its_company(
     toy_encoder: Path, toy_checkpoint: Path, kind: str
 ) -> None:
     if kind == "sentence":
-        encoder = load_sentence_encoder(str(toy_encoder))
+        encoder = load_sentence_encoder(str(toy_encoder), device="cpu:0,cpu:1")
     else:
         loaded = load_model(str(toy_checkpoint), dtype="float32")
         encoder = MiddleStates(loaded.model, find_anatomy(loaded.model), loaded.tokenizer)

