@@ -36,6 +36,12 @@ def weights_of(model: PreTrainedModel) -> StreamedWeights | None:
     return _STREAMED.get(model)
 
 
+def passing(model: PreTrainedModel, blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield blocks whose weights are in memory until the next one is asked for."""
+    weights = weights_of(model)
+    yield from blocks if weights is None else weights.passing(blocks)
+
+
 class StreamedWeights:
     """The weights of a model that was loaded as it is stored, so that they are mapped from files.
 
