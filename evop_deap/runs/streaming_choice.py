@@ -24,8 +24,8 @@ def where_weights(config: SearchConfig) -> str:
 
 def _needs_all(config: SearchConfig) -> str | None:
     """Return the setting that needs all weights in memory and what would do; None without one."""
-    if config.fitness != "ce":
-        return f"`fitness` {config.fitness} needs more than that: choose ce"
+    if config.fitness not in ("ce", "kl"):
+        return f"`fitness` {config.fitness} needs more than that: choose ce or kl"
     if config.pareto == "latency":
         return "`pareto` latency times the whole model: choose parameters"
     if config.method != SEARCH and METHODS[config.method].holds_model:

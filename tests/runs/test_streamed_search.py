@@ -100,7 +100,7 @@ def test_a_search_compensates_only_what_it_finds_and_says_so(words: dict[str, An
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"fitness": "kl"}, "choose ce"),
+        ({"fitness": "answers"}, "choose ce or kl"),
         ({"method": "taylor"}, "`method` taylor"),
         ({"method": "laco"}, "`method` laco"),
         ({"init": ("heuristics",)}, "`init` taylor"),

@@ -40,7 +40,7 @@ class Evaluators:
         compensator: compensates every pattern; None leaves the weights as they are.
 
     Raises:
-        InputError: the weights are streamed, but the fitness or a compensator needs them all.
+        InputError: the weights are streamed, but a fitness on questions or a compensator needs them all.
     """
 
     model: PreTrainedModel
@@ -50,10 +50,10 @@ class Evaluators:
 
     def __post_init__(self) -> None:
         streams = weights_of(self.model) is not None
-        if streams and (self.fitness != "ce" or self.compensator is not None):
+        if streams and (self.fitness not in ("ce", "kl") or self.compensator is not None):
             raise InputError(
-                "`weights` streamed needs `fitness` ce and `compensate` off: choose these, or "
-                "`weights` resident"
+                "`weights` streamed needs `fitness` ce or kl, and no `compensator`: choose so, "
+                "or `weights` resident"
             )
 
     def fast(
