@@ -40,7 +40,7 @@ class Evaluators:
         compensator: compensates every pattern; None leaves the weights as they are.
 
     Raises:
-        InputError: the weights are streamed, but a fitness on questions or a compensator needs them all.
+        InputError: the weights are streamed, but a compensator or questions need them all.
     """
 
     model: PreTrainedModel
