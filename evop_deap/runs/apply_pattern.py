@@ -62,7 +62,9 @@ def _applied(
     """Prune a model in a process that has claimed the folder."""
     if compensate != OFF:
         check_text(config)
-    loaded = load_named(config, progress, as_stored=compensate == OFF)
+    # Without compensation, weights stay in their files anyhow.
+    place = "resident" if compensate == OFF else "auto"
+    loaded = load_named(config, progress, as_stored=compensate == OFF, weights=place)
     text = loaded.model.config.get_text_config(decoder=True)
     dtype = str(loaded.stored_dtype).removeprefix("torch.")
     drops = read_pattern(pattern, int(text.num_hidden_layers), {**text.to_dict(), "dtype": dtype})

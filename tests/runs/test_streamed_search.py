@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from own_text import own_corpus, quick_search
 from safetensors.torch import load_file
 
 from evop_deap.base.errors import InputError
+from evop_deap.models.loading import weights_place
+from evop_deap.runs.apply_pattern import apply_pattern
 from evop_deap.runs.identity import identity
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.run_search import run_search
 from evop_deap.runs.stages.prepare import prepare
 from evop_deap.runs.streaming_choice import where_weights
+from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.settings.search_config import SearchConfig
 
 ALONE = {"compensate": "off", "dtype": "float32", "device": "cpu"}
@@ -97,10 +101,28 @@ def test_a_search_compensates_only_what_it_finds_and_says_so(words: dict[str, An
     assert "after the search alone" in identity(streamed)["compensate"]
 
 
+def test_apply_compensates_weights_that_do_not_fit_from_their_files(
+    words: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {field.name for field in fields(CalibrationConfig)}
+    config = CalibrationConfig(**{k: v for k, v in words.items() if k in names})
+    apply_pattern(config, "1,3", tmp_path / "resident", compensate="auto")
+    monkeypatch.setattr(weights_place, "_SHARE", 0.0)  # as if no memory were free
+    lines = Lines()
+    apply_pattern(config, "1,3", tmp_path / "streamed", compensate="auto", progress=lines)
+    assert any(line.endswith("they are streamed") for line in lines.said)
+    assert any(line.startswith("compensated: ") for line in lines.said)
+    expected, written = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("resident", "streamed")
+    )
+    assert written.keys() == expected.keys()
+    assert all(tensor.equal(expected[name]) for name, tensor in written.items())
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"fitness": "answers"}, "choose ce or kl"),
+        ({"fitness": "answers", "questions": ("a.jsonl",)}, "choose ce or kl"),
         ({"method": "taylor"}, "`method` taylor"),
         ({"method": "laco"}, "`method` laco"),
         ({"init": ("heuristics",)}, "`init` taylor"),

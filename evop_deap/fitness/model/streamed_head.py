@@ -87,9 +87,8 @@ def streamed_divergences(
         own, *others = (
             features[:, :-1].flatten(0, 1).split(tile.tokens) for features in (dense, *patterns)
         )
-        parts = zip(
-            own, zip(*others, strict=True), totals.flatten().split(tile.tokens), strict=True
-        )
+        each_part = zip(*others, strict=True)
+        parts = zip(own, each_part, totals.flatten().split(tile.tokens), strict=True)
         groups.append(
             [(some, each, DivergenceTotals(total, len(each))) for some, each, total in parts]
         )

@@ -57,7 +57,7 @@ def pair_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pair]:
     return made
 
 
-@settings(max_examples=20)
+@settings(max_examples=16)
 @given(data=st.data())
 def test_sums_are_those_of_weights_in_memory_bit_for_bit(
     pair_of: Callable[..., Pair], data: st.DataObject
