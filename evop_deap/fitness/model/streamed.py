@@ -200,7 +200,9 @@ class StreamedEvaluator:
             windows = self._windows(group)
             while walk.branches:
                 branch = walk.branches.pop()
-                more = branch.state.size + (group != known) * self._criterion.size(group)
+                more = branch.state.size
+                if group != known:
+                    more += self._criterion.size(group)
                 if waiting and 2 * (size + more) > self._budget:
                     yield from self._evaluated(waiting, tally)
                     waiting, size = [], 0
