@@ -62,7 +62,9 @@ def _applied(
     """Prune a model in a process that has claimed the folder."""
     if compensate != OFF:
         check_text(config)
-    loaded = load_named(config, progress, as_stored=compensate == OFF)
+    # Without compensation, weights stay in their files anyhow.
+    place = "resident" if compensate == OFF else "auto"
+    loaded = load_named(config, progress, as_stored=compensate == OFF, weights=place)
     text = loaded.model.config.get_text_config(decoder=True)
     dtype = str(loaded.stored_dtype).removeprefix("torch.")
     drops = read_pattern(pattern, int(text.num_hidden_layers), {**text.to_dict(), "dtype": dtype})
@@ -88,6 +90,7 @@ def _compensated(
 ) -> ExportReport:
     """Compensate for what a pattern drops, write the checkpoint, and check it."""
     from evop_deap.models.export.export_checkpoint import export_checkpoint
+    from evop_deap.recovery.compensation.changed_weights import written
     from evop_deap.runs.compensating import compensated
 
     anatomy = parts_of(loaded, drops.granularity)
@@ -105,18 +108,20 @@ def _compensated(
     progress.stage(_told(about))
     pruned = made or PrunedModel(loaded.model, anatomy, dropped)
     progress.stage(f"writing and checking {folder}")
-    report = export_checkpoint(
-        pruned.model,
-        pruned.anatomy,
-        pruned.dropped,
-        loaded.tokenizer,
-        folder,
-        card=card_of(loaded, drops, about),
-        stored_dtype=loaded.stored_dtype,
-        files=None if pruned.changed else loaded.files,
-        beside=loaded.beside.processor,
-        trust_remote_code=config.trust_remote_code,
-    )
+    with written(pruned.changes):
+        report = export_checkpoint(
+            pruned.model,
+            pruned.anatomy,
+            pruned.dropped,
+            loaded.tokenizer,
+            folder,
+            card=card_of(loaded, drops, about),
+            stored_dtype=loaded.stored_dtype,
+            files=loaded.files,
+            changed=pruned.changes.keys(),
+            beside=loaded.beside.processor,
+            trust_remote_code=config.trust_remote_code,
+        )
     return replace(report, left_out=loaded.beside.left_out)
 
 

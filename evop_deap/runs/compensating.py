@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.base.numbers import finite_or_none
 from evop_deap.recovery.compensation.form_names import OFF, SCALE
-from evop_deap.runs.pruned_model import PrunedModel, changed_model, loss_of_changes
+from evop_deap.runs.pruned_model import PrunedModel, loss_of_changes
 from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.settings.search_config import SearchConfig
 
@@ -38,17 +38,29 @@ def search_compensator(
     """Return what compensates the patterns of a search.
 
     None where the search evaluates patterns as they are: a heuristic picks, a matrix is not to be
-    solved anew, or there is no text for that but the calibration windows.
+    solved anew, weights are streamed, or there is no text for that but the calibration windows.
     """
     from evop_deap.recovery.compensation.search_compensator import SearchCompensator
 
     form, windows = config.compensate, text.compensation
-    if config.method != SEARCH or form in (OFF, SCALE) or windows is None:
+    if not asks_for_compensator(config) or windows is None or is_streamed(loaded):
         return None
     few = windows.tokens[: SEARCH_TOKENS // windows.tokens.shape[1]]
     if len(few) < 2:
         return None
     return SearchCompensator(loaded.model, anatomy, few, most=most, form=form)
+
+
+def asks_for_compensator(config: SearchConfig) -> bool:
+    """Return whether the patterns of a search are to be compensated, where weights are at hand."""
+    return config.method == SEARCH and config.compensate not in (OFF, SCALE)
+
+
+def is_streamed(loaded: LoadedModel) -> bool:
+    """Return whether the weights of a model stay in their files."""
+    from evop_deap.models.streaming.streamed_weights import weights_of
+
+    return weights_of(loaded.model) is not None
 
 
 def compensated(
@@ -57,6 +69,7 @@ def compensated(
     dropped: Collection[int],
     text: CalibrationSet,
     form: str,
+    memory_budget: int | None = None,
 ) -> tuple[dict[str, Any], PrunedModel | None]:
     """Compensate, and compare with the pruned model on validation text.
 
@@ -67,6 +80,7 @@ def compensated(
         text: has windows to compensate on and to validate on; calibration windows stand in for
             either.
         form: the form asked for.
+        memory_budget: largest size of hidden states in bytes; None for that of `compensate`.
 
     Returns:
         The outcome as plain JSON values, and the compensated model; None if it is no better, or
@@ -87,17 +101,17 @@ def compensated(
             fitted_on.tokens,
             form=form,
             stored=loaded.stored_dtype,
+            **({} if memory_budget is None else {"memory_budget": memory_budget}),
         )
     except (InputError, UnsupportedModelError) as error:
         return untouched(form, str(error)), None
     by = text.validation or text.calibration
     before, after = (
-        loss_of_changes(loaded.model, anatomy, dropped, changes, by.tokens)
+        loss_of_changes(loaded.model, anatomy, dropped, changes, by.tokens, memory_budget)
         for changes in ({}, made.changes)
     )
     better = bool(made.changes) and after < before
     why = "it does not lower the loss on validation text" if made.changes else "no cut gains by it"
-    model = made.model(loaded.model, anatomy, dropped) if better else None
     about = {
         **untouched(form, None if better else why),
         "taken": better,
@@ -115,7 +129,9 @@ def compensated(
         },
         "cost": _cost(made, anatomy, by.tokens.size, text.calibration.tokens.size),
     }
-    return about, None if model is None else changed_model(model)
+    if not better:
+        return about, None
+    return about, PrunedModel(loaded.model, anatomy, tuple(dropped), True, made.changes)
 
 
 def untouched(form: str, reason: str | None) -> dict[str, Any]:

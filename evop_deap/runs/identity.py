@@ -9,6 +9,7 @@ from typing import Any
 
 from evop_deap.base.errors import CheckpointError, InputError
 from evop_deap.base.typed import typed
+from evop_deap.runs.compensating import asks_for_compensator, is_streamed
 from evop_deap.runs.draw_questions import QuestionSet
 from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.storage.checkpoint import Checkpoint, load_checkpoint
@@ -44,8 +45,17 @@ def identity(prepared: Prepared) -> dict[str, Any]:
         **({} if prepared.questions is None else _prints(prepared.questions)),
         "weights of windows": None if text.weights is None else text.weights.tolist(),
         **settings,
+        **_after_the_search(prepared),
         **{f"version of {name}": version(name) for name in ("evop_deap", "torch", "transformers")},
     }
+
+
+def _after_the_search(prepared: Prepared) -> dict[str, str]:
+    """Say so where streamed weights leave compensation to the found pattern: losses differ."""
+    if not (asks_for_compensator(prepared.config) and is_streamed(prepared.loaded)):
+        return {}
+    form = prepared.config.compensate
+    return {"compensate": f"{form}, after the search alone as `weights` are streamed"}
 
 
 def _prints(questions: QuestionSet) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,12 +33,14 @@ class PrunedModel:
         dropped: positions of the units to leave out.
         changed: whether kept weights differ from the dense model's; a pattern then does not
             describe the pruned model.
+        changes: new values of weights of `model`, which have them while they are `written`.
     """
 
     model: PreTrainedModel
     anatomy: Anatomy
     dropped: tuple[int, ...]
     changed: bool = False
+    changes: Changes = field(default_factory=dict)
 
 
 def of_pattern(context: Context, pattern: Pattern) -> PrunedModel:
@@ -93,23 +95,34 @@ def loss_of_changes(
     dropped: Collection[int],
     changes: Changes,
     windows: NDArray[np.int64],
+    memory_budget: int | None = None,
 ) -> float:
     """Return the loss without dropped units and with changed weights, in nats a token."""
-    from evop_deap.recovery.compensation.changed_weights import written
-
-    with written(changes):
-        sums = window_sums_of(PrunedModel(model, anatomy, tuple(dropped)), windows)
+    pruned = PrunedModel(model, anatomy, tuple(dropped), bool(changes), changes)
+    sums = window_sums_of(pruned, windows, memory_budget)
     return float(sums.sum() / (len(windows) * (windows.shape[1] - 1)))
 
 
-def window_sums_of(pruned: PrunedModel, windows: Windows) -> NDArray[np.float64]:
-    """Return the (windows,) sums of cross-entropy in nats, or the losses of questions."""
+def window_sums_of(
+    pruned: PrunedModel, windows: Windows, memory_budget: int | None = None
+) -> NDArray[np.float64]:
+    """Return the (windows,) sums of cross-entropy in nats, or the losses of questions.
+
+    Args:
+        pruned: the model.
+        windows: the text or the questions.
+        memory_budget: largest size of hidden states in bytes; None for that of `Evaluators`.
+    """
     from evop_deap.fitness.model.evaluators import Evaluators
+    from evop_deap.recovery.compensation.changed_weights import written
 
     gone = set(pruned.dropped)
     pattern = tuple(int(part not in gone) for part in range(len(pruned.anatomy.parts)))
     fitness = "answers" if isinstance(windows, Questions) else "ce"
-    found = Evaluators(pruned.model, pruned.anatomy, fitness).evaluate(windows, [pattern])
+    evaluators = Evaluators(pruned.model, pruned.anatomy, fitness)
+    options: dict[str, Any] = {} if memory_budget is None else {"memory_budget": memory_budget}
+    with written(pruned.changes):
+        found = evaluators.evaluate(windows, [pattern], **options)
     sums: NDArray[np.float64] = found.sums[0]
     return sums
 

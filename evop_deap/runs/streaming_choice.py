@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from evop_deap.base.errors import InputError
 from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
-from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.settings.search_config import SearchConfig
 
@@ -25,10 +24,8 @@ def where_weights(config: SearchConfig) -> str:
 
 def _needs_all(config: SearchConfig) -> str | None:
     """Return the setting that needs all weights in memory and what would do; None without one."""
-    if config.compensate != OFF:
-        return f"`compensate` {config.compensate} changes all: add --compensate off"
-    if config.fitness != "ce":
-        return f"`fitness` {config.fitness} needs more than that: choose ce"
+    if config.fitness not in ("ce", "kl"):
+        return f"`fitness` {config.fitness} needs more than that: choose ce or kl"
     if config.pareto == "latency":
         return "`pareto` latency times the whole model: choose parameters"
     if config.method != SEARCH and METHODS[config.method].holds_model:

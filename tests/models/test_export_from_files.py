@@ -10,16 +10,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from toy_models import anatomy_of, shared_toy, toy_model
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from evop_deap.base.errors import ExportError
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.export.blocks_in_files import blocks_in_files
+from evop_deap.models.export.changed_in_files import changed_in_files
 from evop_deap.models.export.export_checkpoint import export_checkpoint
 from evop_deap.models.export.written_shards import write_shards
 from evop_deap.models.loading.load_model import load_model
 from evop_deap.models.loading.shards import stored_in
 from evop_deap.models.surgery.packed_layers import packed_layers
+from evop_deap.recovery.compensation.changed_weights import written
 from evop_deap.runs.apply_pattern import apply_pattern
 from evop_deap.settings.calibration_config import CalibrationConfig
 
@@ -85,6 +87,45 @@ def test_changed_tensors_are_written_in_the_stored_dtype(tmp_path: Path) -> None
     before, after = tensors_in(tmp_path / "dense"), tensors_in(tmp_path / "written")
     assert torch.equal(after.pop(name), ones.bfloat16())
     assert all(torch.equal(tensor, before[key]) for key, tensor in after.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("llama-tied", "mlp"), ("gpt2", "mlp"), ("gemma2", "mlp"), ("mixtral", "mlp.experts")],
+)
+def test_changed_weights_are_written_as_from_memory(
+    name: str, layer: str, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    toy_model(name).to(torch.bfloat16).save_pretrained(tmp_path / "dense")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "dense", dtype=torch.float32).eval()
+    anatomy = anatomy_of(model)
+    changes = {
+        weight: (1.5 * weight.data).bfloat16().float()
+        for weight in anatomy.blocks[3].module.get_submodule(layer).parameters()
+    }
+    with written(changes):
+        for place, files in (("copied", tmp_path / "dense"), ("saved", None)):
+            report = export_checkpoint(
+                model, anatomy, [0, 2], tokenizer, tmp_path / place,
+                stored_dtype=torch.bfloat16, files=files, changed=changes.keys(),
+            )  # fmt: skip
+            assert report.max_logit_difference == 0.0
+    copied, saved = tensors_in(tmp_path / "copied"), tensors_in(tmp_path / "saved")
+    assert copied.keys() == saved.keys()
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in copied.items())
+    assert config_in(tmp_path / "copied") == config_in(tmp_path / "saved")
+    layers = packed_layers(model, anatomy, [0, 2])
+    stored = blocks_in_files(tmp_path / "dense", anatomy, layers, torch.bfloat16)
+    assert stored is not None
+    with written(changes):
+        found = changed_in_files(stored, anatomy, layers, changes, torch.bfloat16)
+        rounded = {weight: values + 1e-4 for weight, values in changes.items()}
+        with written(rounded):
+            assert changed_in_files(stored, anatomy, layers, changes, torch.bfloat16) is None
+    # The experts of a mixture are stored one by one.
+    assert (found is None) == (name == "mixtral")
+    dropped = anatomy.blocks[2].module.parameters()
+    assert changed_in_files(stored, anatomy, layers, [*dropped], torch.bfloat16) is None
 
 
 def test_weights_that_are_not_the_searched_ones_do_not_pass_the_gate(

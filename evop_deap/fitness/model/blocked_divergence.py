@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -62,6 +62,32 @@ def blocked_divergences(
     return [torch.cat(part).view(dense_totals.shape) for part in parts]
 
 
+class DivergenceTotals:
+    """The divergences of several models at some tokens, from one tile of words after the other.
+
+    Args:
+        dense_total: (predictions,) log-sum-exp of the dense model's logits.
+        several: number of models.
+    """
+
+    def __init__(self, dense_total: torch.Tensor, several: int) -> None:
+        self._dense_total = dense_total
+        self._totals = [LogTotal(len(dense_total), dense_total.device) for _ in range(several)]
+        self._expected = [torch.zeros_like(dense_total) for _ in range(several)]  # Σ p (l_p - l_q)
+
+    def add(self, dense_logits: torch.Tensor, each: Iterable[torch.Tensor]) -> None:
+        """Add a (predictions, words) tile of the dense model, and of each, which is overwritten."""
+        share = exp_(dense_logits - self._dense_total.unsqueeze(1))  # p
+        for total, sum_, logits in zip(self._totals, self._expected, each, strict=True):
+            sum_ += torch.sub(dense_logits, logits).mul_(share).sum(dim=1)
+            total.add(logits)
+
+    def values(self) -> list[torch.Tensor]:
+        """For each model, (predictions,) nats."""
+        both = zip(self._expected, self._totals, strict=True)
+        return [sum_ - self._dense_total + total.value() for sum_, total in both]
+
+
 def _divergences(
     several: Sequence[torch.Tensor],
     dense: torch.Tensor,
@@ -70,15 +96,8 @@ def _divergences(
     words: int,
 ) -> list[torch.Tensor]:
     """(predictions,) nats for each of `several`, with inputs of shape (predictions, width)."""
-    totals = [LogTotal(len(dense), dense.device) for _ in several]
-    expected = [torch.zeros_like(dense_total) for _ in several]  # Σ p (l_p - l_q)
+    found = DivergenceTotals(dense_total, len(several))
     walks = [logit_tiles(predictors, leaving, words) for predictors in several]
     for _, dense_logits in logit_tiles(dense, leaving, words):
-        share = exp_(dense_logits - dense_total.unsqueeze(1))  # p
-        for total, sum_, walk in zip(totals, expected, walks, strict=True):
-            _, logits = next(walk)
-            sum_ += torch.sub(dense_logits, logits).mul_(share).sum(dim=1)
-            total.add(logits)
-    return [
-        sum_ - dense_total + total.value() for sum_, total in zip(expected, totals, strict=True)
-    ]
+        found.add(dense_logits, (next(walk)[1] for walk in walks))
+    return found.values()

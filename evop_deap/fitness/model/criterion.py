@@ -24,11 +24,19 @@ from evop_deap.fitness.model.tiles import Tile
 from evop_deap.models.anatomy.exit import Exit
 
 
-class Criterion(Protocol):
-    """Computes losses from the head's inputs of several patterns on the same windows."""
+class HeadRuns(Protocol):
+    """How often a criterion runs the head."""
 
     at_once: int
     """Number of patterns to evaluate in one call."""
+
+    def heads(self, patterns: int) -> int:
+        """How many times a call runs the head over its windows for this number of patterns."""
+        ...
+
+
+class Criterion(HeadRuns, Protocol):
+    """Computes losses from the head's inputs of several patterns on the same windows."""
 
     def losses(self, several: Sequence[torch.Tensor], windows: slice) -> list[torch.Tensor]:
         """Losses of each predicted token in nats.
@@ -44,10 +52,6 @@ class Criterion(Protocol):
 
     def sums(self, losses: torch.Tensor, windows: slice) -> NDArray[np.float64]:
         """Return the (patterns, windows) sums, given the `losses` of each pattern, stacked."""
-        ...
-
-    def heads(self, patterns: int) -> int:
-        """How many times `losses` runs the head over the windows for this number of patterns."""
         ...
 
 

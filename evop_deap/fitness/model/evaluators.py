@@ -41,7 +41,7 @@ class Evaluators:
         compensator: compensates every pattern; None leaves the weights as they are.
 
     Raises:
-        InputError: the weights are streamed, but the fitness or a compensator needs them all; or
+        InputError: the weights are streamed, but a compensator or questions need them all; or
             accelerate keeps some on the disk or the host.
     """
 
@@ -53,10 +53,10 @@ class Evaluators:
     def __post_init__(self) -> None:
         check_on_devices(self.model)
         streams = weights_of(self.model) is not None
-        if streams and (self.fitness != "ce" or self.compensator is not None):
+        if streams and (self.fitness not in ("ce", "kl") or self.compensator is not None):
             raise InputError(
-                "`weights` streamed needs `fitness` ce and `compensate` off: choose these, or "
-                "`weights` resident"
+                "`weights` streamed needs `fitness` ce or kl, and no `compensator`: choose so, "
+                "or `weights` resident"
             )
 
     def fast(

@@ -176,7 +176,7 @@ def _fast(
             model, anatomy, tokens, fitness=fitness, compensator=compensator, **options
         )
     assert not isinstance(tokens, Questions)  # `Evaluators` refuses them
-    return StreamedEvaluator(model, anatomy, tokens, weights, **options)
+    return StreamedEvaluator(model, anatomy, tokens, weights, fitness=fitness, **options)
 
 
 def _checked(tokens: Part, most: int = _CHECKED_WINDOWS) -> list[int]:

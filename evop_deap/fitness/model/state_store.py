@@ -78,7 +78,7 @@ class State:
         self, store: StateStore, tensor: torch.Tensor | None, place: int | None, like: torch.Tensor
     ) -> None:
         self._store, self._tensor, self._place = store, tensor, place
-        self._shape, self._dtype, self._device = like.shape, like.dtype, like.device
+        self.shape, self._dtype, self._device = like.shape, like.dtype, like.device
         self.size = like.nbytes
 
     def tensor(self) -> torch.Tensor:
@@ -86,7 +86,7 @@ class State:
         if self._tensor is not None:
             return self._tensor
         assert self._place is not None
-        found = torch.empty(self._shape, dtype=self._dtype)
+        found = torch.empty(self.shape, dtype=self._dtype)
         self._store.read(self._place, found)
         return found.to(self._device)
 

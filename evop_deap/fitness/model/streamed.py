@@ -14,13 +14,17 @@ import numpy as np
 import torch
 
 from evop_deap.base.errors import not_pickled
-from evop_deap.fitness.model.criterion import CrossEntropy
 from evop_deap.fitness.model.grouping import arithmetic_of, batches_of
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.material import TextWindows
 from evop_deap.fitness.model.memory_plan import MemoryPlan
-from evop_deap.fitness.model.state_store import StateStore
-from evop_deap.fitness.model.streamed_head import streamed_losses
+from evop_deap.fitness.model.state_store import State, StateStore
+from evop_deap.fitness.model.streamed_criterion import (
+    StreamedCriterion,
+    StreamedCrossEntropy,
+    StreamedDivergence,
+    Waiting,
+)
 from evop_deap.fitness.model.streamed_walk import StreamedWalk
 from evop_deap.fitness.model.tiles import tile_for
 from evop_deap.fitness.model.walk import Tally
@@ -50,8 +54,10 @@ class StreamedEvaluator:
         anatomy: its blocks or halves, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
         weights: the weights of `model`.
+        fitness: "ce" or "kl".
         memory_budget: largest size of hidden states in bytes, half of it for the walk and half for
-            the head. What does not fit is written to a temporary file.
+            the head; "kl" takes half for the dense model's inputs of the head first. What does not
+            fit is written to a temporary file.
         windows_at_once: largest number of windows computed together, as in `PopulationEvaluator`.
         on_evaluated: called after each pattern.
 
@@ -66,6 +72,7 @@ class StreamedEvaluator:
         tokens: NDArray[np.int64],
         weights: StreamedWeights,
         *,
+        fitness: str = "ce",
         memory_budget: int,
         windows_at_once: int | None = None,
         on_evaluated: Callable[[], object] | None = None,
@@ -76,12 +83,13 @@ class StreamedEvaluator:
         self._steps = steps_of(anatomy)
         self._on_evaluated = on_evaluated
         self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
-        self._budget = memory_budget
+        self._fitness = fitness
         with torch.inference_mode():
             one = enter(model, anatomy, self._tokens[:1]).hidden
         material = TextWindows(tokens, model.device)
+        dense_states = material.count if fitness == "kl" else 0
         plan = MemoryPlan.within(
-            memory_budget // one.nbytes,
+            max(0, memory_budget // one.nbytes - dense_states),
             windows=material.count,
             blocks=len(anatomy.blocks),
             most=material.most,
@@ -91,11 +99,12 @@ class StreamedEvaluator:
         self._group = plan.group
         self.tile = tile_for(model.device)
         self.kept = KeptStates(0)
-        criterion = CrossEntropy(self._tokens, self._exit, self.tile)
-        self.alone = WalkedAlone(anatomy, self._steps, material, plan, criterion)
+        self._budget = memory_budget // (2 if dense_states else 1)
+        self._dense = StateStore(self._budget)
+        self._criterion = self._criterion_of(fitness)
+        self.alone = WalkedAlone(anatomy, self._steps, material, plan, self._criterion)
 
     name = "StreamedEvaluator"
-    preparation_cost = 0.0
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
@@ -124,7 +133,7 @@ class StreamedEvaluator:
             Work(
                 block_tokens=tally.block_rows * length,
                 head_tokens=tally.head_rows * length,
-                bytes_held=store.most_in_memory,
+                bytes_held=store.most_in_memory + self._dense.in_memory,
                 executed=float(costs.sum()),
             ),
         )
@@ -132,12 +141,17 @@ class StreamedEvaluator:
     @property
     def arithmetic(self) -> str:
         """That of a `PopulationEvaluator`, with which losses are shared."""
-        return arithmetic_of("ce", self._anatomy, self.tile)
+        return arithmetic_of(self._fitness, self._anatomy, self.tile)
 
     @property
     def batches(self) -> tuple[int, ...]:
         """(windows,) size of the batch in which each window is computed."""
         return batches_of(len(self._tokens), self._group)
+
+    @property
+    def preparation_cost(self) -> float:
+        """Dense-forward equivalents spent before the first pattern."""
+        return 1.0 if self._fitness == "kl" else 0.0
 
     def __getstate__(self) -> NoReturn:
         raise not_pickled(self, "a model")
@@ -180,25 +194,59 @@ class StreamedEvaluator:
 
         As many inputs of the head are in memory as fit, and the head is read once for them.
         """
-        waiting: list[tuple[tuple[int, ...], slice, torch.Tensor]] = []
-        size = 0
+        waiting: list[Waiting] = []
+        size, known = 0, -1
         for group, walk in walks.items():
             windows = self._windows(group)
             while walk.branches:
                 branch = walk.branches.pop()
-                if waiting and 2 * (size + branch.state.size) > self._budget:
-                    yield from self._evaluated(waiting)
+                more = branch.state.size
+                if group != known:
+                    more += self._criterion.size(group)
+                if waiting and 2 * (size + more) > self._budget:
+                    yield from self._evaluated(waiting, tally)
                     waiting, size = [], 0
-                waiting.append((branch.rows, windows, self._exit.features(branch.state.tensor())))
-                size += branch.state.size
-                tally.heads(branch.rows, self._anatomy.head_work, 1, windows.stop - windows.start)
+                    more = branch.state.size + self._criterion.size(group)
+                features = self._exit.features(branch.state.tensor())
+                waiting.append(Waiting(branch.rows, group, windows, features))
+                size, known = size + more, group
         if waiting:
-            yield from self._evaluated(waiting)
+            yield from self._evaluated(waiting, tally)
 
     def _evaluated(
-        self, waiting: Sequence[tuple[tuple[int, ...], slice, torch.Tensor]]
+        self, waiting: Sequence[Waiting], tally: Tally
     ) -> Iterator[tuple[tuple[int, ...], slice, torch.Tensor]]:
-        several = [(features, self._tokens[windows]) for _, windows, features in waiting]
-        losses = streamed_losses(several, self._exit, self.tile, self.weights)
-        for (rows, windows, _), found in zip(waiting, losses, strict=True):
-            yield rows, windows, found
+        work = self._anatomy.head_work
+        for _, group in itertools.groupby(waiting, key=lambda one: one.group):
+            some = list(group)
+            count = len(some[0].features)
+            for one in some:
+                tally.heads(one.rows, work, 1, count)
+            more = self._criterion.heads(len(some)) - len(some)
+            tally.heads([row for one in some for row in one.rows], work, more, count)
+        for one, losses in zip(waiting, self._criterion.losses(waiting), strict=True):
+            yield one.rows, one.windows, losses
+
+    def _criterion_of(self, fitness: str) -> StreamedCriterion:
+        if fitness == "ce":
+            return StreamedCrossEntropy(self._tokens, self._exit, self.tile, self.weights)
+        with torch.inference_mode():
+            dense = self._dense_features()
+            return StreamedDivergence(dense, self._exit, self.tile, self.weights, self._budget // 2)
+
+    def _dense_features(self) -> dict[int, State]:
+        """Return the (windows, length, width) input of the head in the dense model by group."""
+        groups = range(-(-len(self._tokens) // self._group))
+        entrances = [
+            enter(self.model, self._anatomy, self._tokens[self._windows(group)]) for group in groups
+        ]
+        calls = [entrance.calls for entrance in entrances]
+        states = [self._dense.put(entrance.hidden) for entrance in entrances]
+        del entrances
+        for block in self.weights.passing(self._anatomy.blocks):
+            for group in groups:
+                hidden = calls[group][block.index](block, states[group].tensor())
+                states[group] = self._dense.put(hidden)
+        for group in groups:
+            states[group] = self._dense.put(self._exit.features(states[group].tensor()))
+        return dict(enumerate(states))

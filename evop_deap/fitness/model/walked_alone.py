@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evop_deap.fitness.model.criterion import Criterion
+from evop_deap.fitness.model.criterion import HeadRuns
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.material import Material, dense_rows_work
 from evop_deap.fitness.model.memory_plan import MemoryPlan
@@ -41,7 +41,7 @@ class WalkedAlone:
         steps: Steps,
         material: Material,
         plan: MemoryPlan,
-        criterion: Criterion,
+        criterion: HeadRuns,
     ) -> None:
         self.kept = KeptStates(plan.kept)
         self._steps = steps

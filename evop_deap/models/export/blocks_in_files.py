@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,7 @@ def blocks_in_files(
     """
     blocks = [layer.attention for layer in layers if layer.attention == layer.mlp]
     stored = stored_in(folder)
-    prefix = _prefix_of_blocks(stored, anatomy)
+    prefix = prefix_of_blocks(stored, anatomy.path, len(anatomy.blocks))
     if len(blocks) < len(layers) or prefix is None:
         return None
     if any(COMPUTED.search(t.name) or t.torch_dtype is not dtype for t in stored.values()):
@@ -52,20 +52,25 @@ def blocks_in_files(
     return found
 
 
-def _prefix_of_blocks(names: Mapping[str, object], anatomy: Anatomy) -> str | None:
+def prefix_of_blocks(names: Collection[str], path: str, count: int) -> str | None:
     """Return the path of the blocks in the names of a checkpoint, such as "model.layers".
 
     It may differ from the path in the model by the modules around the blocks.
+
+    Args:
+        names: the names of its tensors.
+        path: the path of the blocks in the model.
+        count: the number of blocks.
     """
-    last = anatomy.path.rpartition(".")[2]
+    last = path.rpartition(".")[2]
     numbers: defaultdict[str, set[int]] = defaultdict(set)
     for name in names:
         for match in re.finditer(rf"(?:^|\.){re.escape(last)}\.(\d+)\.", name):
             numbers[name[: match.start(1) - 1]].add(int(match.group(1)))
-    every = set(range(len(anatomy.blocks)))
+    every = set(range(count))
     found = [prefix for prefix, some in numbers.items() if some == every]
-    if anatomy.path in found:
-        return anatomy.path
+    if path in found:
+        return path
     return found[0] if len(found) == 1 else None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from evop_deap.base.errors import ExportError, one_line
 from evop_deap.base.files import new_folder
@@ -48,6 +49,7 @@ def export_checkpoint(
     card: str | None = None,
     stored_dtype: torch.dtype | None = None,
     files: Path | None = None,
+    changed: Collection[nn.Parameter] = (),
     beside: Collection[Path] = (),
     trust_remote_code: bool = False,
     before_replacing: Callable[[], object] | None = None,
@@ -67,7 +69,8 @@ def export_checkpoint(
         stored_dtype: Dtype of the checkpoint that `model` was loaded from. If it is narrower than
             the model's, weights are converted back to it if that is exact.
         files: Folder of the checkpoint that `model` was loaded from, if it uses all that is stored
-            there, unchanged. Whole blocks are then copied from file to file.
+            there. Whole blocks are then copied from file to file.
+        changed: Weights in the blocks of `model` that have other values than in `files`.
         beside: Files to copy into the folder, such as those of a processor.
         trust_remote_code: Whether reloading may run code from the checkpoint.
         before_replacing: Called after all checks, just before the folder appears.
@@ -83,7 +86,7 @@ def export_checkpoint(
     with new_folder(folder) as temporary, quiet_transformers():
         with reporting_native_errors(folder):
             written = write_weights(
-                model, anatomy, dropped, temporary, stored_dtype or model.dtype, files
+                model, anatomy, dropped, temporary, stored_dtype or model.dtype, files, changed
             )
             tokenizer.save_pretrained(temporary)
             copy_files(beside, temporary)

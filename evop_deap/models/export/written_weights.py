@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.export.blocks_in_files import blocks_in_files
+from evop_deap.models.export.changed_in_files import changed_in_files
 from evop_deap.models.export.checkpoint_checks import narrow
 from evop_deap.models.export.written_shards import write_shards
 from evop_deap.models.surgery.packed_layers import packed_layers
@@ -47,6 +49,7 @@ def write_weights(
     folder: Path,
     stored_dtype: torch.dtype,
     files: Path | None,
+    changed: Collection[nn.Parameter] = (),
 ) -> Written:
     """Write the weights and the configuration, and keep nothing of the pruned model.
 
@@ -56,9 +59,10 @@ def write_weights(
         dropped: positions of the units to leave out.
         folder: where to write.
         stored_dtype: dtype of the checkpoint that `model` was loaded from.
-        files: folder of that checkpoint, if its weights are those of `model`.
+        files: folder of that checkpoint, if its weights are those of `model` but `changed`.
+        changed: weights in its blocks with other values.
     """
-    done = files and _from_files(model, anatomy, dropped, folder, stored_dtype, files)
+    done = files and _from_files(model, anatomy, dropped, folder, stored_dtype, files, changed)
     return done or _from_memory(model, anatomy, dropped, folder, stored_dtype)
 
 
@@ -69,6 +73,7 @@ def _from_files(
     folder: Path,
     dtype: torch.dtype,
     files: Path,
+    changed: Collection[nn.Parameter],
 ) -> Written | None:
     """Copy the weights from file to file; return None if the files do not tell how."""
     if not type(model).__module__.startswith("transformers."):
@@ -79,13 +84,16 @@ def _from_files(
     tensors = blocks_in_files(files, anatomy, layers, dtype)
     if tensors is None:
         return None
+    values = changed_in_files(tensors, anatomy, layers, changed, dtype)
+    if values is None:
+        return None
     pruned: Any = empty_repacked(model, anatomy, dropped, layers)
     pruned.config.dtype = str(dtype).removeprefix("torch.")
     pruned.config.architectures = [type(model).__name__]
     pruned.config.save_pretrained(folder)
     if pruned.can_generate():
         pruned.generation_config.save_pretrained(folder)
-    write_shards(tensors, folder)
+    write_shards(tensors, folder, changed=values)
     return Written(len(layers), 0, sum(p.numel() for p in pruned.parameters()), 0, dtype)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -34,6 +34,12 @@ def stream_like(model: PreTrainedModel, other: PreTrainedModel) -> None:
 def weights_of(model: PreTrainedModel) -> StreamedWeights | None:
     """Return the streamed weights of a model; None if they are in memory."""
     return _STREAMED.get(model)
+
+
+def passing(model: PreTrainedModel, blocks: Iterable[Block]) -> Generator[Block, None, None]:
+    """Yield blocks whose weights are in memory until the next one is asked for."""
+    weights = weights_of(model)
+    yield from blocks if weights is None else weights.passing(blocks)
 
 
 class StreamedWeights:

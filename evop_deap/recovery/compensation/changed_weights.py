@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.repacking import without_blocks
 
 if TYPE_CHECKING:
@@ -63,4 +64,6 @@ def changed_copy(
         UnsupportedModelError: the units cannot be removed.
     """
     with written(changes):
-        return without_blocks(model, anatomy, dropped)
+        pruned = without_blocks(model, anatomy, dropped)
+    stream_like(model, pruned)
+    return pruned

@@ -8,6 +8,7 @@ Nothing is trained, and the architecture stays the same.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
+from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
+from evop_deap.fitness.model.state_store import StateStore
 from evop_deap.models.loading.precision import computing_in_float32, computing_states
+from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.recovery.compensation.changed_weights import Changes, changed_copy, rounded, written
 from evop_deap.recovery.compensation.cuts import Cut, cuts_of
 from evop_deap.recovery.compensation.fit import Fitted
@@ -75,6 +79,7 @@ def compensate(
     *,
     form: str = AUTO,
     stored: torch.dtype | None = None,
+    memory_budget: int = DEFAULT_MEMORY_BUDGET,
 ) -> Compensation:
     """Solve anew what is written before each cut.
 
@@ -88,6 +93,9 @@ def compensate(
             does not allow it; "auto" takes the one nearest the dense states that lowers the loss.
         stored: dtype of the checkpoint. If it is narrower than the model's, changed weights are
             rounded to it.
+        memory_budget: where weights are streamed, the most bytes of hidden states and equations,
+            half of it for each. States that do not fit are written to a temporary file, and a
+            form whose equations do not fit is not tried.
 
     Example:
         >>> import numpy as np
@@ -113,9 +121,11 @@ def compensate(
         )
     records: list[CutRecord] = []
     losses: list[float] = []
+    room = sys.maxsize if weights_of(model) is None else memory_budget // 2
+    tokens = torch.as_tensor(windows, device=model.device)
     # No inference mode: training may read the changed weights later.
-    with torch.no_grad(), computing_states(model):
-        sides = SideBySide(model, anatomy, dropped, torch.as_tensor(windows, device=model.device))
+    with torch.no_grad(), computing_states(model), StateStore(room) as store:
+        sides = SideBySide(model, anatomy, dropped, tokens, store)
         cuts = cuts_of(sides.places)
         for cut in cuts:
             if records:

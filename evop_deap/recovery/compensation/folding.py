@@ -39,7 +39,7 @@ def with_map(writer: Writer, change: torch.Tensor, offset: torch.Tensor | None =
     weight = exact(writer.weight.data)
     step = exact(change).to(weight.device)
     turned = weight.movedim(writer.axis, -1)
-    folded: Folded = {writer.weight: (turned + turned @ step).movedim(-1, writer.axis)}
+    folded: Folded = {writer.weight: (turned @ step).add_(turned).movedim(-1, writer.axis)}
     if writer.bias is not None:
         bias = exact(writer.bias.data)
         folded[writer.bias] = bias + bias @ step

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
+from evop_deap.base.formatting import mebibytes
 from evop_deap.recovery.compensation.directions import DirectionFit
 from evop_deap.recovery.compensation.fit import Fit
 from evop_deap.recovery.compensation.form_names import AUTO, FULL, MAP, SCALE
@@ -11,9 +13,16 @@ from evop_deap.recovery.compensation.gains import GainsFit
 from evop_deap.recovery.compensation.matrices import MatrixFit
 from evop_deap.recovery.compensation.writer import GAINS, LINEAR, Writer
 
+_MATRICES = 3  # of float64, each the square of the unknowns, that solving the equations takes
+
 
 def fits_for(
-    asked: str, writers: Sequence[Writer], tokens: int, *, quick: bool = False
+    asked: str,
+    writers: Sequence[Writer],
+    tokens: int,
+    *,
+    quick: bool = False,
+    room: int = sys.maxsize,
 ) -> tuple[list[Fit], str]:
     """Return the fits to try at a cut, and why a richer one is not among them.
 
@@ -24,6 +33,7 @@ def fits_for(
         writers: the writers before the cut, the last one first.
         tokens: number of tokens to fit on.
         quick: whether fits may be less exact.
+        room: most bytes that the equations of a form may take.
     """
     if asked == SCALE:
         return [], ""
@@ -36,7 +46,19 @@ def fits_for(
         if FULL in names and writers[0].feeder is not None:
             fits.append(DirectionFit(writers[0]))
         fits.append(GainsFit(writers[0]))
-    able = [fit for fit in fits if fit.needs <= tokens]
-    short = [f"{fit.name} needs {fit.needs:,} tokens" for fit in fits if fit.needs > tokens]
-    said = f"{' and '.join(short)}, and there are {tokens:,}" if short else ""
-    return (able[:1] if asked == FULL else able), said
+    small = [fit for fit in fits if _size(fit) <= room]
+    able = [fit for fit in small if fit.needs <= tokens]
+    large = [f"{fit.name} needs {mebibytes(_size(fit))}" for fit in fits if fit not in small]
+    short = [f"{fit.name} needs {fit.needs:,} tokens" for fit in small if fit.needs > tokens]
+    said = [
+        f"{' and '.join(large)} of memory, and `memory_budget` leaves {mebibytes(room)}"
+        if large
+        else "",
+        f"{' and '.join(short)}, and there are {tokens:,}" if short else "",
+    ]
+    return (able[:1] if asked == FULL else able), "; ".join(filter(None, said))
+
+
+def _size(fit: Fit) -> int:
+    """Return about how many bytes the equations of a fit take."""
+    return _MATRICES * 8 * fit.needs**2

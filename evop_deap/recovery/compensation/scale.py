@@ -8,7 +8,9 @@ the very beginning. The model is run to find out whether it allows this.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.models.anatomy.halves import find_halves
 from evop_deap.models.anatomy.probe import nearly_equal
 from evop_deap.models.anatomy.steps import steps_of
+from evop_deap.models.streaming.streamed_weights import passing
 from evop_deap.recovery.compensation.changed_weights import in_float32, written
 from evop_deap.recovery.compensation.folding import Folded, with_gains
 from evop_deap.recovery.compensation.normal_equations import exact
@@ -93,18 +96,22 @@ def scaled_behind(
         raise UnsupportedModelError("the head does not read its states through a norm")
     inside = _by_halves(model, anatomy) if anatomy.granularity == "block" else {}
     changes: Folded = {}
-    for place in places:
-        assert place.kept is not None
-        own: Folded = {}
-        for step in inside.get(place.kept.block, [place.kept]):
-            for writer in find_writers(model, step, calls, hidden):
-                own |= with_gains(writer, torch.tensor(factor, dtype=torch.float64))
-        before = place.kept.run(calls, hidden)
-        with written(in_float32(own)):
-            after = place.kept.run(calls, factor * hidden)
-        if not nearly_equal(factor * before, after):
-            raise UnsupportedModelError(f"{place.kept.block.name} does not norm what it reads")
-        changes |= own
+    steps = [place.kept for place in places if place.kept is not None]
+    by_block = itertools.groupby(steps, key=lambda step: step.block)
+    runs = {block: list(own) for block, own in by_block}
+    with closing(passing(model, runs)) as blocks:
+        for block in blocks:
+            for kept in runs[block]:
+                own: Folded = {}
+                for step in inside.get(block, [kept]):
+                    for writer in find_writers(model, step, calls, hidden):
+                        own |= with_gains(writer, torch.tensor(factor, dtype=torch.float64))
+                before = kept.run(calls, hidden)
+                with written(in_float32(own)):
+                    after = kept.run(calls, factor * hidden)
+                if not nearly_equal(factor * before, after):
+                    raise UnsupportedModelError(f"{block.name} does not norm what it reads")
+                changes |= own
     return changes
 
 

@@ -1,61 +1,40 @@
-"""The dense and the pruned model side by side, taken from cut to cut over all windows."""
+"""The dense and the pruned model side by side, taken from cut to cut over all windows.
+
+At each place, its block is read once for all batches of windows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from evop_deap.fitness.model.logit_losses import window_sums
-from evop_deap.models.anatomy.entrance import BlockCall, enter
+from evop_deap.models.anatomy.entrance import enter
 from evop_deap.models.loading.precision import computing_in_float32, widened
-from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.models.streaming.streamed_weights import passing, weights_of
 from evop_deap.recovery.compensation.changed_weights import Changes, written
-from evop_deap.recovery.compensation.cuts import Cut, places_of
+from evop_deap.recovery.compensation.cuts import Cut, Place, places_of
 from evop_deap.recovery.compensation.fit import Fit, Missing
 from evop_deap.recovery.compensation.forms import fits_for
 from evop_deap.recovery.compensation.hearing import Heard, hearing
+from evop_deap.recovery.compensation.losses_behind import losses_behind
 from evop_deap.recovery.compensation.normal_equations import exact
-from evop_deap.recovery.compensation.resuming import Sample, logits_behind
+from evop_deap.recovery.compensation.resuming import Sample
 from evop_deap.recovery.compensation.scale import Lengths
+from evop_deap.recovery.compensation.text_batches import TextBatch, entered_batches
 from evop_deap.recovery.compensation.writer import Writer
 from evop_deap.recovery.compensation.writers import find_writers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from evop_deap.fitness.model.state_store import State, StateStore
     from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.anatomy.steps import Step
-
-_ASIDE_SHARE = 8  # one window in so many is kept aside,
-_ASIDE_TOKENS = 2048  # up to so many tokens: they choose one number, the ridge
-_TOKENS_AT_ONCE = 2048  # enough for matrix products at full speed
-
-
-@dataclass(eq=False)
-class _Batch:
-    """Windows that are computed together.
-
-    Attributes:
-        tokens: (rows, length) token ids.
-        aside: whether they are kept aside.
-        usable: (rows,) whether all states of a window are finite so far.
-        calls: how the model calls its blocks on them.
-        dense: (rows, length, width) state of the dense model.
-        pruned: state of the pruned model, with the changes so far.
-        before: state of the pruned model before the writer of the latest cut.
-    """
-
-    tokens: torch.Tensor
-    aside: bool
-    usable: torch.Tensor
-    calls: Sequence[BlockCall]
-    dense: torch.Tensor
-    pruned: torch.Tensor
-    before: torch.Tensor
 
 
 @dataclass(eq=False)
@@ -87,6 +66,7 @@ class SideBySide:
         anatomy: its anatomy, at the granularity of the units.
         dropped: positions of the dropped units.
         windows: (windows, length) token ids.
+        store: keeps hidden states, and its budget is the most bytes for the equations of a form.
 
     Attributes:
         places: the places of the model.
@@ -102,13 +82,16 @@ class SideBySide:
         anatomy: Anatomy,
         dropped: Collection[int],
         windows: torch.Tensor,
+        store: StateStore,
     ) -> None:
-        self._model, self._anatomy, self._dropped = model, anatomy, dropped
+        self._model, self._anatomy, self._store = model, anatomy, store
         self.places = places_of(anatomy, dropped)
         self.changes: dict[nn.Parameter, torch.Tensor] = {}
         self.work = 0.0
         self.unit = 1.0
-        self._batches = [self._entered(*part) for part in _batches(windows)]
+        self._losses = losses_behind(model, anatomy)
+        self._streams = weights_of(model) is not None
+        self._batches = entered_batches(model, anatomy, windows, store)
         self._counted: torch.Tensor | None = None
 
     @property
@@ -120,12 +103,13 @@ class SideBySide:
     def sample(self) -> Sample | None:
         """A window whose states are finite; None without any."""
         for batch in self._batches:
-            finite = batch.pruned.isfinite().flatten(1).all(1).nonzero()
+            pruned = batch.pruned.tensor()
+            finite = pruned.isfinite().flatten(1).all(1).nonzero()
             if len(finite):
                 row = slice(int(finite[0]), int(finite[0]) + 1)
                 tokens = batch.tokens[row]
                 calls = enter(self._model, self._anatomy, tokens).calls
-                return Sample(tokens, calls, widened(batch.pruned[row]))
+                return Sample(tokens, calls, widened(pruned[row]))
         return None
 
     def advance(self, cut: Cut, form: str) -> Evidence:
@@ -137,18 +121,16 @@ class SideBySide:
         """
         end = cut.last + 1
         writer = end if cut.writer is None else cut.writer
-        with written(self.changes):
+        for place, batch in self._walk(self.places[cut.first : writer]):
+            self._step(place, batch)
+        for batch in self._batches:
+            batch.before = batch.pruned
+        if cut.writer is None:
+            evidence = Evidence(reason="nothing is written before it")
             for batch in self._batches:
-                self._walk(batch, cut.first, writer)
-            with computing_in_float32(self._model):  # what writes last shows in it only
-                evidence = self._look(cut, form)
-            modules = {one.module for fit in evidence.fits for one in fit.writers}
-            for batch in self._batches:
-                batch.before = batch.pruned
-                with hearing(modules) as heard:
-                    self._walk(batch, writer, min(writer + 1, end))
-                self._walk(batch, writer + 1, end)
-                self._take_in(batch, evidence, heard)
+                self._take_in(batch, evidence, {})
+        else:
+            evidence = self._hear(self.places[writer:end], form)
         self.work += sum(fit.work for fit in evidence.fits)
         return evidence
 
@@ -156,11 +138,9 @@ class SideBySide:
         """Bring the pruned states behind a cut up to date with the changes made there."""
         if cut.writer is None:
             return
-        step = self.places[cut.writer].kept
-        assert step is not None
-        with written(self.changes):
-            for batch in self._batches:
-                batch.pruned = self._run(step, batch, batch.before)
+        for place, batch in self._walk([self.places[cut.writer]]):
+            assert place.kept is not None
+            batch.pruned = self._run(place.kept, batch, batch.before, self.changes)
 
     def loss(self, cut: Cut, changes: Changes) -> float:
         """Return the pruned model's loss on the windows kept aside, in nats a token.
@@ -169,26 +149,19 @@ class SideBySide:
             cut: the latest cut.
             changes: of weights at its writer or behind it, besides those so far.
         """
-        sums = []
-        with written({**self.changes, **changes}):
-            for batch in self._batches:
-                if batch.aside:
-                    sums.append(window_sums(self._logits(cut, batch), batch.tokens))
-        return self._mean(torch.cat(sums))
-
-    def _logits(self, cut: Cut, batch: _Batch) -> torch.Tensor:
-        """(rows, length, vocabulary) logits of the pruned model."""
-        hidden = batch.pruned if cut.writer is None else batch.before
+        aside = [batch for batch in self._batches if batch.aside]
+        states = [batch.pruned if cut.writer is None else batch.before for batch in aside]
         behind = self.places[cut.last + 1 if cut.writer is None else cut.writer :]
-        block = behind[0].dense.block
-        for place in behind:
-            if place.kept is not None and place.dense.block is block:
-                hidden = self._run(place.kept, batch, hidden)
-            elif place.kept is not None:
-                self.work += place.kept.work * batch.tokens.numel()
-        self.work += self._anatomy.head_work * batch.tokens.numel()
-        with bypassed(self._anatomy, self._dropped):
-            return logits_behind(self._model, self._anatomy, block, hidden, batch.tokens)
+        every = {**self.changes, **changes}
+        for places in self._held([place for place in behind if place.kept is not None]):
+            for step in (place.kept for place in places if place.kept is not None):
+                both = zip(aside, states, strict=True)
+                states = [self._run(step, batch, state, every) for batch, state in both]
+        sums = []
+        for batch, state in zip(aside, states, strict=True):
+            sums.append(self._losses(state.tensor(), batch.tokens))
+            self.work += self._anatomy.head_work * batch.tokens.numel()
+        return self._mean(torch.cat(sums))
 
     def _mean(self, sums: torch.Tensor) -> float:
         """Nats a token over the windows on which the pruned model itself has a finite loss."""
@@ -199,49 +172,84 @@ class SideBySide:
         loss = float(counted.mean()) / (length - 1) if len(counted) else float("inf")
         return loss if loss == loss else float("inf")
 
-    def _entered(self, tokens: torch.Tensor, aside: bool) -> _Batch:
-        entrance = enter(self._model, self._anatomy, tokens)
-        usable = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
-        hidden = entrance.hidden
-        return _Batch(tokens, aside, usable, entrance.calls, hidden, hidden, hidden)
+    def _held(self, places: Sequence[Place]) -> Iterator[Sequence[Place]]:
+        """Yield the places of each block while its weights are in memory."""
+        by_block = itertools.groupby(places, key=lambda place: place.dense.block)
+        runs = [(block, list(own)) for block, own in by_block]
+        blocks = passing(self._model, [block for block, _ in runs])
+        for _, (_, own) in zip(blocks, runs, strict=True):
+            yield own
 
-    def _look(self, cut: Cut, form: str) -> Evidence:
-        """Find the writers before a cut and the forms that they allow."""
-        if cut.writer is None:
-            return Evidence(reason="nothing is written before it")
-        place, sample = self.places[cut.writer], self.sample
-        if sample is None:
-            return Evidence(reason="no window has finite states")
+    def _walk(self, places: Sequence[Place]) -> Iterator[tuple[Place, TextBatch]]:
+        """Yield each place with each batch while the weights of its block are in memory."""
+        for held in self._held(places):
+            yield from itertools.product(held, self._batches)
+
+    def _step(self, place: Place, batch: TextBatch) -> None:
+        """Take a batch through a place, the pruned model last, so that it is heard."""
+        together = batch.pruned is batch.dense and not place.dropped
+        if not together:
+            batch.dense = self._run(place.dense, batch, batch.dense)
+        if place.kept is not None:
+            batch.pruned = self._run(place.kept, batch, batch.pruned, self.changes)
+        if together:
+            batch.dense = batch.pruned
+
+    def _run(
+        self, step: Step, batch: TextBatch, before: State, changes: Changes | None = None
+    ) -> State:
+        """Return the state behind a step, whose block is in memory."""
+        self.work += step.work * batch.tokens.numel()
+        # Only those of this block: others may be read from their files meanwhile.
+        with written(_inside(step, changes or {})):
+            return self._store.put(step.run(batch.calls, before.tensor()))
+
+    def _hear(self, places: Sequence[Place], form: str) -> Evidence:
+        """Take both models from the last place where anything is kept to behind the cut.
+
+        What the writers read is held for one batch. In memory, each batch goes on to the cut at
+        once. Where a block is read for all batches, the dense model goes there first, and the
+        pruned one takes its last step alone.
+        """
+        (place, *rest), evidence = places, Evidence()
         step = place.kept
         assert step is not None
+        if self._streams:
+            for one, batch in self._walk(places):
+                batch.dense = self._run(one.dense, batch, batch.dense)
+        for _ in self._held([place]):
+            with written(_inside(step, self.changes)), computing_in_float32(self._model):
+                evidence = self._look(step, form)  # what writes last shows in float32 only
+            modules = {one.module for fit in evidence.fits for one in fit.writers}
+            for batch in self._batches:
+                with hearing(modules) as heard:
+                    if self._streams:
+                        batch.pruned = self._run(step, batch, batch.before, self.changes)
+                    else:
+                        self._step(place, batch)
+                for one in () if self._streams else rest:
+                    self._step(one, batch)
+                self._take_in(batch, evidence, heard)
+        return evidence
+
+    def _look(self, step: Step, form: str) -> Evidence:
+        """Find the writers of the last step before a cut and the forms that they allow."""
+        sample = self.sample
+        if sample is None:
+            return Evidence(reason="no window has finite states")
         writers = find_writers(self._model, step, sample.calls, sample.hidden)
         if not writers:
             return Evidence(reason=f"no layer of {step.block.name} that can be changed writes last")
         fitted = [batch for batch in self._batches if not batch.aside]
         tokens = sum(int(batch.usable.sum()) * batch.tokens.shape[1] for batch in fitted)
-        fits, reason = fits_for(form, writers, tokens)
+        fits, reason = fits_for(form, writers, tokens, room=self._store.budget)
         return Evidence(writers, fits, reason)
 
-    def _walk(self, batch: _Batch, first: int, end: int) -> None:
-        """Take a batch through some places, the pruned model last, so that it is heard."""
-        for place in self.places[first:end]:
-            together = batch.pruned is batch.dense and not place.dropped
-            if not together:
-                batch.dense = self._run(place.dense, batch, batch.dense)
-            if place.kept is not None:
-                batch.pruned = self._run(place.kept, batch, batch.pruned)
-            if together:
-                batch.dense = batch.pruned
-
-    def _run(self, step: Step, batch: _Batch, hidden: torch.Tensor) -> torch.Tensor:
-        self.work += step.work * batch.tokens.numel()
-        return step.run(batch.calls, hidden)
-
-    def _take_in(self, batch: _Batch, evidence: Evidence, heard: dict[nn.Module, Heard]) -> None:
+    def _take_in(self, batch: TextBatch, evidence: Evidence, heard: dict[nn.Module, Heard]) -> None:
         """Add the states of a batch behind a cut to the evidence."""
-        pruned = widened(batch.pruned)
+        pruned = widened(batch.pruned.tensor())
         # The dense state may come from a later device than the last block that is kept.
-        target = widened(batch.dense).to(pruned.device) / self.unit
+        target = widened(batch.dense.tensor()).to(pruned.device) / self.unit
         errors = target - pruned
         finite = (errors.isfinite() & pruned.isfinite()).flatten(1).all(1)
         batch.usable = batch.usable & finite.to(batch.usable.device)
@@ -260,15 +268,6 @@ class SideBySide:
                 fit.add(own, missing, aside=batch.aside)
 
 
-def _batches(windows: torch.Tensor) -> list[tuple[torch.Tensor, bool]]:
-    """Split windows into batches, and say of each whether it is kept aside."""
-    count, length = windows.shape
-    most = max(1, min(count // _ASIDE_SHARE, _ASIDE_TOKENS // length))
-    aside = torch.zeros(count, dtype=torch.bool, device=windows.device)
-    aside[torch.arange(1, most + 1) * count // most - 1] = True
-    at_once = max(1, _TOKENS_AT_ONCE // length)
-    return [
-        (part, is_aside)
-        for is_aside in (False, True)
-        for part in windows[aside == is_aside].split(at_once)
-    ]
+def _inside(step: Step, changes: Changes) -> dict[nn.Parameter, torch.Tensor]:
+    """Return the changes of a step's block."""
+    return {p: changes[p] for p in step.block.module.parameters() if p in changes}

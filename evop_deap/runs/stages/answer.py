@@ -81,8 +81,9 @@ def _answers(pruned: PrunedModel, questions: Questions) -> tuple[float, float]:
     from evop_deap.fitness.answer_losses import answer_losses, answered_right
     from evop_deap.fitness.model.option_likelihoods import likelihoods_of
     from evop_deap.models.surgery.bypass import bypassed
+    from evop_deap.recovery.compensation.changed_weights import written
 
-    with bypassed(pruned.anatomy, pruned.dropped):
+    with written(pruned.changes), bypassed(pruned.anatomy, pruned.dropped):
         found = likelihoods_of(pruned.model, questions)
     right = [answered_right(one, q) for one, q in zip(found, questions.asked, strict=True)]
     return float(answer_losses(found, questions.asked).mean()), float(np.mean(right))

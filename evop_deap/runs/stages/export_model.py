@@ -83,10 +83,11 @@ def _export(context: Context, before: Outputs) -> Exported:
     """Write the checkpoint and the pattern."""
     from evop_deap.models.export.export_checkpoint import export_checkpoint
     from evop_deap.models.loading.quiet import quiet_transformers
+    from evop_deap.recovery.compensation.changed_weights import written
 
     loaded, folder = context.loaded, context.folder
     pruned = current_model(context, before)
-    with quiet_transformers():
+    with quiet_transformers(), written(pruned.changes):
         report = export_checkpoint(
             pruned.model,
             pruned.anatomy,
@@ -94,7 +95,8 @@ def _export(context: Context, before: Outputs) -> Exported:
             loaded.tokenizer,
             folder.model,
             stored_dtype=loaded.stored_dtype,
-            files=None if pruned.changed else loaded.files,
+            files=loaded.files if pruned.model is loaded.model else None,
+            changed=pruned.changes.keys(),
             beside=loaded.beside.processor,
             trust_remote_code=context.config.trust_remote_code,
             # The result of an earlier, shorter run must not describe the new model.

@@ -94,9 +94,9 @@ def measure(context: Context, before: Outputs) -> Measured:
     calibration = _text_loss(text.calibration, space.dense, best, *seen)
     heldout = _text_loss(text.heldout, space.dense, best, *held)
     if before[Compensated].taken:
-        made = current_model(context, before)
-        calibration = _and_compensated(calibration, made, text.calibration, text.weights)
-        heldout = _and_compensated(heldout, made, text.heldout)
+        made, budget = current_model(context, before), context.config.memory_budget * 2**20
+        calibration = _and_compensated(calibration, made, text.calibration, budget, text.weights)
+        heldout = _and_compensated(heldout, made, text.heldout, budget)
     told = partial(rival, best, space=space, texts=pairs, compensated=beside is not None)
     return Measured(
         calibration=calibration,
@@ -172,10 +172,11 @@ def _and_compensated(
     text: TextLoss,
     made: PrunedModel,
     windows: WindowSet,
+    budget: int,
     weights: NDArray[np.float64] | None = None,
 ) -> TextLoss:
     """The same with the loss of the compensated model."""
-    sums = scaled(window_sums_of(made, windows.tokens), weights)
+    sums = scaled(window_sums_of(made, windows.tokens, budget), weights)
     return replace(text, loss={**text.loss, "compensated": _mean(sums, _predicted(windows))})
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.fitnesses import read_fitness
-from evop_deap.runs.compensating import search_compensator
+from evop_deap.runs.compensating import asks_for_compensator, is_streamed, search_compensator
 from evop_deap.runs.draw_calibration import check_text, make_calibration, settled_by
 from evop_deap.runs.draw_questions import check_questions, draw_questions
 from evop_deap.runs.listeners.progress import Progress
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
 
+_AFTER_THE_SEARCH = (
+    "weights are streamed: the search evaluates patterns as they are, and the one found is "
+    "compensated"
+)
 _PATTERNS = 4  # random patterns to rehearse before a model is refused
 
 
@@ -87,6 +91,8 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
         text.manifest["questions"] = questions.manifest
     dtype = str(dtype_of(loaded.model)).removeprefix("torch.")
     fingerprint = fingerprint_model(loaded.model)
+    if asks_for_compensator(config) and is_streamed(loaded):
+        progress.stage(_AFTER_THE_SEARCH)
     compensator = search_compensator(config, loaded, anatomy, text, max(s.n_drop for s in spaces))
     return [
         Prepared(

@@ -67,7 +67,10 @@ def compensate_pattern(context: Context, before: Outputs) -> Compensated:
         return Compensated(untouched(form, "no pattern found can be exported"))
     context.progress.stage("compensating")
     dropped = dropped_units(before[Validated].pattern)
-    return Compensated(*compensated(context.loaded, context.anatomy, dropped, context.text, form))
+    budget = context.config.memory_budget * 2**20
+    return Compensated(
+        *compensated(context.loaded, context.anatomy, dropped, context.text, form, budget)
+    )
 
 
 def made_again(context: Context, before: Outputs) -> PrunedModel:

@@ -80,20 +80,29 @@ def test_a_block_that_is_linear_in_what_is_written_before_it_is_recovered_exactl
     block = model.transformer.h[2]
     step = 0.3 * torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
 
-    def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        said = model.transformer.h[1].mlp.said
-        return hidden_states + said @ step
+    before = model.transformer.h[1]
+    said: dict[torch.Tensor, torch.Tensor] = {}  # by the state behind the block that said it
 
-    def after(module: Any, args: Any, output: torch.Tensor) -> None:
+    def forward(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        return hidden_states + said[hidden_states] @ step
+
+    def mlp_done(module: Any, args: Any, output: torch.Tensor) -> None:
         module.said = output.detach()
 
-    handle = model.transformer.h[1].mlp.register_forward_hook(after)
+    def block_done(module: Any, args: Any, output: Any) -> None:
+        said[output if isinstance(output, torch.Tensor) else output[0]] = module.mlp.said
+
+    handles = [
+        before.mlp.register_forward_hook(mlp_done),
+        before.register_forward_hook(block_done),
+    ]
     block.forward = forward
     try:
         anatomy = _bare(model)
         made = compensate(model, anatomy, [2], own_text(model, 64), form="map")
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     (cut,) = made.cuts
     assert cut.form == "map"
     assert cut.distance[0] > 1e-2
