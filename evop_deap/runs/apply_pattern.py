@@ -18,6 +18,7 @@ from evop_deap.runs.draw_calibration import check_text, make_calibration
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named, parts_of
 from evop_deap.runs.pruned_model import PrunedModel
+from evop_deap.runs.quantised_choice import not_compensated
 from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:
@@ -62,11 +63,15 @@ def _applied(
     """Prune a model in a process that has claimed the folder."""
     if compensate != OFF:
         check_text(config)
+    from evop_deap.models.anatomy.quantisation import is_quantised
+
     loaded = load_named(config, progress, as_stored=compensate == OFF)
     text = loaded.model.config.get_text_config(decoder=True)
     dtype = str(loaded.stored_dtype).removeprefix("torch.")
     drops = read_pattern(pattern, int(text.num_hidden_layers), {**text.to_dict(), "dtype": dtype})
     if compensate != OFF:
+        if is_quantised(loaded.model):
+            raise InputError(not_compensated(loaded, compensate))
         return _compensated(config, loaded, drops, folder, compensate, progress)
     return write_checkpoint(
         loaded,

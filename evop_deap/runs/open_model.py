@@ -70,6 +70,7 @@ def load_named(
     Raises:
         EvopError: the model cannot be loaded.
     """
+    from evop_deap.models.anatomy.quantisation import is_quantised
     from evop_deap.models.loading.load_model import load_model
 
     progress.stage(f"loading the model {config.model}")
@@ -88,7 +89,7 @@ def load_named(
     for said in loaded.beside.left_out:
         progress.stage(f"left out: {said}")
     dtype = loaded.streams_in or (loaded.model.dtype if as_stored else None)
-    if dtype is not None and loaded.model.device.type == "cpu":
+    if dtype is not None and loaded.model.device.type == "cpu" and not is_quantised(loaded.model):
         from evop_deap.models.streaming.streamed_weights import StreamedWeights
 
         StreamedWeights(loaded.model, dtype)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from evop_deap.models.anatomy.element_counts import weights
 from evop_deap.models.anatomy.probe import (
     PROBE_TOKENS,
     first_tensor,
@@ -17,6 +19,7 @@ from evop_deap.models.anatomy.probe import (
     removable_hooks,
     run_forward,
 )
+from evop_deap.models.anatomy.quantisation import rounds_to
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -31,7 +34,8 @@ def find_children(model: PreTrainedModel, chain: Sequence[nn.Module]) -> list[Ch
     def after(
         module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
-        mixes[module] = _mixes_tokens(module.forward, args, kwargs, output)
+        rounded = partial(rounds_to, model)
+        mixes[module] = _mixes_tokens(module.forward, args, kwargs, output, rounded)
 
     children = [[c for c in block.children() if _has_matrix(c)] for block in chain]
     with removable_hooks() as handles, torch.no_grad():
@@ -53,7 +57,11 @@ def _split(children: Sequence[nn.Module], mixes: Mapping[nn.Module, bool | None]
 
 
 def _mixes_tokens(
-    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
+    forward: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    output: Any,
+    rounded: Callable[[torch.dtype], torch.dtype],
 ) -> bool | None:
     """Return whether another first token changes the output for later ones; None if unknown."""
     key = hidden_key(args, kwargs)
@@ -73,8 +81,8 @@ def _mixes_tokens(
     after = first_tensor(again)
     if after is None:
         return None
-    return not nearly_equal(before[..., 1:, :], after[..., 1:, :])
+    return not nearly_equal(before[..., 1:, :], after[..., 1:, :], rounded(before.dtype))
 
 
 def _has_matrix(module: nn.Module) -> bool:
-    return any(parameter.ndim >= 2 for parameter in module.parameters())
+    return any(dimensions >= 2 for _, _, dimensions in weights(module))

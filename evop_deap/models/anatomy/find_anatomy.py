@@ -11,6 +11,7 @@ import torch
 from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.models.anatomy.block_chain import find_chain
 from evop_deap.models.anatomy.block_children import find_children
+from evop_deap.models.anatomy.element_counts import elements
 from evop_deap.models.anatomy.halves import find_halves
 from evop_deap.models.anatomy.matrix_work import expert_share, matrix_work
 from evop_deap.models.anatomy.parts import Anatomy, Block, Part
@@ -20,6 +21,7 @@ from evop_deap.models.anatomy.probe import (
     probe_tokens,
     run_forward,
 )
+from evop_deap.models.anatomy.quantisation import rounds_to
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,7 +75,7 @@ def find_anatomy(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
             module=module,
             attention=attention,
             mlp=mlp,
-            parameters=sum(p.numel() for p in module.parameters()),
+            parameters=elements(module),
             work=matrix_work(module, share),
         )
         for index, (module, (attention, mlp)) in enumerate(zip(chain, children, strict=True))
@@ -84,7 +86,7 @@ def find_anatomy(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
         blocks=blocks,
         norm=None if norm is head else norm,
         head=head,
-        head_work=sum(p.numel() for p in head.parameters() if p.ndim >= 2),
+        head_work=matrix_work(head, (0, 1.0)),
         output_items=0 if isinstance(trace.output, torch.Tensor) else len(trace.output),
     ).of_blocks
     return replace(anatomy, parts=_PARTS[granularity](model, anatomy))
@@ -96,7 +98,8 @@ def _check_causal(model: PreTrainedModel) -> None:
     changed = ids.clone()
     changed[0, -1] = (changed[0, -1] + 1) % embedding_table(model).shape[0]
     before, after = run_forward(model, ids), run_forward(model, changed)
-    if not nearly_equal(before[:, :-1], after[:, :-1]):
+    rounded = rounds_to(model, before.dtype)
+    if not nearly_equal(before[:, :-1], after[:, :-1], rounded):
         raise UnsupportedModelError(
             f"{type(model).__name__} is not a causal language model: its prediction at a position"
             " depends on later tokens"

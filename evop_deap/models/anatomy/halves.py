@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.anatomy.element_counts import elements
 from evop_deap.models.anatomy.entrance import BlockCall, enter
 from evop_deap.models.anatomy.matrix_work import expert_share, matrix_work
 from evop_deap.models.anatomy.parts import Anatomy, Block, Part
@@ -25,6 +26,7 @@ from evop_deap.models.anatomy.probe import (
     probe_tokens,
     removable_hooks,
 )
+from evop_deap.models.anatomy.quantisation import rounds_to
 from evop_deap.models.anatomy.replaced_forward import Forward, replaced_forward
 from evop_deap.space import Unit
 from evop_deap.space.unit_names import ATTENTION, MLP, unit_name
@@ -47,16 +49,21 @@ def find_halves(model: PreTrainedModel, anatomy: Anatomy) -> tuple[Part, ...]:
     with torch.inference_mode():
         entrance = enter(model, anatomy, probe_tokens(model))
         hidden = entrance.hidden
+        rounded = rounds_to(model, hidden.dtype)
         for call, block in zip(entrance.calls, anatomy.blocks, strict=True):
-            halves, hidden = _halves_of(call, block, hidden, share)
+            halves, hidden = _halves_of(call, block, hidden, share, rounded)
             found += halves
     return tuple(found)
 
 
 def _halves_of(
-    call: BlockCall, block: Block, hidden: torch.Tensor, share: tuple[int, float]
+    call: BlockCall,
+    block: Block,
+    hidden: torch.Tensor,
+    share: tuple[int, float],
+    rounded: torch.dtype,
 ) -> tuple[list[Part], torch.Tensor]:
-    """Return the halves of a block, and its output for `hidden`."""
+    """Return the halves of a block, and its output for `hidden`, which is `rounded` within."""
     if not block.attention or not block.mlp:
         raise _refusal(block, "its attention and its MLP cannot be told apart")
     if list(block.module.parameters(recurse=False)):
@@ -80,14 +87,14 @@ def _halves_of(
     in_sequence = float((alone(MLP, attention) - output).abs().max())
     in_parallel = float((attention + (alone(MLP, hidden) - hidden) - output).abs().max())
     scale = float(output.abs().max())
-    if not min(in_sequence, in_parallel) <= torch.finfo(output.dtype).eps ** 0.5 * scale:
+    if not min(in_sequence, in_parallel) <= torch.finfo(rounded).eps ** 0.5 * scale:
         raise _refusal(block, "it is not its attention and its MLP in sequence or in parallel")
     norms = _norms(block, lambda kind: alone(kind, hidden))
     halves = [
         Part(
             unit=Unit(
                 unit_name(block.index, kind),
-                parameters=sum(p.numel() for m in (*own, *norms[kind]) for p in m.parameters()),
+                parameters=elements(*own, *norms[kind]),
                 work=sum(matrix_work(module, share) for module in own),
             ),
             block=block,
@@ -146,7 +153,7 @@ def _norms(block: Block, alone: Callable[[str], torch.Tensor]) -> dict[str, list
     norms: dict[str, list[nn.Module]] = {kind: [] for kind in _OTHER}
     plain = {kind: alone(kind) for kind in norms}
     for child in block.module.children():
-        if child in own or not list(child.parameters()):
+        if child in own or not elements(child):
             continue
         # Zeros, because a second norm would hide a mere change of scale.
         handle = child.register_forward_hook(lambda module, args, output: torch.zeros_like(output))

@@ -12,6 +12,7 @@ from evop_deap.base.errors import InputError, UnsupportedModelError, one_line
 from evop_deap.base.user_paths import existing_path
 from evop_deap.base.user_text import shown
 from evop_deap.models.anatomy.probe import embedding_table
+from evop_deap.models.anatomy.quantisation import fields_of, settle
 from evop_deap.models.formats.drops import MOST_BLOCKS
 from evop_deap.models.loading.auto_classes import is_known
 from evop_deap.models.loading.beside_decoder import BesideDecoder
@@ -97,7 +98,10 @@ def load_model(
         config = _load_config(where, name, trust_remote_code)
         stored = _stored_dtype(config)
         kept = as_stored and dtype == "auto" and stored.itemsize == 2
-        chosen = stored if kept else choose_dtype(dtype, stored, place)
+        packed = fields_of(config) is not None
+        # Quantised layers expect the dtype that they were made for.
+        keeps = kept or (packed and dtype == "auto")
+        chosen = stored if keeps else choose_dtype(dtype, stored, place)
     folder = Path(where["pretrained_model_name_or_path"])
     is_here = folder.is_dir() and "gguf_file" not in where
     with quiet_transformers(), _explaining(name):
@@ -122,10 +126,14 @@ def load_model(
             dtype=stored if streams else chosen,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
+            **({"device_map": {"": place}} if packed else {}),
         )
         tokenizer = _load_tokenizer(where, trust_remote_code)
         placed: Any = model  # transformers wraps `to` without its signature
-        placed.to(place)
+        if packed:
+            settle(model)
+        else:
+            placed.to(place)
     hub_id = known_hub_id(name)
     rows = embedding_table(model).shape[0]
     if max(tokenizer.get_vocab().values(), default=0) >= rows:

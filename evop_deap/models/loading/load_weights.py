@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.models.anatomy.quantisation import plain_tensors
 from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.checkpoint_files import (
@@ -119,7 +120,8 @@ def _not_finite(model: PreTrainedModel, in_files: bool) -> str | None:
     from evop_deap.models.loading.mapped_pages import MappedPages
 
     pages = MappedPages(None if in_files else ())
-    for name, weight in model.named_parameters():
+    weights = (part for one in model.named_parameters() for part in plain_tensors(*one))
+    for name, weight in weights:
         # Types of 8 bits and less hold quantised weights.
         if weight.is_floating_point() and weight.element_size() > 1:
             for part in weight.detach().reshape(-1).split(1 << 24):  # bounds the memory it takes

@@ -84,12 +84,14 @@ def draw_report(runs: Sequence[Path], output: Path, progress: Progress) -> None:
 
 
 def _findings(context: Context, before: Outputs) -> Findings:
+    from evop_deap.models.anatomy.element_counts import elements
+
     found, validated, measured = before[Found], before[Validated], before[Measured]
     config, space, evaluator = context.config, context.space, context.evaluator
     dropped, kept = dropped_units(validated.pattern), kept_units(validated.pattern)
     counts = dataclasses.asdict(found.work)
     executed = counts.pop("executed") + evaluator.dense_executed + validated.executed
-    parameters = sum(parameter.numel() for parameter in context.loaded.model.parameters())
+    parameters = elements(context.loaded.model)
     return Findings(
         model=config.model,
         method=config.method,
