@@ -55,7 +55,7 @@ def matrix_work(module: nn.Module, routing: tuple[int, float]) -> int:
     for weight, count, dimensions in weights(module):
         if dimensions < 2:
             continue
-        stacked = isinstance(weight, nn.Parameter) and weight.ndim == 3
-        routed = experts > 0 and ((stacked and weight.shape[0] == experts) or weight in in_lists)
+        stacked = isinstance(weight, nn.Parameter) and weight.shape[:-2] == (experts,)
+        routed = experts > 0 and (stacked or weight in in_lists)
         work += count * (share if routed else 1.0)
     return round(work)

@@ -69,7 +69,8 @@ def write_quantised(
     fields[FIELD] = renumbered_quantisation(
         about, renumbering(anatomy, layers), _linear_names(model), (names.prefix,)
     )
-    path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    # The order of its entries is kept: of GPTQ's `dynamic`, the first that matches counts.
+    path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
     write_shards(tensors, folder, renamed=names.new)
     return Written(len(layers), 0, elements(pruned), 0, model.dtype)
 
