@@ -15,6 +15,7 @@ from evop_deap.models.formats import Drops, read_pattern
 from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.calibration_folder import responder_of
 from evop_deap.runs.draw_calibration import check_text, make_calibration
+from evop_deap.runs.export_base import config_of_base
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named, parts_of
 from evop_deap.runs.pruned_model import PrunedModel
@@ -36,6 +37,7 @@ def apply_pattern(
     *,
     overwrite: bool = False,
     compensate: str = OFF,
+    export_from: str | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Prune the model of `config` by a pattern file or list, and check the checkpoint.
@@ -46,6 +48,7 @@ def apply_pattern(
         folder: folder of the checkpoint.
         overwrite: replace an existing checkpoint in `folder`.
         compensate: form of compensation, or "off".
+        export_from: the dense original of the model of `config`, whose weights are written.
         progress: receives progress messages; silent by default.
 
     Raises:
@@ -54,7 +57,9 @@ def apply_pattern(
     """
     with claimed(folder):
         check_output(folder, overwrite=overwrite)
-        return _applied(config, pattern, folder, compensate, progress or Progress())
+        progress = progress or Progress()
+        base = config if export_from is None else config_of_base(export_from, config)
+        return _applied(base, pattern, folder, compensate, progress)
 
 
 def _applied(

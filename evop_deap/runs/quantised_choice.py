@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from evop_deap.base.errors import InputError
 from evop_deap.heuristics.registry import ALL_CHEAP, METHODS
 from evop_deap.recovery.compensation.form_names import AUTO, OFF
+from evop_deap.runs.export_base import check_base
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.settings.search_config import SearchConfig
@@ -15,12 +16,40 @@ if TYPE_CHECKING:
     from evop_deap.models.loading.load_model import LoadedModel
 
 
-def for_quantised(config: SearchConfig, loaded: LoadedModel, progress: Progress) -> SearchConfig:
-    """Return the settings for a model whose weights may be quantised: others stay as they are.
+def for_weights(config: SearchConfig, loaded: LoadedModel, progress: Progress) -> SearchConfig:
+    """Return the settings for a model with quantised weights, or another one to export from.
 
     Raises:
-        InputError: a setting needs weights that can be read and changed as numbers.
+        InputError: a setting needs weights that can be read and changed as numbers, or the model
+            to export from is built differently.
     """
+    if config.export_from is not None:
+        config = _for_base(config, config.export_from, loaded, progress)
+    return _for_quantised(config, loaded, progress)
+
+
+def _for_base(
+    config: SearchConfig, base: str, loaded: LoadedModel, progress: Progress
+) -> SearchConfig:
+    """Return the settings where the weights of another model are exported."""
+    check_base(base, config, loaded.model.config)
+    if config.compensate not in (AUTO, OFF):
+        raise InputError(
+            f"`compensate` {config.compensate} changes weights of `model`, but `export_from` "
+            f"{base} has its own: add --compensate off"
+        )
+    if config.method != SEARCH and METHODS[config.method].merges:
+        raise InputError(
+            f"`method` {config.method} merges blocks of `model`, but `export_from` {base} has its "
+            "own: choose another"
+        )
+    if config.compensate == AUTO:
+        progress.stage(f"not compensated: the weights of {base} are exported")
+    return config.replace(compensate=OFF)
+
+
+def _for_quantised(config: SearchConfig, loaded: LoadedModel, progress: Progress) -> SearchConfig:
+    """Return the settings for a model whose weights may be quantised."""
     from evop_deap.fitness.model.self_check import allowed_difference
     from evop_deap.models.anatomy.quantisation import is_quantised, method_of, rounds_to
     from evop_deap.models.surgery.logit_difference import relative_tolerance

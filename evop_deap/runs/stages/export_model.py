@@ -6,19 +6,25 @@ import dataclasses
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import ExportError, InputError, UnsupportedModelError
 from evop_deap.base.files import write_text
 from evop_deap.base.typed import typed
 from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.context import Context
+from evop_deap.runs.export_base import load_base
+from evop_deap.runs.open_model import parts_of
 from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.pruned_model import PrunedModel
 from evop_deap.runs.stages.current_model import current_model
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.recover import Compensated
 from evop_deap.runs.stages.validate import Validated
 from evop_deap.space import dropped_units
+
+if TYPE_CHECKING:
+    from evop_deap.models.loading.load_model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ def _export(context: Context, before: Outputs) -> Exported:
 
     loaded, folder = context.loaded, context.folder
     pruned = current_model(context, before)
+    if context.config.export_from is not None:
+        loaded, pruned = _of_base(context, context.config.export_from, pruned)
     with quiet_transformers():
         report = export_checkpoint(
             pruned.model,
@@ -108,6 +116,13 @@ def _export(context: Context, before: Outputs) -> Exported:
         zeroed=report.zeroed,
         difference=report.max_logit_difference,
     )
+
+
+def _of_base(context: Context, name: str, pruned: PrunedModel) -> tuple[LoadedModel, PrunedModel]:
+    """Return the dense original, and the same units to leave out of it."""
+    base = load_base(name, context.config, context.progress)
+    anatomy = parts_of(base, pruned.anatomy.granularity)
+    return base, PrunedModel(base.model, anatomy, pruned.dropped)
 
 
 def _write_pattern(context: Context, before: Outputs) -> None:
