@@ -140,7 +140,10 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     return {
         **circumstances(),
         "bitsandbytes": version("bitsandbytes"),
-        "settings": {name: value for name, value in vars(given).items() if name != "json"},
+        "settings": {
+            **{name: value for name, value in vars(given).items() if name != "json"},
+            "corpus": Path(given.corpus).name,
+        },
         "calibration": text.fingerprint,
         "patterns": ["".join(map(str, pattern)) for pattern in patterns],
         "found": found,

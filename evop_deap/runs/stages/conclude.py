@@ -42,6 +42,7 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
         seconds: time spent on the run, over all processes.
     """
     from evop_deap.models.export.checkpoint_checks import folder_size
+    from evop_deap.models.loading.model_config import known_hub_id
     from evop_deap.reporting.model_card import model_card
 
     folder, exported = context.folder, before[Exported]
@@ -50,7 +51,10 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
     checkpoint = None
     if exported.failure is None:
         loaded = context.loaded
-        card = model_card(findings, settings, base_model=loaded.hub_id, beside=loaded.beside)
+        name = context.config.export_from
+        base = None if name is None or exported.base is None else (name, *exported.base)
+        hub_id = loaded.hub_id if base is None else known_hub_id(base[0])
+        card = model_card(findings, settings, base_model=hub_id, beside=loaded.beside, base=base)
         write_text(folder.model / "README.md", card)
         checkpoint = {
             "layers": exported.layers,

@@ -39,6 +39,8 @@ class Exported:
         difference: largest difference between the logits of the reloaded checkpoint and those
             of the model in memory.
         failure: why no checkpoint was written; None if there is one.
+        base: fingerprint and dtype of the dense original that it was written from; None if that
+            is the model that was searched.
     """
 
     layers: int = 0
@@ -47,6 +49,7 @@ class Exported:
     zeroed: int = 0
     difference: float = 0.0
     failure: str | None = None
+    base: tuple[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -88,12 +91,15 @@ def export_model(context: Context, before: Outputs) -> Exported:
 def _export(context: Context, before: Outputs) -> Exported:
     """Write the checkpoint and the pattern."""
     from evop_deap.models.export.export_checkpoint import export_checkpoint
+    from evop_deap.models.loading.fingerprint import fingerprint_model
     from evop_deap.models.loading.quiet import quiet_transformers
 
     loaded, folder = context.loaded, context.folder
-    pruned = current_model(context, before)
+    pruned, base = current_model(context, before), None
     if context.config.export_from is not None:
         loaded, pruned = _of_base(context, context.config.export_from, pruned)
+        dtype = str(loaded.model.dtype).removeprefix("torch.")
+        base = (fingerprint_model(loaded.model), dtype)
     with quiet_transformers():
         report = export_checkpoint(
             pruned.model,
@@ -115,6 +121,7 @@ def _export(context: Context, before: Outputs) -> Exported:
         parameters=report.parameters,
         zeroed=report.zeroed,
         difference=report.max_logit_difference,
+        base=base,
     )
 
 
