@@ -21,7 +21,7 @@ from evop_deap.models.anatomy.probe import (
     probe_tokens,
     run_forward,
 )
-from evop_deap.models.anatomy.quantisation import rounds_to
+from evop_deap.models.anatomy.quantisation import each_token_alone, rounds_to
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,6 +51,11 @@ def find_anatomy(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
     if granularity not in _PARTS:
         known = " or ".join(f"'{name}'" for name in _PARTS)
         raise InputError(f"`granularity` must be {known}, but got '{granularity}'")
+    with each_token_alone(model):
+        return _found(model, granularity)
+
+
+def _found(model: PreTrainedModel, granularity: str) -> Anatomy:
     name = type(model).__name__
     if model.config.is_encoder_decoder:
         raise UnsupportedModelError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -70,6 +71,24 @@ def settle(model: PreTrainedModel) -> None:
         if hasattr(module, _REPACKS):
             setattr(module, _REPACKS, False)
     run_forward(model, probe_tokens(model))
+
+
+@contextmanager
+def each_token_alone(model: PreTrainedModel) -> Iterator[None]:
+    """Inside this context, what a layer makes of a token does not depend on the other tokens.
+
+    The 8-bit layers of bitsandbytes compute columns in float16 where any token of a batch is
+    large. So a later token changes the rounding of earlier ones, which is no fault of the model.
+    """
+    states = [one.state for one in model.modules() if hasattr(one, "state")]
+    mixing = [(state, state.threshold) for state in states if hasattr(state, "threshold")]
+    try:
+        for state, _ in mixing:
+            state.threshold = 0.0
+        yield
+    finally:
+        for state, threshold in mixing:
+            state.threshold = threshold
 
 
 def plain_tensors(name: str, tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
