@@ -19,7 +19,7 @@ from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.parts import Anatomy
-from evop_deap.models.anatomy.quantisation import is_quantised, settle
+from evop_deap.models.anatomy.quantisation import each_token_alone, is_quantised, settle
 from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import LoadedModel, load_model
 from evop_deap.models.surgery.bypass import bypassed
@@ -111,6 +111,19 @@ def test_an_export_holds_the_bits_of_the_kept_blocks(checkpoint: Path, tmp_path:
             new = name if inside is None else f"{prefix}{kept[int(inside[1])]}.{inside[2]}"
             assert torch.equal(pruned.pop(new), tensor), name
     assert not pruned
+
+
+def test_no_token_changes_how_another_one_is_rounded_while_parts_are_looked_for(
+    loaded: LoadedModel,
+) -> None:
+    states = [one.state for one in loaded.model.modules() if hasattr(one, "state")]
+    before = [state.threshold for state in states]
+    ids = torch.arange(1, 13)[None]
+    changed = torch.cat([ids[:, :-1], ids[:, -1:] + 40], dim=1)
+    with torch.no_grad(), each_token_alone(loaded.model):
+        logits, others = (loaded.model(each).logits[:, :-1] for each in (ids, changed))
+    assert torch.equal(logits, others)
+    assert [state.threshold for state in states] == before
 
 
 def test_a_half_that_would_be_zero_is_refused(loaded: LoadedModel, halves: Anatomy) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +18,6 @@ from evop_deap.models.anatomy.probe import (
     removable_hooks,
     run_forward,
 )
-from evop_deap.models.anatomy.quantisation import rounds_to
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,8 +32,7 @@ def find_children(model: PreTrainedModel, chain: Sequence[nn.Module]) -> list[Ch
     def after(
         module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
-        rounded = partial(rounds_to, model)
-        mixes[module] = _mixes_tokens(module.forward, args, kwargs, output, rounded)
+        mixes[module] = _mixes_tokens(module.forward, args, kwargs, output)
 
     children = [[c for c in block.children() if _has_matrix(c)] for block in chain]
     with removable_hooks() as handles, torch.no_grad():
@@ -57,11 +54,7 @@ def _split(children: Sequence[nn.Module], mixes: Mapping[nn.Module, bool | None]
 
 
 def _mixes_tokens(
-    forward: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    output: Any,
-    rounded: Callable[[torch.dtype], torch.dtype],
+    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
 ) -> bool | None:
     """Return whether another first token changes the output for later ones; None if unknown."""
     key = hidden_key(args, kwargs)
@@ -81,7 +74,7 @@ def _mixes_tokens(
     after = first_tensor(again)
     if after is None:
         return None
-    return not nearly_equal(before[..., 1:, :], after[..., 1:, :], rounded(before.dtype))
+    return not nearly_equal(before[..., 1:, :], after[..., 1:, :])
 
 
 def _has_matrix(module: nn.Module) -> bool:

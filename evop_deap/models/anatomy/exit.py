@@ -19,7 +19,6 @@ from evop_deap.models.anatomy.probe import (
     probe_tokens,
     removable_hooks,
 )
-from evop_deap.models.anatomy.quantisation import rounds_to
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -105,8 +104,7 @@ def _exit(
         plain = (plain if bias is None else plain + bias).float()
         for transform in _transforms(model):
             # In the dtype of the logits, so that only rounding may differ.
-            found = transform(plain.clone()).to(logits.dtype)
-            if nearly_equal(found, logits, rounds_to(model, logits.dtype)):
+            if nearly_equal(transform(plain.clone()).to(logits.dtype), logits):
                 return Exit(modules, head.weight, bias, transform)
     raise UnsupportedModelError(
         f"{type(model).__name__} makes its logits from the head's output in a way not known here"

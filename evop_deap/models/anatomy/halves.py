@@ -26,7 +26,6 @@ from evop_deap.models.anatomy.probe import (
     probe_tokens,
     removable_hooks,
 )
-from evop_deap.models.anatomy.quantisation import rounds_to
 from evop_deap.models.anatomy.replaced_forward import Forward, replaced_forward
 from evop_deap.space import Unit
 from evop_deap.space.unit_names import ATTENTION, MLP, unit_name
@@ -49,21 +48,16 @@ def find_halves(model: PreTrainedModel, anatomy: Anatomy) -> tuple[Part, ...]:
     with torch.inference_mode():
         entrance = enter(model, anatomy, probe_tokens(model))
         hidden = entrance.hidden
-        rounded = rounds_to(model, hidden.dtype)
         for call, block in zip(entrance.calls, anatomy.blocks, strict=True):
-            halves, hidden = _halves_of(call, block, hidden, share, rounded)
+            halves, hidden = _halves_of(call, block, hidden, share)
             found += halves
     return tuple(found)
 
 
 def _halves_of(
-    call: BlockCall,
-    block: Block,
-    hidden: torch.Tensor,
-    share: tuple[int, float],
-    rounded: torch.dtype,
+    call: BlockCall, block: Block, hidden: torch.Tensor, share: tuple[int, float]
 ) -> tuple[list[Part], torch.Tensor]:
-    """Return the halves of a block, and its output for `hidden`, which is `rounded` within."""
+    """Return the halves of a block, and its output for `hidden`."""
     if not block.attention or not block.mlp:
         raise _refusal(block, "its attention and its MLP cannot be told apart")
     if list(block.module.parameters(recurse=False)):
@@ -87,7 +81,7 @@ def _halves_of(
     in_sequence = float((alone(MLP, attention) - output).abs().max())
     in_parallel = float((attention + (alone(MLP, hidden) - hidden) - output).abs().max())
     scale = float(output.abs().max())
-    if not min(in_sequence, in_parallel) <= torch.finfo(rounded).eps ** 0.5 * scale:
+    if not min(in_sequence, in_parallel) <= torch.finfo(output.dtype).eps ** 0.5 * scale:
         raise _refusal(block, "it is not its attention and its MLP in sequence or in parallel")
     norms = _norms(block, lambda kind: alone(kind, hidden))
     halves = [
