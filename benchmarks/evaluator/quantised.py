@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 DENSE = "float32"
-BITS = {
+BITS: dict[str, dict[str, Any]] = {
     "8 bit": {"load_in_8bit": True},
     "4 bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
 }
