@@ -37,7 +37,7 @@ _EXAMPLES = """examples:
 """
 
 _GROUPS = (MODEL, CALIBRATION, COMPENSATION, RANDOMNESS)
-_RUN = ("pattern", "output", "overwrite", "compensate", "quiet")
+_RUN = ("pattern", "output", "overwrite", "compensate", "export_from", "quiet")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +58,7 @@ def _apply(given: dict[str, Any], run: argparse.Namespace) -> str:
     from evop_deap.runs.listeners.progress import Progress, TerminalProgress
 
     folder = Path(run.output)
-    how = {"overwrite": run.overwrite, "compensate": run.compensate}
+    how = {name: getattr(run, name) for name in ("overwrite", "compensate", "export_from")}
     progress = Progress() if run.quiet else TerminalProgress()
     report = apply_pattern(config, run.pattern, folder, progress=progress, **how)
     return f"{folder}: {report.summary}"
@@ -107,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="|".join(CHOICES),
         help="form of compensation on text of --corpus (auto if none is named)",
     )
+    base = "dense original of a quantised --model, whose weights are written"
+    run.add_argument("--export-from", metavar="MODEL", help=base)
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_flags(parser, CalibrationConfig, lambda option: option.metadata["group"] in _GROUPS)
     return parser

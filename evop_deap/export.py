@@ -42,7 +42,12 @@ def _export(given: argparse.Namespace) -> str:
     progress = Progress() if given.quiet else TerminalProgress()
     output = Path(given.output) if given.output else None
     message = export_run(
-        Path(given.run), given.format, output, overwrite=given.overwrite, progress=progress
+        Path(given.run),
+        given.format,
+        output,
+        export_from=given.export_from,
+        overwrite=given.overwrite,
+        progress=progress,
     )
     if given.format == "per-layer-config":
         print(f"warning: {PER_LAYER_WARNING}", file=sys.stderr)  # noqa: T201
@@ -66,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output", type=path_flag, metavar="PATH", help="folder of the checkpoint, or text file"
+    )
+    parser.add_argument(
+        "--export-from",
+        metavar="MODEL",
+        help="dense original of a run's quantised model, for a checkpoint (default: the run's)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what is at --output")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")

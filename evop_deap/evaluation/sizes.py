@@ -40,10 +40,12 @@ class Sizes:
 
 def measure_sizes(loaded: LoadedModel) -> Sizes:
     """Return the sizes of a loaded model."""
+    from evop_deap.models.anatomy.element_counts import elements
+
     config = loaded.model.config.get_text_config(decoder=True)
     return Sizes(
         blocks=int(config.num_hidden_layers),
-        parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
+        parameters=elements(loaded.model),
         file_bytes=file_bytes(loaded.name),
     )
 

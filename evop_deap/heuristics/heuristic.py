@@ -29,6 +29,7 @@ class Heuristic:
         searches: whether it runs until a limit is reached.
         merges: whether it merges dropped blocks into kept ones.
         holds_model: whether it needs all weights of the model in memory at once.
+        reads_weights: whether it reads weights as numbers, which quantised ones are not.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Heuristic:
     searches: bool = False
     merges: bool = False
     holds_model: bool = False
+    reads_weights: bool = False
 
     def __call__(self, task: Task) -> Pick:
         """Pick a pattern.

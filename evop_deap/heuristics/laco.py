@@ -60,6 +60,7 @@ HEURISTIC = Heuristic(
     pick,
     needs_model=True,
     holds_model=True,
+    reads_weights=True,
     granularities=(BLOCK,),
     merges=True,
 )

@@ -20,4 +20,6 @@ def pick(task: Task) -> Pick:
     return lowest(task, scores)
 
 
-HEURISTIC = Heuristic("magnitude", "weight magnitude", pick, needs_model=True, cheap=True)
+HEURISTIC = Heuristic(
+    "magnitude", "weight magnitude", pick, needs_model=True, cheap=True, reads_weights=True
+)

@@ -39,6 +39,7 @@ HEURISTIC = Heuristic(
     needs_model=True,
     cheap=True,
     holds_model=True,
+    reads_weights=True,
 )
 
 

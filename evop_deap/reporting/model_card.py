@@ -23,7 +23,12 @@ _ON_TEXT = {"ce": "perplexity", "kl": "divergence from the dense model"}
 
 
 def model_card(
-    result: Findings, settings: str, *, base_model: str | None, beside: BesideDecoder
+    result: Findings,
+    settings: str,
+    *,
+    base_model: str | None,
+    beside: BesideDecoder,
+    base: tuple[str, str, str] | None = None,
 ) -> str:
     """Return the README.md of a checkpoint, with the front matter for the hub.
 
@@ -32,6 +37,8 @@ def model_card(
         settings: the effective configuration as YAML.
         base_model: hub id of the dense model; None if it is not on a hub.
         beside: what the dense checkpoint holds beside its text decoder.
+        base: name, fingerprint and dtype of the dense original that the weights are from, if it is
+            not the model that was searched.
     """
     terms = read_fitness(result.fitness.name)
     words = [
@@ -51,13 +58,18 @@ def model_card(
     units = plural(result.granularity)
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
-    source = markdown(base_model or result.model)
+    name, fingerprint, dtype = base or (result.model, result.model_fingerprint, result.dtype)
+    source = markdown(base_model or name)
+    of_base = (
+        f"The weights are those of {source}; the pattern was found on {markdown(result.model)}, of "
+        "which the figures are."
+    )
     front = [
         "---",
         *([f"base_model: {base_model}"] if base_model else []),
-        f"evop_base: {json.dumps(result.model)}",
-        f"evop_base_fingerprint: {result.model_fingerprint}",
-        f"evop_base_dtype: {result.dtype}",
+        f"evop_base: {json.dumps(name)}",
+        f"evop_base_fingerprint: {fingerprint}",
+        f"evop_base_dtype: {dtype}",
         "library_name: transformers",
         *front_matter(beside),
         "tags: [evop, layer-pruning, pruned]",
@@ -97,6 +109,7 @@ def model_card(
             f"{f' {pruned:,} |' if made else ''}",
             "",
             *stands,
+            *([of_base, ""] if base else []),
             *what_was_kept(beside),
             f"{result.evaluations} patterns were evaluated, at the cost of {result.cost:.1f} "
             f"forward passes of the dense model over the calibration windows, seed {result.seed}. "

@@ -15,9 +15,11 @@ from evop_deap.models.formats import Drops, read_pattern
 from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.calibration_folder import responder_of
 from evop_deap.runs.draw_calibration import check_text, make_calibration
+from evop_deap.runs.export_base import config_of_base
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named, parts_of
 from evop_deap.runs.pruned_model import PrunedModel
+from evop_deap.runs.quantised_choice import not_compensated
 from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def apply_pattern(
     *,
     overwrite: bool = False,
     compensate: str = OFF,
+    export_from: str | None = None,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Prune the model of `config` by a pattern file or list, and check the checkpoint.
@@ -45,6 +48,7 @@ def apply_pattern(
         folder: folder of the checkpoint.
         overwrite: replace an existing checkpoint in `folder`.
         compensate: form of compensation, or "off".
+        export_from: the dense original of the model of `config`, whose weights are written.
         progress: receives progress messages; silent by default.
 
     Raises:
@@ -53,7 +57,9 @@ def apply_pattern(
     """
     with claimed(folder):
         check_output(folder, overwrite=overwrite)
-        return _applied(config, pattern, folder, compensate, progress or Progress())
+        progress = progress or Progress()
+        base = config if export_from is None else config_of_base(export_from, config)
+        return _applied(base, pattern, folder, compensate, progress)
 
 
 def _applied(
@@ -62,6 +68,8 @@ def _applied(
     """Prune a model in a process that has claimed the folder."""
     if compensate != OFF:
         check_text(config)
+    from evop_deap.models.anatomy.quantisation import is_quantised
+
     # Without compensation, weights stay in their files anyhow.
     place = "resident" if compensate == OFF else "auto"
     loaded = load_named(config, progress, as_stored=compensate == OFF, weights=place)
@@ -69,6 +77,8 @@ def _applied(
     dtype = str(loaded.stored_dtype).removeprefix("torch.")
     drops = read_pattern(pattern, int(text.num_hidden_layers), {**text.to_dict(), "dtype": dtype})
     if compensate != OFF:
+        if is_quantised(loaded.model):
+            raise InputError(not_compensated(loaded, compensate))
         return _compensated(config, loaded, drops, folder, compensate, progress)
     return write_checkpoint(
         loaded,

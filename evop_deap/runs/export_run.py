@@ -21,12 +21,13 @@ from evop_deap.models.formats import (
 )
 from evop_deap.runs.apply_pattern import CHECKPOINTS, card_of, check_output, write_checkpoint
 from evop_deap.runs.compensating import PATTERN_ALONE
+from evop_deap.runs.export_base import config_of_base
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named
 from evop_deap.runs.storage.file_shapes import UnitEntry
 from evop_deap.runs.storage.folder import RunFolder
-from evop_deap.settings.calibration_config import CalibrationConfig
 from evop_deap.settings.config_files import read_config
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space.unit_names import block_of
 
 
@@ -63,6 +64,7 @@ def export_run(
     format: str,
     output: Path | None = None,
     *,
+    export_from: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> str:
@@ -74,6 +76,8 @@ def export_run(
             dense model and checked; "layer-drop", "mergekit", "per-layer-config" or
             "prune-layers" for a text.
         output: folder of a checkpoint or file of a text; a text without `output` is returned.
+        export_from: the dense original of the run's model, whose weights a checkpoint gets; by
+            default that of the run, if it has one.
         overwrite: replace an existing `output`.
         progress: receives progress messages; silent by default.
 
@@ -97,7 +101,9 @@ def export_run(
             write_text(output, _text(folder, config, drops, format, comment))
             return f"{output}: {format} without {', '.join(drops.names)}"
         progress, stock = progress or Progress(), format == "transformers"
-        loaded, path = load_named(config, progress, as_stored=stock), folder.model / "README.md"
+        base, path = export_from or config.export_from, folder.model / "README.md"
+        source = config if base is None else config_of_base(base, config)
+        loaded = load_named(source, progress, as_stored=stock)
         card = read_utf8(path, str(path)) if path.is_file() else None
         report = write_checkpoint(
             loaded,
@@ -112,7 +118,7 @@ def export_run(
     return f"{output}: {report.summary}{less}"
 
 
-def _found(folder: RunFolder) -> tuple[Drops, CalibrationConfig, bool]:
+def _found(folder: RunFolder) -> tuple[Drops, SearchConfig, bool]:
     """Return the pattern and the settings of a finished run, and whether it is compensated."""
     try:
         found = typed(_Pattern, read_json(folder.result, "it"))
@@ -143,9 +149,7 @@ def _blocks_of(model: str) -> int | None:
     return None
 
 
-def _text(
-    folder: RunFolder, config: CalibrationConfig, drops: Drops, format: str, comment: str
-) -> str:
+def _text(folder: RunFolder, config: SearchConfig, drops: Drops, format: str, comment: str) -> str:
     if format == "layer-drop":
         return layer_drop_config(drops)
     if format == "prune-layers":
@@ -157,7 +161,7 @@ def _text(
     raise InputError(f"`format` must be one of {', '.join(FORMATS)}, but got '{format}'")
 
 
-def _source(config: CalibrationConfig) -> str:
+def _source(config: SearchConfig) -> str:
     from evop_deap.models.loading.demo_model import DEMO_MODELS
 
     known = DEMO_MODELS.get(config.model)

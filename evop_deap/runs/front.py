@@ -100,8 +100,10 @@ def _trade(whole: Context) -> Trade:
     """Return the size to trade for loss: parameters, or milliseconds measured once for a run."""
     space, units, model = whole.space, whole.space.units, whole.loaded.model
     if whole.config.pareto == "parameters":
+        from evop_deap.models.anatomy.element_counts import elements
+
         weights = [unit.parameters for unit in units]
-        total = sum(parameter.numel() for parameter in model.parameters())
+        total = elements(model)
         return Trade(space, tuple(map(float, weights)), fixed=float(total - sum(weights)))
     known = _latencies(whole, whole.folder)
     sizes = tuple(known.milliseconds[unit.name] for unit in units)
@@ -137,10 +139,12 @@ def _latencies(whole: Context, folder: RunFolder) -> LatencyEntry:
 
 def _front(whole: Context, state: EvolutionState, trade: Trade) -> dict[str, Any]:
     """Return the front as JSON values, from the largest model to the smallest."""
+    from evop_deap.models.anatomy.element_counts import elements
+
     units, last = whole.space.units, state.records[-1]
     by_parameters = whole.config.pareto == "parameters"
     members = sorted(front_of(state, trade), key=lambda member: -trade.size(member))
-    dense = sum(parameter.numel() for parameter in whole.loaded.model.parameters())
+    dense = elements(whole.loaded.model)
     rows = []
     for member in members:
         dropped = dropped_units(member)

@@ -24,7 +24,7 @@ STOPPING_SETTINGS = {
 # Locations may change as long as the fingerprints of their content stay the same.
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
-    *("calibration", "check_against", "embedding", "weights", "questions"),
+    *("calibration", "check_against", "embedding", "weights", "questions", "export_from"),
 }
 
 

@@ -71,6 +71,7 @@ def load_named(
         EvopError: the model cannot be loaded.
     """
     from evop_deap.models.anatomy.devices import is_spread
+    from evop_deap.models.anatomy.quantisation import is_quantised
     from evop_deap.models.loading.load_model import load_model
 
     progress.stage(f"loading the model {config.model}")
@@ -89,7 +90,8 @@ def load_named(
     for said in loaded.beside.left_out:
         progress.stage(f"left out: {said}")
     dtype = loaded.streams_in or (loaded.model.dtype if as_stored else None)
-    if dtype is not None and loaded.model.device.type == "cpu" and not is_spread(loaded.model):
+    on_cpu = loaded.model.device.type == "cpu" and not is_spread(loaded.model)
+    if dtype is not None and on_cpu and not is_quantised(loaded.model):
         from evop_deap.models.streaming.streamed_weights import StreamedWeights
 
         StreamedWeights(loaded.model, dtype)

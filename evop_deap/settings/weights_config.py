@@ -1,4 +1,4 @@
-"""The setting for where a search holds the weights of its model."""
+"""The settings for the weights of a search: where they are held, and which are exported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evop_deap.settings.options import option
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsConfig(CalibrationConfig):
-    """The settings of a calibration set, and where the weights of the model are held."""
+    """The settings of a calibration set, and those for the weights of the model."""
 
     weights: str = option(
         "auto",
@@ -20,4 +20,11 @@ class WeightsConfig(CalibrationConfig):
         "block by block, once for all patterns of a generation (streamed); auto streams where they "
         "would take more than 80 % of the free memory",
         choices=("resident", "streamed", "auto"),
+    )
+    export_from: str | None = option(
+        None,
+        MODEL,
+        "the dense original of a quantised --model, by hub id or folder: search the one, and write "
+        "the other without the same units",
+        metavar="MODEL",
     )

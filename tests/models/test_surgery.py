@@ -229,14 +229,6 @@ def test_a_model_off_its_device_is_refused(llama: PreTrainedModel) -> None:
         without_blocks(model, anatomy, [1])
 
 
-def test_a_quantized_model_is_refused() -> None:
-    model = toy_model("llama")
-    anatomy = find_anatomy(model)
-    model.hf_quantizer = object()
-    with pytest.raises(UnsupportedModelError, match="quantized"):
-        without_blocks(model, anatomy, [1])
-
-
 def test_a_tensor_counted_in_layers_is_named() -> None:
     model = toy_model("llama")
     anatomy = find_anatomy(model)

@@ -118,7 +118,7 @@ def _load(name: str, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrain
     from transformers import AutoModel, AutoTokenizer
 
     from evop_deap.models.loading.demo_encoder import demo_encoder
-    from evop_deap.models.loading.load_model import reach_hub, why_not_loaded
+    from evop_deap.models.loading.model_config import reach_hub, why_not_loaded
     from evop_deap.models.loading.quiet import quiet_transformers
 
     where = str(demo_encoder()) if name == "demo" else name

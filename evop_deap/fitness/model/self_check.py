@@ -15,6 +15,7 @@ from evop_deap.fitness.model.reference import ReferenceEvaluator
 from evop_deap.fitness.model.streamed import StreamedEvaluator
 from evop_deap.fitness.model.window_kinds import Part, Windows, taken
 from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
+from evop_deap.models.anatomy.quantisation import rounds_to
 from evop_deap.models.loading.precision import dtype_of
 from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.space import Pattern
@@ -83,7 +84,7 @@ def checked_evaluator(
         expected = slow.evaluate(patterns).losses
         difference = float(np.abs(found - expected).max())
         # A difference of NaN must fail, too.
-        if difference <= _allowed(dtype_of(model)):
+        if difference <= _tolerance(model):
             return _fast(
                 model,
                 anatomy,
@@ -152,7 +153,7 @@ def evaluate_checked(
         places = _checked(tokens, most=1)
         own = slow.evaluate(patterns[:1], places)
         difference = float((abs(found.sums[0, places] - own.sums[0]) / own.tokens).max())
-        if difference <= _allowed(dtype_of(model)):
+        if difference <= _tolerance(model):
             return found
         problem = f"a loss differs from the model's own by {difference:.2g} nats per token"
     if on_fallback is not None:
@@ -194,7 +195,14 @@ def _checked(tokens: Part, most: int = _CHECKED_WINDOWS) -> list[int]:
     return list(range(min(len(tokens), most)))
 
 
-def _allowed(dtype: torch.dtype) -> float:
-    """Tolerance for a dtype; larger if PyTorch uses TF32 or bfloat16 products for float32."""
+def _tolerance(model: PreTrainedModel) -> float:
+    return allowed_difference(rounds_to(model, dtype_of(model)))
+
+
+def allowed_difference(dtype: torch.dtype) -> float:
+    """Return the tolerance for a dtype in nats per token.
+
+    It is larger if PyTorch uses TF32 or bfloat16 products for float32.
+    """
     coarser = dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
     return _ALLOWED_ELSE if coarser else _ALLOWED.get(dtype, _ALLOWED_ELSE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from evop_deap.models.anatomy.element_counts import weights
 from evop_deap.models.anatomy.probe import (
     PROBE_TOKENS,
     first_tensor,
@@ -77,4 +78,4 @@ def _mixes_tokens(
 
 
 def _has_matrix(module: nn.Module) -> bool:
-    return any(parameter.ndim >= 2 for parameter in module.parameters())
+    return any(dimensions >= 2 for _, _, dimensions in weights(module))

@@ -11,6 +11,7 @@ import torch
 from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.models.anatomy.block_chain import find_chain
 from evop_deap.models.anatomy.block_children import find_children
+from evop_deap.models.anatomy.element_counts import elements
 from evop_deap.models.anatomy.halves import find_halves
 from evop_deap.models.anatomy.matrix_work import expert_share, matrix_work
 from evop_deap.models.anatomy.parts import Anatomy, Block, Part
@@ -20,6 +21,7 @@ from evop_deap.models.anatomy.probe import (
     probe_tokens,
     run_forward,
 )
+from evop_deap.models.anatomy.quantisation import each_token_alone
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,6 +51,11 @@ def find_anatomy(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
     if granularity not in _PARTS:
         known = " or ".join(f"'{name}'" for name in _PARTS)
         raise InputError(f"`granularity` must be {known}, but got '{granularity}'")
+    with each_token_alone(model):
+        return _found(model, granularity)
+
+
+def _found(model: PreTrainedModel, granularity: str) -> Anatomy:
     name = type(model).__name__
     if model.config.is_encoder_decoder:
         raise UnsupportedModelError(
@@ -73,7 +80,7 @@ def find_anatomy(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
             module=module,
             attention=attention,
             mlp=mlp,
-            parameters=sum(p.numel() for p in module.parameters()),
+            parameters=elements(module),
             work=matrix_work(module, share),
         )
         for index, (module, (attention, mlp)) in enumerate(zip(chain, children, strict=True))
@@ -84,7 +91,7 @@ def find_anatomy(model: PreTrainedModel, granularity: str = "block") -> Anatomy:
         blocks=blocks,
         norm=None if norm is head else norm,
         head=head,
-        head_work=sum(p.numel() for p in head.parameters() if p.ndim >= 2),
+        head_work=matrix_work(head, (0, 1.0)),
         output_items=0 if isinstance(trace.output, torch.Tensor) else len(trace.output),
     ).of_blocks
     return replace(anatomy, parts=_PARTS[granularity](model, anatomy))

@@ -16,6 +16,7 @@ from torch import nn
 
 from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.models.anatomy.devices import device_of
+from evop_deap.models.anatomy.element_counts import elements
 from evop_deap.models.anatomy.entrance import BlockCall, enter
 from evop_deap.models.anatomy.matrix_work import expert_share, matrix_work
 from evop_deap.models.anatomy.parts import Anatomy, Block, Part
@@ -89,7 +90,7 @@ def _halves_of(
         Part(
             unit=Unit(
                 unit_name(block.index, kind),
-                parameters=sum(p.numel() for m in (*own, *norms[kind]) for p in m.parameters()),
+                parameters=elements(*own, *norms[kind]),
                 work=sum(matrix_work(module, share) for module in own),
             ),
             block=block,
@@ -148,7 +149,7 @@ def _norms(block: Block, alone: Callable[[str], torch.Tensor]) -> dict[str, list
     norms: dict[str, list[nn.Module]] = {kind: [] for kind in _OTHER}
     plain = {kind: alone(kind) for kind in norms}
     for child in block.module.children():
-        if child in own or not list(child.parameters()):
+        if child in own or not elements(child):
             continue
         # Zeros, because a second norm would hide a mere change of scale.
         handle = child.register_forward_hook(lambda module, args, output: torch.zeros_like(output))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from evop_deap.models.anatomy.element_counts import weights
+
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
@@ -48,12 +50,12 @@ def matrix_work(module: nn.Module, routing: tuple[int, float]) -> int:
     expert_lists = [
         m for m in module.modules() if isinstance(m, nn.ModuleList) and len(m) == experts
     ]
-    in_lists = {p for m in expert_lists for p in m.parameters()}
+    in_lists = {weight for weight, _, _ in weights(*expert_lists)}
     work = 0.0
-    for parameter in module.parameters():
-        if parameter.ndim < 2:
+    for weight, count, dimensions in weights(module):
+        if dimensions < 2:
             continue
-        stacked = parameter.ndim == 3 and parameter.shape[0] == experts
-        routed = experts > 0 and (stacked or parameter in in_lists)
-        work += parameter.numel() * (share if routed else 1.0)
+        stacked = isinstance(weight, nn.Parameter) and weight.shape[:-2] == (experts,)
+        routed = experts > 0 and (stacked or weight in in_lists)
+        work += count * (share if routed else 1.0)
     return round(work)

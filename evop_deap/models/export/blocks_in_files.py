@@ -12,14 +12,15 @@ import torch
 
 from evop_deap.models.loading.load_weights import COMPUTED
 from evop_deap.models.loading.shards import StoredTensor, stored_in
-from evop_deap.models.surgery.packing import Layer
+from evop_deap.models.surgery.packing import Layer, leftovers
+from evop_deap.models.surgery.renumbering import Renumbering, renumbering
 
 if TYPE_CHECKING:
     from evop_deap.models.anatomy.parts import Anatomy
 
 
 def blocks_in_files(
-    folder: Path, anatomy: Anatomy, layers: Sequence[Layer], dtype: torch.dtype
+    folder: Path, anatomy: Anatomy, layers: Sequence[Layer], dtype: torch.dtype | None
 ) -> dict[str, StoredTensor] | None:
     """Return the stored tensors of a model with fewer blocks, by their names in its checkpoint.
 
@@ -27,29 +28,40 @@ def blocks_in_files(
         folder: the dense checkpoint, whose tensors the dense model uses all.
         anatomy: the blocks of the dense model.
         layers: the layers of the pruned model.
-        dtype: the dtype of the checkpoint.
+        dtype: the dtype of the checkpoint; None if it is quantised, so that it has several.
 
     Returns:
         None if the files do not tell: there are none in safetensors, a layer is not a block of the
         dense model as it is, the blocks cannot be found among the names, or a tensor has another
-        dtype.
+        dtype. Halves of several blocks are put together in a quantised checkpoint alone.
     """
-    blocks = [layer.attention for layer in layers if layer.attention == layer.mlp]
     stored = stored_in(folder)
-    prefix = prefix_of_blocks(stored, anatomy.path, len(anatomy.blocks))
-    if len(blocks) < len(layers) or prefix is None:
+    names = names_in_files(stored, anatomy, layers)
+    is_whole = all(layer.attention == layer.mlp for layer in layers)
+    if names is None or leftovers(layers) or not (is_whole or dtype is None):
         return None
-    if any(COMPUTED.search(t.name) or t.torch_dtype is not dtype for t in stored.values()):
+    if dtype is None:
+        stored = {name: tensor for name, tensor in stored.items() if not COMPUTED.search(name)}
+    elif any(COMPUTED.search(t.name) or t.torch_dtype is not dtype for t in stored.values()):
         return None
-    new = {block: number for number, block in enumerate(blocks)}
-    found: dict[str, StoredTensor] = {}
-    for name, tensor in stored.items():
-        block, rest = _split(name, prefix)
-        if block is None:
-            found[name] = tensor
-        elif block in new:
-            found[f"{prefix}.{new[block]}.{rest}"] = tensor
-    return found
+    return {new: t for name, t in stored.items() if (new := names.new(name)) is not None}
+
+
+def names_in_files(
+    names: Collection[str], anatomy: Anatomy, layers: Sequence[Layer]
+) -> Renumbering | None:
+    """Return the way from the names in a dense checkpoint to those in the pruned one.
+
+    Args:
+        names: the names of the stored tensors.
+        anatomy: the blocks of the dense model.
+        layers: the layers of the pruned model.
+
+    Returns:
+        None if the blocks cannot be found among the names.
+    """
+    prefix = prefix_of_blocks(names, anatomy.path, len(anatomy.blocks))
+    return None if prefix is None else renumbering(anatomy, layers, prefix)
 
 
 def prefix_of_blocks(names: Collection[str], path: str, count: int) -> str | None:
@@ -72,11 +84,3 @@ def prefix_of_blocks(names: Collection[str], path: str, count: int) -> str | Non
     if path in found:
         return path
     return found[0] if len(found) == 1 else None
-
-
-def _split(name: str, prefix: str) -> tuple[int | None, str]:
-    """Return the block of a tensor, or None, and the tensor's name within it."""
-    if not name.startswith(f"{prefix}."):
-        return None, name
-    block, _, rest = name.removeprefix(f"{prefix}.").partition(".")
-    return int(block), rest

@@ -12,6 +12,7 @@ import torch
 
 from evop_deap.base.errors import EvopError, ExportError, OutputError
 from evop_deap.models.anatomy.probe import embedding_table
+from evop_deap.models.anatomy.quantisation import plain_tensors
 from evop_deap.models.loading.mapped_pages import pages_of
 from evop_deap.models.surgery.logit_difference import logit_difference
 
@@ -47,13 +48,13 @@ def check_tokens(model: PreTrainedModel) -> torch.Tensor:
     return torch.randint(vocabulary, shape, generator=generator).to(model.device)
 
 
-def compare(expected: torch.Tensor, got: torch.Tensor) -> float:
-    """Return the largest absolute difference between logits.
+def compare(expected: torch.Tensor, got: torch.Tensor, dtype: torch.dtype | None = None) -> float:
+    """Return the largest absolute difference between logits; see `logit_difference`.
 
     Raises:
         ExportError: it is larger than rounding explains.
     """
-    difference, allowed = logit_difference(expected, got)
+    difference, allowed = logit_difference(expected, got, dtype)
     # In this form, a difference of NaN fails.
     if not difference <= allowed:
         raise ExportError(
@@ -80,14 +81,18 @@ def check_outside(model: PreTrainedModel, reloaded: PreTrainedModel, path: str) 
     for name, weight in reloaded.named_parameters():
         if name.startswith(f"{path}."):
             continue
-        both = [one.detach().reshape(-1).split(_AT_ONCE) for one in (weight, own[name])]
         same = weight.shape == own[name].shape
-        for read, kept in zip(*both, strict=same):
+        for read, kept in zip(_pieces(weight), _pieces(own[name]), strict=same):
             same = same and torch.equal(read.to(kept.device, kept.dtype), kept)
             pages_of(reloaded).let_go(read)
             pages_of(model).let_go(kept)
         if not same:
             raise ExportError(f"the pruned checkpoint has other weights in {name}")
+
+
+def _pieces(weight: torch.Tensor) -> Iterator[torch.Tensor]:
+    for _, tensor in plain_tensors("", weight.detach()):
+        yield from tensor.reshape(-1).split(_AT_ONCE)
 
 
 def copy_files(files: Collection[Path], folder: Path) -> None:

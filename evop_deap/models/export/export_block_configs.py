@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.func import functional_call
 
-from evop_deap.base.errors import ExportError
+from evop_deap.base.errors import ExportError, UnsupportedModelError
 from evop_deap.base.files import new_folder
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import run_forward
+from evop_deap.models.anatomy.quantisation import is_quantised, method_of
 from evop_deap.models.export.checkpoint_checks import (
     check_tokens,
     compare,
@@ -72,6 +73,11 @@ def export_block_configs(
         ExportError: the reloaded model is not the bypassed model.
         OutputError: the folder cannot be written.
     """
+    if is_quantised(model):
+        raise UnsupportedModelError(
+            "`format` block-configs leaves weights out of a float checkpoint, but this one is "
+            f"quantised ({method_of(model.config)}): choose transformers"
+        )
     drops = drops_of(anatomy, dropped)
     fields = block_configs_fields(_fields(model), drops)
     # A second dense model, whose dtype may differ from the first one's.

@@ -14,6 +14,7 @@ from evop_deap.base.errors import ExportError, one_line
 from evop_deap.base.files import new_folder
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import run_forward
+from evop_deap.models.anatomy.quantisation import is_quantised, rounds_to, settle
 from evop_deap.models.export.checkpoint_checks import (
     check_outside,
     check_tokens,
@@ -96,7 +97,8 @@ def export_checkpoint(
         reloaded = _reload(model, temporary, written.dtype, trust_remote_code)
         stream_like(model, reloaded)
         with computing_like(model, reloaded), _precisely(reloaded):
-            difference = compare(expected, run_forward(reloaded, ids))
+            rounded = rounds_to(model, expected.dtype)
+            difference = compare(expected, run_forward(reloaded, ids), rounded)
         check_outside(model, reloaded, anatomy.path)
         fault = cache_fault(model, reloaded, cache_texts(model, _CACHED_TOKENS))
         if fault is not None:
@@ -136,6 +138,7 @@ def _reload(
             attn_implementation=model.config._attn_implementation,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **({"device_map": {"": model.device}} if is_quantised(model) else {}),
         )
     except Exception as error:
         reason = one_line(error)
@@ -146,4 +149,8 @@ def _reload(
             raise ExportError(
                 f"the pruned checkpoint does not load whole: {problem.replace('_', ' ')} {names}"
             )
+    if is_quantised(model):
+        settle(reloaded)
+        quantised: PreTrainedModel = reloaded.eval()
+        return quantised
     return spread_like(model, reloaded.eval())

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
-from evop_deap.models.loading.shards import INDEX, WEIGHTS, StoredTensor
+from evop_deap.models.export.renamed_facts import renamed_facts
+from evop_deap.models.loading.shards import INDEX, WEIGHTS, StoredTensor, facts_in
 
 _PIECE = 2**22  # bytes copied at once
 
@@ -23,6 +24,7 @@ def write_shards(
     folder: Path,
     *,
     changed: Mapping[str, torch.Tensor] | None = None,
+    renamed: Callable[[str], str | None] | None = None,
 ) -> None:
     """Write tensors of a checkpoint under new names, with an index if they fill several files.
 
@@ -33,6 +35,8 @@ def write_shards(
         folder: an empty folder.
         changed: by its new name, the values of a tensor that are not the stored ones. They have
             the shape of the stored tensor, of float32 or less, and are written in its dtype.
+        renamed: of quantised tensors, gives the new name of each, or None if it is left out; with
+            it, what the files say of their tensors by name is written, too.
 
     Raises:
         OSError: a file cannot be read or written.
@@ -44,7 +48,8 @@ def write_shards(
     places: dict[str, str] = {}
     for number, shard in enumerate(by_file.values(), start=1):
         file = WEIGHTS if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
-        _write_shard(shard, folder / file, changed or {})
+        about = {} if renamed is None else renamed_facts(facts_in(shard[0][1].file), renamed)
+        _write_shard(shard, folder / file, changed or {}, about)
         places |= {name: file for name, _ in shard}
     if count > 1:
         total = sum(tensor.size for tensor in tensors.values())
@@ -53,11 +58,14 @@ def write_shards(
 
 
 def _write_shard(
-    shard: Sequence[tuple[str, StoredTensor]], file: Path, changed: Mapping[str, torch.Tensor]
+    shard: Sequence[tuple[str, StoredTensor]],
+    file: Path,
+    changed: Mapping[str, torch.Tensor],
+    about: Mapping[str, str],
 ) -> None:
     # Tensors of larger elements come first, so that every tensor is aligned to its elements.
     ordered = sorted(shard, key=lambda named: -named[1].item_size)
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", **about}}
     end = 0
     for name, tensor in ordered:
         begin, end = end, end + tensor.size

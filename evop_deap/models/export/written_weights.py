@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,12 @@ import torch
 from torch import nn
 
 from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.anatomy.quantisation import is_quantised
 from evop_deap.models.export.blocks_in_files import blocks_in_files
 from evop_deap.models.export.changed_in_files import changed_in_files
 from evop_deap.models.export.checkpoint_checks import narrow
+from evop_deap.models.export.quantised_weights import write_quantised
+from evop_deap.models.export.written import Written
 from evop_deap.models.export.written_shards import write_shards
 from evop_deap.models.surgery.packed_layers import packed_layers
 from evop_deap.models.surgery.packing import leftovers
@@ -21,25 +23,6 @@ from evop_deap.models.surgery.repacking import empty_repacked, repacked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-@dataclass(frozen=True)
-class Written:
-    """Facts about the weights that were written.
-
-    Attributes:
-        layers: number of layers.
-        half_layers: number of layers in which only one half has an effect.
-        parameters: number of elements, tied ones counted once.
-        zeroed: number of them in halves with zero output.
-        dtype: their dtype.
-    """
-
-    layers: int
-    half_layers: int
-    parameters: int
-    zeroed: int
-    dtype: torch.dtype
 
 
 def write_weights(
@@ -62,6 +45,8 @@ def write_weights(
         files: folder of that checkpoint, if its weights are those of `model` but `changed`.
         changed: weights in its blocks with other values.
     """
+    if is_quantised(model):
+        return write_quantised(model, anatomy, dropped, folder, files)
     done = files and _from_files(model, anatomy, dropped, folder, stored_dtype, files, changed)
     return done or _from_memory(model, anatomy, dropped, folder, stored_dtype)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from evop_deap.models.anatomy.quantisation import plain_tensors
 from evop_deap.models.loading.mapped_pages import pages_of
 from evop_deap.models.loading.precision import dtype_of
 
@@ -27,7 +28,8 @@ def fingerprint_model(model: PreTrainedModel) -> str:
     pages = pages_of(model)
     # A model whose weights stay in their files counts as the one that computes in its dtype.
     wide = dtype_of(model) is not model.dtype
-    for name, tensor in sorted(model.state_dict().items()):
+    stored = sorted(model.state_dict().items())
+    for name, tensor in (part for whole in stored for part in plain_tensors(*whole)):
         dtype = torch.float32 if wide and tensor.is_floating_point() else tensor.dtype
         digest.update(f"{name}{tuple(tensor.shape)}{dtype}".encode())
         if tensor.data_ptr() not in seen:  # tied weights are read once

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.errors import InputError, UnsupportedModelError, one_line
-from evop_deap.base.user_paths import existing_path
-from evop_deap.base.user_text import shown
+from evop_deap.base.errors import InputError
 from evop_deap.models.anatomy.probe import embedding_table
-from evop_deap.models.formats.drops import MOST_BLOCKS
-from evop_deap.models.loading.auto_classes import is_known
+from evop_deap.models.anatomy.quantisation import fields_of, settle
 from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.checkpoint_files import checkpoint_folder
-from evop_deap.models.loading.demo_model import DEMO_MODELS, demo_checkpoint
 from evop_deap.models.loading.hardware import choose_devices, choose_dtype, enough_of
 from evop_deap.models.loading.load_weights import load_weights
 from evop_deap.models.loading.memory_needs import memory_told, weights_size
+from evop_deap.models.loading.model_config import (
+    explaining,
+    known_hub_id,
+    load_config,
+    locate,
+)
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.loading.spread import spread
 from evop_deap.models.loading.weights_place import RESIDENT, stays_in_files
-
-_HUB_SECONDS = 10.0
 
 if TYPE_CHECKING:
     import torch
@@ -93,18 +92,23 @@ def load_model(
         UnsupportedModelError: it is not a decoder-only causal language model.
     """
     places = choose_devices(device)
-    where = _locate(name)
+    where = locate(name)
     where |= {"revision": revision} if revision else {}
-    with quiet_transformers(), _explaining(name):
-        config = _load_config(where, name, trust_remote_code)
+    with quiet_transformers(), explaining(name):
+        config = load_config(where, name, trust_remote_code)
         stored = _stored_dtype(config)
         kept = as_stored and dtype == "auto" and stored.itemsize == 2
-        chosen = stored if kept else choose_dtype(dtype, stored, places[0])
+        packed = fields_of(config) is not None
+        # Quantised layers expect the dtype that they were made for.
+        keeps = kept or (packed and dtype == "auto")
+        chosen = stored if keeps else choose_dtype(dtype, stored, places[0])
     folder = Path(where["pretrained_model_name_or_path"])
     is_here = folder.is_dir() and "gguf_file" not in where
-    if device == "auto" and is_here:
+    if packed:
+        places = _only(places, name)
+    elif device == "auto" and is_here:
         places = enough_of(places, weights_size(folder) * chosen.itemsize // stored.itemsize)
-    with quiet_transformers(), _explaining(name):
+    with quiet_transformers(), explaining(name):
         streams = stays_in_files(
             weights,
             where,
@@ -117,7 +121,7 @@ def load_model(
         )
     if is_here and not streams and (line := memory_told(folder, stored, chosen, *places)):
         tell(line)
-    with quiet_transformers(), _explaining(name):
+    with quiet_transformers(), explaining(name):
         model, beside = load_weights(
             where,
             config,
@@ -126,9 +130,13 @@ def load_model(
             dtype=stored if streams else chosen,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
+            **({"device_map": {"": places[0]}} if packed else {}),
         )
         tokenizer = _load_tokenizer(where, trust_remote_code)
-        spread(model, places)
+        if packed:
+            settle(model)
+        else:
+            spread(model, places)
     hub_id = known_hub_id(name)
     rows = embedding_table(model).shape[0]
     if max(tokenizer.get_vocab().values(), default=0) >= rows:
@@ -159,120 +167,11 @@ def load_tokenizer(
         InputError: there is no such model.
         UnsupportedModelError: it is not a decoder-only causal language model.
     """
-    where = _locate(name)
+    where = locate(name)
     where |= {"revision": revision} if revision else {}
-    with quiet_transformers(), _explaining(name):
-        config = _load_config(where, name, trust_remote_code)
+    with quiet_transformers(), explaining(name):
+        config = load_config(where, name, trust_remote_code)
         return _load_tokenizer(where, trust_remote_code), _context(config)
-
-
-def known_hub_id(name: str) -> str | None:
-    """Return a model's id on the hub; None for a local one."""
-    if name in DEMO_MODELS:
-        return DEMO_MODELS[name].hub_id
-    return None if existing_path(name, "model") else name
-
-
-def _locate(name: str) -> dict[str, Any]:
-    """Return the arguments of `from_pretrained` that locate the checkpoint."""
-    if name in DEMO_MODELS:
-        return {"pretrained_model_name_or_path": str(demo_checkpoint(name))}
-    path = existing_path(name, "model")
-    if path is None:
-        given = Path(name)
-        if not name or given.suffix == ".gguf" or given.is_absolute() or name[0] in ".~":
-            raise InputError(f"`model` names {name}, which does not exist")
-        return {"pretrained_model_name_or_path": name, **reach_hub(name, "model")}
-    if path.suffix == ".gguf" and path.is_file():
-        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise InputError(f"`model` must be a checkpoint folder, but {name} has no config.json")
-        return {"pretrained_model_name_or_path": str(path)}
-    raise InputError(
-        f"`model` must be a checkpoint folder, a .gguf file or a hub id, but {name} is "
-        "another kind of file"
-    )
-
-
-def reach_hub(name: str, argument: str) -> dict[str, Any]:
-    """Send the hub one request, because transformers retries many times; on failure use the cache.
-
-    Args:
-        name: a hub id.
-        argument: the user's argument, for messages.
-
-    Returns:
-        Arguments for `from_pretrained`.
-
-    Raises:
-        InputError: the hub has no such model.
-    """
-    from huggingface_hub import HfApi, constants, errors
-
-    if constants.HF_HUB_OFFLINE:
-        return {"local_files_only": True}
-    try:
-        HfApi().model_info(name, timeout=_HUB_SECONDS)
-    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise InputError(
-            f"`{argument}` {name} is neither a folder here nor a model on the hub: "
-            "check the spelling, or log in if it is private"
-        ) from error
-    except Exception:  # gated, offline or too slow: many types of errors
-        return {"local_files_only": True}
-    return {}
-
-
-@contextmanager
-def _explaining(name: str) -> Iterator[None]:
-    """Turn errors of transformers about a checkpoint into one line."""
-    try:
-        yield
-    except (InputError, UnsupportedModelError):
-        raise
-    except Exception as error:  # formats and libraries raise many types
-        raise InputError(f"`model` {name} cannot be loaded: {why_not_loaded(error)}") from error
-
-
-def why_not_loaded(error: Exception) -> str:
-    """Return the reason in an error of transformers about a checkpoint, as one short line."""
-    reason = one_line(error)
-    if "trust_remote_code" in reason:
-        return "it comes with its own code, which only runs if `trust_remote_code` allows it"
-    if "weights_only" in reason:
-        return (
-            "its weights are a pickle that PyTorch refuses, because it could run code: convert "
-            "them to safetensors"
-        )
-    if "connect to" in reason:
-        return "it is not a local folder, and the hub cannot be reached or refuses it"
-    return reason if len(reason) <= 300 else reason[:297] + "..."
-
-
-def _load_config(where: dict[str, Any], name: str, trust_remote_code: bool) -> PreTrainedConfig:
-    from transformers import AutoConfig
-
-    config: PreTrainedConfig = AutoConfig.from_pretrained(
-        **where, trust_remote_code=trust_remote_code
-    )
-    if config.is_encoder_decoder:
-        raise UnsupportedModelError(
-            f"`model` {name} is an encoder-decoder ({config.model_type}); "
-            "only decoder-only causal language models can be pruned"
-        )
-    if not is_known(config):
-        raise UnsupportedModelError(
-            f"`model` {name} is a {config.model_type}, which transformers does not list "
-            "as a causal language model"
-        )
-    layers = getattr(config.get_text_config(decoder=True), "num_hidden_layers", None)
-    if layers is not None and (type(layers) is not int or not 1 <= layers <= MOST_BLOCKS):
-        raise UnsupportedModelError(
-            f"`model` {name} has a config.json with `num_hidden_layers` {shown(layers)}: "
-            f"a model to prune has 1 to {MOST_BLOCKS:,}"
-        )
-    return config
 
 
 def _load_tokenizer(where: dict[str, Any], trust_remote_code: bool) -> PreTrainedTokenizerBase:
@@ -282,6 +181,20 @@ def _load_tokenizer(where: dict[str, Any], trust_remote_code: bool) -> PreTraine
         **where, trust_remote_code=trust_remote_code
     )
     return tokenizer
+
+
+def _only(places: Sequence[torch.device], name: str) -> Sequence[torch.device]:
+    """Return the device of a quantised model, if it is one.
+
+    Raises:
+        InputError: there are several.
+    """
+    if len(places) > 1:
+        raise InputError(
+            f"`device` must name one device, because `model` {name} is quantised, but names "
+            f"{len(places)}"
+        )
+    return places
 
 
 def _stored_dtype(config: PreTrainedConfig) -> torch.dtype:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.models.anatomy.quantisation import is_quantised, method_of, plain_tensors
 from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.checkpoint_files import (
@@ -79,6 +80,11 @@ def load_weights(
             )
         return model, BesideDecoder(left_out=left_out)
     beside = grouped(others := beside_the_decoder(model), _others(model, others))
+    if text_only and is_quantised(model):
+        raise InputError(
+            f"`text_only` takes a model out of another, but the weights of {name} are quantised "
+            f"({method_of(config)}): leave it out"
+        )
     if text_only:
         said = f"{beside} of {type(model).__name__}, of which the language model alone is taken"
         return text_part(model), BesideDecoder(left_out=(said, *left_out), text_only=True)
@@ -119,7 +125,8 @@ def _not_finite(model: PreTrainedModel, in_files: bool) -> str | None:
     from evop_deap.models.loading.mapped_pages import MappedPages
 
     pages = MappedPages(None if in_files else ())
-    for name, weight in model.named_parameters():
+    weights = (part for one in model.named_parameters() for part in plain_tensors(*one))
+    for name, weight in weights:
         # Types of 8 bits and less hold quantised weights.
         if weight.is_floating_point() and weight.element_size() > 1:
             for part in weight.detach().reshape(-1).split(1 << 24):  # bounds the memory it takes

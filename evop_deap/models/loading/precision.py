@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from evop_deap.models.anatomy.probe import removable_hooks
+from evop_deap.models.anatomy.quantisation import is_quantised
 from evop_deap.models.loading.freed_memory import return_freed_memory
 from evop_deap.models.loading.hardware import free_memory
 
@@ -35,14 +36,15 @@ def computing_in_float32(model: PreTrainedModel, *, at_once: bool = False) -> It
     """Inside this context, a bfloat16 or float16 model computes in float32 throughout.
 
     The weights that a module reads are widened when it is called, and restored when it returns.
-    So there is never a second copy of the model.
+    So there is never a second copy of the model. A quantised model computes as it was loaded,
+    because its layers expect the dtype they were made for.
 
     Args:
         model: the model.
         at_once: widen all weights before the first call instead, where four such copies would fit
             in free memory. That is faster where the model is called on single tokens.
     """
-    if model in _IN_FLOAT32:
+    if model in _IN_FLOAT32 or is_quantised(model):
         yield
         return
     stored = _narrow(model.parameters())

@@ -12,6 +12,7 @@ import torch
 
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"
+_FACTS = "__metadata__"
 _DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 
 
@@ -63,8 +64,26 @@ def stored_in(folder: Path) -> dict[str, StoredTensor]:
     return {name: tensor for name, tensor in found.items() if name in files}
 
 
+def facts_in(file: Path) -> dict[str, str]:
+    """Return what a safetensors file says beside its tensors: a text for each key."""
+    facts: dict[str, str] = _header(file)[1].get(_FACTS, {})
+    return facts
+
+
 def _tensors_in(file: Path) -> dict[str, StoredTensor]:
-    """Return the tensors of one file, in the order of their bytes.
+    """Return the tensors of one file, in the order of their bytes."""
+    size, header = _header(file)
+    header.pop(_FACTS, None)
+    found = [
+        StoredTensor(name, one["dtype"], tuple(one["shape"]), file, 8 + size + begin, end - begin)
+        for name, one in header.items()
+        for begin, end in [one["data_offsets"]]
+    ]
+    return {tensor.name: tensor for tensor in sorted(found, key=lambda tensor: tensor.start)}
+
+
+def _header(file: Path) -> tuple[int, dict[str, Any]]:
+    """Return the size of a file's header, and the header.
 
     A file is the size of its header in 8 bytes, the header as JSON, and the bytes of all tensors.
     """
@@ -73,10 +92,4 @@ def _tensors_in(file: Path) -> dict[str, StoredTensor]:
         if size > file.stat().st_size:
             raise ValueError(f"{file} is not a safetensors file")
         header: dict[str, Any] = json.loads(opened.read(size))
-    header.pop("__metadata__", None)
-    found = [
-        StoredTensor(name, one["dtype"], tuple(one["shape"]), file, 8 + size + begin, end - begin)
-        for name, one in header.items()
-        for begin, end in [one["data_offsets"]]
-    ]
-    return {tensor.name: tensor for tensor in sorted(found, key=lambda tensor: tensor.start)}
+    return size, header

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.anatomy.element_counts import elements
 from evop_deap.models.anatomy.kv_cache import cache_growth
 from evop_deap.models.anatomy.matrix_work import expert_share, matrix_work
 from evop_deap.models.anatomy.parts import Anatomy, Block
@@ -116,8 +115,8 @@ def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
                 block=block.index,
                 kind=kind,
                 parameters=block.parameters,
-                attention=_elements(block.attention) if has_halves else None,
-                mlp=_elements(block.mlp) if has_halves else None,
+                attention=elements(*block.attention) if has_halves else None,
+                mlp=elements(*block.mlp) if has_halves else None,
                 routed=1 - block.work / everything if share[0] and everything else 0.0,
                 kv_bytes=growth.per_token,
                 kv_window=growth.window,
@@ -125,7 +124,7 @@ def inspect_model(model: PreTrainedModel, anatomy: Anatomy) -> ModelFacts:
                 obstacle=None,
             )
         )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = elements(model)
     rehearsed = _rehearsed(model, anatomy, facts)
     may_go = [fact.block for fact in rehearsed if fact.obstacle is None]
     parts: Any = model
@@ -182,8 +181,3 @@ def _kinds(config: Any, blocks: Sequence[Block]) -> list[str]:
         ", ".join(kinds) or type(block.module).__name__
         for kinds, block in zip(names, blocks, strict=True)
     ]
-
-
-def _elements(modules: Sequence[nn.Module]) -> int:
-    """Return the number of elements of all weights in these modules, each counted once."""
-    return sum(p.numel() for p in {p for module in modules for p in module.parameters()})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import probe_tokens, run_forward
+from evop_deap.models.anatomy.quantisation import rounds_to
 from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
@@ -36,7 +37,8 @@ def check_removable(model: PreTrainedModel, anatomy: Anatomy, dropped: Collectio
     stream_like(model, pruned)
     with bypassed(anatomy, dropped):
         expected = run_forward(model, ids)
-    difference, allowed = logit_difference(expected, run_forward(pruned, ids))
+    rounded = rounds_to(model, expected.dtype)
+    difference, allowed = logit_difference(expected, run_forward(pruned, ids), rounded)
     removed = ", ".join(drops_of(anatomy, dropped).names)
     if not difference <= allowed:
         raise UnsupportedModelError(

@@ -18,11 +18,13 @@ import torch
 from evop_deap.base.errors import UnsupportedModelError, one_line
 from evop_deap.models.anatomy.devices import device_of, is_spread
 from evop_deap.models.anatomy.parts import Anatomy
+from evop_deap.models.anatomy.quantisation import is_quantised
 from evop_deap.models.loading.spread import spread_by_block
 from evop_deap.models.surgery.image_blocks import check_image_blocks
 from evop_deap.models.surgery.layer_tensors import silent_halves, sources_of, tensors_of
 from evop_deap.models.surgery.packed_layers import packed_layers
 from evop_deap.models.surgery.packing import Layer
+from evop_deap.models.surgery.quantised_layers import check_whole_layers, share_layers
 from evop_deap.models.surgery.remap_config import remap_config
 
 if TYPE_CHECKING:
@@ -58,8 +60,11 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
     _check_whole(model)
     pruned: Any = empty_repacked(model, anatomy, dropped, layers)
     try:
-        pruned.load_state_dict(tensors_of(model, anatomy, layers), strict=True, assign=True)
-    except RuntimeError as error:
+        if is_quantised(model):
+            share_layers(model, anatomy, layers, pruned)
+        else:
+            pruned.load_state_dict(tensors_of(model, anatomy, layers), strict=True, assign=True)
+    except (AttributeError, RuntimeError) as error:
         reason = re.sub(r"\s+", " ", str(error).partition("\n")[2] or str(error)).strip()
         raise UnsupportedModelError(
             f"{type(model).__name__} cannot be built with {len(layers)} of its"
@@ -67,12 +72,15 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
         ) from error
     pruned.tie_weights()
     # Tensors that are not in the state are computed with the skeleton, on the CPU.
-    spread_by_block(
-        pruned,
-        [device_of(anatomy.blocks[source].module) for source in sources_of(layers)[0]],
-        model.device,
-        device_of(anatomy.norm or anatomy.head),
-    )
+    if is_quantised(model):
+        _move_computed(pruned, model.device)
+    else:
+        spread_by_block(
+            pruned,
+            [device_of(anatomy.blocks[source].module) for source in sources_of(layers)[0]],
+            model.device,
+            device_of(anatomy.norm or anatomy.head),
+        )
     zeroed = sum(half.unit.parameters for half in silent_halves(anatomy, layers))
     return Repacked(pruned.eval(), layers, zeroed)
 
@@ -86,7 +94,7 @@ def empty_repacked(
         UnsupportedModelError: the units cannot be removed; the message says why.
     """
     check_image_blocks(model, anatomy, dropped)
-    _refuse_quantized(model)
+    check_whole_layers(model, layers)
     pruned = _skeleton(model, layers)
     pruned.tie_weights()
     pruned.generation_config = copy.deepcopy(model.generation_config)
@@ -100,16 +108,18 @@ def without_blocks(
     return repacked(model, anatomy, dropped).model
 
 
-def _refuse_quantized(model: PreTrainedModel) -> None:
-    # The attribute exists only on models that were loaded from a checkpoint.
-    if getattr(model, "hf_quantizer", None) is not None:
-        raise UnsupportedModelError(
-            f"{type(model).__name__} is quantized; load it dequantized to remove blocks"
-        )
+def _move_computed(model: Any, device: torch.device) -> None:
+    """Move the buffers that no state holds to a device."""
+    for module in model.modules():
+        for name in module._non_persistent_buffers_set:
+            buffer = module._buffers[name]
+            module._buffers[name] = None if buffer is None else buffer.to(device)
 
 
 def _check_whole(model: PreTrainedModel) -> None:
-    devices: set[torch.device] = {tensor.device for tensor in model.state_dict().values()}
+    # Of a quantised model, small marks beside the weights may be elsewhere.
+    tensors = model.parameters() if is_quantised(model) else model.state_dict().values()
+    devices: set[torch.device] = {tensor.device for tensor in tensors}
     is_apart = len(devices) > 1 and not is_spread(model)
     if is_apart or torch.device("meta") in devices:
         places = ", ".join(sorted(str(device) for device in devices))

@@ -103,18 +103,21 @@ def _of_run(config: HealingConfig, path: Path) -> HealSource:
     corpus = config.corpus or _corpus_of(settings)
     about: Mapping[str, Any] = run.calibration or {}
     reported = (about.get("heldout") or {}).get("documents") or []
+    card = _text(names.model / "README.md")
+    # The dense model is the one whose weights were exported.
+    other = settings.export_from and _field(card, "evop_base_fingerprint")
     return HealSource(
         checkpoint=names.model,
-        base=config.base or result.model,
-        fingerprint=result.model_fingerprint,
-        dtype=result.dtype,
+        base=config.base or settings.export_from or result.model,
+        fingerprint=other or result.model_fingerprint,
+        dtype=(other and _field(card, "evop_base_dtype")) or result.dtype,
         corpus=corpus,
         text_column=config.text_column or settings.text_column,
-        revision=None if config.base else settings.revision,
+        revision=None if config.base or other else settings.revision,
         reported=frozenset(one["sha256"] for one in reported),
         dropped=() if result.merged else result.dropped,
         compensated=result.is_compensated,
-        card=_text(names.model / "README.md"),
+        card=card,
         text_only=settings.text_only,
     )
 

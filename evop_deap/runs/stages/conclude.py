@@ -42,6 +42,7 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
         seconds: time spent on the run, over all processes.
     """
     from evop_deap.models.export.checkpoint_checks import folder_size
+    from evop_deap.models.loading.model_config import known_hub_id
     from evop_deap.reporting.model_card import model_card
 
     folder, exported = context.folder, before[Exported]
@@ -50,7 +51,10 @@ def conclude(context: Context, before: Outputs, seconds: float) -> SearchResult:
     checkpoint = None
     if exported.failure is None:
         loaded = context.loaded
-        card = model_card(findings, settings, base_model=loaded.hub_id, beside=loaded.beside)
+        name = context.config.export_from
+        base = None if name is None or exported.base is None else (name, *exported.base)
+        hub_id = loaded.hub_id if base is None else known_hub_id(base[0])
+        card = model_card(findings, settings, base_model=hub_id, beside=loaded.beside, base=base)
         write_text(folder.model / "README.md", card)
         checkpoint = {
             "layers": exported.layers,
@@ -84,12 +88,14 @@ def draw_report(runs: Sequence[Path], output: Path, progress: Progress) -> None:
 
 
 def _findings(context: Context, before: Outputs) -> Findings:
+    from evop_deap.models.anatomy.element_counts import elements
+
     found, validated, measured = before[Found], before[Validated], before[Measured]
     config, space, evaluator = context.config, context.space, context.evaluator
     dropped, kept = dropped_units(validated.pattern), kept_units(validated.pattern)
     counts = dataclasses.asdict(found.work)
     executed = counts.pop("executed") + evaluator.dense_executed + validated.executed
-    parameters = sum(parameter.numel() for parameter in context.loaded.model.parameters())
+    parameters = elements(context.loaded.model)
     return Findings(
         model=config.model,
         method=config.method,

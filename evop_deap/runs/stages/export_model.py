@@ -6,19 +6,25 @@ import dataclasses
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import ExportError, InputError, UnsupportedModelError
 from evop_deap.base.files import write_text
 from evop_deap.base.typed import typed
 from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.context import Context
+from evop_deap.runs.export_base import load_base
+from evop_deap.runs.open_model import parts_of
 from evop_deap.runs.outputs import Outputs
+from evop_deap.runs.pruned_model import PrunedModel
 from evop_deap.runs.stages.current_model import current_model
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.recover import Compensated
 from evop_deap.runs.stages.validate import Validated
 from evop_deap.space import dropped_units
+
+if TYPE_CHECKING:
+    from evop_deap.models.loading.load_model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Exported:
         difference: largest difference between the logits of the reloaded checkpoint and those
             of the model in memory.
         failure: why no checkpoint was written; None if there is one.
+        base: fingerprint and dtype of the dense original that it was written from; None if that
+            is the model that was searched.
     """
 
     layers: int = 0
@@ -41,6 +49,7 @@ class Exported:
     zeroed: int = 0
     difference: float = 0.0
     failure: str | None = None
+    base: tuple[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -82,11 +91,16 @@ def export_model(context: Context, before: Outputs) -> Exported:
 def _export(context: Context, before: Outputs) -> Exported:
     """Write the checkpoint and the pattern."""
     from evop_deap.models.export.export_checkpoint import export_checkpoint
+    from evop_deap.models.loading.fingerprint import fingerprint_model
     from evop_deap.models.loading.quiet import quiet_transformers
     from evop_deap.recovery.compensation.changed_weights import written
 
     loaded, folder = context.loaded, context.folder
-    pruned = current_model(context, before)
+    pruned, base = current_model(context, before), None
+    if context.config.export_from is not None:
+        loaded, pruned = _of_base(context, context.config.export_from, pruned)
+        dtype = str(loaded.model.dtype).removeprefix("torch.")
+        base = (fingerprint_model(loaded.model), dtype)
     with quiet_transformers(), written(pruned.changes):
         report = export_checkpoint(
             pruned.model,
@@ -109,7 +123,15 @@ def _export(context: Context, before: Outputs) -> Exported:
         parameters=report.parameters,
         zeroed=report.zeroed,
         difference=report.max_logit_difference,
+        base=base,
     )
+
+
+def _of_base(context: Context, name: str, pruned: PrunedModel) -> tuple[LoadedModel, PrunedModel]:
+    """Return the dense original, and the same units to leave out of it."""
+    base = load_base(name, context.config, context.progress)
+    anatomy = parts_of(base, pruned.anatomy.granularity)
+    return base, PrunedModel(base.model, anatomy, pruned.dropped)
 
 
 def _write_pattern(context: Context, before: Outputs) -> None:

@@ -16,6 +16,7 @@ from evop_deap.runs.draw_questions import check_questions, draw_questions
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import open_model
 from evop_deap.runs.prepared import Prepared
+from evop_deap.runs.quantised_choice import for_weights
 from evop_deap.runs.streaming_choice import where_weights
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import Constraint, SearchSpace, Unit, dropped_units, units_named, units_to_drop
@@ -62,6 +63,9 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     check_text(config)
     check_questions(config)
     loaded, anatomy = open_model(config, progress, config.granularity, where_weights(config))
+    config = for_weights(config, loaded, progress)
+    settled = {"compensate": config.compensate, "init": config.init}
+    configs = [one.replace(**settled) for one in configs]
     held = (
         kv_cache_bytes(loaded.model, anatomy, loaded.context)
         if "kv" in (config.budget or "")
