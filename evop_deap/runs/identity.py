@@ -24,6 +24,7 @@ STOPPING_SETTINGS = {
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
     *("calibration", "check_against", "embedding", "weights", "questions"),
+    *("workers", "worker_gpus"),
 }
 
 
