@@ -51,6 +51,7 @@ def calls(count: int) -> list[Call]:
     return [Call([PATTERNS[at % 4]], None, frozenset({at})) for at in range(count)]
 
 
+@pytest.mark.slow
 def test_workers_with_a_model_find_what_one_process_finds(
     cluster: Any, toy_checkpoint: Path
 ) -> None:
