@@ -54,7 +54,7 @@ class Call:
 
     patterns: Sequence[Pattern]
     windows: Sequence[int] | None
-    kept: frozenset[int]
+    kept: frozenset[int] = frozenset()
 
 
 class Worker:
