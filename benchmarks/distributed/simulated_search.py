@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.search.quality import FoundError, UntilFound, opened
+from benchmarks.search.quality import EXACTLY, FoundError, opened
 from evop_deap.distributed.splitting import split
 from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.genome import Genome
@@ -72,18 +72,36 @@ class Recorded:
         return found
 
 
+class UntilKnown(CachedEvaluator):
+    """Ends a search once it has evaluated a pattern with this loss, on all windows."""
+
+    def __init__(self, evaluator: Evaluator, best: float) -> None:
+        super().__init__(evaluator)
+        self._best = best + EXACTLY
+
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        """Evaluate; raise `FoundError` if the optimum is known then."""
+        found = super().evaluate(patterns, windows)
+        whole = found.sums.shape[1] == len(self.tokens)
+        if whole and found.losses.min(initial=np.inf) <= self._best:
+            raise FoundError
+        return found
+
+
 def requests_until_found(path: Path, batch: int, seed: int, most: int) -> tuple[list[Request], int]:
     """Return what a search with batches of this size asks for until it evaluates the optimum.
 
     Also return the number of different patterns that it evaluated. A search that does not find it
     ends after `most`.
     """
-    problem = opened(path)[1]
-    evaluator = UntilFound(problem)
-    if problem.space.dense in opened(path)[0].rows:
-        evaluator.evaluate([problem.space.dense])
-    recorded = Recorded(evaluator._evaluator)
-    evaluator._evaluator = recorded
+    landscape, problem = opened(path)
+    recorded = Recorded(problem.fitness)
+    evaluator = UntilKnown(recorded, problem.best)
+    if problem.space.dense in landscape.rows:
+        CachedEvaluator.evaluate(evaluator, [problem.space.dense])
+        recorded.requests.clear()
     settings = EvolutionSettings(offspring=batch)
     search = assemble(problem.space, evaluator, random.Random(seed), settings)
     with suppress(FoundError):
@@ -185,6 +203,6 @@ def asynchronous(
         clock, pattern = heapq.heappop(running)
         del pending[pattern]
         losses[pattern] = float(known.evaluate([pattern]).losses[0])
-        if losses[pattern] <= problem.best + 1e-12:
+        if losses[pattern] <= problem.best + EXACTLY:
             break
     return clock, busy, len(losses) + len(pending)
