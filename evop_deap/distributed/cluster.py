@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from evop_deap.base.numbers import whole_number
 from evop_deap.distributed.share import Share
 from evop_deap.distributed.workers_option import AUTO, is_address
 
+_CLIENT = "ray://"
+_SECONDS = 10.0  # for a cluster to answer
 _STORE_BYTES = 128 * 2**20  # of Ray's object store: windows and losses are small
 
 
@@ -29,7 +32,7 @@ def open_cluster(workers: str, share: Share) -> Iterator[None]:
         share: what a worker takes of a node.
 
     Raises:
-        InputError: Ray is not installed, or there is no cluster at this address.
+        InputError: Ray is not installed, or nothing answers at this address.
     """
     # Ray reads these when it is imported. It would count its use on a server, and print its own
     # lines on lost workers to stdout.
@@ -42,6 +45,8 @@ def open_cluster(workers: str, share: Share) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if is_address(workers):
+        _check_answers(workers)
     with _same_sigterm():
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **_options(workers, share))
@@ -52,6 +57,18 @@ def open_cluster(workers: str, share: Share) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address at which nothing answers: Ray would try for minutes."""
+    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
+    try:
+        socket.create_connection((host, whole_number(port)), _SECONDS).close()
+    except (OSError, OverflowError, ValueError) as error:
+        raise InputError(
+            f"`workers` must be the address of a Ray cluster, but nothing answers at {address} "
+            f"({one_line(error)})"
+        ) from error
 
 
 def _options(workers: str, share: Share) -> dict[str, Any]:

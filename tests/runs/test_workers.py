@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from evop_deap.base.errors import InputError
+from evop_deap.distributed.cluster import open_cluster
+from evop_deap.distributed.share import Share
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.run_search import run_search
 from evop_deap.settings.search_config import SearchConfig
@@ -66,6 +68,15 @@ def test_a_search_of_one_process_goes_on_with_two_workers_and_ends_the_same(
 def test_workers_that_cannot_be_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         SearchConfig(model="demo", sparsity=0.2, **given)
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "127.0.0.1:1", "ray://127.0.0.1:port"])
+def test_an_address_at_which_nothing_answers_is_refused_at_once(address: str) -> None:
+    with (
+        pytest.raises(InputError, match=f"nothing answers at {address}"),
+        open_cluster(address, Share(cpus=1)),
+    ):
+        pass
 
 
 def test_a_yaml_file_may_write_the_number_of_workers_as_a_number() -> None:
