@@ -17,7 +17,7 @@ _WORTH = 0.98  # more parts must end sooner by this factor, because they repeat 
 
 
 @dataclass(frozen=True)
-class Task:
+class Portion:
     """Some patterns on some groups of windows, for one worker.
 
     Attributes:
@@ -39,7 +39,7 @@ def split(
     head_work: int,
     workers: int,
     whole: bool = False,
-) -> list[Task]:
+) -> list[Portion]:
     """Return tasks that `workers` equally fast workers finish soonest, the largest first.
 
     Args:
@@ -53,20 +53,20 @@ def split(
 
     Example:
         >>> split([(1, 0), (0, 1)], [4], work=(2, 2), head_work=1, workers=2)
-        [Task(rows=(0,), groups=(0,), work=12), Task(rows=(1,), groups=(0,), work=12)]
+        [Portion(rows=(0,), groups=(0,), work=12), Portion(rows=(1,), groups=(0,), work=12)]
         >>> split([(1, 0), (0, 1)], [4, 4], work=(2, 2), head_work=1, workers=2)
-        [Task(rows=(0, 1), groups=(0,), work=24), Task(rows=(0, 1), groups=(1,), work=24)]
+        [Portion(rows=(0, 1), groups=(0,), work=24), Portion(rows=(0, 1), groups=(1,), work=24)]
     """
     if not patterns or not groups:
         return []
     tree = _Tree.of(patterns, work, head_work)
     # Beyond this, parts are smaller than an even split over the workers asks for.
     most = min(len(patterns), 2 * -(-workers // len(groups)) + 2)
-    best: list[list[Task]] = []
+    best: list[list[Portion]] = []
     soonest = float("inf")
     for parts in range(1, most + 1):
         tasks = [
-            Task(rows, (group,), segment * size)
+            Portion(rows, (group,), segment * size)
             for rows, segment in tree.parted(parts)
             for group, size in enumerate(groups)
         ]
@@ -135,9 +135,9 @@ class _Tree:
         return [*runs, (tuple(rows), total)]
 
 
-def _dealt(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
+def _dealt(tasks: Sequence[Portion], workers: int) -> list[list[Portion]]:
     """Deal tasks out: the largest that is left goes to the worker that has the least work."""
-    hands: list[list[Task]] = [[] for _ in range(workers)]
+    hands: list[list[Portion]] = [[] for _ in range(workers)]
     least = [(0, hand) for hand in range(workers)]
     for task in sorted(tasks, key=lambda task: -task.work):
         total, hand = least[0]
@@ -146,11 +146,11 @@ def _dealt(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
     return [hand for hand in hands if hand]
 
 
-def _merged(tasks: Sequence[Task]) -> list[Task]:
+def _merged(tasks: Sequence[Portion]) -> list[Portion]:
     """Join the tasks of the same patterns."""
-    joined: dict[tuple[int, ...], Task] = {}
+    joined: dict[tuple[int, ...], Portion] = {}
     for task in tasks:
-        other = joined.get(task.rows, Task(task.rows, (), 0))
+        other = joined.get(task.rows, Portion(task.rows, (), 0))
         groups = tuple(sorted((*other.groups, *task.groups)))
-        joined[task.rows] = Task(task.rows, groups, other.work + task.work)
+        joined[task.rows] = Portion(task.rows, groups, other.work + task.work)
     return list(joined.values())

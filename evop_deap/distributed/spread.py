@@ -8,7 +8,7 @@ from typing import NoReturn, Protocol
 import numpy as np
 
 from evop_deap.base.errors import not_pickled
-from evop_deap.distributed.splitting import Task, split
+from evop_deap.distributed.splitting import Portion, split
 from evop_deap.distributed.worker import Call
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.protocol import Evaluation, ModelEvaluator, Work
@@ -112,7 +112,7 @@ class SpreadEvaluator:
         return list(groups.values())
 
     def _done(
-        self, patterns: Sequence[Pattern], tasks: Sequence[Task], windows: Sequence[list[int]]
+        self, patterns: Sequence[Pattern], tasks: Sequence[Portion], windows: Sequence[list[int]]
     ) -> list[Evaluation]:
         """Return what workers found for each task, and count patterns as they are complete."""
         everything = list(range(len(self._tokens)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evop_deap.distributed.splitting import Task, split
+from evop_deap.distributed.splitting import Portion, split
 from evop_deap.fitness.walk_cost import walk_costs
 from evop_deap.space import Pattern
 
@@ -16,7 +16,7 @@ GENERATIONS = st.lists(BITS, min_size=1, max_size=12)
 GROUPS = st.lists(st.integers(1, 8), min_size=1, max_size=9)
 
 
-def taken(patterns: list[Pattern], groups: list[int], workers: int, whole: bool) -> list[Task]:
+def taken(patterns: list[Pattern], groups: list[int], workers: int, whole: bool) -> list[Portion]:
     return split(patterns, groups, work=WORK, head_work=HEAD, workers=workers, whole=whole)
 
 
