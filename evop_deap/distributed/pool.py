@@ -128,6 +128,7 @@ class WorkerPool:
             WorkersError: no worker is left and none comes, or workers die again and again.
         """
         waiting, lost, done = list(range(len(calls))), [0] * len(calls), 0
+        self._alive = time.monotonic()
         while done < len(calls):
             while self._idle and waiting:
                 self._give(self._idle.pop(0), calls, waiting)
