@@ -75,7 +75,8 @@ def _options(workers: str, share: Share) -> dict[str, Any]:
     """Return what Ray is told of the cluster: its address, or the room of a new one."""
     if is_address(workers):
         return {"address": workers}
-    own = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
+    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
+    own["address"] = "local"  # else Ray joins a cluster that runs, or ran, on this machine
     if workers == AUTO:
         return own
     count = whole_number(workers)
