@@ -25,6 +25,7 @@ STOPPING_SETTINGS = {
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
     *("calibration", "check_against", "embedding", "weights", "questions", "export_from"),
+    *("workers", "worker_gpus"),
 }
 
 

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.user_folders import LOSSES_FILE, cache_folder
+from evop_deap.distributed.workers_option import needs_cluster
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.charged import ChargedEvaluator
 from evop_deap.fitness.protocol import Evaluator, KeptNames, ModelEvaluator
@@ -61,18 +62,35 @@ def open_evaluator(
         InputError: the dense model's loss is not finite, so patterns cannot be compared.
     """
     config, racing = prepared.config, prepared.config.racing == "on"
+    options: dict[str, Any] = {
+        "rng": prepared.rng,
+        # A rung that ends inside a group of windows would compute the whole group.
+        "windows_at_once": prepared.together if racing else None,
+        "memory_budget": config.memory_budget * 2**20,
+        # The bits of stacked branches depend on the stack, and so on the number of workers.
+        "stacked": False if needs_cluster(config.workers) else None,
+    }
+    # A race evaluates a pattern several times; the generation reports the count of patterns.
+    on_evaluated = None if racing else progress.evaluated
     working = prepared.evaluators.fast(
         prepared.searched.calibration.tokens,
         prepared.space,
-        rng=prepared.rng,
-        # A rung that ends inside a group of windows would compute the whole group.
-        windows_at_once=prepared.together if racing else None,
-        memory_budget=config.memory_budget * 2**20,
-        # A race evaluates a pattern several times; the generation reports the count of patterns.
-        on_evaluated=None if racing else progress.evaluated,
+        on_evaluated=on_evaluated,
         on_fallback=progress.stage,
+        **options,
     )
     with ExitStack() as stack:
+        if needs_cluster(config.workers):
+            from evop_deap.runs.worker_setup import spread_evaluator
+
+            spread = spread_evaluator(
+                working,
+                prepared,
+                {**options, "rng": prepared.rng},
+                progress=progress,
+                on_evaluated=on_evaluated,
+            )
+            working = stack.enter_context(spread)
         share, release = _sharing(prepared, stack, progress)
         # Other searches may weight the windows differently, so unweighted sums are shared.
         shared, alone = share(working, prepared.searched.calibration.tokens), working.alone

@@ -21,6 +21,7 @@ from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
 from evop_deap.settings.stopping_config import StoppingConfig
 from evop_deap.settings.weights_config import WeightsConfig
+from evop_deap.settings.workers_config import WorkersConfig
 from evop_deap.space.unit_names import GRANULARITIES
 
 BUDGET = "what to drop"
@@ -32,7 +33,7 @@ DEFAULT = EvolutionSettings()
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig(StoppingConfig, WeightsConfig):
+class SearchConfig(StoppingConfig, WorkersConfig, WeightsConfig):
     """The settings of a search; see each field's help in `python -m evop_deap.search --help`.
 
     Example:

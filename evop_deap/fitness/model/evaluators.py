@@ -67,6 +67,7 @@ class Evaluators:
         rng: random.Random,
         windows_at_once: int | None = None,
         memory_budget: int = DEFAULT_MEMORY_BUDGET,
+        stacked: bool | None = None,
         on_evaluated: Callable[[], object] | None = None,
         on_fallback: Callable[[str], object] | None = None,
     ) -> ModelEvaluator:
@@ -80,6 +81,7 @@ class Evaluators:
                 "rng": rng,
                 "windows_at_once": windows_at_once and tokens.together,
                 "memory_budget": memory_budget // 2,
+                "stacked": stacked,
                 "on_fallback": on_fallback,
             }
             return SummedModelEvaluator(
@@ -98,6 +100,7 @@ class Evaluators:
             compensator=self.compensator,
             windows_at_once=windows_at_once,
             memory_budget=memory_budget,
+            stacked=stacked,
             on_evaluated=on_evaluated,
             on_fallback=on_fallback,
         )

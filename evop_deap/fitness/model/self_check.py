@@ -46,6 +46,7 @@ def checked_evaluator(
     compensator: Compensator | None = None,
     windows_at_once: int | None = None,
     memory_budget: int = DEFAULT_MEMORY_BUDGET,
+    stacked: bool | None = None,
     on_evaluated: Callable[[], object] | None = None,
     on_fallback: Callable[[str], object] | None = None,
 ) -> ModelEvaluator:
@@ -63,6 +64,7 @@ def checked_evaluator(
         compensator: compensates every pattern; None leaves the weights as they are.
         windows_at_once: largest number of windows computed together.
         memory_budget: largest size of the hidden states in bytes.
+        stacked: see `PopulationEvaluator`; streamed weights are never stacked.
         on_evaluated: called after each pattern that the returned evaluator evaluates.
         on_fallback: called with the reason if the reference evaluator is used.
     """
@@ -92,6 +94,7 @@ def checked_evaluator(
                 fitness=fitness,
                 memory_budget=memory_budget,
                 windows_at_once=windows_at_once,
+                stacked=stacked,
                 compensator=compensator,
                 on_evaluated=on_evaluated,
             )
@@ -168,13 +171,20 @@ def _fast(
     *,
     fitness: str,
     compensator: Compensator | None,
+    stacked: bool | None = None,
     **options: Any,
 ) -> PopulationEvaluator | StreamedEvaluator:
     """Return the evaluator for where the weights of a model are."""
     weights = weights_of(model)
     if weights is None:
         return PopulationEvaluator(
-            model, anatomy, tokens, fitness=fitness, compensator=compensator, **options
+            model,
+            anatomy,
+            tokens,
+            fitness=fitness,
+            compensator=compensator,
+            stacked=stacked,
+            **options,
         )
     assert not isinstance(tokens, Questions)  # `Evaluators` refuses them
     return StreamedEvaluator(model, anatomy, tokens, weights, fitness=fitness, **options)

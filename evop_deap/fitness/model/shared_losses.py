@@ -120,21 +120,25 @@ def _names(windows: Windows, batches: Sequence[int]) -> list[str]:
     ]
 
 
+def computed_on(model: PreTrainedModel) -> str:
+    """Return what a model is computed on, as far as it affects the bits of a sum."""
+    if model.device.type == "cpu":
+        capability = torch.backends.cpu.get_cpu_capability()
+        return f"{platform.machine()} {capability} {torch.get_num_threads()} threads"
+    if model.device.type == "cuda":
+        devices = {weight.device for weight in model.parameters()}
+        return " and ".join(sorted(set(map(torch.cuda.get_device_name, devices))))
+    return model.device.type
+
+
 def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, fingerprint: str) -> str:
     """Everything that affects the bits of a sum, except pattern and windows."""
-    place = model.device.type
-    if place == "cpu":
-        capability = torch.backends.cpu.get_cpu_capability()
-        place = f"{platform.machine()} {capability} {torch.get_num_threads()} threads"
-    elif place == "cuda":
-        devices = {weight.device for weight in model.parameters()}
-        place = " and ".join(sorted(set(map(torch.cuda.get_device_name, devices))))
     parts = (
         " ".join(name.split()),
         str(dtype_of(model)).removeprefix("torch."),
         evaluator.arithmetic,
         str(model.config._attn_implementation),
-        place,
+        computed_on(model),
         f"torch {torch.__version__}",
         fingerprint,
     )

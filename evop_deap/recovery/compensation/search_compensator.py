@@ -42,6 +42,7 @@ class SearchCompensator:
         form: "auto", "full" or "map".
 
     Attributes:
+        windows, most: as given.
         steps: the steps that compensated patterns take.
         work: multiply-adds of the dense pass, which the first fit begins with.
 
@@ -69,6 +70,7 @@ class SearchCompensator:
         form: str = AUTO,
     ) -> None:
         most = len(anatomy.parts) - 1 if most is None else most
+        self.windows, self.most = windows, most
         self._cuts = LoneCuts(model, anatomy, windows, most, form)
         self._changes: dict[int, dict[int, Kept]] = {}
         self.steps = CompensatedSteps(steps_of(anatomy).turns, anatomy, self._changed)

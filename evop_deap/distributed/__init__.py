@@ -1,0 +1,1 @@
+"""The evaluator of a search, spread over Ray actors."""

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from toy_models import anatomy_of
+from toy_workers import toy_evaluator
+from transformers import PreTrainedModel
+
+from evop_deap.base.errors import InputError
+from evop_deap.distributed.spread import SpreadEvaluator
+from evop_deap.distributed.worker import Call
+from evop_deap.fitness.charged import ChargedEvaluator
+from evop_deap.fitness.model.population import PopulationEvaluator
+from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.protocol import Evaluation, ModelEvaluator
+from evop_deap.models.anatomy.model_units import model_units
+
+WINDOWS = 5
+BITS = st.tuples(*[st.sampled_from([0, 1])] * 5).filter(any)
+GENERATIONS = st.lists(BITS, min_size=1, max_size=8)
+ASKED = st.none() | st.lists(st.integers(0, WINDOWS - 1), min_size=1, unique=True)
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """Workers in this process, which end their tasks in any order."""
+
+    evaluators: Sequence[ModelEvaluator]
+    data: st.DataObject
+
+    @property
+    def ready(self) -> int:
+        return len(self.evaluators)
+
+    def take_unreported(self) -> float:
+        return 0.0
+
+    def do(self, calls: Sequence[Call]) -> Iterator[tuple[int, Evaluation]]:
+        for at in self.data.draw(st.permutations(range(len(calls)))) if calls else []:
+            worker = self.data.draw(st.sampled_from(self.evaluators))
+            yield at, worker.evaluate(calls[at].patterns, calls[at].windows)
+
+
+def spread_over(pool: Any, local: ModelEvaluator, model: PreTrainedModel, **options: Any) -> Any:
+    anatomy = anatomy_of(model)
+    work = [unit.work for unit in model_units(anatomy)]
+    return SpreadEvaluator(local, pool, work=work, head_work=anatomy.head_work, **options)
+
+
+@pytest.mark.parametrize("fitness", ["ce", "kl"])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), workers=st.integers(1, 9), whole=st.booleans())
+def test_losses_and_costs_are_those_of_one_process_with_any_number_of_workers(
+    llama: PreTrainedModel, fitness: str, data: st.DataObject, workers: int, whole: bool
+) -> None:
+    alone = toy_evaluator(llama, fitness)
+    pool = InTurn([toy_evaluator(llama, fitness) for _ in range(workers)], data)
+    spread = spread_over(pool, toy_evaluator(llama, fitness), llama, whole=whole)
+    one, several = (ChargedEvaluator(each, each.alone) for each in (alone, spread))
+    for _ in range(2):  # the second generation goes on from hidden states of the first
+        patterns, windows = data.draw(GENERATIONS), data.draw(ASKED)
+        expected, found = one.evaluate(patterns, windows), several.evaluate(patterns, windows)
+        np.testing.assert_array_equal(found.sums, expected.sums)
+        np.testing.assert_array_equal(found.tokens, expected.tokens)
+        np.testing.assert_array_equal(found.costs, expected.costs)
+
+
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), workers=st.integers(1, 4))
+def test_a_plain_evaluator_is_split_by_patterns_alone(
+    llama: PreTrainedModel, data: st.DataObject, workers: int
+) -> None:
+    tokens = np.random.default_rng(0).integers(0, llama.config.vocab_size, (WINDOWS, 12))
+    plain = ReferenceEvaluator(llama, anatomy_of(llama), tokens)
+    spread = spread_over(InTurn([plain] * workers, data), plain, llama)
+    patterns, windows = data.draw(GENERATIONS), data.draw(ASKED)
+    expected, found = plain.evaluate(patterns, windows), spread.evaluate(patterns, windows)
+    np.testing.assert_array_equal(found.sums, expected.sums)
+    np.testing.assert_array_equal(found.costs, expected.costs)
+    assert found.work.block_tokens == expected.work.block_tokens
+    assert found.work.executed == pytest.approx(expected.work.executed)
+
+
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_each_pattern_is_counted_once_for_the_display(
+    llama: PreTrainedModel, data: st.DataObject
+) -> None:
+    counted: list[None] = []
+    pool = InTurn([toy_evaluator(llama)] * 3, data)
+    spread = spread_over(
+        pool, toy_evaluator(llama), llama, on_evaluated=lambda: counted.append(None)
+    )
+    patterns = data.draw(GENERATIONS)
+    spread.evaluate(patterns, data.draw(ASKED))
+    assert len(counted) == len(patterns)
+
+
+def test_no_pattern_needs_no_worker(llama: PreTrainedModel) -> None:
+    spread = spread_over(InTurn([], None), toy_evaluator(llama), llama)  # type: ignore[arg-type]
+    assert spread.evaluate([]).sums.shape == (0, WINDOWS)
+    assert spread.evaluate([], [1, 2]).tokens.tolist() == [11, 11]
+
+
+def test_it_says_of_itself_what_one_process_says(llama: PreTrainedModel) -> None:
+    local: PopulationEvaluator = toy_evaluator(llama, "kl")
+    spread = spread_over(None, local, llama)
+    for name in ("name", "arithmetic", "batches", "preparation_cost"):
+        assert getattr(spread, name) == getattr(local, name)
+    with pytest.raises(InputError, match="SpreadEvaluator holds workers and cannot be pickled"):
+        spread.__getstate__()
