@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from benchmarks.board.luck import runs_of
+from benchmarks.board.luck_tables import answer, leads_of
 from benchmarks.board.run_files import read_runs
 from benchmarks.board.table import board_tables
 from benchmarks.common.claim import ROOT, Claim, measured_at, read
@@ -17,8 +19,8 @@ ONCE = ("angular", "relative-magnitude", "block-influence", "llm-drop")
 
 
 def claims() -> list[Claim]:
-    """Claims of the whole board, its zero-shot part, the two smaller boards and the limit."""
-    return [*_whole(), _zero_shot(), _less_text(), _quick(), _limit()]
+    """Claims of the board, its zero-shot part, the smaller boards, the limit, and of luck."""
+    return [*_whole(), _zero_shot(), _less_text(), _quick(), _limit(), *_luck()]
 
 
 def _parts(name: str) -> list[str]:
@@ -93,3 +95,23 @@ def _limit() -> Claim:
         file,
         measured_at(file),
     )
+
+
+def _luck() -> list[Claim]:
+    """A claim for each kept folder of `benchmarks.board.luck`."""
+    said = {
+        "luck": "tokens from which the search beats the best one-shot rule by more than luck",
+        "luck.compensated": "the same, if all methods are compensated",
+    }
+    return [
+        Claim(
+            what,
+            answer(leads_of(runs_of(ROOT / file))).replace("**", ""),
+            f"benchmarks.board.luck {TEXTS}"
+            + (" --compensate auto" if name.endswith("compensated") else ""),
+            file,
+            measured_at(file),
+        )
+        for name, what in said.items()
+        if (ROOT / (file := f"board/results/{name}")).is_dir()
+    ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.board.cells import ALL
 from evop_deap.evaluation.task_files import TASKS
+from evop_deap.recovery.compensation.form_names import CHOICES, OFF
 from evop_deap.settings.parser import Parser
 
 DEMO = "demo"
@@ -31,15 +32,37 @@ QUICK: dict[str, Any] = {
 """Values that `--quick` sets; flags given override them."""
 
 
-def parsed(arguments: Sequence[str] | None, description: str | None = None) -> argparse.Namespace:
-    """Parse the settings of a board."""
-    parser = Parser(prog="python -m benchmarks.board", description=description)
+def parsed(
+    arguments: Sequence[str] | None,
+    description: str | None = None,
+    *,
+    prog: str = "benchmarks.board",
+    defaults: Mapping[str, Any] | None = None,
+    add_flags: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+) -> argparse.Namespace:
+    """Parse the settings of a board.
+
+    Args:
+        arguments: the words of the command line; None takes those of the process.
+        description: what the command does.
+        prog: the module that is run.
+        defaults: values that take the place of the board's own defaults.
+        add_flags: adds flags of another command to those of the board.
+    """
+    parser = Parser(prog=f"python -m {prog}", description=description)
+    add_flags(parser)
     add = parser.add_argument
     add("--quick", action="store_true", help="a small board, in ten minutes on two cores")
     add("--output", type=Path, default=Path("runs/board"), metavar="DIR", help="%(default)s")
     add("--model", default=DEMO, help="as for evop_deap.search (default: demo)")
     add("--dtype", default="auto", help="number format (default: %(default)s)")
     add("--device", default="auto", help="where to compute (default: %(default)s)")
+    add(
+        "--weights",
+        choices=("resident", "streamed", "auto"),
+        default="resident",
+        help="as for evop_deap.search (default: %(default)s)",
+    )
 
     group = parser.add_argument_group("cells")
     add = group.add_argument
@@ -61,6 +84,19 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
         metavar="COST",
         help="limit of methods that search, in dense forward passes (default: %(default)s)",
     )
+    add(
+        "--equal-cost",
+        action="store_true",
+        help="end every other method that searches at the cost of the search with its seed",
+    )
+    add(
+        "--compensate",
+        choices=CHOICES,
+        default=OFF,
+        help="compensate what every method leaves; the search compensates each pattern "
+        "(default: %(default)s)",
+    )
+    add("--compensation-tokens", type=int, default=40960, metavar="N", help="default: %(default)s")
 
     group = parser.add_argument_group("what every pruned model is evaluated on")
     add = group.add_argument
@@ -72,6 +108,13 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
         metavar="FILE",
         help="JSON lines with id, domain and text, without the calibration documents; or demo",
     )
+    add(
+        "--exam-share",
+        type=float,
+        metavar="SHARE",
+        help="keep this share of the documents for the held-out text, the same ones whatever is "
+        "calibrated on (default: all that are not calibrated on)",
+    )
     add("--heldout-window", type=int, default=512, metavar="N")
     add("--heldout-tokens", type=int, default=8192, metavar="N", help="of each domain")
     add("--tasks-from", type=Path, metavar="DIR", help="files of the zero-shot tasks")
@@ -79,6 +122,7 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
     add("--limit", type=int, metavar="N", help="questions of each task (default: all)")
     add("--batch-size", type=int, default=8, metavar="N", help="choices scored together")
 
+    parser.set_defaults(**(defaults or {}))
     quick = parser.parse_args(arguments).quick
     if quick:
         parser.set_defaults(**QUICK)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.model_units import model_units
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.repacking import without_blocks
+from evop_deap.runs.compensating import search_compensator
 from evop_deap.runs.context import Context
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.outputs import Outputs
@@ -28,6 +30,7 @@ from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.search_evaluator import open_evaluator
 from evop_deap.runs.stages.current_model import current_model
 from evop_deap.runs.stages.prepare import space_of
+from evop_deap.runs.stages.recover import compensate_pattern
 from evop_deap.runs.stages.search_patterns import search_patterns
 from evop_deap.runs.stages.validate import validate
 from evop_deap.runs.storage.folder import RunFolder
@@ -72,6 +75,10 @@ class Bench:
         found = {name: find_anatomy(loaded.model, name) for name in {"block", *granularities}}
         return cls(loaded, calibration, config, found)
 
+    def limited(self, max_cost: float) -> Bench:
+        """Return the same with another limit on the cost of methods that search."""
+        return replace(self, config=self.config.replace(max_cost=max_cost))
+
     def prepared_for(self, cell: Cell) -> Prepared:
         """Prepare the model and the search space for a cell's method.
 
@@ -81,9 +88,19 @@ class Bench:
         anatomy = self.anatomies[cell.granularity]
         config = config_of(self.config, cell)
         space = space_of(config, model_units(anatomy))
-        name = self.calibration.manifest["corpus"]["name"]
-        # Losses are not shared, so the model's fingerprint is not needed.
-        return Prepared(config, self.loaded, anatomy, space, "", name, self.calibration, None, None)
+        text = self.calibration
+        compensator = search_compensator(config, self.loaded, anatomy, text, space.n_drop)
+        return Prepared(
+            config,
+            self.loaded,
+            anatomy,
+            space,
+            fingerprint="",  # losses are not shared, so it is not needed
+            corpus=text.manifest["corpus"]["name"],
+            text=text,
+            compensator=compensator,
+            questions=None,
+        )
 
 
 def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:
@@ -134,21 +151,26 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
         found = search_patterns(context, None, lambda state: None)
         outputs = Outputs(found)
         validated = validate(context, outputs)
+        compensated = compensate_pattern(context, outputs.and_then(validated))
+        recovery = compensated.about or {"cost": 0.0}
         spent = {
-            "cost": round(found.cost + validated.cost, 4),
+            "cost": round(found.cost + validated.cost + recovery["cost"], 4),
+            "search_cost": round(found.cost + validated.cost, 4),
             "evaluations": found.evaluations,
             "cut_short": found.eliminated,
             "seconds": round(time.monotonic() - began, 2),
             "cpu_seconds": round(time.process_time() - cpu, 2),
             "stopped": found.stopped,
         }
-        pruned = current_model(context, outputs.and_then(validated))
+        pruned = current_model(context, outputs.and_then(validated).and_then(compensated))
     dropped = dropped_units(validated.pattern)
     with quiet_transformers():
         model = without_blocks(pruned.model, pruned.anatomy, pruned.dropped)
+    stream_like(pruned.model, model)
     told = {
         "dropped": [units[unit].name for unit in dropped],
-        "merged": pruned.changed,
+        "merged": found.pruned is not None,
+        "compensated": compensated.taken,
         "units": len(units),
         "parameters": _parameters(bench) - sum(units[unit].parameters for unit in dropped),
         "calibration_loss": finite_or_none(found.losses[validated.pattern]),

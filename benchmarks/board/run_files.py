@@ -36,10 +36,15 @@ def read_runs(folder: Path) -> list[Run]:
     """
     # A file that is being written has a name that begins with a dot.
     paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
-    return [_read(path) for path in paths]
+    return [read_run(path) for path in paths]
 
 
-def _read(path: Path) -> Run:
+def read_run(path: Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        InputError: the file is not a run.
+    """
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
