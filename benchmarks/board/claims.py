@@ -6,6 +6,8 @@ import math
 
 from benchmarks.board.luck import runs_of
 from benchmarks.board.luck_tables import answer, leads_of
+from benchmarks.board.models import runs_by_model
+from benchmarks.board.models_tables import boards_of, mean_difference, mean_ratio
 from benchmarks.board.run_files import read_runs
 from benchmarks.board.table import board_tables
 from benchmarks.common.claim import ROOT, Claim, measured_at, read
@@ -19,8 +21,9 @@ ONCE = ("angular", "relative-magnitude", "block-influence", "llm-drop")
 
 
 def claims() -> list[Claim]:
-    """Claims of the board, its zero-shot part, the smaller boards, the limit, and of luck."""
-    return [*_whole(), _zero_shot(), _less_text(), _quick(), _limit(), *_luck()]
+    """Claims of the board, its parts and smaller ones, the limit, luck, and several models."""
+    kept = [_whole(), [_zero_shot(), _less_text(), _quick(), _limit()], _luck(), _models()]
+    return [claim for found in kept for claim in found]
 
 
 def _parts(name: str) -> list[str]:
@@ -115,3 +118,33 @@ def _luck() -> list[Claim]:
         for name, what in said.items()
         if (ROOT / (file := f"board/results/{name}")).is_dir()
     ]
+
+
+def _models() -> list[Claim]:
+    """Claims over all models of the kept folders of `benchmarks.board.models`."""
+    found = []
+    for name, words in (("models", ""), ("models.compensated", " --compensate auto")):
+        file = f"board/results/{name}"
+        if not (ROOT / file).is_dir():
+            continue
+        boards = boards_of(runs_by_model(ROOT / file))
+        rivals = ("evopress", "sleb", *ONCE[:3])
+        models = ", ".join(board.name for board in boards)
+        for what, figure in (
+            ("search / {}, held-out perplexity", mean_ratio),
+            ("search - {}, zero-shot accuracy in points", mean_difference),
+        ):
+            shown = {rival: figure(boards, rival) for rival in rivals}
+            if all(shown.values()):
+                found.append(
+                    Claim(
+                        f"{what.format(', '.join(rivals))}, mean over {models}"
+                        + (", compensated" if words else ""),
+                        ", ".join(map(str, shown.values())),
+                        f"benchmarks.board.models --models {' '.join(models.split(', '))} "
+                        f"{TEXTS} --tasks-from tasks{words}",
+                        file,
+                        measured_at(file),
+                    )
+                )
+    return found

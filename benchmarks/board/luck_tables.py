@@ -95,6 +95,10 @@ def luck_tables(runs: Sequence[Run]) -> str:
             "Loss of each method less that of the search, paired by draw, in thousandths of a nat:",
             _table(names[1:], sizes, lambda name, size: _behind(losses, name, size)),
         ]
+    parts += [
+        "Cost in dense forward passes over the calibration text, mean over draws and seeds:",
+        _table(names, sizes, lambda name, size: _cost(pruned, name, size)),
+    ]
     if leads := leads_of(runs):
         parts += [_lead_table(leads), answer(leads)]
     return "\n\n".join(parts)
@@ -210,6 +214,15 @@ def _spreads(draws: Mapping[int, Sequence[float]]) -> str:
     over_draws = f"{1000 * statistics.stdev(means):.0f}" if len(means) > 1 else "-"
     over_seeds = f"{1000 * statistics.fmean(within) ** 0.5:.0f}" if within else "-"
     return f"{over_draws} / {over_seeds}"
+
+
+def _cost(runs: Sequence[Run], name: str, size: int) -> str:
+    costs = [
+        run["found"]["cost"]
+        for run in runs
+        if run["cell"]["method"] == name and run["protocol"]["calibration"]["tokens"] == size
+    ]
+    return f"{statistics.fmean(costs):.1f}" if costs else "-"
 
 
 def _behind(losses: Losses, name: str, size: int) -> str:

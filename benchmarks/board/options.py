@@ -86,7 +86,8 @@ def parsed(
     )
     add(
         "--equal-cost",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=False,
         help="end every other method that searches at the cost of the search with its seed",
     )
     add(

@@ -88,7 +88,7 @@ def made_up(method: str, tokens: int, draw: int, seed: int, loss: float) -> Run:
     return {
         "protocol": protocol,
         "cell": {"method": method, "sparsity": 0.2, "granularity": "block", "seed": seed},
-        "found": {"dropped": ["1"], "units": 5},
+        "found": {"dropped": ["1"], "units": 5, "cost": 2.0},
         "judged": {"perplexity": [entry]},
     }
 
