@@ -132,3 +132,21 @@ def test_every_model_weighs_the_same_in_the_mean() -> None:
     runs["large"] = [{**run, **dearer} for run in runs["large"]]
     with pytest.raises(InputError, match="max_cost"):
         models_tables(runs)
+
+
+def test_streamed_weights_leave_the_same_cells(
+    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, corpus = toys
+    held, streamed = tmp_path / "held", tmp_path / "streamed"
+    assert main(command(models[:1], corpus, held, "--seeds", "1")) == 0
+    more = ["--seeds", "1", "--weights", "streamed"]
+    assert main(command(models[:1], corpus, streamed, *more)) == 0
+    for path in held.glob("toy/*.json"):
+        one, other = (json.loads((f / "toy" / path.name).read_text()) for f in (held, streamed))
+        assert one["judged"] == other["judged"]
+        assert one["found"]["dropped"] == other["found"]["dropped"]
+    capsys.readouterr()
+    more += ["--compensate", "full"]
+    assert main(command(models[:1], corpus, tmp_path / "both", *more)) == 2
+    assert "`weights` streamed reads one block at a time, but" in capsys.readouterr().err
