@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.board.luck import runs_of
-from benchmarks.board.luck_tables import answer, leads_of
-from benchmarks.board.models import runs_by_model
-from benchmarks.board.models_tables import boards_of, mean_difference, mean_ratio
+from benchmarks.board.claims_across import claims_across
 from benchmarks.board.run_files import read_runs
 from benchmarks.board.table import board_tables
 from benchmarks.common.claim import ROOT, Claim, measured_at, read
@@ -21,9 +18,8 @@ ONCE = ("angular", "relative-magnitude", "block-influence", "llm-drop")
 
 
 def claims() -> list[Claim]:
-    """Claims of the board, its parts and smaller ones, the limit, luck, and several models."""
-    kept = [_whole(), [_zero_shot(), _less_text(), _quick(), _limit()], _luck(), _models()]
-    return [claim for found in kept for claim in found]
+    """Claims of the board, its parts, the smaller ones, the limit, and across models and text."""
+    return [*_whole(), _zero_shot(), _less_text(), _quick(), _limit(), *claims_across()]
 
 
 def _parts(name: str) -> list[str]:
@@ -98,53 +94,3 @@ def _limit() -> Claim:
         file,
         measured_at(file),
     )
-
-
-def _luck() -> list[Claim]:
-    """A claim for each kept folder of `benchmarks.board.luck`."""
-    said = {
-        "luck": "tokens from which the search beats the best one-shot rule by more than luck",
-        "luck.compensated": "the same, if all methods are compensated",
-    }
-    return [
-        Claim(
-            what,
-            answer(leads_of(runs_of(ROOT / file))).replace("**", ""),
-            f"benchmarks.board.luck {TEXTS}"
-            + (" --compensate auto" if name.endswith("compensated") else ""),
-            file,
-            measured_at(file),
-        )
-        for name, what in said.items()
-        if (ROOT / (file := f"board/results/{name}")).is_dir()
-    ]
-
-
-def _models() -> list[Claim]:
-    """Claims over all models of the kept folders of `benchmarks.board.models`."""
-    found = []
-    for name, words in (("models", ""), ("models.compensated", " --compensate auto")):
-        file = f"board/results/{name}"
-        if not (ROOT / file).is_dir():
-            continue
-        boards = boards_of(runs_by_model(ROOT / file))
-        rivals = ("evopress", "sleb", *ONCE[:3])
-        models = ", ".join(board.name for board in boards)
-        for what, figure in (
-            ("search / {}, held-out perplexity", mean_ratio),
-            ("search - {}, zero-shot accuracy in points", mean_difference),
-        ):
-            shown = {rival: figure(boards, rival) for rival in rivals}
-            if all(shown.values()):
-                found.append(
-                    Claim(
-                        f"{what.format(', '.join(rivals))}, mean over {models}"
-                        + (", compensated" if words else ""),
-                        ", ".join(map(str, shown.values())),
-                        f"benchmarks.board.models --models {' '.join(models.split(', '))} "
-                        f"{TEXTS} --tasks-from tasks{words}",
-                        file,
-                        measured_at(file),
-                    )
-                )
-    return found

@@ -11,7 +11,13 @@ from typing import Any
 
 from benchmarks.board.cells import DENSE, Cell, cells_of
 from benchmarks.board.evaluation_plan import EvaluationPlan, evaluate_model
-from benchmarks.board.protocol import calibration_for, check_sizes, plan_of, protocol_of
+from benchmarks.board.protocol import (
+    calibration_for,
+    check_sizes,
+    plan_of,
+    protocol_of,
+    questions_for,
+)
 from benchmarks.board.pruned_model import Bench, config_of, prune
 from benchmarks.board.run_files import (
     check_protocol,
@@ -26,6 +32,7 @@ from benchmarks.common.record import circumstances
 from evop_deap.base.errors import EvopError, InputError
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.models.loading.load_model import LoadedModel
+from evop_deap.runs.draw_questions import check_questions
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named
 from evop_deap.runs.streaming_choice import where_weights
@@ -53,12 +60,13 @@ def fill(
     config = _checked(given, cells)
     loaded = loaded or load(given)
     calibration = calibration_for(given, loaded)
+    questions = questions_for(given, config, loaded)
     plan = plan_of(given, loaded, calibration)
-    protocol = protocol_of(given, loaded, calibration, plan)
+    protocol = protocol_of(given, loaded, calibration, plan, questions)
     check_protocol(read_runs(given.output), protocol)
     missing = [cell for cell in cells if not path_of(given.output, cell.name).exists()]
     _tell(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
-    bench = Bench.of(loaded, calibration, config, given.granularity)
+    bench = Bench.of(loaded, calibration, config, given.granularity, questions)
     for cell in missing:
         if cell.method != DENSE:
             bench.prepared_for(
@@ -88,6 +96,7 @@ def _checked(given: argparse.Namespace, cells: Sequence[Cell]) -> SearchConfig:
     for cell in cells[1:]:
         config_of(config, cell)
     check_sizes(given)
+    check_questions(config)
     if given.equal_cost and SEARCH not in given.methods:
         raise InputError(f"`equal_cost` needs {SEARCH} among `methods`, whose cost it takes")
     return config
@@ -105,6 +114,8 @@ def _settings_of(given: argparse.Namespace) -> SearchConfig:
         max_cost=given.max_cost,
         sparsity=given.sparsity[0],
         weights=given.weights,
+        fitness=given.fitness,
+        questions=tuple(given.questions),
         compensate=given.compensate,
         compensation_tokens=given.compensation_tokens,
     )

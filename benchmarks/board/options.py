@@ -76,6 +76,14 @@ def parsed(
     add("--corpus", nargs="+", default=[DEMO], metavar="TEXT", help="one or several, joined")
     add("--window", type=int, default=256, metavar="N", help="tokens (default: %(default)s)")
     add("--tokens", type=int, default=2048, metavar="N", help="in all (default: %(default)s)")
+    add(
+        "--fitness",
+        default="ce",
+        metavar="NAME",
+        help="what methods that ask for losses minimise, as for evop_deap.search "
+        "(default: %(default)s)",
+    )
+    add("--questions", nargs="+", default=[], metavar="FILE", help="of the fitness answers")
     add("--calibration-seed", type=int, default=0, metavar="N", help="draws the text")
     add(
         "--max-cost",

@@ -20,6 +20,9 @@ from evop_deap.calibration import CalibrationSet
 from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import LoadedModel
 from evop_deap.recovery.compensation.form_names import OFF
+from evop_deap.runs.draw_questions import QuestionSet, draw_questions
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.text.whole_texts import EvaluationText, read_text
 
 
@@ -55,6 +58,18 @@ def calibration_for(given: argparse.Namespace, loaded: LoadedModel) -> Calibrati
     )
 
 
+def questions_for(
+    given: argparse.Namespace, config: SearchConfig, loaded: LoadedModel
+) -> QuestionSet | None:
+    """Return the questions that methods ask, drawn as the calibration text is; None without any.
+
+    Raises:
+        InputError: a file cannot be read or holds too few.
+    """
+    drawn = config.replace(seed=given.calibration_seed, heldout_tokens=given.tokens)
+    return draw_questions(drawn, loaded, Progress())
+
+
 def plan_of(
     given: argparse.Namespace, loaded: LoadedModel, calibration: CalibrationSet
 ) -> EvaluationPlan:
@@ -83,11 +98,18 @@ def protocol_of(
     loaded: LoadedModel,
     calibration: CalibrationSet,
     plan: EvaluationPlan,
+    questions: QuestionSet | None,
 ) -> dict[str, Any]:
     """The settings common to all cells of a folder, with texts identified by their content."""
     compensation = calibration.compensation
     chosen = {
         "equal_cost": given.equal_cost or None,
+        "fitness": None if given.fitness == "ce" else given.fitness,
+        "questions": questions
+        and {
+            "files": [file["name"] for file in questions.manifest["files"]],
+            "sha256": questions.calibration.fingerprint,
+        },
         "compensate": compensation
         and {"form": given.compensate, "sha256": compensation.fingerprint},
     }

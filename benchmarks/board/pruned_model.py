@@ -24,6 +24,7 @@ from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.repacking import without_blocks
 from evop_deap.runs.compensating import search_compensator
 from evop_deap.runs.context import Context
+from evop_deap.runs.draw_questions import QuestionSet
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.prepared import Prepared
@@ -52,12 +53,14 @@ class Bench:
         calibration: the calibration set of all methods.
         config: the settings that do not depend on the cell.
         anatomies: the anatomies of the model, by granularity.
+        questions: the questions of a fitness that asks some.
     """
 
     loaded: LoadedModel
     calibration: CalibrationSet
     config: SearchConfig
     anatomies: dict[str, Anatomy]
+    questions: QuestionSet | None = None
 
     @classmethod
     def of(
@@ -66,6 +69,7 @@ class Bench:
         calibration: CalibrationSet,
         config: SearchConfig,
         granularities: Sequence[str],
+        questions: QuestionSet | None = None,
     ) -> Bench:
         """Find the model's parts at each granularity.
 
@@ -73,7 +77,7 @@ class Bench:
             UnsupportedModelError: the parts cannot be separated.
         """
         found = {name: find_anatomy(loaded.model, name) for name in {"block", *granularities}}
-        return cls(loaded, calibration, config, found)
+        return cls(loaded, calibration, config, found, questions)
 
     def limited(self, max_cost: float) -> Bench:
         """Return the same with another limit on the cost of methods that search."""
@@ -99,7 +103,7 @@ class Bench:
             corpus=text.manifest["corpus"]["name"],
             text=text,
             compensator=compensator,
-            questions=None,
+            questions=self.questions,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,6 +113,14 @@ def difference(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> Differen
     of_questions = math.hypot(*(task.error or 0.0 for task in tasks)) / len(tasks)
     of_seeds = math.hypot(*map(_seed_error, (*first, *second))) / len(pairs)
     return Difference(value, math.hypot(of_questions, of_seeds))
+
+
+def with_tasks(runs: Sequence[Run], names: Collection[str]) -> list[Run]:
+    """Return the runs with the scores of these tasks alone."""
+    return [
+        {**run, "judged": {"tasks": [t for t in run["judged"]["tasks"] if t["task"] in names]}}
+        for run in runs
+    ]
 
 
 def has_tasks(runs: Sequence[Run]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from own_text import own_corpus
 
+from benchmarks.board.claims_across import luck_claims
 from benchmarks.board.luck import main, runs_of
 from benchmarks.board.luck_tables import answer, lead, losses_of, luck_tables
 from benchmarks.board.run_files import Run
@@ -38,6 +39,8 @@ def test_every_draw_and_size_is_a_board_with_the_same_exam(
     assert main(command(toy, tmp_path / "luck")) == 0
     said = capsys.readouterr().out
     assert "| tokens | 32 | 64 |" in said
+    (claim,) = luck_claims(str(tmp_path / "luck"), " --compensate auto")
+    assert claim.figure in said.replace("**", "")
     runs = runs_of(tmp_path / "luck")
     assert len(runs) == 2 * 2 * 5
     assert len({run["protocol"]["texts"][0]["sha256"] for run in runs}) == 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from own_text import own_corpus
 
+from benchmarks.board.claims_across import models_claims
 from benchmarks.board.models import main, runs_by_model
 from benchmarks.board.models_tables import models_tables
 from benchmarks.board.ratios import Ratio
@@ -49,6 +50,9 @@ def test_every_model_has_a_board_of_its_own_with_the_same_exam(
     texts = [run["protocol"]["texts"][0]["sha256"] for runs in found.values() for run in runs]
     assert len(set(texts)) == 1
     assert "toy, 2 of 5 blocks" in said.out
+    (claim,) = models_claims(str(tmp_path))  # no tasks, no rival but one
+    assert f"| {claim.figure} |" in said.out
+    assert claim.what == "held-out perplexity, search / angular, mean over llama, toy"
     capsys.readouterr()
     assert main([*command(models, corpus, tmp_path), "--table"]) == 0
     assert capsys.readouterr().out == said.out[said.out.rindex("llama in") :]
