@@ -8,6 +8,8 @@ from benchmarks.board.luck import runs_of
 from benchmarks.board.luck_tables import answer, leads_of
 from benchmarks.board.models import runs_by_model
 from benchmarks.board.models_tables import boards_of, mean_difference, mean_ratio
+from benchmarks.board.ratios import Ratio
+from benchmarks.board.zero_shot import Difference
 from benchmarks.common.claim import ROOT, Claim, measured_at
 
 TEXTS = "--corpus mixed.jsonl --heldout mixed.jsonl"
@@ -44,7 +46,7 @@ def models_claims(file: str, words: str = "") -> list[Claim]:
     """Claims of a folder of `benchmarks.board.models`, over all its models."""
     boards = boards_of(runs_by_model(ROOT / file))
     names = [board.name for board in boards]
-    said = {
+    said: dict[str, list[Ratio | None] | list[Difference | None]] = {
         "held-out perplexity, search / {}": [mean_ratio(boards, rival) for rival in RIVALS],
         "accuracy in points, search - {}": [mean_difference(boards, rival) for rival in RIVALS],
     }
