@@ -18,10 +18,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.board.cells import cells_of
 from benchmarks.board.models_tables import models_tables
 from benchmarks.board.options import parsed
-from benchmarks.board.run_files import Run, path_of, read_runs
+from benchmarks.board.run_files import Run, read_runs
 from evop_deap.base.errors import EvopError, InputError
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.settings.heuristic_names import SEARCH
@@ -58,10 +57,6 @@ def fill_boards(given: argparse.Namespace) -> int:
         raise InputError(f"`models` {' '.join(given.models)} would share a folder: rename one")
     failed = 0
     for model, folder in zip(given.models, folders, strict=True):
-        cells = cells_of(given.methods, given.sparsity, given.granularity, given.seeds)
-        if all(path_of(folder, cell.name).exists() for cell in cells):
-            print(f"{model}: all {len(cells)} cells are there", file=sys.stderr, flush=True)
-            continue
         board = {**vars(given), "model": model, "output": folder}
         failed += len(fill(argparse.Namespace(**board)))
     return failed

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,23 @@ import numpy as np
 from benchmarks.board.cells import DENSE
 from benchmarks.board.ratios import Bootstrap, Ratio, figure, mean_loss, perplexity
 from benchmarks.board.run_files import Run, check_protocol
-from benchmarks.board.table import Methods, cells_in
-from benchmarks.board.zero_shot import Difference, difference, has_tasks, mean_accuracy
+from benchmarks.board.table import Methods, cells_in, repetition
+from benchmarks.board.zero_shot import (
+    Difference,
+    difference,
+    has_tasks,
+    mean_accuracy,
+    with_arithmetic,
+)
 from benchmarks.common.record import markdown_table
 from evop_deap.base.errors import InputError
 from evop_deap.base.formatting import plural
 from evop_deap.settings.heuristic_names import SEARCH
 
-_OWN = ("model", "model_sha256", "dtype", "tasks", "limit")
+View = Callable[[Sequence[Run]], list[Run]]
+"""Selects the questions of runs."""
+
+_OWN = ("model", "model_sha256", "dtype", "tasks", "limit", "arithmetic", "prompts")
 """Settings that may differ between models: methods are compared within a model alone."""
 
 
@@ -30,7 +40,7 @@ class ModelBoard:
 
     Attributes:
         name: the model.
-        cells: runs by method, for each granularity and sparsity.
+        cells: runs by method, the dense model among them, for each granularity and sparsity.
         dense: the dense model's run.
         bootstrap: draws of its windows.
     """
@@ -44,9 +54,10 @@ class ModelBoard:
     def of(cls, name: str, runs: Sequence[Run]) -> ModelBoard | None:
         """Return the board of these runs; None without the dense model or a search."""
         dense = next((run for run in runs if run["cell"]["method"] == DENSE), None)
-        cells = {key: methods for key, methods in cells_in(runs).items() if SEARCH in methods}
-        if dense is None or not cells:
+        found = {key: methods for key, methods in cells_in(runs).items() if SEARCH in methods}
+        if dense is None or not found:
             return None
+        cells = {key: {DENSE: [dense], **methods} for key, methods in found.items()}
         check_protocol(runs, dense["protocol"])
         return cls(name, cells, dense, Bootstrap(dense, seed=0))
 
@@ -68,12 +79,22 @@ def models_tables(runs: Mapping[str, Sequence[Run]]) -> str:
         "Held-out perplexity of the search, and the search's over that of each other method:",
         _table(found, names, _ratio, _mean_ratio),
     ]
-    asked = [board for board in found if has_tasks([board.dense])]
-    if asked:
+    for view, what in (
+        (list, "Zero-shot accuracy"),
+        (with_arithmetic, "Exact match of arithmetic"),
+    ):
+        asked = [board for board in found if has_tasks(view([board.dense]))]
+        if asked:
+            parts += [
+                f"{what} of the search in per cent, and the search's less that of each other "
+                "method in points:",
+                _table(asked, names, partial(_difference, view), partial(_mean_difference, view)),
+            ]
+    continued = [board for board in found if "degeneracy" in board.dense["judged"]]
+    if continued:
         parts += [
-            "Zero-shot accuracy of the search in per cent, and the search's less that of each "
-            "other method in points:",
-            _table(asked, names, _difference, _mean_difference),
+            "Share of 4-grams in greedy continuations that stood before, in per cent:",
+            _table(continued, names, lambda board, methods, name: repetition(methods[name]), None),
         ]
     parts += [
         "Cost in dense forward passes, mean over seeds:",
@@ -109,13 +130,22 @@ def mean_ratio(boards: Sequence[ModelBoard], method: str) -> Ratio | None:
     return Ratio.of(statistics.fmean(logs), drawn)
 
 
-def mean_difference(boards: Sequence[ModelBoard], method: str) -> Difference | None:
-    """Return the mean lead of the search in accuracy over models, each with equal weight."""
+def mean_difference(
+    boards: Sequence[ModelBoard], method: str, view: View = list
+) -> Difference | None:
+    """Return the mean lead of the search in accuracy over models, each with equal weight.
+
+    Args:
+        boards: the models.
+        method: the method to compare with.
+        view: `list` for zero-shot tasks, `with_arithmetic` for arithmetic.
+    """
     found = []
     for board in boards:
-        pairs = [pair for pair in board.pairs(method) if all(map(has_tasks, pair))]
-        if pairs:
-            found.append(difference(pairs))
+        pairs = [(view(searched), view(other)) for searched, other in board.pairs(method)]
+        asked = [pair for pair in pairs if all(map(has_tasks, pair))]
+        if asked:
+            found.append(difference(asked))
     return Difference.mean(found) if found else None
 
 
@@ -148,16 +178,15 @@ def _mean_ratio(boards: Sequence[ModelBoard], name: str) -> str:
     return "" if name == SEARCH else str(mean_ratio(boards, name) or "-")
 
 
-def _difference(board: ModelBoard, methods: Methods, name: str) -> str:
-    if not (has_tasks(methods[name]) and has_tasks(methods[SEARCH])):
+def _difference(view: View, board: ModelBoard, methods: Methods, name: str) -> str:
+    searched, other = view(methods[SEARCH]), view(methods[name])
+    if not (has_tasks(searched) and has_tasks(other)):
         return "-"
-    if name == SEARCH:
-        return mean_accuracy(methods[SEARCH])
-    return str(difference([(methods[SEARCH], methods[name])]))
+    return mean_accuracy(searched) if name == SEARCH else str(difference([(searched, other)]))
 
 
-def _mean_difference(boards: Sequence[ModelBoard], name: str) -> str:
-    return "" if name == SEARCH else str(mean_difference(boards, name) or "-")
+def _mean_difference(view: View, boards: Sequence[ModelBoard], name: str) -> str:
+    return "" if name == SEARCH else str(mean_difference(boards, name, view) or "-")
 
 
 def _ranked(boards: Sequence[ModelBoard]) -> list[str]:
@@ -200,4 +229,6 @@ def _named(board: ModelBoard, methods: Methods) -> str:
 
 
 def _cost(runs: Sequence[Run]) -> str:
+    if runs[0]["cell"]["method"] == DENSE:
+        return ""
     return f"{statistics.fmean(run['found']['cost'] for run in runs):.1f}"

@@ -129,6 +129,20 @@ def parsed(
     add("--tasks-from", type=Path, metavar="DIR", help="files of the zero-shot tasks")
     add("--tasks", nargs="*", default=None, metavar="TASK", help=", ".join(TASKS))
     add("--limit", type=int, metavar="N", help="questions of each task (default: all)")
+    add(
+        "--arithmetic",
+        type=int,
+        default=0,
+        metavar="N",
+        help="word problems of each of four levels, answered in free text (default: %(default)s)",
+    )
+    add(
+        "--prompts",
+        type=int,
+        default=0,
+        metavar="N",
+        help="continuations that show how far a model repeats itself (default: %(default)s)",
+    )
     add("--batch-size", type=int, default=8, metavar="N", help="choices scored together")
 
     parser.set_defaults(**(defaults or {}))

@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.board.evaluation_plan import CutText, EvaluationPlan
 from benchmarks.board.run_files import HELDOUT, WIKI
 from benchmarks.board.texts import (
@@ -17,6 +20,8 @@ from benchmarks.board.texts import (
 )
 from evop_deap.base.errors import InputError
 from evop_deap.calibration import CalibrationSet
+from evop_deap.evaluation.arithmetic import check_arithmetic
+from evop_deap.evaluation.degeneracy import choose_prompts
 from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import LoadedModel
 from evop_deap.recovery.compensation.form_names import OFF
@@ -24,6 +29,9 @@ from evop_deap.runs.draw_questions import QuestionSet, draw_questions
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.text.whole_texts import EvaluationText, read_text
+
+PROMPT = 32
+"""Tokens of a prompt that is continued."""
 
 
 def check_sizes(given: argparse.Namespace) -> None:
@@ -35,6 +43,9 @@ def check_sizes(given: argparse.Namespace) -> None:
         tokens = getattr(given, name)
         if tokens is not None and tokens < window:
             raise InputError(f"`{name}` must be at least one window ({window}), but got {tokens}")
+    for name in ("arithmetic", "prompts"):
+        if getattr(given, name) not in (0, *range(2, 100_000)):
+            raise InputError(f"`{name}` must be 0, or at least 2, but got {getattr(given, name)}")
     if given.limit is not None and given.limit < 2:
         raise InputError(f"`limit` must be at least 2, but got {given.limit}")
     if given.batch_size < 1:
@@ -87,10 +98,25 @@ def plan_of(
         heldout = heldout_text(given.heldout, calibration, given.exam_share)
         window, tokens = given.heldout_window, given.heldout_tokens
         texts.append(CutText.of(HELDOUT, heldout, loaded, window, tokens))
-    tasks = tuple(given.tasks)
-    plan = EvaluationPlan(tuple(texts), tasks, given.tasks_from, given.limit, given.batch_size)
+    if given.arithmetic:
+        check_arithmetic(loaded.tokenizer, given.arithmetic, seed=0, context=loaded.context)
+    plan = EvaluationPlan(
+        tuple(texts),
+        tuple(given.tasks),
+        given.tasks_from,
+        given.limit,
+        given.batch_size,
+        given.arithmetic,
+        _prompts(texts[-1], given.prompts) if given.prompts else None,
+    )
     plan.check()
     return plan
+
+
+def _prompts(text: CutText, count: int) -> NDArray[np.int64]:
+    """Return the beginnings of windows spread over a text: (at most count, tokens)."""
+    length = min(PROMPT, text.window)
+    return choose_prompts(np.concatenate([*text.cut.values()]), count=count, length=length)
 
 
 def protocol_of(

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.board.run_files import Run, read_runs
 
-_EVALUATION = ("model_sha256", "dtype", "texts", "tasks", "limit")
+_EVALUATION = ("model_sha256", "dtype", "texts", "tasks", "limit", "arithmetic", "prompts")
 
 
 def evaluated_before(folders: Sequence[Path], run: Run) -> dict[str, Any] | None:

@@ -123,6 +123,11 @@ def with_tasks(runs: Sequence[Run], names: Collection[str]) -> list[Run]:
     ]
 
 
+def with_arithmetic(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with the levels of arithmetic in the place of their tasks."""
+    return [{**run, "judged": {"tasks": run["judged"].get("arithmetic", [])}} for run in runs]
+
+
 def has_tasks(runs: Sequence[Run]) -> bool:
     """Return whether all runs have answered questions."""
     return bool(runs) and all(run["judged"]["tasks"] for run in runs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from benchmarks.board.claims_across import models_claims
 from benchmarks.board.models import main, runs_by_model
 from benchmarks.board.models_tables import models_tables
 from benchmarks.board.ratios import Ratio
-from benchmarks.board.run_files import Run
-from benchmarks.board.zero_shot import difference
+from benchmarks.board.run_files import Run, read_runs
+from benchmarks.board.table import board_tables
+from benchmarks.board.zero_shot import difference, with_arithmetic
 from evop_deap.base.errors import InputError
 
 
@@ -43,7 +45,7 @@ def test_every_model_has_a_board_of_its_own_with_the_same_exam(
     first = {path: path.read_bytes() for path in tmp_path.glob("*/*.json")}
     assert main(command(models, corpus, tmp_path)) == 0
     said = capsys.readouterr()
-    assert "all 4 cells are there" in said.err
+    assert "4 of 4 cells are there already" in said.err
     assert {path: path.read_bytes() for path in first} == first
     found = runs_by_model(tmp_path)
     assert {name: len(runs) for name, runs in found.items()} == {"toy": 4, "llama": 4}
@@ -154,3 +156,44 @@ def test_streamed_weights_leave_the_same_cells(
     more += ["--compensate", "full"]
     assert main(command(models[:1], corpus, tmp_path / "both", *more)) == 2
     assert "`weights` streamed reads one block at a time, but" in capsys.readouterr().err
+
+
+def test_generated_text_is_compared_as_questions_are() -> None:
+    def generated(method: str, right: str, repeated: float) -> Run:
+        run = made_up("toy", method, 2.0)
+        arithmetic = answered(right, right)["judged"]["tasks"]
+        degeneracy = [{"repetition": {"value": repeated, "error": 0.1}}]
+        return {
+            **run,
+            "judged": {**run["judged"], "arithmetic": arithmetic, "degeneracy": degeneracy},
+        }
+
+    runs = [generated("dense", "1111", 0.1), generated("search", "1100", 0.25),
+            generated("angular", "1000", 0.5)]  # fmt: skip
+    said = models_tables({"toy": runs})
+    assert "| **search** | 50.0 ± 7.1 |" in said
+    lead = difference([(with_arithmetic(runs[1:2]), with_arithmetic(runs[2:]))])
+    assert lead.value == pytest.approx(0.25)
+    assert f"| angular | {lead} | {lead} |" in said
+    assert "| angular | 50.0 |" in said  # 4-grams
+    assert "Zero-shot" not in said
+    assert "| dense | 0.1" not in said
+
+
+@pytest.mark.slow
+def test_a_cell_has_arithmetic_and_continuations(
+    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = shutil.copytree(toys[0][0], tmp_path / "long")
+    config = json.loads((long / "config.json").read_text())
+    (long / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 1024}))
+    more = ["--arithmetic", "2", "--prompts", "2", "--methods", "search", "--seeds", "1"]
+    words = command([str(long)], toys[1], tmp_path / "out", *more)
+    assert main(words) == 0
+    run = json.loads((tmp_path / "out/long/block-0.4-search-0.json").read_text())
+    assert [len(one["scores"]) for one in run["judged"]["arithmetic"]] == [2] * 4
+    assert run["judged"]["degeneracy"][0]["prompts"] == 2
+    assert "Exact match of arithmetic" in capsys.readouterr().out
+    assert "arithmetic two-step exact_match" in board_tables(read_runs(tmp_path / "out/long"))
+    assert main([*words, "--arithmetic", "3"]) == 2
+    assert "arithmetic 2, but now it is 3" in capsys.readouterr().err
