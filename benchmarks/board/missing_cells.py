@@ -14,11 +14,12 @@ from benchmarks.board.evaluation_plan import EvaluationPlan, evaluate_model
 from benchmarks.board.protocol import (
     calibration_for,
     check_sizes,
+    method_settings,
     plan_of,
     protocol_of,
     questions_for,
 )
-from benchmarks.board.pruned_model import Bench, config_of, prune
+from benchmarks.board.pruned_model import Bench, Pruned, config_of, prune, pruned_before
 from benchmarks.board.run_files import (
     check_protocol,
     path_of,
@@ -69,9 +70,7 @@ def fill(
     bench = Bench.of(loaded, calibration, config, given.granularity, questions)
     for cell in missing:
         if cell.method != DENSE:
-            bench.prepared_for(
-                cell
-            )  # what cannot be dropped is refused before anything is paid for
+            bench.space_for(cell)  # refuses a budget before anything is paid for
     return _Making(given, bench, plan, protocol, beside).run(missing)
 
 
@@ -156,17 +155,29 @@ class _Making:
 
     def _make(self, bench: Bench, cell: Cell) -> str:
         """Make a cell, write its file and return a line about it."""
-        pruned = prune(bench, cell)
+        pruned = self._pruned(bench, cell)
         run = {"protocol": self.protocol, "cell": cell.as_dict(), "found": pruned.found}
         known = evaluated_before((self.given.output, *self.beside), run)
         run["judged"] = known or evaluate_model(pruned.model, bench.loaded, self.plan)
         write_run(self.given.output, cell.name, {**run, **circumstances()})
         return _line(cell, pruned.found)
 
+    def _pruned(self, bench: Bench, cell: Cell) -> Pruned:
+        """Run the method of a cell, or take over what it has found in another folder."""
+        folder = self.given.patterns_from
+        if folder is None:
+            return prune(bench, cell)
+        if not (path := path_of(folder, cell.name)).exists():
+            raise InputError(f"`patterns_from` {folder} has no {path.name}")
+        run = read_run(path)
+        earlier = {**run, "protocol": method_settings(run["protocol"])}
+        check_protocol([earlier], method_settings(self.protocol), "patterns_from")
+        return pruned_before(bench, cell, run["found"])
+
     def _limit(self, cell: Cell) -> float | None:
         """Return the limit on the cost of a cell; None if it is that of a search not yet made."""
         searches = cell.method in METHODS and METHODS[cell.method].searches
-        if not (self.given.equal_cost and searches):
+        if self.given.patterns_from or not (self.given.equal_cost and searches):
             return float(self.given.max_cost)
         path = path_of(self.given.output, replace(cell, method=SEARCH).name)
         return float(read_run(path)["found"]["search_cost"]) if path.exists() else None

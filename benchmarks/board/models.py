@@ -58,6 +58,8 @@ def fill_boards(given: argparse.Namespace) -> int:
     failed = 0
     for model, folder in zip(given.models, folders, strict=True):
         board = {**vars(given), "model": model, "output": folder}
+        if given.patterns_from is not None:
+            board["patterns_from"] = folder_of(given.patterns_from, model)
         failed += len(fill(argparse.Namespace(**board)))
     return failed
 

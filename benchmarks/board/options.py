@@ -71,6 +71,14 @@ def parsed(
     add("--methods", nargs="+", default=list(ALL), metavar="NAME", help=", ".join(ALL))
     add("--seeds", type=int, default=5, metavar="N", help="seeds of random methods")
 
+    add(
+        "--patterns-from",
+        type=Path,
+        metavar="DIR",
+        help="evaluate what the cells of this folder dropped, without pruning anew; all flags but "
+        "those of the evaluation must be as they were",
+    )
+
     group = parser.add_argument_group("what every method is given")
     add = group.add_argument
     add("--corpus", nargs="+", default=[DEMO], metavar="TEXT", help="one or several, joined")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,12 @@ def protocol_of(
         **{name: value for name, value in chosen.items() if value is not None},
         **plan.as_dict(),
     }
+
+
+def method_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those settings of a protocol that decide what a method finds."""
+    evaluation = ("texts", "tasks", "limit", "arithmetic", "prompts")
+    return {name: value for name, value in protocol.items() if name not in evaluation}
 
 
 def _name_of(model: str) -> str:

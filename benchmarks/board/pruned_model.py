@@ -7,12 +7,13 @@ for longer.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.board.cells import DENSE, Cell
+from evop_deap.base.errors import InputError
 from evop_deap.base.numbers import finite_or_none
 from evop_deap.calibration import CalibrationSet
 from evop_deap.fitness.model.reference import ReferenceEvaluator
@@ -36,7 +37,7 @@ from evop_deap.runs.stages.search_patterns import search_patterns
 from evop_deap.runs.stages.validate import validate
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.space import dropped_units
+from evop_deap.space import SearchSpace, dropped_units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -83,6 +84,15 @@ class Bench:
         """Return the same with another limit on the cost of methods that search."""
         return replace(self, config=self.config.replace(max_cost=max_cost))
 
+    def space_for(self, cell: Cell) -> SearchSpace:
+        """Return the search space of a cell.
+
+        Raises:
+            InputError: the budget cannot be met.
+        """
+        units = model_units(self.anatomies[cell.granularity])
+        return space_of(config_of(self.config, cell), units)
+
     def prepared_for(self, cell: Cell) -> Prepared:
         """Prepare the model and the search space for a cell's method.
 
@@ -91,7 +101,7 @@ class Bench:
         """
         anatomy = self.anatomies[cell.granularity]
         config = config_of(self.config, cell)
-        space = space_of(config, model_units(anatomy))
+        space = self.space_for(cell)
         text = self.calibration
         compensator = search_compensator(config, self.loaded, anatomy, text, space.n_drop)
         return Prepared(
@@ -181,6 +191,31 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
         **spent,
     }
     return Pruned(model, told)
+
+
+def pruned_before(bench: Bench, cell: Cell, found: Mapping[str, Any]) -> Pruned:
+    """Build the pruned model of a cell once more.
+
+    Args:
+        bench: the model.
+        cell: the cell.
+        found: the result of its method.
+
+    Raises:
+        InputError: the result is not a pattern of the model's own weights.
+    """
+    if found["merged"] or found.get("compensated"):
+        raise InputError(
+            "`patterns_from` has a model with changed weights, which no pattern describes"
+        )
+    if cell.method == DENSE:
+        return Pruned(bench.loaded.model, dict(found))
+    anatomy = bench.anatomies[cell.granularity]
+    gone = [place for place, part in enumerate(anatomy.parts) if part.name in found["dropped"]]
+    with quiet_transformers():
+        model = without_blocks(bench.loaded.model, anatomy, gone)
+    stream_like(bench.loaded.model, model)
+    return Pruned(model, dict(found))
 
 
 def _dense(bench: Bench) -> dict[str, Any]:

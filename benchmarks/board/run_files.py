@@ -54,8 +54,10 @@ def read_run(path: Path) -> Run:
     return run
 
 
-def check_protocol(runs: Sequence[Run], protocol: Mapping[str, Any]) -> None:
-    """Check that all runs have this protocol.
+def check_protocol(
+    runs: Sequence[Run], protocol: Mapping[str, Any], argument: str = "output"
+) -> None:
+    """Check that all runs have this protocol; `argument` is the user's name for their folder.
 
     Raises:
         InputError: a setting differs; the message gives both values.
@@ -67,7 +69,7 @@ def check_protocol(runs: Sequence[Run], protocol: Mapping[str, Any]) -> None:
         for name in {**then, **now}:
             if then.get(name) != now.get(name):
                 raise InputError(
-                    f"`output` holds runs with {name} {_said(then.get(name))}, but now it is "
+                    f"`{argument}` holds runs with {name} {_said(then.get(name))}, but now it is "
                     f"{_said(now.get(name))}: give another folder, or the same settings"
                 )
 

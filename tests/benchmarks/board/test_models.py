@@ -197,3 +197,24 @@ def test_a_cell_has_arithmetic_and_continuations(
     assert "arithmetic two-step exact_match" in board_tables(read_runs(tmp_path / "out/long"))
     assert main([*words, "--arithmetic", "3"]) == 2
     assert "arithmetic 2, but now it is 3" in capsys.readouterr().err
+
+
+def test_patterns_of_another_folder_are_evaluated_anew(
+    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = command(toys[0][:1], toys[1], first, "--seeds", "1")
+    assert main(words) == 0
+    more = ["--output", str(second), "--patterns-from", str(first), "--heldout-tokens", "32"]
+    assert main([*words, *more]) == 0
+    for path in first.glob("toy/*.json"):
+        one, other = (json.loads((f / "toy" / path.name).read_text()) for f in (first, second))
+        assert other["found"] == one["found"]
+        assert other["judged"]["perplexity"][0]["losses"] == pytest.approx(
+            one["judged"]["perplexity"][0]["losses"][:2], rel=1e-6
+        )
+    capsys.readouterr()
+    assert main([*words, *more, "--output", str(tmp_path / "third"), "--max-cost", "9"]) == 2
+    assert "`patterns_from` holds runs with max_cost 4.0, but now it is 9.0" in (
+        capsys.readouterr().err
+    )
