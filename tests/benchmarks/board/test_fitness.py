@@ -37,8 +37,8 @@ def command(toy: tuple[str, str, Path], output: Path, *more: str) -> list[str]:
     return [
         "--models", model, "--corpus", corpus, "--heldout", corpus, "--output", str(output),
         "--questions", str(tasks / "arc_easy.dev.jsonl"), "--tasks-from", str(tasks),
-        "--tasks", "arc_easy", "piqa", "--limit", "4", "--sparsity", "0.4", "--window", "16",
-        "--tokens", "384", "--heldout-window", "16", "--heldout-tokens", "64", "--max-cost", "3",
+        "--tasks", "arc_easy", "piqa", "--limit", "2", "--sparsity", "0.4", "--window", "16",
+        "--tokens", "384", "--heldout-window", "16", "--heldout-tokens", "64", "--max-cost", "2",
         "--seeds", "1", *more,
     ]  # fmt: skip
 
