@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.board.fitness_tables import BASELINE, Found, fitness_tables
 from benchmarks.board.models import folder_of
-from benchmarks.board.options import parsed
+from benchmarks.board.options import check_one_cell, parsed
 from benchmarks.board.run_files import Run, read_runs
 from evop_deap.base.errors import EvopError, InputError
 from evop_deap.base.files import write_text
@@ -53,6 +53,9 @@ def fill_boards(given: argparse.Namespace) -> int:
 
     if given.exam_share is None:
         raise InputError("`exam_share` must be given: all fitnesses have the same exam")
+    if given.methods != [SEARCH]:
+        raise InputError(f"`methods` must be {SEARCH} here, but got {' '.join(given.methods)}")
+    check_one_cell(given)
     settings = {name: settings_of(name, given) for name in given.fitnesses}
     if ON_TASK_TEXT in given.fitnesses:
         write_task_text(task_text(given), given.questions)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from benchmarks.board.cells import DENSE
 from benchmarks.board.ratios import Bootstrap, Ratio, figure, mean_loss, perplexity
-from benchmarks.board.run_files import Run, check_protocol
+from benchmarks.board.run_files import Run, check_one_budget, check_protocol, comparable
 from benchmarks.board.zero_shot import (
     Difference,
     difference,
@@ -30,8 +29,8 @@ BASELINE = "ce"
 Found = Mapping[str, Mapping[str, Sequence[Run]]]
 """Model -> fitness -> runs, those of the dense model among them."""
 
-_OWN = ("calibration", "fitness", "questions", "compensate")
-"""Settings that differ between fitnesses and seeds; the exam must not."""
+_OWN = ("fitness", "questions")
+"""Settings that differ between fitnesses; the exam must not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +54,11 @@ class FitnessRuns:
         """Return the searches of a model; None without one, or without the dense model.
 
         Raises:
-            InputError: the runs differ in the exam or in the limit on cost.
+            InputError: the runs differ in the exam, the budget or the limit on cost.
         """
         runs = [run for own in found.values() for run in own]
-        check_protocol([_exam(run) for run in runs], _exam(runs[0])["protocol"])
+        alike = [comparable(run, _OWN, ("window",)) for run in runs]
+        check_protocol(alike, alike[0]["protocol"])
         dense = next((run for run in runs if _method(run) == DENSE), None)
         searches = {
             name: own
@@ -67,6 +67,7 @@ class FitnessRuns:
         }
         if dense is None or not searches:
             return None
+        check_one_budget([run for own in searches.values() for run in own])
         return cls(model, dense, searches, Bootstrap(dense, seed=0))
 
     def ratio(self, name: str) -> Ratio | None:
@@ -188,12 +189,6 @@ def tasks_of(found: Found) -> tuple[list[str], list[str]]:
 def _asked(run: Run) -> Iterator[str]:
     for file in run["protocol"].get("questions", {}).get("files", ()):
         yield file.split(".")[0]
-
-
-def _exam(run: Run) -> dict[str, Any]:
-    """The run with those settings alone that all fitnesses share."""
-    protocol = {name: value for name, value in run["protocol"].items() if name not in _OWN}
-    return {**run, "protocol": protocol}
 
 
 def _setting(seen: Sequence[str]) -> str:

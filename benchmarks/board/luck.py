@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.board.luck_tables import luck_tables
-from benchmarks.board.options import parsed
+from benchmarks.board.options import check_one_cell, parsed
 from benchmarks.board.run_files import Run, read_runs
 from evop_deap.base.errors import EvopError, InputError
 from evop_deap.settings.heuristic_names import SEARCH
@@ -51,6 +51,7 @@ def fill_boards(given: argparse.Namespace) -> int:
         raise InputError(f"`draws` must be at least 1, but got {given.draws}")
     if given.exam_share is None:
         raise InputError("`exam_share` must be given: all draws have the same exam")
+    check_one_cell(given)
     loaded, failed = load(given), 0
     for draw in range(given.draws):
         for size in given.sizes:

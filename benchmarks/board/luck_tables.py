@@ -5,13 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from benchmarks.board.cells import DENSE
 from benchmarks.board.ratios import mean_loss
-from benchmarks.board.run_files import Run, check_protocol
+from benchmarks.board.run_files import Run, check_one_budget, check_protocol, comparable
 from benchmarks.common.record import markdown_table
 from evop_deap.base.errors import InputError
 from evop_deap.heuristics.registry import METHODS
@@ -78,7 +77,9 @@ def luck_tables(runs: Sequence[Run]) -> str:
     pruned = [run for run in runs if run["cell"]["method"] != DENSE]
     if not pruned:
         raise InputError("`output` holds no finished cell")
-    check_protocol([_without_text(run) for run in runs], _without_text(runs[0])["protocol"])
+    check_one_budget(pruned)
+    alike = [comparable(run, (), ("corpus", "window")) for run in runs]
+    check_protocol(alike, alike[0]["protocol"])
     losses = losses_of(pruned)
     sizes = sorted({size for found in losses.values() for size in found})
     names = [SEARCH, *sorted(losses.keys() - {SEARCH}, key=lambda name: _mean(losses, name))]
@@ -143,6 +144,8 @@ def lead(losses: Losses, size: int) -> Lead | None:
 
 def answer(leads: Mapping[int, Lead]) -> str:
     """Return a sentence on the size from which on the search leads by more than luck."""
+    if not leads:
+        return "No two draws have both the search and a one-shot rule."
     sizes = sorted(leads)
     enough = [s for s in sizes if all(leads[more].beyond_luck for more in sizes if more >= s)]
     if not enough:
@@ -161,16 +164,6 @@ def answer(leads: Mapping[int, Lead]) -> str:
 def is_one_shot(name: str) -> bool:
     """Return whether a method looks at the dense model once and picks."""
     return name in METHODS and METHODS[name].cheap
-
-
-def _without_text(run: Run) -> dict[str, Any]:
-    """The run without what differs between boards of one folder."""
-    protocol = dict(run["protocol"])
-    text = protocol["calibration"]
-    protocol["calibration"] = {name: text[name] for name in ("corpus", "window")}
-    if "compensate" in protocol:
-        protocol["compensate"] = protocol["compensate"]["form"]
-    return {**run, "protocol": protocol}
 
 
 def _setting(runs: Sequence[Run]) -> str:

@@ -7,13 +7,12 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from benchmarks.board.cells import DENSE
 from benchmarks.board.ratios import Bootstrap, Ratio, figure, mean_loss, perplexity
-from benchmarks.board.run_files import Run, check_protocol
+from benchmarks.board.run_files import Run, check_protocol, comparable
 from benchmarks.board.table import Methods, cells_in, repetition
 from benchmarks.board.zero_shot import (
     Difference,
@@ -112,7 +111,8 @@ def boards_of(runs: Mapping[str, Sequence[Run]]) -> list[ModelBoard]:
     found = [board for name, own in runs.items() if (board := ModelBoard.of(name, own))]
     if not found:
         raise InputError("`output` holds no model with its dense cell and a search")
-    common = [_common(board.dense) for board in found]
+    text = ("corpus", "window", "tokens")
+    common = [comparable(board.dense, _OWN, text) for board in found]
     check_protocol(common, common[0]["protocol"])
     return found
 
@@ -195,16 +195,6 @@ def _ranked(boards: Sequence[ModelBoard]) -> list[str]:
     ratios = {name: mean_ratio(boards, name) for name in names if name != SEARCH}
     others = sorted(ratios, key=lambda name: -getattr(ratios[name], "value", math.nan))
     return [SEARCH, *others]
-
-
-def _common(run: Run) -> dict[str, Any]:
-    """The run with those settings alone that all models share."""
-    protocol = {name: value for name, value in run["protocol"].items() if name not in _OWN}
-    text = protocol["calibration"]
-    protocol["calibration"] = {name: text[name] for name in ("corpus", "window", "tokens")}
-    if "compensate" in protocol:
-        protocol["compensate"] = protocol["compensate"]["form"]
-    return {**run, "protocol": protocol}
 
 
 def _setting(boards: Sequence[ModelBoard]) -> str:

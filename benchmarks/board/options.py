@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.board.cells import ALL
+from evop_deap.base.errors import InputError
 from evop_deap.evaluation.task_files import TASKS
 from evop_deap.recovery.compensation.form_names import CHOICES, OFF
 from evop_deap.settings.parser import Parser
@@ -163,3 +164,16 @@ def parsed(
     if given.tasks is None:
         given.tasks = list(TASKS) if given.tasks_from else []
     return given
+
+
+def check_one_cell(given: argparse.Namespace) -> None:
+    """Check that a command which varies something else has a single budget.
+
+    Raises:
+        InputError: there are several.
+    """
+    for name in ("sparsity", "granularity"):
+        if len(values := getattr(given, name)) > 1:
+            raise InputError(
+                f"`{name}` must be one value here, but got {' '.join(map(str, values))}"
+            )

@@ -8,7 +8,7 @@ and question; versions, machine, date and commit.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,33 @@ def check_protocol(
                     f"`{argument}` holds runs with {name} {_said(then.get(name))}, but now it is "
                     f"{_said(now.get(name))}: give another folder, or the same settings"
                 )
+
+
+def comparable(run: Run, own: Collection[str], text: Collection[str]) -> Run:
+    """Return the run with those settings alone that boards must share to be compared.
+
+    Args:
+        run: a run.
+        own: settings that may differ.
+        text: settings of the calibration text that may not.
+    """
+    protocol = {name: value for name, value in run["protocol"].items() if name not in own}
+    protocol["calibration"] = {name: protocol["calibration"][name] for name in text}
+    if "compensate" in protocol:
+        protocol["compensate"] = protocol["compensate"]["form"]
+    return {**run, "protocol": protocol}
+
+
+def check_one_budget(runs: Sequence[Run]) -> None:
+    """Check that all runs drop the same share of the same units.
+
+    Raises:
+        InputError: they do not.
+    """
+    found = {(run["cell"]["granularity"], run["cell"]["sparsity"]) for run in runs}
+    if len(found) > 1:
+        told = ", ".join(f"{share:g} by {unit}" for unit, share in sorted(found))
+        raise InputError(f"`output` holds cells of several budgets: {told}; give each a folder")
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

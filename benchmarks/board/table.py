@@ -87,9 +87,21 @@ def _setting(protocol: dict[str, Any], machines: list[str]) -> str:
     return (
         f"{protocol['model']} ({protocol['dtype']}, {', '.join(machines)}); all methods on the "
         f"same {text['tokens']:,} tokens of {text['corpus']} in windows of {text['window']}; those "
-        f"that search end at a cost of {protocol['max_cost']:g}. Perplexity of {'; '.join(texts)}. "
+        f"that search end at {_limit(protocol)}.{_beyond(protocol)} Perplexity of {'; '.join(texts)}. "
         "Held-out is the geometric mean over domains. Intervals are of 95 %, paired by window."
     )
+
+
+def _limit(protocol: dict[str, Any]) -> str:
+    cost = f"a cost of {protocol['max_cost']:g}"
+    return f"the cost of the search, which ends at {cost}" if "equal_cost" in protocol else cost
+
+
+def _beyond(protocol: dict[str, Any]) -> str:
+    """Return what only some boards have: another fitness, and compensation."""
+    fitness = f" They minimise {protocol['fitness']}." if "fitness" in protocol else ""
+    form = protocol.get("compensate", {}).get("form")
+    return fitness + (f" What is left is compensated ({form})." if form else "")
 
 
 def _named(granularity: str, methods: Methods) -> str:

@@ -72,6 +72,8 @@ def test_questions_are_asked_for_before_a_model_is_loaded(
     words = ["--models", "nowhere", "--output", str(tmp_path), "--fitnesses", "answers"]
     assert main(words) == 2
     assert "`questions` must be given for the fitness answers" in capsys.readouterr().err
+    assert main([*words, "--methods", "search", "sleb"]) == 2
+    assert "`methods` must be search here, but got search sleb" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -83,8 +85,8 @@ def made_up(method: str, loss: float, right: str) -> Run:
         for task, scores in (("arc_easy", right), ("piqa", right[::-1] if right else right))
     ]  # fmt: skip
     return {
-        "protocol": {"model": "toy", "calibration": {}},
-        "cell": {"method": method},
+        "protocol": {"model": "toy", "calibration": {"window": 8}},
+        "cell": {"method": method, "granularity": "block", "sparsity": 0.2},
         "found": {"cost": 1.0},
         "judged": {"perplexity": [entry], "tasks": tasks},
     }

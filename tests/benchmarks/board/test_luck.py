@@ -14,6 +14,7 @@ from benchmarks.board.luck import main, runs_of
 from benchmarks.board.luck_tables import answer, lead, losses_of, luck_tables
 from benchmarks.board.run_files import Run
 from benchmarks.board.texts import is_exam
+from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
 
 
@@ -125,3 +126,14 @@ def test_the_search_must_lead_by_more_than_the_spread_over_draws() -> None:
 def test_seeds_within_a_draw_have_a_spread_of_their_own() -> None:
     runs = [made_up("search", 8, d, s, 3.0 + x) for d in (0, 1) for s, x in ((0, 0.0), (1, 0.2))]
     assert "| **search** | 0 / 141 |" in luck_tables(runs)
+
+
+def test_several_budgets_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--model", "nowhere", "--output", str(tmp_path), "--sparsity", "0.2", "0.4"]
+    assert main(words) == 2
+    assert "`sparsity` must be one value here, but got 0.2 0.4" in capsys.readouterr().err
+    runs = [made_up("search", 8, draw, 0, 3.0) for draw in (0, 1)]
+    runs[1] = {**runs[1], "cell": {**runs[1]["cell"], "sparsity": 0.4}}
+    with pytest.raises(InputError, match="several budgets: 0.2 by block, 0.4 by block"):
+        luck_tables(runs)
+    assert answer({}) == "No two draws have both the search and a one-shot rule."
