@@ -87,7 +87,8 @@ def _setting(protocol: dict[str, Any], machines: list[str]) -> str:
     return (
         f"{protocol['model']} ({protocol['dtype']}, {', '.join(machines)}); all methods on the "
         f"same {text['tokens']:,} tokens of {text['corpus']} in windows of {text['window']}; those "
-        f"that search end at {_limit(protocol)}.{_beyond(protocol)} Perplexity of {'; '.join(texts)}. "
+        f"that search end at {_limit(protocol)}.{_beyond(protocol)} "
+        f"Perplexity of {'; '.join(texts)}. "
         "Held-out is the geometric mean over domains. Intervals are of 95 %, paired by window."
     )
 
