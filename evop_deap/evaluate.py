@@ -1,8 +1,8 @@
 """Evaluate a checkpoint, alone or against the dense model it was pruned from.
 
-It measures size, perplexity on any text, zero-shot tasks of lm-evaluation-harness, speed and peak
-memory, and repetition in greedy continuations (degeneracy). By default it measures size, speed
-and degeneracy.
+It measures size, perplexity on any text, zero-shot tasks of lm-evaluation-harness, arithmetic,
+speed and peak memory, and repetition in greedy continuations (degeneracy). By default it measures
+size, speed and degeneracy.
 """
 
 from __future__ import annotations

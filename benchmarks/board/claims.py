@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from benchmarks.board.claims_across import claims_across
 from benchmarks.board.run_files import read_runs
 from benchmarks.board.table import board_tables
 from benchmarks.common.claim import ROOT, Claim, measured_at, read
@@ -17,8 +18,8 @@ ONCE = ("angular", "relative-magnitude", "block-influence", "llm-drop")
 
 
 def claims() -> list[Claim]:
-    """Claims of the whole board, its zero-shot part, the two smaller boards and the limit."""
-    return [*_whole(), _zero_shot(), _less_text(), _quick(), _limit()]
+    """Claims of the board, its parts, the smaller ones, the limit, and across models and text."""
+    return [*_whole(), _zero_shot(), _less_text(), _quick(), _limit(), *claims_across()]
 
 
 def _parts(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The board's evaluation of a pruned model: perplexity by window, and zero-shot tasks.
+"""The board's evaluation of a pruned model: perplexity by window, tasks, generated text.
 
 The pruned model is built in memory as in an export, so that patterns of blocks, patterns of halves
 and merges are all evaluated in the same way.
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_file
 from evop_deap.calibration import check_window
+from evop_deap.evaluation.arithmetic import measure_arithmetic
+from evop_deap.evaluation.degeneracy import measure_degeneracy
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows
 from evop_deap.evaluation.task_files import check_tasks, task_file
 from evop_deap.evaluation.window_losses import window_losses
@@ -89,6 +91,8 @@ class EvaluationPlan:
         tasks_from: folder with their files; None lets the harness fetch them.
         limit: number of first questions of each task to use; None uses all.
         batch_size: number of answers scored in one batch.
+        arithmetic: number of word problems of each level.
+        prompts: (rows, tokens) beginnings of windows that are continued greedily.
     """
 
     texts: tuple[CutText, ...]
@@ -96,6 +100,8 @@ class EvaluationPlan:
     tasks_from: Path | None = None
     limit: int | None = None
     batch_size: int = 8
+    arithmetic: int = 0
+    prompts: NDArray[np.int64] | None = None
 
     def check(self) -> None:
         """Check that the tasks can be run.
@@ -112,17 +118,20 @@ class EvaluationPlan:
         """Plain JSON values, with the fingerprints of texts and task files."""
         folder = self.tasks_from
         files = {t: sha256_of_file(task_file(folder, t)) if folder else None for t in self.tasks}
+        prompts = {} if self.prompts is None else {"prompts": len(self.prompts)}
         return {
             "texts": [text.as_dict() for text in self.texts],
             "tasks": files,
             "limit": self.limit,
+            **({"arithmetic": self.arithmetic} if self.arithmetic else {}),
+            **prompts,
         }
 
 
 def evaluate_model(
     model: PreTrainedModel, loaded: LoadedModel, plan: EvaluationPlan
 ) -> dict[str, Any]:
-    """Evaluate a model; return losses by window and task scores by question, as JSON values.
+    """Evaluate a model; return losses by window and scores by question, as JSON values.
 
     A text with domains is evaluated by domain.
 
@@ -151,7 +160,16 @@ def evaluate_model(
             limit=plan.limit,
             batch_size=plan.batch_size,
         )
-    return {"perplexity": perplexities, "tasks": [_of_task(score) for score in scores]}
+    judged = {"perplexity": perplexities, "tasks": [_of_task(score) for score in scores]}
+    if plan.arithmetic:
+        asked = measure_arithmetic(
+            model, loaded.tokenizer, plan.arithmetic, batch_size=plan.batch_size
+        )
+        judged["arithmetic"] = [_of_task(score) for score in asked]
+    if plan.prompts is not None:
+        continued = measure_degeneracy(model, plan.prompts, batch_size=plan.batch_size)
+        judged["degeneracy"] = [continued.as_dict()]
+    return judged
 
 
 def _of_perplexity(found: Perplexity) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.board.missing_cells import calibration_for, plan_of
 from benchmarks.board.options import parsed
+from benchmarks.board.protocol import calibration_for, plan_of
 from benchmarks.board.run_files import HELDOUT
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError

@@ -4,59 +4,101 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.board.cells import DENSE, Cell, cells_of
-from benchmarks.board.evaluation_plan import CutText, EvaluationPlan, evaluate_model
-from benchmarks.board.pruned_model import Bench, config_of, prune
+from benchmarks.board.evaluation_plan import EvaluationPlan, evaluate_model
+from benchmarks.board.protocol import (
+    calibration_for,
+    check_sizes,
+    method_settings,
+    plan_of,
+    protocol_of,
+    questions_for,
+)
+from benchmarks.board.pruned_model import Bench, Pruned, config_of, prune, pruned_before
 from benchmarks.board.run_files import (
-    HELDOUT,
-    WIKI,
-    Run,
     check_protocol,
     path_of,
+    read_run,
     read_runs,
     write_run,
 )
-from benchmarks.board.texts import calibration_of, heldout_text, joined_corpus
+from benchmarks.board.shared_evaluations import evaluated_before
 from benchmarks.common.exclusive_files import claimed
 from benchmarks.common.record import circumstances
 from evop_deap.base.errors import EvopError, InputError
-from evop_deap.calibration import CalibrationSet
-from evop_deap.models.loading.fingerprint import fingerprint_model
-from evop_deap.models.loading.load_model import LoadedModel, load_model
+from evop_deap.heuristics.registry import METHODS
+from evop_deap.models.loading.load_model import LoadedModel
+from evop_deap.runs.draw_questions import check_questions
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.open_model import load_named
+from evop_deap.runs.streaming_choice import where_weights
+from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.text.whole_texts import EvaluationText, read_text
 
 
-def fill(given: argparse.Namespace) -> list[Cell]:
+def fill(
+    given: argparse.Namespace,
+    loaded: LoadedModel | None = None,
+    beside: Sequence[Path] = (),
+) -> list[Cell]:
     """Run the missing cells; return those that failed.
+
+    Args:
+        given: the settings of the board.
+        loaded: its model; None loads it.
+        beside: folders of other boards, whose evaluations of the same models are taken over.
 
     Raises:
         EvopError: an argument, a model or a text cannot be used, or the folder holds runs of
             another protocol.
     """
     cells = cells_of(given.methods, given.sparsity, given.granularity, given.seeds)
-    config = _settings_of(given)
-    for cell in cells[1:]:
-        config_of(config, cell)
-    _check_sizes(given)
-    _tell(f"loading the model {given.model}")
-    loaded = load_model(given.model, dtype=given.dtype, device=given.device)
+    config = _checked(given, cells)
+    loaded = loaded or load(given)
     calibration = calibration_for(given, loaded)
+    questions = questions_for(given, config, loaded)
     plan = plan_of(given, loaded, calibration)
-    protocol = _protocol_of(given, loaded, calibration, plan)
+    protocol = protocol_of(given, loaded, calibration, plan, questions)
     check_protocol(read_runs(given.output), protocol)
     missing = [cell for cell in cells if not path_of(given.output, cell.name).exists()]
     _tell(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
-    bench = Bench.of(loaded, calibration, config, given.granularity)
+    bench = Bench.of(loaded, calibration, config, given.granularity, questions)
     for cell in missing:
         if cell.method != DENSE:
-            bench.prepared_for(
-                cell
-            )  # what cannot be dropped is refused before anything is paid for
-    return _make(given.output, bench, plan, protocol, missing)
+            bench.space_for(cell)  # refuses a budget before anything is paid for
+    return _Making(given, bench, plan, protocol, beside).run(missing)
+
+
+def load(given: argparse.Namespace) -> LoadedModel:
+    """Load the model of a board.
+
+    Raises:
+        EvopError: an argument or the model cannot be used.
+    """
+    cells = cells_of(given.methods, given.sparsity, given.granularity, given.seeds)
+    config = _checked(given, cells)
+    _tell(f"loading the model {given.model}")
+    where = {where_weights(config_of(config, cell)) for cell in cells[1:]}
+    # One method that needs all weights in memory has them there for all.
+    weights = "resident" if "resident" in where else given.weights
+    return load_named(config, Progress(), weights=weights)
+
+
+def _checked(given: argparse.Namespace, cells: Sequence[Cell]) -> SearchConfig:
+    """Return the settings that do not depend on the cell, after checks that need no model."""
+    config = _settings_of(given)
+    for cell in cells[1:]:
+        config_of(config, cell)
+    check_sizes(given)
+    check_questions(config)
+    if given.equal_cost and SEARCH not in given.methods:
+        raise InputError(f"`equal_cost` needs {SEARCH} among `methods`, whose cost it takes")
+    return config
 
 
 def _settings_of(given: argparse.Namespace) -> SearchConfig:
@@ -70,135 +112,75 @@ def _settings_of(given: argparse.Namespace) -> SearchConfig:
         heldout_tokens=given.window,
         max_cost=given.max_cost,
         sparsity=given.sparsity[0],
+        weights=given.weights,
+        fitness=given.fitness,
+        questions=tuple(given.questions),
+        compensate=given.compensate,
+        compensation_tokens=given.compensation_tokens,
     )
 
 
-def calibration_for(given: argparse.Namespace, loaded: LoadedModel) -> CalibrationSet:
-    """Return the calibration set that all methods of the board use.
+@dataclass(frozen=True, eq=False)
+class _Making:
+    """Making of cells in the folder of a board."""
 
-    Raises:
-        InputError: a corpus cannot be read or is too small.
-    """
-    return calibration_of(
-        joined_corpus(given.corpus),
-        loaded,
-        window=given.window,
-        tokens=given.tokens,
-        seed=given.calibration_seed,
-    )
+    given: argparse.Namespace
+    bench: Bench
+    plan: EvaluationPlan
+    protocol: dict[str, Any]
+    beside: Sequence[Path]
 
-
-def plan_of(
-    given: argparse.Namespace, loaded: LoadedModel, calibration: CalibrationSet
-) -> EvaluationPlan:
-    """Return the texts and tasks that the board evaluates on.
-
-    Raises:
-        InputError: a text cannot be read or fills no window, or a task cannot be run.
-    """
-    texts = []
-    if given.wiki_test is not None:
-        wiki = _wiki(given.wiki_test)
-        for window in given.wiki_window:
-            texts.append(CutText.of(WIKI, wiki, loaded, window, given.wiki_tokens))
-    if given.heldout is not None:
-        heldout = heldout_text(given.heldout, calibration)
-        window, tokens = given.heldout_window, given.heldout_tokens
-        texts.append(CutText.of(HELDOUT, heldout, loaded, window, tokens))
-    tasks = tuple(given.tasks)
-    plan = EvaluationPlan(tuple(texts), tasks, given.tasks_from, given.limit, given.batch_size)
-    plan.check()
-    return plan
-
-
-def _protocol_of(
-    given: argparse.Namespace,
-    loaded: LoadedModel,
-    calibration: CalibrationSet,
-    plan: EvaluationPlan,
-) -> dict[str, Any]:
-    """The settings common to all cells of a folder, with texts identified by their content."""
-    return {
-        "model": _name_of(given.model),
-        "model_sha256": fingerprint_model(loaded.model),
-        "dtype": str(loaded.model.dtype).removeprefix("torch."),
-        "calibration": {
-            "corpus": calibration.manifest["corpus"]["name"],
-            "window": given.window,
-            "tokens": calibration.calibration.tokens.size,
-            "seed": given.calibration_seed,
-            "sha256": calibration.calibration.fingerprint,
-        },
-        "max_cost": given.max_cost,
-        **plan.as_dict(),
-    }
-
-
-def _name_of(model: str) -> str:
-    """The name of a model; of a folder the last part, since its location does not matter."""
-    path = Path(model).expanduser()
-    return path.resolve().name if path.exists() else model
-
-
-def _make(
-    folder: Path, bench: Bench, plan: EvaluationPlan, protocol: dict[str, Any], missing: list[Cell]
-) -> list[Cell]:
-    """Run these cells one after the other; a failure does not stop the others."""
-    failed = []
-    for number, cell in enumerate(missing, start=1):
-        with claimed(path_of(folder, cell.name)) as mine:
-            if not mine:  # another process works on the same board
+    def run(self, missing: Sequence[Cell]) -> list[Cell]:
+        """Run these cells one after the other; a failure does not stop the others."""
+        failed, waiting = [], []
+        for number, cell in enumerate(missing, start=1):
+            cost = self._limit(cell)
+            if cost is None:
+                waiting.append(cell)
                 continue
-            try:
-                pruned = prune(bench, cell)
-                run = {"protocol": protocol, "cell": cell.as_dict(), "found": pruned.found}
-                run["judged"] = _evaluated_before(folder, run) or evaluate_model(
-                    pruned.model, bench.loaded, plan
-                )
-            except EvopError as error:
-                _tell(f"{number}/{len(missing)} {cell.name} could not be made: {error}")
-                failed.append(cell)
-                continue
-            write_run(folder, cell.name, {**run, **circumstances()})
-        _tell(f"{number}/{len(missing)} {_line(cell, pruned.found)}")
-    return failed
+            with claimed(path_of(self.given.output, cell.name)) as mine:
+                if not mine:  # another process works on the same board
+                    continue
+                try:
+                    said = self._make(self.bench.limited(cost), cell)
+                except EvopError as error:
+                    said = f"{cell.name} could not be made: {error}"
+                    failed.append(cell)
+            _tell(f"{number}/{len(missing)} {said}")
+        if waiting and len(waiting) < len(missing):
+            return failed + self.run(waiting)
+        for cell in waiting:
+            _tell(f"{cell.name} waits for the search of its seed: the same command makes it later")
+        return failed
 
+    def _make(self, bench: Bench, cell: Cell) -> str:
+        """Make a cell, write its file and return a line about it."""
+        pruned = self._pruned(bench, cell)
+        run = {"protocol": self.protocol, "cell": cell.as_dict(), "found": pruned.found}
+        known = evaluated_before((self.given.output, *self.beside), run)
+        run["judged"] = known or evaluate_model(pruned.model, bench.loaded, self.plan)
+        write_run(self.given.output, cell.name, {**run, **circumstances()})
+        return _line(cell, pruned.found)
 
-def _evaluated_before(folder: Path, run: Run) -> dict[str, Any] | None:
-    """The evaluation of the same pattern in another cell, if there is one."""
-    if (key := _pattern(run)) is None:
-        return None
-    known = (other["judged"] for other in read_runs(folder) if _pattern(other) == key)
-    return next(known, None)
+    def _pruned(self, bench: Bench, cell: Cell) -> Pruned:
+        """Run the method of a cell, or take over what it has found in another folder."""
+        folder = self.given.patterns_from
+        if folder is None:
+            return prune(bench, cell)
+        if not (path := path_of(folder, cell.name)).exists():
+            raise InputError(f"`patterns_from` {folder} has no {path.name}")
+        run = read_run(path)
+        earlier = {**run, "protocol": method_settings(run["protocol"])}
+        check_protocol([earlier], method_settings(self.protocol), "patterns_from")
+        return pruned_before(bench, cell, run["found"])
 
-
-def _check_sizes(given: argparse.Namespace) -> None:
-    """Check, before the model is loaded, that no text is shorter than a window."""
-    for name, window in (
-        ("wiki_tokens", max(given.wiki_window)),
-        ("heldout_tokens", given.heldout_window),
-    ):
-        tokens = getattr(given, name)
-        if tokens is not None and tokens < window:
-            raise InputError(f"`{name}` must be at least one window ({window}), but got {tokens}")
-    if given.limit is not None and given.limit < 2:
-        raise InputError(f"`limit` must be at least 2, but got {given.limit}")
-    if given.batch_size < 1:
-        raise InputError(f"`batch_size` must be at least 1, but got {given.batch_size}")
-
-
-def _wiki(source: str) -> EvaluationText:
-    try:
-        return read_text(source)
-    except InputError as error:
-        message = str(error).replace("`perplexity`", "`wiki_test`", 1)
-        raise InputError(message) from error
-
-
-def _pattern(run: Run) -> tuple[str, ...] | None:
-    """The pattern that was evaluated; None for a merge."""
-    found = run["found"]
-    return None if found["merged"] else (run["cell"]["granularity"], *found["dropped"])
+    def _limit(self, cell: Cell) -> float | None:
+        """Return the limit on the cost of a cell; None if it is that of a search not yet made."""
+        searches = cell.method in METHODS and METHODS[cell.method].searches
+        if self.given.patterns_from or not (self.given.equal_cost and searches):
+            return float(self.given.max_cost)
+        path = path_of(self.given.output, replace(cell, method=SEARCH).name)
+        return float(read_run(path)["found"]["search_cost"]) if path.exists() else None
 
 
 def _line(cell: Cell, found: dict[str, Any]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.board.cells import ALL
+from evop_deap.base.errors import InputError
 from evop_deap.evaluation.task_files import TASKS
+from evop_deap.recovery.compensation.form_names import CHOICES, OFF
 from evop_deap.settings.parser import Parser
 
 DEMO = "demo"
@@ -31,15 +33,37 @@ QUICK: dict[str, Any] = {
 """Values that `--quick` sets; flags given override them."""
 
 
-def parsed(arguments: Sequence[str] | None, description: str | None = None) -> argparse.Namespace:
-    """Parse the settings of a board."""
-    parser = Parser(prog="python -m benchmarks.board", description=description)
+def parsed(
+    arguments: Sequence[str] | None,
+    description: str | None = None,
+    *,
+    prog: str = "benchmarks.board",
+    defaults: Mapping[str, Any] | None = None,
+    add_flags: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+) -> argparse.Namespace:
+    """Parse the settings of a board.
+
+    Args:
+        arguments: the words of the command line; None takes those of the process.
+        description: what the command does.
+        prog: the module that is run.
+        defaults: values that take the place of the board's own defaults.
+        add_flags: adds flags of another command to those of the board.
+    """
+    parser = Parser(prog=f"python -m {prog}", description=description)
+    add_flags(parser)
     add = parser.add_argument
     add("--quick", action="store_true", help="a small board, in ten minutes on two cores")
     add("--output", type=Path, default=Path("runs/board"), metavar="DIR", help="%(default)s")
     add("--model", default=DEMO, help="as for evop_deap.search (default: demo)")
     add("--dtype", default="auto", help="number format (default: %(default)s)")
     add("--device", default="auto", help="where to compute (default: %(default)s)")
+    add(
+        "--weights",
+        choices=("resident", "streamed", "auto"),
+        default="resident",
+        help="as for evop_deap.search (default: %(default)s)",
+    )
 
     group = parser.add_argument_group("cells")
     add = group.add_argument
@@ -48,11 +72,27 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
     add("--methods", nargs="+", default=list(ALL), metavar="NAME", help=", ".join(ALL))
     add("--seeds", type=int, default=5, metavar="N", help="seeds of random methods")
 
+    add(
+        "--patterns-from",
+        type=Path,
+        metavar="DIR",
+        help="evaluate what the cells of this folder dropped, without pruning anew; all flags but "
+        "those of the evaluation must be as they were",
+    )
+
     group = parser.add_argument_group("what every method is given")
     add = group.add_argument
     add("--corpus", nargs="+", default=[DEMO], metavar="TEXT", help="one or several, joined")
     add("--window", type=int, default=256, metavar="N", help="tokens (default: %(default)s)")
     add("--tokens", type=int, default=2048, metavar="N", help="in all (default: %(default)s)")
+    add(
+        "--fitness",
+        default="ce",
+        metavar="NAME",
+        help="what methods that ask for losses minimise, as for evop_deap.search "
+        "(default: %(default)s)",
+    )
+    add("--questions", nargs="+", default=[], metavar="FILE", help="of the fitness answers")
     add("--calibration-seed", type=int, default=0, metavar="N", help="draws the text")
     add(
         "--max-cost",
@@ -61,6 +101,20 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
         metavar="COST",
         help="limit of methods that search, in dense forward passes (default: %(default)s)",
     )
+    add(
+        "--equal-cost",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="end every other method that searches at the cost of the search with its seed",
+    )
+    add(
+        "--compensate",
+        choices=CHOICES,
+        default=OFF,
+        help="compensate what every method leaves; the search compensates each pattern "
+        "(default: %(default)s)",
+    )
+    add("--compensation-tokens", type=int, default=40960, metavar="N", help="default: %(default)s")
 
     group = parser.add_argument_group("what every pruned model is evaluated on")
     add = group.add_argument
@@ -72,13 +126,35 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
         metavar="FILE",
         help="JSON lines with id, domain and text, without the calibration documents; or demo",
     )
+    add(
+        "--exam-share",
+        type=float,
+        metavar="SHARE",
+        help="keep this share of the documents for the held-out text, the same ones whatever is "
+        "calibrated on (default: all that are not calibrated on)",
+    )
     add("--heldout-window", type=int, default=512, metavar="N")
     add("--heldout-tokens", type=int, default=8192, metavar="N", help="of each domain")
     add("--tasks-from", type=Path, metavar="DIR", help="files of the zero-shot tasks")
     add("--tasks", nargs="*", default=None, metavar="TASK", help=", ".join(TASKS))
     add("--limit", type=int, metavar="N", help="questions of each task (default: all)")
+    add(
+        "--arithmetic",
+        type=int,
+        default=0,
+        metavar="N",
+        help="word problems of each of four levels, answered in free text (default: %(default)s)",
+    )
+    add(
+        "--prompts",
+        type=int,
+        default=0,
+        metavar="N",
+        help="continuations that show how far a model repeats itself (default: %(default)s)",
+    )
     add("--batch-size", type=int, default=8, metavar="N", help="choices scored together")
 
+    parser.set_defaults(**(defaults or {}))
     quick = parser.parse_args(arguments).quick
     if quick:
         parser.set_defaults(**QUICK)
@@ -88,3 +164,16 @@ def parsed(arguments: Sequence[str] | None, description: str | None = None) -> a
     if given.tasks is None:
         given.tasks = list(TASKS) if given.tasks_from else []
     return given
+
+
+def check_one_cell(given: argparse.Namespace) -> None:
+    """Check that a command which varies something else has a single budget.
+
+    Raises:
+        InputError: there are several.
+    """
+    for name in ("sparsity", "granularity"):
+        if len(values := getattr(given, name)) > 1:
+            raise InputError(
+                f"`{name}` must be one value here, but got {' '.join(map(str, values))}"
+            )

@@ -7,12 +7,13 @@ for longer.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.board.cells import DENSE, Cell
+from evop_deap.base.errors import InputError
 from evop_deap.base.numbers import finite_or_none
 from evop_deap.calibration import CalibrationSet
 from evop_deap.fitness.model.reference import ReferenceEvaluator
@@ -20,19 +21,23 @@ from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.model_units import model_units
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.loading.quiet import quiet_transformers
+from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.repacking import without_blocks
+from evop_deap.runs.compensating import search_compensator
 from evop_deap.runs.context import Context
+from evop_deap.runs.draw_questions import QuestionSet
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.search_evaluator import open_evaluator
 from evop_deap.runs.stages.current_model import current_model
 from evop_deap.runs.stages.prepare import space_of
+from evop_deap.runs.stages.recover import compensate_pattern
 from evop_deap.runs.stages.search_patterns import search_patterns
 from evop_deap.runs.stages.validate import validate
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.space import dropped_units
+from evop_deap.space import SearchSpace, dropped_units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,12 +54,14 @@ class Bench:
         calibration: the calibration set of all methods.
         config: the settings that do not depend on the cell.
         anatomies: the anatomies of the model, by granularity.
+        questions: the questions of a fitness that asks some.
     """
 
     loaded: LoadedModel
     calibration: CalibrationSet
     config: SearchConfig
     anatomies: dict[str, Anatomy]
+    questions: QuestionSet | None = None
 
     @classmethod
     def of(
@@ -63,6 +70,7 @@ class Bench:
         calibration: CalibrationSet,
         config: SearchConfig,
         granularities: Sequence[str],
+        questions: QuestionSet | None = None,
     ) -> Bench:
         """Find the model's parts at each granularity.
 
@@ -70,7 +78,20 @@ class Bench:
             UnsupportedModelError: the parts cannot be separated.
         """
         found = {name: find_anatomy(loaded.model, name) for name in {"block", *granularities}}
-        return cls(loaded, calibration, config, found)
+        return cls(loaded, calibration, config, found, questions)
+
+    def limited(self, max_cost: float) -> Bench:
+        """Return the same with another limit on the cost of methods that search."""
+        return replace(self, config=self.config.replace(max_cost=max_cost))
+
+    def space_for(self, cell: Cell) -> SearchSpace:
+        """Return the search space of a cell.
+
+        Raises:
+            InputError: the budget cannot be met.
+        """
+        units = model_units(self.anatomies[cell.granularity])
+        return space_of(config_of(self.config, cell), units)
 
     def prepared_for(self, cell: Cell) -> Prepared:
         """Prepare the model and the search space for a cell's method.
@@ -80,10 +101,20 @@ class Bench:
         """
         anatomy = self.anatomies[cell.granularity]
         config = config_of(self.config, cell)
-        space = space_of(config, model_units(anatomy))
-        name = self.calibration.manifest["corpus"]["name"]
-        # Losses are not shared, so the model's fingerprint is not needed.
-        return Prepared(config, self.loaded, anatomy, space, "", name, self.calibration, None, None)
+        space = self.space_for(cell)
+        text = self.calibration
+        compensator = search_compensator(config, self.loaded, anatomy, text, space.n_drop)
+        return Prepared(
+            config,
+            self.loaded,
+            anatomy,
+            space,
+            fingerprint="",  # losses are not shared, so it is not needed
+            corpus=text.manifest["corpus"]["name"],
+            text=text,
+            compensator=compensator,
+            questions=self.questions,
+        )
 
 
 def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:
@@ -134,27 +165,57 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
         found = search_patterns(context, None, lambda state: None)
         outputs = Outputs(found)
         validated = validate(context, outputs)
+        compensated = compensate_pattern(context, outputs.and_then(validated))
+        recovery = compensated.about or {"cost": 0.0}
         spent = {
-            "cost": round(found.cost + validated.cost, 4),
+            "cost": round(found.cost + validated.cost + recovery["cost"], 4),
+            "search_cost": round(found.cost + validated.cost, 4),
             "evaluations": found.evaluations,
             "cut_short": found.eliminated,
             "seconds": round(time.monotonic() - began, 2),
             "cpu_seconds": round(time.process_time() - cpu, 2),
             "stopped": found.stopped,
         }
-        pruned = current_model(context, outputs.and_then(validated))
+        pruned = current_model(context, outputs.and_then(validated).and_then(compensated))
     dropped = dropped_units(validated.pattern)
     with quiet_transformers():
         model = without_blocks(pruned.model, pruned.anatomy, pruned.dropped)
+    stream_like(pruned.model, model)
     told = {
         "dropped": [units[unit].name for unit in dropped],
-        "merged": pruned.changed,
+        "merged": found.pruned is not None,
+        "compensated": compensated.taken,
         "units": len(units),
         "parameters": _parameters(bench) - sum(units[unit].parameters for unit in dropped),
         "calibration_loss": finite_or_none(found.losses[validated.pattern]),
         **spent,
     }
     return Pruned(model, told)
+
+
+def pruned_before(bench: Bench, cell: Cell, found: Mapping[str, Any]) -> Pruned:
+    """Build the pruned model of a cell once more.
+
+    Args:
+        bench: the model.
+        cell: the cell.
+        found: the result of its method.
+
+    Raises:
+        InputError: the result is not a pattern of the model's own weights.
+    """
+    if found["merged"] or found.get("compensated"):
+        raise InputError(
+            "`patterns_from` has a model with changed weights, which no pattern describes"
+        )
+    if cell.method == DENSE:
+        return Pruned(bench.loaded.model, dict(found))
+    anatomy = bench.anatomies[cell.granularity]
+    gone = [place for place, part in enumerate(anatomy.parts) if part.name in found["dropped"]]
+    with quiet_transformers():
+        model = without_blocks(bench.loaded.model, anatomy, gone)
+    stream_like(bench.loaded.model, model)
+    return Pruned(model, dict(found))
 
 
 def _dense(bench: Bench) -> dict[str, Any]:

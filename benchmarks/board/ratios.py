@@ -35,6 +35,12 @@ class Ratio:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, log: float, drawn: NDArray[np.float64]) -> Ratio:
+        """Return the ratio with this logarithm, from the (draws,) logarithms of a bootstrap."""
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        return cls(math.exp(log), math.exp(low), math.exp(high))
+
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
@@ -96,9 +102,15 @@ class Bootstrap:
     def mean_ratio(self, pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> Ratio:
         """The geometric mean of ratios over cells, all with the same bootstrap draws."""
         logs = [mean_loss(runs) - mean_loss(others) for runs, others in pairs]
+        return Ratio.of(float(np.mean(logs)), self.mean_logs(pairs))
+
+    def mean_logs(
+        self, pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]
+    ) -> NDArray[np.float64]:
+        """The (draws,) logarithms of the mean ratio."""
         drawn = [self._drawn(runs) - self._drawn(others) for runs, others in pairs]
-        low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
-        return Ratio(math.exp(np.mean(logs)), math.exp(low), math.exp(high))
+        mean: NDArray[np.float64] = np.mean(drawn, axis=0)
+        return mean
 
     def _drawn(self, runs: Sequence[Run]) -> NDArray[np.float64]:
         """(draws,) mean losses over the seeds and windows drawn."""

@@ -8,7 +8,7 @@ and question; versions, machine, date and commit.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,15 @@ def read_runs(folder: Path) -> list[Run]:
     """
     # A file that is being written has a name that begins with a dot.
     paths = sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
-    return [_read(path) for path in paths]
+    return [read_run(path) for path in paths]
 
 
-def _read(path: Path) -> Run:
+def read_run(path: Path) -> Run:
+    """Read a finished run.
+
+    Raises:
+        InputError: the file is not a run.
+    """
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -49,8 +54,10 @@ def _read(path: Path) -> Run:
     return run
 
 
-def check_protocol(runs: Sequence[Run], protocol: Mapping[str, Any]) -> None:
-    """Check that all runs have this protocol.
+def check_protocol(
+    runs: Sequence[Run], protocol: Mapping[str, Any], argument: str = "output"
+) -> None:
+    """Check that all runs have this protocol; `argument` is the user's name for their folder.
 
     Raises:
         InputError: a setting differs; the message gives both values.
@@ -62,9 +69,36 @@ def check_protocol(runs: Sequence[Run], protocol: Mapping[str, Any]) -> None:
         for name in {**then, **now}:
             if then.get(name) != now.get(name):
                 raise InputError(
-                    f"`output` holds runs with {name} {_said(then.get(name))}, but now it is "
+                    f"`{argument}` holds runs with {name} {_said(then.get(name))}, but now it is "
                     f"{_said(now.get(name))}: give another folder, or the same settings"
                 )
+
+
+def comparable(run: Run, own: Collection[str], text: Collection[str]) -> Run:
+    """Return the run with those settings alone that boards must share to be compared.
+
+    Args:
+        run: a run.
+        own: settings that may differ.
+        text: settings of the calibration text that may not.
+    """
+    protocol = {name: value for name, value in run["protocol"].items() if name not in own}
+    protocol["calibration"] = {name: protocol["calibration"][name] for name in text}
+    if "compensate" in protocol:
+        protocol["compensate"] = protocol["compensate"]["form"]
+    return {**run, "protocol": protocol}
+
+
+def check_one_budget(runs: Sequence[Run]) -> None:
+    """Check that all runs drop the same share of the same units.
+
+    Raises:
+        InputError: they do not.
+    """
+    found = {(run["cell"]["granularity"], run["cell"]["sparsity"]) for run in runs}
+    if len(found) > 1:
+        told = ", ".join(f"{share:g} by {unit}" for unit, share in sorted(found))
+        raise InputError(f"`output` holds cells of several budgets: {told}; give each a folder")
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,6 +21,7 @@ from benchmarks.board.zero_shot import (
     mean_accuracy,
     task_accuracies,
     task_names,
+    with_arithmetic,
 )
 from benchmarks.common.record import errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError
@@ -50,6 +51,7 @@ def board_tables(runs: Sequence[Run]) -> str:
     for name, methods in named:
         parts += [f"### {name}", _main_table(dense, methods, bootstrap, len(machines) == 1)]
         parts += filter(None, [_domain_table(dense, methods), _task_table(dense, methods)])
+        parts += filter(None, [_generation_table(dense, methods)])
     parts += filter(None, [accuracy_table(dense, named), comparison(named, bootstrap)])
     return "\n\n".join(parts)
 
@@ -85,9 +87,22 @@ def _setting(protocol: dict[str, Any], machines: list[str]) -> str:
     return (
         f"{protocol['model']} ({protocol['dtype']}, {', '.join(machines)}); all methods on the "
         f"same {text['tokens']:,} tokens of {text['corpus']} in windows of {text['window']}; those "
-        f"that search end at a cost of {protocol['max_cost']:g}. Perplexity of {'; '.join(texts)}. "
+        f"that search end at {_limit(protocol)}.{_beyond(protocol)} "
+        f"Perplexity of {'; '.join(texts)}. "
         "Held-out is the geometric mean over domains. Intervals are of 95 %, paired by window."
     )
+
+
+def _limit(protocol: dict[str, Any]) -> str:
+    cost = f"a cost of {protocol['max_cost']:g}"
+    return f"the cost of the search, which ends at {cost}" if "equal_cost" in protocol else cost
+
+
+def _beyond(protocol: dict[str, Any]) -> str:
+    """Return what only some boards have: another fitness, and compensation."""
+    fitness = f" They minimise {protocol['fitness']}." if "fitness" in protocol else ""
+    form = protocol.get("compensate", {}).get("form")
+    return fitness + (f" What is left is compensated ({form})." if form else "")
 
 
 def _named(granularity: str, methods: Methods) -> str:
@@ -180,6 +195,27 @@ def _task_table(dense: list[Run], methods: Methods) -> str | None:
     """Accuracy by task, if there are tasks."""
     tasks = task_names(dense[0])
     return markdown_table(["", *tasks], _rows(dense, methods, task_accuracies)) if tasks else None
+
+
+def _generation_table(dense: list[Run], methods: Methods) -> str | None:
+    """Exact match of arithmetic by level, and repetition, if they were measured."""
+    levels = task_names(with_arithmetic(dense)[0])
+    repeats = "degeneracy" in dense[0]["judged"]
+    if not (levels or repeats):
+        return None
+
+    def columns(runs: list[Run]) -> list[str]:
+        asked = task_accuracies(with_arithmetic(runs)) if levels else []
+        return [*asked, *([repetition(runs)] if repeats else [])]
+
+    header = ["", *levels, *(["rep-4"] if repeats else [])]
+    return markdown_table(header, _rows(dense, methods, columns))
+
+
+def repetition(runs: Sequence[Run]) -> str:
+    """The share of 4-grams that stood before in a continuation, in per cent, mean over runs."""
+    found = [run["judged"]["degeneracy"][0]["repetition"]["value"] for run in runs]
+    return f"{100 * statistics.fmean(found):.1f}"
 
 
 def _mean(figures: Iterable[float]) -> float:

@@ -19,6 +19,36 @@ if TYPE_CHECKING:
 DEMO = "demo"
 
 
+def check_share(share: float | None) -> None:
+    """Check the share of the documents that is kept for the exam; None keeps none.
+
+    Raises:
+        InputError: it is not between 0 and 1.
+    """
+    if share is not None and not 0.0 < share < 1.0:
+        raise InputError(f"`exam_share` must be between 0 and 1, but got {share}")
+
+
+def is_exam(text: str, share: float) -> bool:
+    """Return whether a document is in the exam, which its text alone decides.
+
+    So the exam is the same for every draw of calibration text, every model and every corpus.
+    """
+    return int(sha256_of_text(text)[:8], 16) < share * 2**32
+
+
+def without_exam(corpus: Corpus, share: float | None) -> Corpus:
+    """Return the documents that may be calibrated on.
+
+    Raises:
+        InputError: none is left.
+    """
+    if share is None:
+        return corpus
+    rest = (document for document in corpus.documents if not is_exam(document.text, share))
+    return make_corpus(corpus.name, rest)
+
+
 def joined_corpus(sources: Sequence[str]) -> Corpus:
     """Return all documents as one corpus; with several sources, ids begin with the source's name.
 
@@ -33,7 +63,13 @@ def joined_corpus(sources: Sequence[str]) -> Corpus:
 
 
 def calibration_of(
-    corpus: Corpus, loaded: LoadedModel, *, window: int, tokens: int, seed: int
+    corpus: Corpus,
+    loaded: LoadedModel,
+    *,
+    window: int,
+    tokens: int,
+    seed: int,
+    compensation_tokens: int = 0,
 ) -> CalibrationSet:
     """Return the calibration set that all methods use.
 
@@ -47,12 +83,17 @@ def calibration_of(
         tokens=tokens,
         heldout_tokens=window,  # the board has held-out text of its own
         seed=seed,
+        compensation_tokens=compensation_tokens,
         context=loaded.context,
     )
 
 
-def heldout_text(source: str, calibration: CalibrationSet) -> EvaluationText:
+def heldout_text(
+    source: str, calibration: CalibrationSet, share: float | None = None
+) -> EvaluationText:
     """Return the documents of `source` that are not used for calibration, by domain.
+
+    With a share, they are those that are kept for the exam.
 
     The domain is the column `domain` of JSON lines, or the first part of the ids of the demo
     corpus; any other source is a single domain.
@@ -68,15 +109,23 @@ def heldout_text(source: str, calibration: CalibrationSet) -> EvaluationText:
         raise InputError(str(error).replace("`corpus`", "`heldout`", 1)) from error
     texts: dict[str, list[str]] = {}
     for document in corpus.documents:
-        if sha256_of_text(document.text) not in used:
+        if sha256_of_text(document.text) in used:
+            continue
+        if share is None or is_exam(document.text, share):
             texts.setdefault(domains[document.id], []).append(document.text)
     if not texts:
         raise InputError(f"`heldout` {source} has no document that was not calibrated on")
     return EvaluationText(
         corpus.name,
         {domain: "\n\n".join(texts[domain]) for domain in sorted(texts)},
-        "documents that were not calibrated on, those of a domain joined by blank lines",
+        f"{_which(share)}, those of a domain joined by blank lines",
     )
+
+
+def _which(share: float | None) -> str:
+    if share is None:
+        return "documents that were not calibrated on"
+    return f"documents kept for the exam, a share of {share:g}"
 
 
 def _domains(source: str, corpus: Corpus) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from evop_deap.evaluation.estimates import difference_of
 from evop_deap.settings.heuristic_names import SEARCH
 
 _NORMED = "acc_norm"
+_NORMAL = 1.96  # standard errors to the end of an interval of 95 %
 
 
 def task_names(run: Run) -> list[str]:
@@ -73,6 +75,68 @@ def accuracy_table(
     lead = ["search - this"] if searched else []
     header = ["zero-shot", *(name for name, _ in cells), "mean", *lead]
     return markdown_table(header, rows + [row for *_, row in ranked])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference in accuracy, with equal weights of the tasks.
+
+    Attributes:
+        value: above 0 if the first method is better.
+        error: its standard error, over questions and over seeds.
+    """
+
+    value: float
+    error: float
+
+    @classmethod
+    def mean(cls, differences: Sequence[Difference]) -> Difference:
+        """Return the mean over models, which no question is asked of twice."""
+        value = statistics.fmean(one.value for one in differences)
+        error = math.hypot(*(one.error for one in differences)) / len(differences)
+        return cls(value, error)
+
+    def __str__(self) -> str:
+        low, high = (100 * (self.value + side * _NORMAL * self.error) for side in (-1, 1))
+        return f"{100 * self.value:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def difference(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> Difference:
+    """Return the mean difference in accuracy within pairs of methods, in the same cells each.
+
+    Questions are paired; they are the same in every cell. The seeds of a method are a sample of
+    their own in every cell, unless it has one.
+    """
+    first, second = zip(*pairs, strict=True)
+    tasks = list(map(difference_of, _right(first), _right(second)))
+    value = statistics.fmean(task.value for task in tasks)
+    of_questions = math.hypot(*(task.error or 0.0 for task in tasks)) / len(tasks)
+    of_seeds = math.hypot(*map(_seed_error, (*first, *second))) / len(pairs)
+    return Difference(value, math.hypot(of_questions, of_seeds))
+
+
+def with_tasks(runs: Sequence[Run], names: Collection[str]) -> list[Run]:
+    """Return the runs with the scores of these tasks alone."""
+    return [
+        {**run, "judged": {"tasks": [t for t in run["judged"]["tasks"] if t["task"] in names]}}
+        for run in runs
+    ]
+
+
+def with_arithmetic(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with the levels of arithmetic in the place of their tasks."""
+    return [{**run, "judged": {"tasks": run["judged"].get("arithmetic", [])}} for run in runs]
+
+
+def has_tasks(runs: Sequence[Run]) -> bool:
+    """Return whether all runs have answered questions."""
+    return bool(runs) and all(run["judged"]["tasks"] for run in runs)
+
+
+def _seed_error(runs: Sequence[Run]) -> float:
+    """The standard error over seeds of the mean accuracy; 0 for one seed."""
+    means = [_mean_and_error([run])[0] for run in runs]
+    return statistics.stdev(means) / math.sqrt(len(means)) if len(means) > 1 else 0.0
 
 
 def _tasks(run: Run) -> dict[str, Any]:

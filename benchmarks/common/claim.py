@@ -43,7 +43,7 @@ def measured_at(file: str) -> str:
     "+" after a hash means that files had uncommitted changes.
     """
     path = ROOT / file
-    results = [*path.glob("*.json")] if path.is_dir() else [path]
+    results = [*path.rglob("*.json")] if path.is_dir() else [path]
     found = {
         (one["date"], one["commit"][:7] + "+" * one["commit"].endswith("+"))
         for result in results

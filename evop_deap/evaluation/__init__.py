@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evop_deap.base.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from evop_deap.evaluation.arithmetic import measure_arithmetic as measure_arithmetic
     from evop_deap.evaluation.degeneracy import measure_degeneracy as measure_degeneracy
     from evop_deap.evaluation.evaluating import run_evaluation as run_evaluation
     from evop_deap.evaluation.memory import peak_memory as peak_memory
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "EvaluationConfig": "settings.evaluation_config",
     "EvaluationText": "text.whole_texts",
+    "measure_arithmetic": "evaluation.arithmetic",
     "measure_degeneracy": "evaluation.degeneracy",
     "measure_perplexity": "evaluation.perplexity",
     "measure_speed": "evaluation.speed",

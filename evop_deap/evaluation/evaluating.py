@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evop_deap.base.errors import InputError
 from evop_deap.base.user_paths import existing_path, why_no_path
 from evop_deap.base.user_text import shown
+from evop_deap.evaluation.arithmetic import check_arithmetic, measure_arithmetic
 from evop_deap.evaluation.degeneracy import Degeneracy, choose_prompts, measure_degeneracy
 from evop_deap.evaluation.memory import peak_memory
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
@@ -43,6 +44,7 @@ class ModelFigures:
         sizes: blocks, parameters, bytes on disk.
         perplexities: one for each text and window length; the whole text, then its domains.
         tasks: one for each metric of each task.
+        arithmetic: one for each level.
         speeds: one for each batch size.
         peak_bytes: peak memory at the largest batch size.
         degeneracy: its greedy continuations.
@@ -54,6 +56,7 @@ class ModelFigures:
     sizes: Sizes
     perplexities: tuple[Perplexity, ...] = ()
     tasks: tuple[TaskScore, ...] = ()
+    arithmetic: tuple[TaskScore, ...] = ()
     speeds: tuple[Speed, ...] = ()
     peak_bytes: int | None = None
     degeneracy: Degeneracy | None = None
@@ -67,6 +70,7 @@ class ModelFigures:
             **self.sizes.as_dict(),
             "perplexity": [one.as_dict() for one in self.perplexities],
             "tasks": [one.as_dict() for one in self.tasks],
+            "arithmetic": [one.as_dict() for one in self.arithmetic],
             "speed": [one.as_dict() for one in self.speeds],
             "peak_bytes": self.peak_bytes,
             "degeneracy": self.degeneracy.as_dict() if self.degeneracy else None,
@@ -114,6 +118,10 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
     for one in loaded:
         for window in config.window if texts else ():
             check_window(window, one.context)
+        if config.arithmetic is not None:
+            check_arithmetic(
+                one.tokenizer, config.arithmetic, seed=config.seed, context=one.context
+            )
     if "perplexity" in asked:
         _add_perplexities(figures, loaded, config, texts, tell)
     if "tasks" in asked:
@@ -125,6 +133,16 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
                 config.tasks,
                 tasks_from=folder,
                 limit=config.limit,
+                batch_size=config.batch_size,
+            )
+    if config.arithmetic is not None:
+        for found, one in zip(figures, loaded, strict=True):
+            tell(f"arithmetic: {one.name}")
+            found["arithmetic"] = measure_arithmetic(
+                one.model,
+                one.tokenizer,
+                config.arithmetic,
+                seed=config.seed,
                 batch_size=config.batch_size,
             )
     if "degeneracy" in asked:

@@ -6,7 +6,7 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -17,6 +17,7 @@ from evop_deap.evaluation.estimates import Estimate, mean_of
 from evop_deap.evaluation.evaluating import EvaluationResult, ModelFigures
 from evop_deap.evaluation.perplexity import PROTOCOL, Perplexity
 from evop_deap.evaluation.speed import MEASURES, Speed
+from evop_deap.evaluation.zero_shot import TaskScore
 
 _PACKAGES = ("evop_deap", "torch", "transformers", "tokenizers", "datasets", "numpy", "lm_eval")
 
@@ -69,13 +70,12 @@ def _rows(model: ModelFigures, dense: ModelFigures | None) -> Iterator[_Row]:
     yield from _size_rows(model, dense)
     for i, perplexity in enumerate(model.perplexities):
         yield _perplexity_row(perplexity, dense.perplexities[i] if dense else None)
-    for i, score in enumerate(model.tasks):
-        name = f"{score.task} {score.metric} ({len(score.scores)})"
-        if dense is None:
-            yield name, _percent(score.mean), "", ""
-        else:
-            change = score.change(dense.tasks[i])
-            yield name, _percent(score.mean), _percent(dense.tasks[i].mean), _points(change)
+    for scores, others in (
+        (model.tasks, dense and dense.tasks),
+        (model.arithmetic, dense and dense.arithmetic),
+    ):
+        for i, score in enumerate(scores):
+            yield _score_row(score, others[i] if others else None)
     for i, speed in enumerate(model.speeds):
         yield from _speed_rows(speed, dense.speeds[i] if dense else None)
     if model.degeneracy:
@@ -89,6 +89,13 @@ def _size_rows(model: ModelFigures, dense: ModelFigures | None) -> Iterator[_Row
     yield _sized("weight files", mine.file_bytes, theirs.file_bytes if theirs else None, "MB")
     if model.peak_bytes is not None:
         yield _sized("peak memory", model.peak_bytes, dense.peak_bytes if dense else None, "MB")
+
+
+def _score_row(mine: TaskScore, theirs: TaskScore | None) -> _Row:
+    name = f"{mine.task} {mine.metric} ({len(mine.scores)})"
+    if theirs is None:
+        return name, _percent(mine.mean), "", ""
+    return name, _percent(mine.mean), _percent(theirs.mean), _points(mine.change(theirs))
 
 
 def _sized(name: str, mine: int | None, theirs: int | None, unit: str) -> _Row:
@@ -164,16 +171,23 @@ def _comparison(model: ModelFigures, dense: ModelFigures) -> dict[str, Any]:
             }
             for mine, theirs in zip(model.perplexities, dense.perplexities, strict=True)
         ],
-        "tasks": [
-            {"task": mine.task, "metric": mine.metric, **mine.change(theirs).as_dict()}
-            for mine, theirs in zip(model.tasks, dense.tasks, strict=True)
-        ],
+        "tasks": _score_comparison(model.tasks, dense.tasks),
+        "arithmetic": _score_comparison(model.arithmetic, dense.arithmetic),
         "speed": [
             {"batch": mine.batch, **{m: vars(mine.speedup(theirs, m)) for m in MEASURES}}
             for mine, theirs in zip(model.speeds, dense.speeds, strict=True)
         ],
         "degeneracy": _degeneracy_comparison(model.degeneracy, dense.degeneracy),
     }
+
+
+def _score_comparison(
+    model: Sequence[TaskScore], dense: Sequence[TaskScore]
+) -> list[dict[str, Any]]:
+    return [
+        {"task": mine.task, "metric": mine.metric, **mine.change(theirs).as_dict()}
+        for mine, theirs in zip(model, dense, strict=True)
+    ]
 
 
 def _degeneracy_comparison(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,7 @@ def continue_greedily(
     new_tokens: int,
     *,
     may_end: bool,
+    ends: Sequence[int] = (),
     watcher: LogitsProcessor | None = None,
 ) -> torch.Tensor:
     """Continue prompts of equal length greedily.
@@ -27,6 +29,7 @@ def continue_greedily(
         prompts: (rows, length) token ids on the model's device.
         new_tokens: largest number of tokens to add.
         may_end: whether a row may end at an end token; it is then padded with 0.
+        ends: more tokens that end a row which may end.
         watcher: called with the logits of each step before the token is chosen.
 
     Returns:
@@ -34,7 +37,7 @@ def continue_greedily(
     """
     from transformers import GenerationConfig, LogitsProcessorList
 
-    ending = end_tokens(model) if may_end else []
+    ending = [*end_tokens(model), *ends] if may_end else []
     greedy = GenerationConfig(
         do_sample=False,
         num_beams=1,

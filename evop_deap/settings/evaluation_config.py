@@ -19,6 +19,7 @@ PERPLEXITY = "perplexity"
 TASKS = "zero-shot tasks (pip install 'evop_deap[eval]')"
 SPEED = "speed and memory"
 DEGENERACY = "degeneracy"
+ARITHMETIC = "arithmetic"
 RANDOMNESS = "randomness"
 
 
@@ -101,7 +102,18 @@ class EvaluationConfig(Settings):
     prompts: int = option(16, DEGENERACY, "number of continuations", metavar="N", least=2)
     continuation: int = option(128, DEGENERACY, "tokens in a continuation", metavar="N", least=8)
 
-    seed: int = option(0, RANDOMNESS, "seed of the timed prompts", metavar="N", least=0)
+    arithmetic: int | None = option(
+        None,
+        ARITHMETIC,
+        "ask N questions of each of four levels, from plain sums to problems of three steps, and "
+        "compare the numbers that the model generates",
+        metavar="N",
+        least=2,
+    )
+
+    seed: int = option(
+        0, RANDOMNESS, "seed of the timed prompts and of --arithmetic", metavar="N", least=0
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,6 +126,8 @@ class EvaluationConfig(Settings):
     def measured(self) -> tuple[str, ...]:
         """The selected measurements; by default speed and degeneracy, which need no text."""
         asked = [
-            name for name in ("perplexity", "tasks", "speed", "degeneracy") if getattr(self, name)
+            name
+            for name in ("perplexity", "tasks", "arithmetic", "speed", "degeneracy")
+            if getattr(self, name)
         ]
         return tuple(asked or ["speed", "degeneracy"])

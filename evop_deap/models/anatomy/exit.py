@@ -19,7 +19,6 @@ from evop_deap.models.anatomy.probe import (
     probe_tokens,
     removable_hooks,
 )
-from evop_deap.models.loading.mapped_pages import pages_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -101,15 +100,8 @@ def _exit(
     head: Any = anatomy.head
     bias = getattr(head, "bias", None)
     with torch.inference_mode():
-        # In parts: weights that stay in a file may be large, and narrower than the features.
         features, logits = features.to(head.weight.device), logits.to(head.weight.device)
-        parts = head.weight.split(_ROWS)
-        products = []
-        for part in parts:
-            products.append(nn.functional.linear(features, part.to(features.dtype)))
-            pages_of(model).let_go(part)
-        plain = torch.cat(products, dim=-1)
-        plain = (plain if bias is None else plain + bias).float()
+        plain = _product(head, features).float()
         for transform in _transforms(model):
             # In the dtype of the logits, so that only rounding may differ.
             if nearly_equal(transform(plain.clone()).to(logits.dtype), logits):
@@ -117,6 +109,19 @@ def _exit(
     raise UnsupportedModelError(
         f"{type(model).__name__} makes its logits from the head's output in a way not known here"
     )
+
+
+def _product(head: Any, features: torch.Tensor) -> torch.Tensor:
+    """Return the features times the weights of a head, and its bias."""
+    if type(head) is nn.Linear and "forward" in vars(head):
+        made: torch.Tensor = head(features)  # its weights are elsewhere, and it reads them itself
+        return made
+    # In parts: weights that stay in a file may be large, and narrower than the features.
+    parts = head.weight.split(_ROWS)
+    products = [nn.functional.linear(features, part.to(features.dtype)) for part in parts]
+    plain = torch.cat(products, dim=-1)
+    bias = getattr(head, "bias", None)
+    return plain if bias is None else plain + bias
 
 
 def _transforms(model: PreTrainedModel) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:

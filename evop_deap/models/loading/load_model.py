@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,7 +183,7 @@ def _load_tokenizer(where: dict[str, Any], trust_remote_code: bool) -> PreTraine
     return tokenizer
 
 
-def _only(places: Sequence[torch.device], name: str) -> Sequence[torch.device]:
+def _only(places: tuple[torch.device, ...], name: str) -> tuple[torch.device, ...]:
     """Return the device of a quantised model, if it is one.
 
     Raises:

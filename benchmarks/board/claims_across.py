@@ -1,0 +1,94 @@
+"""Claims across models, calibration texts and fitnesses, of the folders that are kept."""
+
+from __future__ import annotations
+
+from benchmarks.board import fitness_tables
+from benchmarks.board.fitness import runs_by_fitness
+from benchmarks.board.luck import runs_of
+from benchmarks.board.luck_tables import answer, leads_of
+from benchmarks.board.models import runs_by_model
+from benchmarks.board.models_tables import boards_of, mean_difference, mean_ratio
+from benchmarks.board.ratios import Ratio
+from benchmarks.board.zero_shot import Difference
+from benchmarks.common.claim import ROOT, Claim, measured_at
+
+TEXTS = "--corpus mixed.jsonl --heldout mixed.jsonl"
+RIVALS = ("evopress", "sleb", "angular", "relative-magnitude", "block-influence")
+
+
+def claims_across() -> list[Claim]:
+    """Claims of every kept folder."""
+    found = []
+    for name, words in (("", ""), (".compensated", " --compensate auto")):
+        for kind, claims in (("luck", luck_claims), ("models", models_claims)):
+            file = f"board/results/{kind}{name}"
+            if (ROOT / file).is_dir():
+                found += claims(file, words)
+    if (ROOT / "board/results/fitness").is_dir():
+        found += fitness_claims("board/results/fitness")
+    return found
+
+
+def luck_claims(file: str, words: str = "") -> list[Claim]:
+    """Claims of a folder of `benchmarks.board.luck`.
+
+    Args:
+        file: the folder, relative to that of all benchmarks.
+        words: more words of its command.
+    """
+    what = "search against the best one-shot rule and the spread over draws of calibration text"
+    said = answer(leads_of(runs_of(ROOT / file))).replace("**", "")
+    command = f"benchmarks.board.luck {TEXTS}{words}"
+    return [Claim(what + _with(words), said, command, file, measured_at(file))]
+
+
+def models_claims(file: str, words: str = "") -> list[Claim]:
+    """Claims of a folder of `benchmarks.board.models`, over all its models."""
+    boards = boards_of(runs_by_model(ROOT / file))
+    names = [board.name for board in boards]
+    said: dict[str, list[Ratio | None] | list[Difference | None]] = {
+        "held-out perplexity, search / {}": [mean_ratio(boards, rival) for rival in RIVALS],
+        "accuracy in points, search - {}": [mean_difference(boards, rival) for rival in RIVALS],
+    }
+    command = (
+        f"benchmarks.board.models --models {' '.join(names)} {TEXTS} --tasks-from tasks{words}"
+    )
+    found = []
+    for what, figures in said.items():
+        known = {rival: str(one) for rival, one in zip(RIVALS, figures, strict=True) if one}
+        if known:
+            named = f"{what.format(', '.join(known))}, mean over {', '.join(names)}{_with(words)}"
+            figure = ", ".join(known.values())
+            found.append(Claim(named, figure, command, file, measured_at(file)))
+    return found
+
+
+def fitness_claims(file: str) -> list[Claim]:
+    """Claims of a folder of `benchmarks.board.fitness`, over all its models."""
+    found = runs_by_fitness(ROOT / file)
+    models = fitness_tables.searches_of(found)
+    seen, unseen = fitness_tables.tasks_of(found)
+    names = dict.fromkeys(name for one in models for name in one.searches)
+    claims = []
+    command = (
+        f"benchmarks.board.fitness --models {' '.join(one.model for one in models)} {TEXTS} "
+        "--questions arc_easy.dev.jsonl arc_challenge.dev.jsonl --tasks-from tasks"
+    )
+    for name in names:
+        figures = {
+            "held-out": fitness_tables.mean_ratio(models, name),
+            "tasks seen": fitness_tables.mean_lead(models, name, seen),
+            "tasks never seen": fitness_tables.mean_lead(models, name, unseen),
+        }
+        known = {what: str(figure) for what, figure in figures.items() if figure}
+        if known:
+            what = (
+                f"searched by {name} against ce: perplexity ratio or accuracy in points, "
+                f"{', '.join(known)}"
+            )
+            claims.append(Claim(what, ", ".join(known.values()), command, file, measured_at(file)))
+    return claims
+
+
+def _with(words: str) -> str:
+    return ", all compensated" if words else ""

@@ -1,0 +1,214 @@
+"""The tables of a benchmark of fitnesses: perplexity and accuracy beside cross-entropy's."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.board.cells import DENSE
+from benchmarks.board.ratios import Bootstrap, Ratio, figure, mean_loss, perplexity
+from benchmarks.board.run_files import Run, check_one_budget, check_protocol, comparable
+from benchmarks.board.zero_shot import (
+    Difference,
+    difference,
+    has_tasks,
+    mean_accuracy,
+    task_accuracies,
+    task_names,
+    with_tasks,
+)
+from benchmarks.common.record import markdown_table
+from evop_deap.base.errors import InputError
+
+BASELINE = "ce"
+"""The fitness that all others are compared with."""
+
+Found = Mapping[str, Mapping[str, Sequence[Run]]]
+"""Model -> fitness -> runs, those of the dense model among them."""
+
+_OWN = ("fitness", "questions")
+"""Settings that differ between fitnesses; the exam must not."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitnessRuns:
+    """The finished searches of one model.
+
+    Attributes:
+        model: its name.
+        dense: the dense model's run.
+        searches: runs of the search, by fitness.
+        bootstrap: draws of the exam's windows.
+    """
+
+    model: str
+    dense: Run
+    searches: Mapping[str, Sequence[Run]]
+    bootstrap: Bootstrap
+
+    @classmethod
+    def of(cls, model: str, found: Mapping[str, Sequence[Run]]) -> FitnessRuns | None:
+        """Return the searches of a model; None without one, or without the dense model.
+
+        Raises:
+            InputError: the runs differ in the exam, the budget or the limit on cost.
+        """
+        runs = [run for own in found.values() for run in own]
+        alike = [comparable(run, _OWN, ("window",)) for run in runs]
+        check_protocol(alike, alike[0]["protocol"])
+        dense = next((run for run in runs if _method(run) == DENSE), None)
+        searches = {
+            name: own
+            for name, every in found.items()
+            if (own := [run for run in every if _method(run) != DENSE])
+        }
+        if dense is None or not searches:
+            return None
+        check_one_budget([run for own in searches.values() for run in own])
+        return cls(model, dense, searches, Bootstrap(dense, seed=0))
+
+    def ratio(self, name: str) -> Ratio | None:
+        """Return the perplexity by a fitness over that by cross-entropy; None without both."""
+        if name == BASELINE or BASELINE not in self.searches or name not in self.searches:
+            return None
+        return self.bootstrap.ratio(self.searches[name], self.searches[BASELINE])
+
+    def lead(self, name: str, tasks: Collection[str]) -> Difference | None:
+        """Return the accuracy by a fitness less that by cross-entropy; None without both."""
+        if name == BASELINE or BASELINE not in self.searches or name not in self.searches:
+            return None
+        pair = [with_tasks(self.searches[one], tasks) for one in (name, BASELINE)]
+        return difference([(pair[0], pair[1])]) if all(map(has_tasks, pair)) else None
+
+
+def fitness_tables(found: Found) -> str:
+    """Return all tables of the runs, in Markdown.
+
+    Raises:
+        InputError: no search is finished, or the runs of a model differ in their exam.
+    """
+    models = searches_of(found)
+    seen, unseen = tasks_of(found)
+    parts = [_setting(seen)]
+    for one in models:
+        parts += [_title(one), _model_table(one, seen, unseen)]
+        if has_tasks([one.dense]):
+            parts.append(_task_table(one))
+    if len(models) > 1:
+        parts += ["### Mean over models", _mean_table(models, seen, unseen)]
+    return "\n\n".join(parts)
+
+
+def searches_of(found: Found) -> list[FitnessRuns]:
+    """Return the models that have a finished search.
+
+    Raises:
+        InputError: there is none, or the runs of a model differ in their exam.
+    """
+    models = [one for name, own in found.items() if (one := FitnessRuns.of(name, own))]
+    if not models:
+        raise InputError("`output` holds no finished search")
+    return models
+
+
+def _model_table(one: FitnessRuns, seen: Sequence[str], unseen: Sequence[str]) -> str:
+    rows = [["dense", *_figures([one.dense], seen, unseen), ""]]
+    for name, runs in one.searches.items():
+        ratio, first, second = one.ratio(name), one.lead(name, seen), one.lead(name, unseen)
+        held, *accuracies = _figures(runs, seen, unseen)
+        cells = [_beside(held, ratio)]
+        cells += [_beside(*pair) for pair in zip(accuracies, (first, second), strict=True)]
+        cost = statistics.fmean(run["found"]["cost"] for run in runs)
+        rows.append([f"{name} ({len(runs)})", *cells, f"{cost:.1f}"])
+    header = ["fitness (seeds)", "held-out perplexity", "tasks seen", "tasks never seen", "cost"]
+    return markdown_table(header, rows)
+
+
+def _mean_table(models: Sequence[FitnessRuns], seen: Sequence[str], unseen: Sequence[str]) -> str:
+    names = dict.fromkeys(name for one in models for name in one.searches if name != BASELINE)
+    rows = [
+        [
+            name,
+            str(mean_ratio(models, name) or "-"),
+            *(str(mean_lead(models, name, tasks) or "-") for tasks in (seen, unseen)),
+        ]
+        for name in names
+    ]
+    return markdown_table(["fitness", "held-out", "tasks seen", "tasks never seen"], rows)
+
+
+def mean_ratio(models: Sequence[FitnessRuns], name: str) -> Ratio | None:
+    """Return the mean ratio of perplexities over models, each with equal weight."""
+    both = [
+        (one, (one.searches[name], one.searches[BASELINE])) for one in models if one.ratio(name)
+    ]
+    if not both:
+        return None
+    logs = [mean_loss(runs) - mean_loss(others) for _, (runs, others) in both]
+    drawn = np.mean([one.bootstrap.mean_logs([pair]) for one, pair in both], axis=0)
+    return Ratio.of(statistics.fmean(logs), drawn)
+
+
+def mean_lead(
+    models: Sequence[FitnessRuns], name: str, tasks: Collection[str]
+) -> Difference | None:
+    """Return the mean difference in accuracy over models, each with equal weight."""
+    found = [lead for one in models if (lead := one.lead(name, tasks))]
+    return Difference.mean(found) if found else None
+
+
+def _task_table(one: FitnessRuns) -> str:
+    rows = [["dense", *task_accuracies([one.dense])]]
+    rows += [[name, *task_accuracies(runs)] for name, runs in one.searches.items()]
+    return markdown_table(["", *task_names(one.dense)], rows)
+
+
+def _figures(runs: Sequence[Run], seen: Sequence[str], unseen: Sequence[str]) -> list[str]:
+    accuracies = []
+    for tasks in (seen, unseen):
+        some = with_tasks(runs, tasks)
+        accuracies.append(mean_accuracy(some) if has_tasks(some) else "-")
+    return [figure(perplexity(runs)), *accuracies]
+
+
+def _beside(value: str, change: Ratio | Difference | None) -> str:
+    return value if change is None else f"{value}; {change}"
+
+
+def tasks_of(found: Found) -> tuple[list[str], list[str]]:
+    """Return the tasks of the exam that a fitness has development questions of, and the others."""
+    runs = [run for own in found.values() for runs in own.values() for run in runs]
+    named = {task for run in runs for task in _asked(run)}
+    tasks = dict.fromkeys(score["task"] for run in runs for score in run["judged"]["tasks"])
+    return [t for t in tasks if t in named], [t for t in tasks if t not in named]
+
+
+def _asked(run: Run) -> Iterator[str]:
+    for file in run["protocol"].get("questions", {}).get("files", ()):
+        yield file.split(".")[0]
+
+
+def _setting(seen: Sequence[str]) -> str:
+    """Return the lines that apply to all tables."""
+    told = f"Of {', '.join(seen)} a fitness has seen development questions, none of the exam's. "
+    return (
+        "Ratios of perplexity and differences of accuracy are to the search by ce. Intervals are "
+        "of 95 %, paired by window or question, and hold the chance of the seeds. "
+        f"{told if seen else ''}The exam is the same for all cells of a model."
+    )
+
+
+def _title(one: FitnessRuns) -> str:
+    run = next(iter(one.searches.values()))[0]
+    found, protocol = run["found"], run["protocol"]
+    return (
+        f"### {one.model} ({protocol['dtype']}) without {len(found['dropped'])} of "
+        f"{found['units']} {run['cell']['granularity']}s"
+    )
+
+
+def _method(run: Run) -> str:
+    return str(run["cell"]["method"])

@@ -1,0 +1,107 @@
+r"""The spread of held-out loss over search seeds, draws and sizes of the calibration text.
+
+    python -m benchmarks.board.luck --corpus mixed.jsonl --heldout mixed.jsonl --draws 5 \
+        --sizes 1024 2048 4096 8192 16384 --seeds 2 --output runs/luck
+    python -m benchmarks.board.luck --table --output runs/luck
+
+For every draw of the calibration text and every number of its tokens, `--output` has a folder with
+a board: a file for each method and seed. All boards have the same exam: documents that no draw can
+take. A larger calibration text of a draw begins with the smaller ones. Running the command again
+makes the missing cells, also with more draws, sizes, seeds or methods, and several processes with
+the same command share the work. All other flags are the board's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.board.luck_tables import luck_tables
+from benchmarks.board.options import check_one_cell, parsed
+from benchmarks.board.run_files import Run, read_runs
+from evop_deap.base.errors import EvopError, InputError
+from evop_deap.settings.heuristic_names import SEARCH
+
+DEFAULTS = {
+    "sparsity": [0.2],
+    "granularity": ["block"],
+    "methods": [
+        SEARCH, "evopress", "sleb", "angular", "block-influence", "relative-magnitude",
+        "leave-one-out",
+    ],
+    "seeds": 1,
+    "exam_share": 0.25,
+    "equal_cost": True,
+    "heldout_tokens": 2048,
+    "output": Path("runs/luck"),
+}  # fmt: skip
+
+
+def fill_boards(given: argparse.Namespace) -> int:
+    """Make the missing cells of all boards; return how many failed.
+
+    Raises:
+        EvopError: an argument, the model or a text cannot be used.
+    """
+    from benchmarks.board.missing_cells import fill, load  # imports PyTorch
+
+    if given.draws < 1:
+        raise InputError(f"`draws` must be at least 1, but got {given.draws}")
+    if given.exam_share is None:
+        raise InputError("`exam_share` must be given: all draws have the same exam")
+    check_one_cell(given)
+    loaded, failed = load(given), 0
+    for draw in range(given.draws):
+        for size in given.sizes:
+            folder = given.output / f"{size}-{draw}"
+            print(f"{size:,} tokens, draw {draw}", file=sys.stderr, flush=True)
+            board = {**vars(given), "tokens": size, "calibration_seed": draw, "output": folder}
+            others = sorted(path for path in given.output.glob("*-*") if path != folder)
+            failed += len(fill(argparse.Namespace(**board), loaded, others))
+    return failed
+
+
+def runs_of(output: Path) -> list[Run]:
+    """Read all finished runs of all boards in a folder.
+
+    Raises:
+        InputError: a file is not a run.
+    """
+    return [run for folder in sorted(output.glob("*-*")) for run in read_runs(folder)]
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that the board does not have."""
+    add = parser.add_argument_group("luck").add_argument
+    add("--table", action="store_true", help="only print the tables of the cells that are there")
+    add("--draws", type=int, default=5, metavar="N", help="of the text (default: %(default)s)")
+    add(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[1024, 2048, 4096, 8192, 16384],
+        metavar="N",
+        help="tokens of the calibration text, which take the place of --tokens",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, make what is missing and print the tables; returns the exit code."""
+    name = "benchmarks.board.luck"
+    given = parsed(arguments, __doc__, prog=name, defaults=DEFAULTS, add_flags=add_flags)
+    try:
+        failed = 0 if given.table else fill_boards(given)
+        print(luck_tables(runs_of(given.output)))
+    except EvopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command makes what is missing", file=sys.stderr)
+        return 130
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""The tables of a board of several models: the search beside each method, by model and budget."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from benchmarks.board.cells import DENSE
+from benchmarks.board.ratios import Bootstrap, Ratio, figure, mean_loss, perplexity
+from benchmarks.board.run_files import Run, check_protocol, comparable
+from benchmarks.board.table import Methods, cells_in, repetition
+from benchmarks.board.zero_shot import (
+    Difference,
+    difference,
+    has_tasks,
+    mean_accuracy,
+    with_arithmetic,
+)
+from benchmarks.common.record import markdown_table
+from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import plural
+from evop_deap.settings.heuristic_names import SEARCH
+
+View = Callable[[Sequence[Run]], list[Run]]
+"""Selects the questions of runs."""
+
+_OWN = ("model", "model_sha256", "dtype", "tasks", "limit", "arithmetic", "prompts")
+"""Settings that may differ between models: methods are compared within a model alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBoard:
+    """The finished cells of one model that have a search.
+
+    Attributes:
+        name: the model.
+        cells: runs by method, the dense model among them, for each granularity and sparsity.
+        dense: the dense model's run.
+        bootstrap: draws of its windows.
+    """
+
+    name: str
+    cells: Mapping[tuple[str, float], Methods]
+    dense: Run
+    bootstrap: Bootstrap
+
+    @classmethod
+    def of(cls, name: str, runs: Sequence[Run]) -> ModelBoard | None:
+        """Return the board of these runs; None without the dense model or a search."""
+        dense = next((run for run in runs if run["cell"]["method"] == DENSE), None)
+        found = {key: methods for key, methods in cells_in(runs).items() if SEARCH in methods}
+        if dense is None or not found:
+            return None
+        cells = {key: {DENSE: [dense], **methods} for key, methods in found.items()}
+        check_protocol(runs, dense["protocol"])
+        return cls(name, cells, dense, Bootstrap(dense, seed=0))
+
+    def pairs(self, method: str) -> list[tuple[list[Run], list[Run]]]:
+        """Return the runs of the search and of a method, for each cell of both."""
+        return [(m[SEARCH], m[method]) for m in self.cells.values() if method in m]
+
+
+def models_tables(runs: Mapping[str, Sequence[Run]]) -> str:
+    """Return all tables of the runs of several models, in Markdown.
+
+    Raises:
+        InputError: no model has the dense model and a search, or they differ in text or cost.
+    """
+    found = boards_of(runs)
+    names = _ranked(found)
+    parts = [
+        _setting(found),
+        "Held-out perplexity of the search, and the search's over that of each other method:",
+        _table(found, names, _ratio, _mean_ratio),
+    ]
+    for view, what in (
+        (list, "Zero-shot accuracy"),
+        (with_arithmetic, "Exact match of arithmetic"),
+    ):
+        asked = [board for board in found if has_tasks(view([board.dense]))]
+        if asked:
+            parts += [
+                f"{what} of the search in per cent, and the search's less that of each other "
+                "method in points:",
+                _table(asked, names, partial(_difference, view), partial(_mean_difference, view)),
+            ]
+    continued = [board for board in found if "degeneracy" in board.dense["judged"]]
+    if continued:
+        parts += [
+            "Share of 4-grams in greedy continuations that stood before, in per cent:",
+            _table(continued, names, lambda board, methods, name: repetition(methods[name]), None),
+        ]
+    parts += [
+        "Cost in dense forward passes, mean over seeds:",
+        _table(found, names, lambda board, methods, name: _cost(methods[name]), None),
+    ]
+    return "\n\n".join(parts)
+
+
+def boards_of(runs: Mapping[str, Sequence[Run]]) -> list[ModelBoard]:
+    """Return the models that have a search to compare with.
+
+    Raises:
+        InputError: there is none, or they differ in text or cost.
+    """
+    found = [board for name, own in runs.items() if (board := ModelBoard.of(name, own))]
+    if not found:
+        raise InputError("`output` holds no model with its dense cell and a search")
+    text = ("corpus", "window", "tokens")
+    common = [comparable(board.dense, _OWN, text) for board in found]
+    check_protocol(common, common[0]["protocol"])
+    return found
+
+
+def mean_ratio(boards: Sequence[ModelBoard], method: str) -> Ratio | None:
+    """Return the mean ratio of the search to a method over models, each with equal weight."""
+    pairs = [(board, board.pairs(method)) for board in boards if board.pairs(method)]
+    if not pairs:
+        return None
+    logs = [
+        statistics.fmean(mean_loss(searched) - mean_loss(other) for searched, other in own)
+        for _, own in pairs
+    ]
+    drawn = np.mean([board.bootstrap.mean_logs(own) for board, own in pairs], axis=0)
+    return Ratio.of(statistics.fmean(logs), drawn)
+
+
+def mean_difference(
+    boards: Sequence[ModelBoard], method: str, view: View = list
+) -> Difference | None:
+    """Return the mean lead of the search in accuracy over models, each with equal weight.
+
+    Args:
+        boards: the models.
+        method: the method to compare with.
+        view: `list` for zero-shot tasks, `with_arithmetic` for arithmetic.
+    """
+    found = []
+    for board in boards:
+        pairs = [(view(searched), view(other)) for searched, other in board.pairs(method)]
+        asked = [pair for pair in pairs if all(map(has_tasks, pair))]
+        if asked:
+            found.append(difference(asked))
+    return Difference.mean(found) if found else None
+
+
+def _table(
+    boards: Sequence[ModelBoard],
+    names: Sequence[str],
+    shown: Callable[[ModelBoard, Methods, str], str],
+    over_all: Callable[[Sequence[ModelBoard], str], str] | None,
+) -> str:
+    """A row for each method and a column for each cell; the last one is the mean over models."""
+    columns = [(board, methods) for board in boards for methods in board.cells.values()]
+    rows = []
+    for name in names:
+        row = [f"**{name}**" if name == SEARCH else name]
+        row += [
+            shown(board, methods, name) if name in methods else "-" for board, methods in columns
+        ]
+        rows.append([*row, over_all(boards, name)] if over_all else row)
+    header = ["", *(f"{board.name}, {_named(board, methods)}" for board, methods in columns)]
+    return markdown_table([*header, "mean over models"] if over_all else header, rows)
+
+
+def _ratio(board: ModelBoard, methods: Methods, name: str) -> str:
+    if name == SEARCH:
+        return figure(perplexity(methods[SEARCH]))
+    return str(board.bootstrap.ratio(methods[SEARCH], methods[name]))
+
+
+def _mean_ratio(boards: Sequence[ModelBoard], name: str) -> str:
+    return "" if name == SEARCH else str(mean_ratio(boards, name) or "-")
+
+
+def _difference(view: View, board: ModelBoard, methods: Methods, name: str) -> str:
+    searched, other = view(methods[SEARCH]), view(methods[name])
+    if not (has_tasks(searched) and has_tasks(other)):
+        return "-"
+    return mean_accuracy(searched) if name == SEARCH else str(difference([(searched, other)]))
+
+
+def _mean_difference(view: View, boards: Sequence[ModelBoard], name: str) -> str:
+    return "" if name == SEARCH else str(mean_difference(boards, name, view) or "-")
+
+
+def _ranked(boards: Sequence[ModelBoard]) -> list[str]:
+    """All methods: the search, then the others, the best by the mean ratio first."""
+    names = dict.fromkeys(name for board in boards for m in board.cells.values() for name in m)
+    ratios = {name: mean_ratio(boards, name) for name in names if name != SEARCH}
+    others = sorted(ratios, key=lambda name: -getattr(ratios[name], "value", math.nan))
+    return [SEARCH, *others]
+
+
+def _setting(boards: Sequence[ModelBoard]) -> str:
+    protocol = boards[0].dense["protocol"]
+    text = protocol["calibration"]
+    compensated = protocol.get("compensate")
+    dtypes = ", ".join(f"{board.name} in {board.dense['protocol']['dtype']}" for board in boards)
+    dense = ", ".join(f"{board.name} {figure(perplexity([board.dense]))}" for board in boards)
+    return (
+        f"{dtypes}; all methods on {text['tokens']:,} tokens of {text['corpus']} in windows of "
+        f"{text['window']}"
+        + (f", all compensated ({compensated['form']})" if compensated else "")
+        + f". Perplexity of the dense models: {dense}. Intervals are of 95 %, paired by window or "
+        "question, and hold the chance of the seeds."
+    )
+
+
+def _named(board: ModelBoard, methods: Methods) -> str:
+    run = methods[SEARCH][0]
+    found, granularity = run["found"], run["cell"]["granularity"]
+    return f"{len(found['dropped'])} of {found['units']} {plural(granularity)}"
+
+
+def _cost(runs: Sequence[Run]) -> str:
+    if runs[0]["cell"]["method"] == DENSE:
+        return ""
+    return f"{statistics.fmean(run['found']['cost'] for run in runs):.1f}"

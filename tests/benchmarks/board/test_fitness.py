@@ -1,0 +1,107 @@
+"""The benchmark of fitnesses on a toy model, and its tables on known runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from own_text import own_corpus
+
+from benchmarks.board.claims_across import fitness_claims
+from benchmarks.board.fitness import main, runs_by_fitness
+from benchmarks.board.fitness_tables import FitnessRuns
+from benchmarks.board.run_files import Run
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Path]:
+    """A model folder, a corpus, and a folder of questions of a task seen and of another one."""
+    folder = tmp_path_factory.mktemp("toy")
+    tasks = folder / "tasks"
+    tasks.mkdir()
+    for name in ("arc_easy.dev", "arc_easy.test"):
+        rows = [
+            {"id": f"{name}{i}", "question": f"{name} {i}?", "answerKey": "AB"[i % 2],
+             "choices": {"label": ["A", "B"], "text": [f"yes {i}", f"no {i}"]}}
+            for i in range(40)
+        ]  # fmt: skip
+        (tasks / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = [{"goal": f"Go {i}", "sol1": "by sea", "sol2": "run", "label": i % 2} for i in range(4)]
+    (tasks / "piqa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    return (*own_corpus(folder, 120), tasks)
+
+
+def command(toy: tuple[str, str, Path], output: Path, *more: str) -> list[str]:
+    model, corpus, tasks = toy
+    return [
+        "--models", model, "--corpus", corpus, "--heldout", corpus, "--output", str(output),
+        "--questions", str(tasks / "arc_easy.dev.jsonl"), "--tasks-from", str(tasks),
+        "--tasks", "arc_easy", "piqa", "--limit", "2", "--sparsity", "0.4", "--window", "16",
+        "--tokens", "384", "--heldout-window", "16", "--heldout-tokens", "64", "--max-cost", "2",
+        "--seeds", "1", *more,
+    ]  # fmt: skip
+
+
+def test_every_fitness_is_searched_and_has_the_same_exam(
+    toy: tuple[str, str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = ["--fitnesses", "ce", "ce-tasks", "ce+0.5*answers"]
+    assert main(command(toy, tmp_path, *some)) == 0
+    found = runs_by_fitness(tmp_path)["toy"]
+    assert {name: len(runs) for name, runs in found.items()} == {
+        "ce": 2, "ce-tasks": 2, "ce+0.5*answers": 2,
+    }  # fmt: skip
+    exams = {run["protocol"]["texts"][0]["sha256"] for runs in found.values() for run in runs}
+    assert len(exams) == 1
+    written = [json.loads(line) for line in (tmp_path / "task_text.jsonl").read_text().splitlines()]
+    assert written[1]["text"] == "Question: arc_easy.dev 1?\nAnswer: no 1"
+    said = capsys.readouterr().out
+    assert "Of arc_easy a fitness has seen development questions" in said
+    assert "### toy (float32) without 2 of 5 blocks" in said
+    assert main(command(toy, tmp_path, *some, "--table")) == 0
+    assert capsys.readouterr().out == said
+    claims = fitness_claims(str(tmp_path))
+    assert [claim.what.split()[2] for claim in claims] == ["ce+0.5*answers", "ce-tasks"]
+    assert f"; {claims[0].figure.split(', ')[0]} |" in said
+
+
+def test_questions_are_asked_for_before_a_model_is_loaded(
+    toy: tuple[str, str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--models", "nowhere", "--output", str(tmp_path), "--fitnesses", "answers"]
+    assert main(words) == 2
+    assert "`questions` must be given for the fitness answers" in capsys.readouterr().err
+    assert main([*words, "--methods", "search", "sleb"]) == 2
+    assert "`methods` must be search here, but got search sleb" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def made_up(method: str, loss: float, right: str) -> Run:
+    entry = {"role": "heldout", "domain": "a", "window": 8, "losses": [loss] * 3}
+    tasks = [
+        {"task": task, "metric": "acc", "scores": scores, "error": 0.1,
+         "value": scores.count("1") / len(scores)}
+        for task, scores in (("arc_easy", right), ("piqa", right[::-1] if right else right))
+    ]  # fmt: skip
+    return {
+        "protocol": {"model": "toy", "calibration": {"window": 8}},
+        "cell": {"method": method, "granularity": "block", "sparsity": 0.2},
+        "found": {"cost": 1.0},
+        "judged": {"perplexity": [entry], "tasks": tasks},
+    }
+
+
+def test_a_fitness_is_compared_with_cross_entropy_by_question() -> None:
+    found = {
+        "ce": [made_up("dense", 1.0, "1111"), made_up("search", 2.0, "1000")],
+        "answers": [made_up("search", 2.5, "1110"), made_up("search", 2.5, "1010")],
+    }
+    one = FitnessRuns.of("toy", found)
+    assert one is not None
+    assert str(one.ratio("answers")) == "1.649 (1.649 to 1.649)"
+    lead = one.lead("answers", ["arc_easy"])
+    assert lead is not None
+    assert lead.value == pytest.approx((0.5 + 0.25) / 2)
+    assert one.lead("ce", ["arc_easy"]) is None
+    assert one.lead("answers", ["winogrande"]) is None

@@ -1,0 +1,220 @@
+"""The board of several models, on toy models, and its tables on known losses."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from own_text import own_corpus
+
+from benchmarks.board.claims_across import models_claims
+from benchmarks.board.models import main, runs_by_model
+from benchmarks.board.models_tables import models_tables
+from benchmarks.board.ratios import Ratio
+from benchmarks.board.run_files import Run, read_runs
+from benchmarks.board.table import board_tables
+from benchmarks.board.zero_shot import difference, with_arithmetic
+from evop_deap.base.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory, toy_checkpoint: Path) -> tuple[list[str], str]:
+    """The folders of two models, and a corpus of two domains."""
+    model, corpus = own_corpus(tmp_path_factory.mktemp("toys"), 120)
+    return [model, str(toy_checkpoint)], corpus
+
+
+def command(models: list[str], corpus: str, output: Path, *more: str) -> list[str]:
+    return [
+        "--models", *models, "--corpus", corpus, "--heldout", corpus, "--output", str(output),
+        "--sparsity", "0.4", "--granularity", "block", "--window", "16", "--tokens", "64",
+        "--heldout-window", "16", "--heldout-tokens", "64", "--max-cost", "4", "--seeds", "2",
+        "--methods", "search", "angular", *more,
+    ]  # fmt: skip
+
+
+def test_every_model_has_a_board_of_its_own_with_the_same_exam(
+    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, corpus = toys
+    assert main(command(models[:1], corpus, tmp_path)) == 0
+    first = {path: path.read_bytes() for path in tmp_path.glob("*/*.json")}
+    assert main(command(models, corpus, tmp_path)) == 0
+    said = capsys.readouterr()
+    assert "4 of 4 cells are there already" in said.err
+    assert {path: path.read_bytes() for path in first} == first
+    found = runs_by_model(tmp_path)
+    assert {name: len(runs) for name, runs in found.items()} == {"toy": 4, "llama": 4}
+    texts = [run["protocol"]["texts"][0]["sha256"] for runs in found.values() for run in runs]
+    assert len(set(texts)) == 1
+    assert "toy, 2 of 5 blocks" in said.out
+    (claim,) = models_claims(str(tmp_path))  # no tasks, no rival but one
+    assert f"| {claim.figure} |" in said.out
+    assert claim.what == "held-out perplexity, search / angular, mean over llama, toy"
+    capsys.readouterr()
+    assert main([*command(models, corpus, tmp_path), "--table"]) == 0
+    assert capsys.readouterr().out == said.out[said.out.rindex("llama in") :]
+
+
+def test_models_that_would_share_a_folder_are_refused(
+    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, corpus = toys
+    assert main(command([models[0], models[0]], corpus, tmp_path)) == 2
+    assert "would share a folder" in capsys.readouterr().err
+
+
+def test_what_is_left_compensated_is_evaluated_so(
+    toys: tuple[list[str], str], tmp_path: Path
+) -> None:
+    models, corpus = toys
+    more = ["--compensation-tokens", "512", "--seeds", "1"]
+    plain, changed = tmp_path / "plain", tmp_path / "changed"
+    assert main(command(models[:1], corpus, plain, *more)) == 0
+    assert main(command(models[:1], corpus, changed, *more, "--compensate", "full")) == 0
+    for name in ("block-0.4-angular-0", "block-0.4-search-0"):
+        one, other = (
+            json.loads((folder / f"toy/{name}.json").read_text()) for folder in (plain, changed)
+        )
+        assert not one["found"]["compensated"]
+        assert other["found"]["cost"] > other["found"]["search_cost"]
+        if other["found"]["compensated"] and other["found"]["dropped"] == one["found"]["dropped"]:
+            assert other["judged"] != one["judged"]
+    assert other["protocol"]["compensate"]["form"] == "full"
+    # No cell of one folder goes into the other.
+    more += ["--compensate", "full", "--seeds", "2"]
+    assert main(command(models[:1], corpus, plain, *more)) == 2
+
+
+def answered(*right: str) -> Run:
+    tasks = [
+        {"task": str(i), "metric": "acc", "scores": each, "error": 0.1,
+         "value": each.count("1") / len(each)}
+        for i, each in enumerate(right)
+    ]  # fmt: skip
+    return {"judged": {"tasks": tasks}}
+
+
+def test_an_interval_of_accuracy_holds_questions_and_seeds() -> None:
+    search, other = [answered("1110")], [answered("1010")]
+    alone = difference([(search, other)])
+    assert alone.value == pytest.approx(0.25)
+    assert alone.error == pytest.approx(0.5 / math.sqrt(4))
+    steady = difference([(search * 2, other)])
+    assert steady.error == pytest.approx(alone.error)
+    varied = difference([([answered("1111"), answered("1010")], other)])
+    of_seeds, of_questions = 0.5 / math.sqrt(2) / math.sqrt(2), 0.5 / math.sqrt(3) / math.sqrt(4)
+    assert varied.error == pytest.approx(math.hypot(of_seeds, of_questions))
+    assert str(alone) == "+25.0 (-24.0 to +74.0)"
+
+
+def made_up(model: str, method: str, loss: float, tokens: int = 64) -> Run:
+    entry = {"role": "heldout", "domain": "a", "window": 8, "losses": [loss] * 3}
+    text: dict[str, Any] = {"corpus": "c", "window": 8, "tokens": tokens, "sha256": model}
+    return {
+        "protocol": {"model": model, "dtype": "float32", "calibration": text, "max_cost": 4},
+        "cell": {"method": method, "sparsity": 0.2, "granularity": "block", "seed": 0},
+        "found": {"dropped": ["1"], "units": 5, "cost": 2.0},
+        "judged": {"perplexity": [entry], "tasks": []},
+    }
+
+
+def test_every_model_weighs_the_same_in_the_mean() -> None:
+    runs = {
+        name: [made_up(name, "dense", 1.0), made_up(name, "search", 2.0),
+               made_up(name, "angular", 2.0 + behind)]
+        for name, behind in (("small", 0.2), ("large", 0.4))
+    }  # fmt: skip
+    runs["dense alone"] = [made_up("dense alone", "dense", 1.0)]
+    said = models_tables(runs)
+    ratios = [str(Ratio(*[math.exp(-x)] * 3)) for x in (0.2, 0.4, 0.3)]
+    assert f"| angular | {' | '.join(ratios)} |" in said
+    assert "dense alone" not in said
+    dearer = {"protocol": {**runs["large"][0]["protocol"], "max_cost": 9}}
+    runs["large"] = [{**run, **dearer} for run in runs["large"]]
+    with pytest.raises(InputError, match="max_cost"):
+        models_tables(runs)
+
+
+def test_streamed_weights_leave_the_same_cells(
+    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, corpus = toys
+    held, streamed = tmp_path / "held", tmp_path / "streamed"
+    assert main(command(models[:1], corpus, held, "--seeds", "1")) == 0
+    more = ["--seeds", "1", "--weights", "streamed"]
+    assert main(command(models[:1], corpus, streamed, *more)) == 0
+    for path in held.glob("toy/*.json"):
+        one, other = (json.loads((f / "toy" / path.name).read_text()) for f in (held, streamed))
+        assert one["judged"] == other["judged"]
+        assert one["found"]["dropped"] == other["found"]["dropped"]
+    capsys.readouterr()
+    more += ["--compensate", "full"]
+    assert main(command(models[:1], corpus, tmp_path / "both", *more)) == 2
+    assert "`weights` streamed reads one block at a time, but" in capsys.readouterr().err
+
+
+def test_generated_text_is_compared_as_questions_are() -> None:
+    def generated(method: str, right: str, repeated: float) -> Run:
+        run = made_up("toy", method, 2.0)
+        arithmetic = answered(right, right)["judged"]["tasks"]
+        degeneracy = [{"repetition": {"value": repeated, "error": 0.1}}]
+        return {
+            **run,
+            "judged": {**run["judged"], "arithmetic": arithmetic, "degeneracy": degeneracy},
+        }
+
+    runs = [generated("dense", "1111", 0.1), generated("search", "1100", 0.25),
+            generated("angular", "1000", 0.5)]  # fmt: skip
+    said = models_tables({"toy": runs})
+    assert "| **search** | 50.0 ± 7.1 |" in said
+    lead = difference([(with_arithmetic(runs[1:2]), with_arithmetic(runs[2:]))])
+    assert lead.value == pytest.approx(0.25)
+    assert f"| angular | {lead} | {lead} |" in said
+    assert "| angular | 50.0 |" in said  # 4-grams
+    assert "Zero-shot" not in said
+    assert "| dense | 0.1" not in said
+
+
+@pytest.mark.slow
+def test_a_cell_has_arithmetic_and_continuations(
+    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = shutil.copytree(toys[0][0], tmp_path / "long")
+    config = json.loads((long / "config.json").read_text())
+    (long / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 1024}))
+    more = ["--arithmetic", "2", "--prompts", "2", "--methods", "search", "--seeds", "1"]
+    words = command([str(long)], toys[1], tmp_path / "out", *more)
+    assert main(words) == 0
+    run = json.loads((tmp_path / "out/long/block-0.4-search-0.json").read_text())
+    assert [len(one["scores"]) for one in run["judged"]["arithmetic"]] == [2] * 4
+    assert run["judged"]["degeneracy"][0]["prompts"] == 2
+    assert "Exact match of arithmetic" in capsys.readouterr().out
+    assert "arithmetic two-step exact_match" in board_tables(read_runs(tmp_path / "out/long"))
+    assert main([*words, "--arithmetic", "3"]) == 2
+    assert "arithmetic 2, but now it is 3" in capsys.readouterr().err
+
+
+def test_patterns_of_another_folder_are_evaluated_anew(
+    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = command(toys[0][:1], toys[1], first, "--seeds", "1")
+    assert main(words) == 0
+    more = ["--output", str(second), "--patterns-from", str(first), "--heldout-tokens", "32"]
+    assert main([*words, *more]) == 0
+    for path in first.glob("toy/*.json"):
+        one, other = (json.loads((f / "toy" / path.name).read_text()) for f in (first, second))
+        assert other["found"] == one["found"]
+        assert other["judged"]["perplexity"][0]["losses"] == pytest.approx(
+            one["judged"]["perplexity"][0]["losses"][:2], rel=1e-6
+        )
+    capsys.readouterr()
+    assert main([*words, *more, "--output", str(tmp_path / "third"), "--max-cost", "9"]) == 2
+    assert "`patterns_from` holds runs with max_cost 4.0, but now it is 9.0" in (
+        capsys.readouterr().err
+    )
