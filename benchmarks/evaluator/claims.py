@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.common.claim import Claim, read
+from collections.abc import Iterator
+
+from benchmarks.common.claim import Claim, measured_at, read
 
 SPEED = "benchmarks.evaluator.speed --corpus wiki.train.first1MB.txt"
 
@@ -15,6 +17,7 @@ def claims() -> list[Claim]:
         _speed("h200.float32", "an H200, float32", "--dtype float32", "(16c96fa)"),
         _look_up(),
         _cost_curve(),
+        *_quantised(),
     ]
 
 
@@ -29,6 +32,19 @@ def _speed(name: str, machine: str, flags: str, commit: str) -> Claim:
         file,
         commit,
     )
+
+
+def _quantised() -> Iterator[Claim]:
+    file = "evaluator/results/quantised.demo.json"
+    for row in read(file)["rows"][1:]:
+        yield Claim(
+            f"rank correlation of losses of 40 patterns in {row['weights']} with float32; regret, "
+            "nats",
+            f"{row['rank_correlation']:.3f}; {row['regret']:.3f}",
+            "benchmarks.evaluator.quantised --corpus mixed.jsonl --windows 4 --window 64",
+            file,
+            measured_at(file),
+        )
 
 
 def _look_up() -> Claim:
