@@ -141,8 +141,7 @@ class PopulationEvaluator:
         asked = list(range(count) if windows is None else windows)
         sums = np.empty((len(patterns), count))
         tally = Tally(np.zeros(len(patterns)))
-        # Windows are always computed in the same groups, so that a sum has the same bits in
-        # every call.
+        # The same groups in every call, so that a sum has the same bits.
         groups = sorted({window // self._group for window in asked}) if patterns else []
         if self._pipeline.width < 2:
             for group in groups:
@@ -195,6 +194,8 @@ class PopulationEvaluator:
         tally: Tally,
     ) -> None:
         """Fill the (patterns, windows) sums of groups, with one group on each device."""
+        # Compensated steps are fitted before threads begin, because that runs blocks.
+        _ = [self._steps[place] for one in patterns for place in self._steps.taken(one)]
         tallies = [Tally(np.zeros(len(patterns))) for _ in groups]
 
         def of(place: int) -> NDArray[np.float64]:
