@@ -23,6 +23,7 @@ from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.streaming.streamed_weights import stream_like
 from evop_deap.models.surgery.repacking import without_blocks
+from evop_deap.recovery.compensation.changed_weights import written
 from evop_deap.runs.compensating import search_compensator
 from evop_deap.runs.context import Context
 from evop_deap.runs.draw_questions import QuestionSet
@@ -178,7 +179,7 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
         }
         pruned = current_model(context, outputs.and_then(validated).and_then(compensated))
     dropped = dropped_units(validated.pattern)
-    with quiet_transformers():
+    with quiet_transformers(), written(pruned.changes):
         model = without_blocks(pruned.model, pruned.anatomy, pruned.dropped)
     stream_like(pruned.model, model)
     told = {

@@ -31,7 +31,7 @@ from evop_deap.base.files import write_json
 from evop_deap.distributed.cluster import open_cluster
 from evop_deap.distributed.pool import WorkerPool
 from evop_deap.distributed.share import Share
-from evop_deap.distributed.spread import SpreadEvaluator
+from evop_deap.distributed.spread_evaluator import SpreadEvaluator
 from evop_deap.distributed.worker import Made
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.protocol import Evaluation, Evaluator

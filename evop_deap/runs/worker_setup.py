@@ -126,7 +126,7 @@ def spread_evaluator(
     """
     from evop_deap.distributed.cluster import open_cluster
     from evop_deap.distributed.pool import WorkerPool
-    from evop_deap.distributed.spread import SpreadEvaluator
+    from evop_deap.distributed.spread_evaluator import SpreadEvaluator
     from evop_deap.models.anatomy.model_units import model_units
 
     config, share = prepared.config, _share(prepared)

@@ -20,7 +20,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.distributed.cluster import open_cluster
 from evop_deap.distributed.pool import WorkerPool
 from evop_deap.distributed.share import Share
-from evop_deap.distributed.spread import SpreadEvaluator
+from evop_deap.distributed.spread_evaluator import SpreadEvaluator
 from evop_deap.distributed.worker import Call, WorkersError
 from evop_deap.fitness.charged import ChargedEvaluator
 from evop_deap.fitness.protocol import Evaluation

@@ -107,7 +107,7 @@ def test_apply_compensates_weights_that_do_not_fit_from_their_files(
     names = {field.name for field in fields(CalibrationConfig)}
     config = CalibrationConfig(**{k: v for k, v in words.items() if k in names})
     apply_pattern(config, "1,3", tmp_path / "resident", compensate="auto")
-    monkeypatch.setattr(weights_place, "_SHARE", 0.0)  # as if no memory were free
+    monkeypatch.setattr(weights_place, "WEIGHTS_SHARE", 0.0)  # as if no memory were free
     lines = Lines()
     apply_pattern(config, "1,3", tmp_path / "streamed", compensate="auto", progress=lines)
     assert any(line.endswith("they are streamed") for line in lines.said)

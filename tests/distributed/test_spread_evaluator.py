@@ -13,7 +13,7 @@ from toy_workers import toy_evaluator
 from transformers import PreTrainedModel
 
 from evop_deap.base.errors import InputError
-from evop_deap.distributed.spread import SpreadEvaluator
+from evop_deap.distributed.spread_evaluator import SpreadEvaluator
 from evop_deap.distributed.worker import Call
 from evop_deap.fitness.charged import ChargedEvaluator
 from evop_deap.fitness.model.population import PopulationEvaluator
