@@ -43,6 +43,7 @@ def command(toy: tuple[str, str, Path], output: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_fitness_is_searched_and_has_the_same_exam(
     toy: tuple[str, str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

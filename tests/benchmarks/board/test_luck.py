@@ -34,6 +34,7 @@ def command(toy: tuple[str, str], output: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_draw_and_size_is_a_board_with_the_same_exam(
     toy: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_run_that_was_ended_is_refused(tmp_path: Path) -> None:
         when_sure.recorded(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_is_timed_from_its_start_to_the_target_and_to_the_end(
     toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -200,7 +200,7 @@ def test_a_run_in_bfloat16_is_healed(settings: dict[str, Any], tmp_path: Path):
     assert result.taken
 
 
-@pytest.mark.parametrize("rate", ["1e9", "1e30"])
+@pytest.mark.parametrize("rate", [pytest.param("1e9", marks=pytest.mark.slow), "1e30"])
 @pytest.mark.parametrize("weights", ["--full", "--no-full"])
 def test_a_training_that_diverges_is_told_in_valid_json(
     rate: str,

@@ -64,7 +64,10 @@ def test_a_dense_model_with_another_vocabulary_is_refused(
     assert not (tmp_path / "healed").exists()
 
 
-@pytest.mark.parametrize("name", ["mixtral", "gemma2", "phi3", "gpt-neox"])
+@pytest.mark.parametrize(
+    "name",
+    ["mixtral", "gemma2", *(pytest.param(n, marks=pytest.mark.slow) for n in ("phi3", "gpt-neox"))],
+)
 @pytest.mark.parametrize("weights", ["--full", "--no-full"])
 def test_other_architectures_are_healed_and_nothing_is_said(
     name: str, weights: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -64,9 +64,13 @@ MOMENTS: dict[str, Callable[[HealFolder], Callable[[], bool]]] = {
         lambda: any(folder.path.glob(".model.*")) or folder.model.exists()
     ),
 }
+SELDOM = {"a checkpoint has begun", "the last checkpoint has begun"}  # much like "a later" one
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(one, marks=pytest.mark.slow if one in SELDOM else ()) for one in MOMENTS],
+)
 def test_a_training_killed_when(
     moment: str, weights: str, command: list[str], undisturbed: bytes, tmp_path: Path
 ) -> None:
