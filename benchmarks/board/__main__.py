@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
+from benchmarks.board.filled import filled
 from benchmarks.board.options import parsed
 from benchmarks.board.run_files import read_runs
 from benchmarks.board.table import board_tables
-from evop_deap.base.errors import EvopError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,16 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parsed(arguments, description=__doc__)
     from benchmarks.board.missing_cells import fill  # imports PyTorch, which --help does without
 
-    try:
-        failed = fill(given)
-        print(board_tables(read_runs(given.output)))
-    except EvopError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command makes what is missing", file=sys.stderr)
-        return 130
-    return 1 if failed else 0
+    return filled(partial(fill, given), lambda: board_tables(read_runs(given.output)))
 
 
 if __name__ == "__main__":

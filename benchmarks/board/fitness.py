@@ -19,14 +19,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.board.filled import filled
 from benchmarks.board.fitness_tables import BASELINE, Found, fitness_tables
 from benchmarks.board.models import folder_of
 from benchmarks.board.options import check_one_cell, parsed
 from benchmarks.board.run_files import Run, read_runs
-from evop_deap.base.errors import EvopError, InputError
+from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_text
 from evop_deap.fitness.fitnesses import read_fitness
 from evop_deap.settings.heuristic_names import SEARCH
@@ -144,16 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, make what is missing and print the tables; returns the exit code."""
     name = "benchmarks.board.fitness"
     given = parsed(arguments, __doc__, prog=name, defaults=DEFAULTS, add_flags=add_flags)
-    try:
-        failed = 0 if given.table else fill_boards(given)
-        print(fitness_tables(runs_by_fitness(given.output)))
-    except EvopError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command makes what is missing", file=sys.stderr)
-        return 130
-    return 1 if failed else 0
+    fill = None if given.table else partial(fill_boards, given)
+    return filled(fill, lambda: fitness_tables(runs_by_fitness(given.output)))
 
 
 if __name__ == "__main__":

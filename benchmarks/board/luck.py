@@ -16,12 +16,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from benchmarks.board.filled import filled
 from benchmarks.board.luck_tables import luck_tables
 from benchmarks.board.options import check_one_cell, parsed
 from benchmarks.board.run_files import Run, read_runs
-from evop_deap.base.errors import EvopError, InputError
+from evop_deap.base.errors import InputError
 from evop_deap.settings.heuristic_names import SEARCH
 
 DEFAULTS = {
@@ -91,16 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, make what is missing and print the tables; returns the exit code."""
     name = "benchmarks.board.luck"
     given = parsed(arguments, __doc__, prog=name, defaults=DEFAULTS, add_flags=add_flags)
-    try:
-        failed = 0 if given.table else fill_boards(given)
-        print(luck_tables(runs_of(given.output)))
-    except EvopError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command makes what is missing", file=sys.stderr)
-        return 130
-    return 1 if failed else 0
+    fill = None if given.table else partial(fill_boards, given)
+    return filled(fill, lambda: luck_tables(runs_of(given.output)))
 
 
 if __name__ == "__main__":
