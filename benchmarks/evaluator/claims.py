@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.common.claim import Claim, measured_at, read
+from benchmarks.evaluator.streaming import compared
 
 SPEED = "benchmarks.evaluator.speed --corpus wiki.train.first1MB.txt"
 
@@ -18,6 +19,7 @@ def claims() -> list[Claim]:
         _look_up(),
         _cost_curve(),
         *_quantised(),
+        *_streaming(),
     ]
 
 
@@ -45,6 +47,22 @@ def _quantised() -> Iterator[Claim]:
             file,
             measured_at(file),
         )
+
+
+def _streaming() -> Iterator[Claim]:
+    file = "evaluator/results/streaming.qwen-0.5b.json"
+    report = read(file)
+    last = compared(report)[-1]
+    yield Claim(
+        f"streamed weights of 0.5B parameters, {last['patterns']} patterns: peak MiB, with weights "
+        "in memory; share of time waiting; time, of that in memory",
+        f"{last['peak'] / 2**20:,.0f}, {report['resident']['rows'][-1]['peak'] / 2**20:,.0f}; "
+        f"{last['waited']:.2%}; {last['times_resident']:.2f}",
+        "benchmarks.evaluator.streaming --model demo-qwen-0.5b --limit 1536 --tokens 512 "
+        "--populations 1 4 16 32 --search 3 --export 9,10,11,12,13",
+        file,
+        measured_at(file),
+    )
 
 
 def _look_up() -> Claim:

@@ -16,6 +16,7 @@ def claims() -> list[Claim]:
         _compensation("demo", "--others wiki.valid.raw"),
         _compensation("qwen-0.5b", "--model models/qwen-0.5b --heldout-tokens 1024"),
         _methods(),
+        _ranking(),
     ]
 
 
@@ -32,6 +33,23 @@ def _compensation(name: str, words: str) -> Claim:
         f"--drop {','.join(report['dropped'])}",
         file,
         measured_at(file) or "3b2817c",
+    )
+
+
+def _ranking() -> Claim:
+    file = "recovery/results/ranking.demo.json"
+    found = read(file)["summary"].values()
+    return Claim(
+        "rank correlation of the loss of the pruned model on held-out text with that after "
+        "compensation, 40 patterns near the best, 6 and 10 of 30 blocks; regret of the search's "
+        "choice, mnat",
+        ", ".join(f"{one['correlation']['pruned']:.2f}" for one in found)
+        + "; "
+        + ", ".join(f"{1e3 * one['regret']['run']:.0f}" for one in found),
+        "benchmarks.recovery.ranking runs/0.2 runs/0.33 --corpus mixed.jsonl --patterns 40 "
+        "--tokens 8192 --heldout-tokens 256",
+        file,
+        measured_at(file),
     )
 
 

@@ -226,6 +226,7 @@ def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
     assert tree(tmp_path) == ["page.html"]
 
 
+@pytest.mark.slow
 def test_an_apply_killed_while_it_writes_leaves_nothing_after_the_next(
     toy_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ def agree(labels: np.ndarray, truth: np.ndarray) -> bool:
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
+@pytest.mark.slow
 def test_torch_keeps_its_number_of_threads() -> None:
     threads, other = torch.get_num_threads(), (os.cpu_count() or 1) + 1
     torch.set_num_threads(other)
