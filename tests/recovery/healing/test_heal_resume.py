@@ -30,7 +30,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return pruned_toy(tmp_path_factory.mktemp("toy"), model)
 
 
-@pytest.fixture(scope="module", params=["--full", "--no-full"])
+@pytest.fixture(
+    scope="module", params=["--full", pytest.param("--no-full", marks=pytest.mark.slow)]
+)
 def weights(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
