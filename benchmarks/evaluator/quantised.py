@@ -66,9 +66,9 @@ def quantised(model: str, bits: str) -> Iterator[LoadedModel]:
 
 
 def drawn(space: SearchSpace, count: int, seed: int) -> list[Pattern]:
-    """Return different random patterns of a space."""
+    """Return different random patterns of a space: `count`, or all that there are."""
     rng, found = random.Random(seed), dict[Pattern, None]()
-    while len(found) < count:
+    while len(found) < min(count, space.size):
         found[init_uniform(space, rng=rng).pattern] = None
     return list(found)
 

@@ -56,18 +56,22 @@ def populations(space: SearchSpace, rng: random.Random) -> dict[str, list[Patter
     """Return the three populations by name."""
     children = children_of(init_uniform(space, rng=rng), 64, space, rng)
     fresh: dict[Pattern, None] = {}
-    while len(fresh) < 64:
+    while len(fresh) < min(64, space.size):
         fresh[init_uniform(space, rng=rng).pattern] = None
     pairs = [space.pattern(pair) for pair in itertools.combinations(range(len(space.units)), 2)]
     return {"offspring": children, "random": list(fresh), "pairs": pairs}
 
 
 def children_of(elite: Genome, count: int, space: SearchSpace, rng: random.Random) -> list[Pattern]:
-    """Return `count` different mutants of one pattern, most of them with one to three swaps."""
+    """Return different mutants of one pattern, most of them with one to three swaps.
+
+    They are `count`, or all that there are.
+    """
     children: dict[Pattern, None] = {}
-    while len(children) < count:
+    while len(children) < min(count, space.size - 1):
         (child,) = mutate_swap(Genome(elite), rng=rng, droppable=space.droppable, more=0.5)
-        children[child.pattern] = None
+        if child.pattern != elite.pattern:
+            children[child.pattern] = None
     return list(children)
 
 

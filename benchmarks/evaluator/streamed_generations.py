@@ -62,7 +62,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         seconds = time.perf_counter() - began
         rows.append(
             {
-                "patterns": size,
+                "patterns": len(patterns),
                 "seconds": seconds,
                 "peak": peak_memory(),
                 "bytes_read": reading.bytes - read if reading else 0,

@@ -10,6 +10,11 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from evop_deap.base.errors import InputError
+
+MOST = 2000
+"""Largest number of problems of a level: there are 2,301 different sums."""
+
 _NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Frank", "Grace", "Henry", "Iris", "Jack")
 _THINGS = ("apples", "books", "coins", "eggs", "flowers", "marbles", "pencils", "stamps", "toys")
 _PLACES = ("bags", "baskets", "boxes", "drawers")
@@ -68,14 +73,19 @@ def make_problems(level: str, count: int, seed: int) -> ProblemSet:
 
     Args:
         level: a key of `LEVELS`.
-        count: number of problems, at least 1.
+        count: number of problems, 1 to `MOST`.
         seed: of all that is random in them.
+
+    Raises:
+        InputError: `count` is larger.
 
     Example:
         >>> made = make_problems("sums", 2, seed=0)
         >>> made.problems[0].solution
         '34 - 7 = 27. The answer is 27.'
     """
+    if count > MOST:
+        raise InputError(f"`count` must be at most {MOST:,}, but got {count:,}")
     # A string seeds the same everywhere, and every level in its own way.
     rng, make = random.Random(f"{seed} {level}"), LEVELS[level]
     different: dict[str, WordProblem] = {}

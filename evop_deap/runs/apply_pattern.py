@@ -66,10 +66,10 @@ def _applied(
     config: CalibrationConfig, pattern: str, folder: Path, compensate: str, progress: Progress
 ) -> ExportReport:
     """Prune a model in a process that has claimed the folder."""
-    if compensate != OFF:
-        check_text(config)
     from evop_deap.models.anatomy.quantisation import is_quantised
 
+    if compensate != OFF:
+        check_text(config)
     # Without compensation, weights stay in their files anyhow.
     place = "resident" if compensate == OFF else "auto"
     loaded = load_named(config, progress, as_stored=compensate == OFF, weights=place)

@@ -86,7 +86,7 @@ def open_evaluator(
             spread = spread_evaluator(
                 working,
                 prepared,
-                {**options, "rng": prepared.rng},
+                options,
                 progress=progress,
                 on_evaluated=on_evaluated,
             )

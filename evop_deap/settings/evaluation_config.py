@@ -109,6 +109,7 @@ class EvaluationConfig(Settings):
         "compare the numbers that the model generates",
         metavar="N",
         least=2,
+        most=2000,
     )
 
     seed: int = option(

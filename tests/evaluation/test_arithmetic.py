@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_models import CONTEXT
 
+from evop_deap.base.errors import InputError
 from evop_deap.evaluate import main
 from evop_deap.evaluation.arithmetic import measure_level, read_answer
 from evop_deap.evaluation.generating import continue_greedily
-from evop_deap.evaluation.word_problems import LEVELS, make_problems
+from evop_deap.evaluation.word_problems import LEVELS, MOST, make_problems
 from evop_deap.models.loading.load_model import load_model
 
 STEPS = {"sums": 1, "one-step": 1, "two-step": 2, "three-step": 3}
@@ -113,6 +114,16 @@ def test_a_short_context_is_refused_before_anything_is_measured(
 ) -> None:
     assert main([str(toy_checkpoint), "--arithmetic", "2"]) == 2
     assert f"model's context is {CONTEXT}: leave it out" in capsys.readouterr().err
+
+
+def test_more_problems_than_there_are_different_ones_are_refused(
+    toy_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(make_problems("sums", MOST, seed=0).problems) == MOST
+    with pytest.raises(InputError, match="`count` must be at most 2,000, but got 2,001"):
+        make_problems("sums", MOST + 1, seed=0)
+    assert main([str(toy_checkpoint), "--arithmetic", str(MOST + 1)]) == 2
+    assert "at most 2000, but got 2001" in capsys.readouterr().err
 
 
 @pytest.mark.slow

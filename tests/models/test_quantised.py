@@ -22,6 +22,7 @@ from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.quantisation import each_token_alone, is_quantised, settle
 from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import LoadedModel, load_model
+from evop_deap.models.streaming.weights_needs import weights_needs
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.rehearsal import check_removable
 from evop_deap.models.surgery.repacking import without_blocks
@@ -51,6 +52,15 @@ def test_units_count_as_before_quantisation(loaded: LoadedModel, halves: Anatomy
             of_dense.unit.parameters, of_dense.unit.work
         )  # fmt: skip
     assert halves.dense_work - halves.head_work == dense.dense_work - dense.head_work
+
+
+def test_what_its_weights_take_is_what_is_in_memory(loaded: LoadedModel, halves: Anatomy) -> None:
+    held, *others = weights_needs(loaded, halves, 2**30, (torch.device("cpu"),)).ways
+    footprint = loaded.model.get_memory_footprint(return_buffers=True)
+    # Of torchao's tensors, transformers counts what they stand for.
+    assert held.bytes < footprint if loaded.name.endswith("torchao") else held.bytes == footprint
+    assert (held.weights, held.dtype, held.fits) == ("resident", "float32", True)
+    assert [way.obstacle for way in others] == ["it is quantised: name its dense original"]
 
 
 def test_a_fingerprint_stays_and_tells_weights_apart(

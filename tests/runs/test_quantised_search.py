@@ -17,11 +17,14 @@ from evop_deap.apply import main as apply
 from evop_deap.base.errors import InputError
 from evop_deap.export import main as export
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import LoadedModel, load_model
 from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.runs.heal.heal_source import heal_source
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.quantised_choice import for_weights
 from evop_deap.runs.run_search import run_search
+from evop_deap.settings.healing_config import HealingConfig
 from evop_deap.settings.search_config import SearchConfig
 
 
@@ -89,6 +92,9 @@ def test_its_dense_original_is_written_without_the_same_blocks(
     card = (run / "model" / "README.md").read_text()
     assert f"evop_base: {json.dumps(str(dense))}" in card
     assert f"weights are those of {dense}" in card.replace("\\", "")
+    healed = heal_source(HealingConfig(source=str(run)))
+    own = fingerprint_model(load_model(str(dense)).model)
+    assert (healed.base, healed.fingerprint, healed.dtype) == (str(dense), own, "float32")
     assert export([str(run), "--output", str(tmp_path / "again"), "--quiet"]) == 0
     assert_bypassed(tmp_path / "again", dense, dropped)
 

@@ -196,18 +196,16 @@ class PopulationEvaluator:
         """Fill the (patterns, windows) sums of groups, with one group on each device."""
         # Compensated steps are fitted before threads begin, because that runs blocks.
         _ = [self._steps[place] for one in patterns for place in self._steps.taken(one)]
-        tallies = [Tally(np.zeros(len(patterns))) for _ in groups]
-
-        def of(place: int) -> NDArray[np.float64]:
-            return self._group_sums(patterns, groups[place], tallies[place], None)
-
-        for place, found in enumerate(self._pipeline.map(of, range(len(groups)))):
-            sums[:, self._windows(groups[place])] = found
-            tally.add(tallies[place])
+        both = [(group, Tally(np.zeros(len(patterns)))) for group in groups]
+        walked = self._pipeline.map(lambda one: self._group_sums(patterns, *one, None), both)
+        for (group, own), found in zip(both, walked, strict=True):
+            sums[:, self._windows(group)] = found
+            tally.add(own)
         self.kept.sort_groups()
         tally.states = min(self._pipeline.width, len(groups)) * tally.walking + len(self.kept)
-        for _ in patterns:
-            (self._on_evaluated or int)()
+        if self._on_evaluated is not None:
+            for _ in patterns:
+                self._on_evaluated()
 
     @torch.inference_mode()
     def _group_sums(

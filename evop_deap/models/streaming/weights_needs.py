@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from evop_deap.base.formatting import mebibytes
+from evop_deap.models.anatomy.quantisation import is_quantised, plain_tensors
 from evop_deap.models.loading.hardware import WEIGHTS_SHARE
+from evop_deap.models.loading.precision import dtype_of
 from evop_deap.models.loading.shards import stored_in
 from evop_deap.models.loading.weights_place import RESIDENT, STREAMED, why_not_streamed
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from evop_deap.models.anatomy.parts import Anatomy
     from evop_deap.models.loading.load_model import LoadedModel
 
@@ -78,19 +82,28 @@ def weights_needs(
         free: bytes of memory that were free before it was loaded.
         devices: where it is to run.
     """
-    elements = sum(weight.numel() for weight in loaded.model.parameters())
+    model = loaded.model
+    if is_quantised(model):
+        takes = [(RESIDENT, dtype_of(model), _held(model)), (STREAMED, dtype_of(model), 0)]
+    else:
+        counts = ((RESIDENT, sum(p.numel() for p in model.parameters())), (STREAMED, _two(anatomy)))
+        dtypes = dict.fromkeys((torch.float32, loaded.stored_dtype))
+        takes = [(held, t, count * t.itemsize) for held, count in counts for t in dtypes]
+    return WeightsNeeds(free, tuple(_way(loaded, *one, free, devices) for one in takes))
+
+
+def _two(anatomy: Anatomy) -> int:
+    """Return the elements of the largest two blocks or tiles of the head that are in memory."""
     head: Any = anatomy.head
     rows, width = head.weight.shape
-    tile = min(_HEAD_ROWS, rows) * width
-    streamed = _AT_ONCE * max(tile, *(block.parameters for block in anatomy.blocks))
-    return WeightsNeeds(
-        free,
-        tuple(
-            _way(loaded, weights, dtype, count * dtype.itemsize, free, devices)
-            for weights, count in ((RESIDENT, elements), (STREAMED, streamed))
-            for dtype in dict.fromkeys((torch.float32, loaded.stored_dtype))
-        ),
-    )
+    tile: int = min(_HEAD_ROWS, rows) * width
+    return _AT_ONCE * max(tile, *(block.parameters for block in anatomy.blocks))
+
+
+def _held(model: PreTrainedModel) -> int:
+    """Return the bytes of the tensors of a quantised model, packed as they are."""
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    return sum(part.nbytes for one in tensors for _, part in plain_tensors(*one))
 
 
 def _way(
