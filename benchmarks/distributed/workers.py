@@ -12,11 +12,11 @@ process. A second table has single generations, without a search.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,10 @@ from benchmarks.distributed.simulated_search import (
 from benchmarks.evaluator.speed import children_of
 from benchmarks.landscapes import DEMO_LANDSCAPE
 from benchmarks.search.quality import opened
+from evop_deap.base.data_files import read_json
+from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
+from evop_deap.base.typed import typed
 from evop_deap.evolution.operators import init_uniform
 
 WORKERS = (1, 4, 16, 64, 256)
@@ -42,17 +45,40 @@ RECORDED = RESULTS / "speedup.demo.json"
 ASYNCHRONOUS = "asynchronous"
 
 
-def durations_of(recorded: Path, dense: float | None) -> Durations:
-    """Return the durations that a measurement recorded, with other seconds of a dense pass."""
-    report = json.loads(recorded.read_text(encoding="utf-8"))
-    rates = [seconds / executed for seconds, executed in report["tasks"]]
-    mean = statistics.fmean(rates)
-    idle = [
-        (took - worked) / (len(report["tasks"]) / sum(map(len, report["seconds"].values())))
-        for took, worked in zip(report["seconds"]["1"], report["busy"]["1"], strict=True)
-    ]
-    spread = tuple(rate / mean for rate in rates)
-    return Durations(dense or mean, max(0.0, statistics.median(idle)), spread)
+@dataclass(frozen=True)
+class _Recorded:
+    """A measurement of `benchmarks.distributed.speedup`.
+
+    Attributes:
+        tasks: of each task, its seconds and its executed cost.
+        seconds: by number of workers, the seconds of each generation.
+        busy: by number of workers, the seconds of a generation that workers worked.
+    """
+
+    tasks: tuple[tuple[float, float], ...]
+    seconds: Mapping[str, tuple[float, ...]]
+    busy: Mapping[str, tuple[float, ...]]
+
+
+def durations_of(path: Path, dense: float | None) -> Durations:
+    """Return the durations that a measurement recorded, with other seconds of a dense pass.
+
+    Raises:
+        InputError: it cannot be read, or is no such measurement.
+    """
+    content = read_json(path, f"`recorded` {path}")
+    try:
+        recorded = typed(_Recorded, content)
+        alone = list(zip(recorded.seconds["1"], recorded.busy["1"], strict=True))
+        rates = [seconds / executed for seconds, executed in recorded.tasks]
+        mean = statistics.fmean(rates)
+    except (InputError, ArithmeticError, KeyError, ValueError) as error:
+        raise InputError(
+            f"`recorded` {path} is no measurement of benchmarks.distributed.speedup: {error}"
+        ) from error
+    tasks = len(rates) / sum(map(len, recorded.seconds.values()))
+    idle = statistics.median((took - worked) / tasks for took, worked in alone)
+    return Durations(dense or mean, max(0.0, idle), tuple(rate / mean for rate in rates))
 
 
 def searches(path: Path, seeds: int, most: int, durations: Durations, groups: int) -> list[Any]:

@@ -12,7 +12,7 @@ from benchmarks.distributed.simulated_search import (
     requests_until_found,
     seconds_of_requests,
 )
-from benchmarks.distributed.workers import durations_of, generations
+from benchmarks.distributed.workers import durations_of, generations, main
 from benchmarks.landscapes import DEMO_LANDSCAPE
 from benchmarks.search.quality import opened
 
@@ -65,3 +65,16 @@ def test_durations_are_read_from_a_measurement(tmp_path: Path) -> None:
     found = durations_of(tmp_path / "recorded.json", None)
     assert found == Durations(dense=8.0, task=0.5, spread=(0.5, 1.5))
     assert durations_of(tmp_path / "recorded.json", 60.0).dense == 60.0
+
+
+@pytest.mark.parametrize("text", [None, "{", "{}", '{"tasks": []}', '{"tasks": 1}'])
+def test_durations_that_cannot_be_read_are_refused_in_one_line(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "recorded.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main(["--recorded", str(path)])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: `recorded` {path}")
