@@ -113,7 +113,7 @@ def test_protected_blocks_neither_go_nor_change(llama: PreTrainedModel) -> None:
         pick_of(llama, 2, frozenset({0, 2, 4}))
 
 
-@pytest.mark.parametrize("fitness", ["ce", "kl"])
+@pytest.mark.parametrize("fitness", ["ce", pytest.param("kl", marks=pytest.mark.slow)])
 def test_the_checkpoint_is_the_merged_model_and_its_losses_are_those_reported(
     fitness: str, toy_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -97,7 +97,7 @@ def test_inspect_shows_the_blocks_of_which_one_must_stay(
     assert (constraint["blocks"], constraint["least"]) == ([1, 4], 1)
 
 
-@pytest.mark.parametrize("method", ["search", "last"])
+@pytest.mark.parametrize("method", ["search", pytest.param("last", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("granularity", ["block", "half"])
 def test_no_search_drops_all_attention_of_a_hybrid(
     lfm2: Path, run_settings: dict[str, Any], method: str, granularity: str, tmp_path: Path

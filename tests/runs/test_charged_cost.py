@@ -32,9 +32,13 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "compensated": {"compensate": "auto"},
     "compensated halves": {"compensate": "auto", "granularity": "half"},
 }
+SELDOM = {"divergence", "halves", "random patterns", "compensated"}  # much like another one
 
 
-@pytest.mark.parametrize("kind", SEARCHES)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(one, marks=pytest.mark.slow if one in SELDOM else ()) for one in SEARCHES],
+)
 def test_a_warm_cache_changes_neither_the_course_nor_the_charged_cost(
     kind: str, run_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,7 +74,7 @@ class Assassin(Progress):
         raise Killed
 
 
-@pytest.mark.parametrize("compensate", ["off", "auto"])
+@pytest.mark.parametrize("compensate", [pytest.param("off", marks=pytest.mark.slow), "auto"])
 def test_a_search_killed_with_a_warm_cache_is_charged_as_if_alone(
     compensate: str, run_settings: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -90,7 +94,7 @@ def test_a_search_killed_with_a_warm_cache_is_charged_as_if_alone(
     assert result["executed"] < cold["executed"]
 
 
-@pytest.mark.parametrize("compensate", ["off", "auto"])
+@pytest.mark.parametrize("compensate", [pytest.param("off", marks=pytest.mark.slow), "auto"])
 def test_each_budget_of_several_is_charged_alike_with_a_warm_cache(
     compensate: str, run_settings: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -225,7 +225,12 @@ def timeless(result: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("fitness", "racing", "cache"),  # each two of them in every combination
-    [("ce", "on", True), ("ce", "off", False), ("kl", "on", False), ("kl", "off", True)],
+    [
+        ("ce", "on", True),
+        pytest.param("ce", "off", False, marks=pytest.mark.slow),
+        pytest.param("kl", "on", False, marks=pytest.mark.slow),
+        ("kl", "off", True),
+    ],
 )
 def test_a_search_interrupted_after_every_generation_ends_like_an_uninterrupted_one(
     fitness: str,

@@ -306,7 +306,11 @@ def test_a_pruned_trial_still_says_what_it_did(reports: str, problems: list[Prob
 @pytest.mark.parametrize(
     ("pruner", "reports"),
     [
-        (lambda: optuna.pruners.WilcoxonPruner(p_threshold=0.3), "instances"),
+        pytest.param(
+            lambda: optuna.pruners.WilcoxonPruner(p_threshold=0.3),
+            "instances",
+            marks=pytest.mark.slow,
+        ),
         (lambda: optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9), "steps"),
     ],
 )

@@ -284,7 +284,7 @@ def test_no_more_states_are_kept_than_fit_in_half_the_memory(
         assert {len(names) for _, names in evaluator.kept.names} == {2 ** (N_BLOCKS - 1) - 1}
 
 
-@pytest.mark.parametrize("fitness", ["ce", "kl"])
+@pytest.mark.parametrize("fitness", ["ce", pytest.param("kl", marks=pytest.mark.slow)])
 @settings(max_examples=30)
 @given(
     generations=st.lists(populations(), min_size=2, max_size=5),
@@ -374,7 +374,7 @@ def budgets() -> st.SearchStrategy[float]:
 
 
 @pytest.mark.parametrize("stacked", [False, True])
-@pytest.mark.parametrize("fitness", ["ce", "kl"])
+@pytest.mark.parametrize("fitness", ["ce", pytest.param("kl", marks=pytest.mark.slow)])
 @settings(max_examples=30)
 @given(
     generations=st.lists(populations(most=31), min_size=1, max_size=3),

@@ -67,7 +67,7 @@ SOME = st.lists(st.sampled_from(PATTERNS), max_size=8)
 REQUESTS = st.lists(st.tuples(SOME, st.sampled_from([None, 1, 2, 4])), max_size=5)
 
 
-@pytest.mark.parametrize("fitness", ["ce", "kl"])
+@pytest.mark.parametrize("fitness", ["ce", pytest.param("kl", marks=pytest.mark.slow)])
 @settings(max_examples=25)
 @given(
     earlier=REQUESTS,

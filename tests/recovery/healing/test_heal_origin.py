@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -64,11 +65,18 @@ def test_a_dense_model_with_another_vocabulary_is_refused(
     assert not (tmp_path / "healed").exists()
 
 
+OFTEN = {("mixtral", "--no-full"), ("gemma2", "--full")}
+
+
 @pytest.mark.parametrize(
-    "name",
-    ["mixtral", "gemma2", *(pytest.param(n, marks=pytest.mark.slow) for n in ("phi3", "gpt-neox"))],
+    ("name", "weights"),
+    [
+        pytest.param(*pair, marks=() if pair in OFTEN else pytest.mark.slow)
+        for pair in itertools.product(
+            ("mixtral", "gemma2", "phi3", "gpt-neox"), ("--full", "--no-full")
+        )
+    ],
 )
-@pytest.mark.parametrize("weights", ["--full", "--no-full"])
 def test_other_architectures_are_healed_and_nothing_is_said(
     name: str, weights: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,9 @@ def test_a_training_killed_again_and_again_gets_there(
     assert made(folder.path) == undisturbed
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_training_names_the_command_that_goes_on(
     number: int, command: list[str], tmp_path: Path
 ) -> None:
