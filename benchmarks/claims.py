@@ -48,6 +48,15 @@ def _of_commands() -> list[Claim]:
             "62f9f74",
         ),
         Claim(
+            "healed - compensated, accuracy in points, six tasks of 200 questions: without 13 to "
+            "18; SLEB's; block influence's",
+            "1.3 ± 1.0; 1.2 ± 0.9; 1.9 ± 0.9",
+            "evop_deap.evaluate healed/mixed/model --tasks-from tasks --limit 200 --tasks piqa "
+            "arc_easy arc_challenge winogrande hellaswag openbookqa",
+            "",
+            "927effd",
+        ),
+        Claim(
             "evaluations to the optimum of seven landscapes, begun with heuristics' picks; with "
             "balanced patterns",
             "33; 37",

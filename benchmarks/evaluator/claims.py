@@ -63,6 +63,18 @@ def _streaming() -> Iterator[Claim]:
         file,
         measured_at(file),
     )
+    file = "evaluator/results/streaming.8b.json"
+    report = read(file)
+    (row,) = report["streamed"]["rows"]
+    yield Claim(
+        f"streamed weights of 8B parameters, 1,024 tokens, {row['patterns']} patterns: peak MiB; "
+        "share of time waiting; peak MiB of the export",
+        f"{row['peak'] / 2**20:,.0f}; {row['waited']:.2%}; {report['export']['peak'] / 2**20:,.0f}",
+        "benchmarks.evaluator.streaming --model big --limit 6144 --no-resident --populations 16 "
+        "--tokens 1024 --dtype bfloat16 --export 10,11,12,13,14,15,16,17",
+        file,
+        measured_at(file),
+    )
 
 
 def _look_up() -> Claim:
