@@ -147,8 +147,9 @@ class _Course:
             hits=sum(found.hits for found in self.found),
             work=sum((found.work for found in self.found), self.work),
         )
-        foreseen, survival = _joined(self.finished, self.foresight), self.strategies.survival
-        size = self.settings.population
+        # The first patterns were chosen by no surrogate, though one may have chosen later ones.
+        foreseen = _joined(self.finished, self.foresight if before.records else None)
+        survival, size = self.strategies.survival, self.settings.population
         after = succeeded(before, children, foreseen, generation, survival, size)
         self.finished, self.found, self.work = [], [], Work()
         self.size = self.settings.offspring
