@@ -46,9 +46,6 @@ class Pool(Protocol):
         ...
 
 
-_SPARE = 1  # evaluations begun beyond one for each worker, for the one that ends first
-
-
 class SpreadEvaluator:
     """Evaluates patterns by the workers of a pool, with the bits of one process.
 
@@ -125,8 +122,12 @@ class SpreadEvaluator:
 
     @property
     def places(self) -> int:
-        """Number of evaluations to begin, so that no worker waits for one."""
-        return self._pool.ready + _SPARE
+        """Number of evaluations to begin: one for each worker.
+
+        A worker then waits while its next pattern is chosen. One more would wait for it instead,
+        but would have been chosen with less known, which costs more evaluations than it saves.
+        """
+        return max(1, self._pool.ready)
 
     def begin(self, patterns: Sequence[Pattern], windows: Sequence[int] | None) -> int:
         """Begin an evaluation by one worker, and return its number."""

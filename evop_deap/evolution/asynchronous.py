@@ -1,6 +1,6 @@
 """The evolution without generations that wait: a new pattern is begun whenever one is finished.
 
-As many patterns are in flight as keep all who evaluate busy. A generation is the next `offspring`
+As many patterns are in flight as can be evaluated at a time. A generation is the next `offspring`
 patterns in the order in which they finish, so the result depends on time. Its state holds finished
 patterns alone: a search that goes on from it proposes others in the place of those in flight.
 """

@@ -28,7 +28,7 @@ class Tasks(Protocol):
 
     @property
     def places(self) -> int:
-        """Number of evaluations to begin, at least 1, so that nobody waits for work."""
+        """Number of evaluations to begin, at least 1."""
         ...
 
     def begin(self, patterns: Sequence[Pattern], windows: Sequence[int] | None) -> int:
@@ -61,7 +61,7 @@ class Background:
 
     @property
     def places(self) -> int:
-        """Number of evaluations to begin, so that nobody waits for work."""
+        """Number of evaluations to begin."""
         return self._tasks.places
 
     @contextmanager
