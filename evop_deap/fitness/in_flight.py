@@ -77,13 +77,12 @@ class Background:
         """Return what was found.
 
         Raises:
-            PendingError: it is not done; it was begun, now or before.
+            PendingError: it was not begun before; it is now.
         """
         asked = (tuple(patterns), None if windows is None else tuple(windows))
         if asked in self._found:
             return self._found.pop(asked)
-        if asked not in self._begun.values():
-            self._begun[self._tasks.begin(patterns, windows)] = asked
+        self._begun[self._tasks.begin(patterns, windows)] = asked
         raise PendingError
 
     def wait(self) -> list[Pattern]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_background import Ordered
@@ -18,8 +19,9 @@ from evop_deap.evolution.stopping import Stopping
 from evop_deap.evolution.strategies import Seeds
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.in_flight import InFlight
+from evop_deap.fitness.protocol import Evaluation, Work
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.space import SearchSpace
+from evop_deap.space import Pattern, SearchSpace
 
 LANDSCAPE = toy_landscape(0, units=9, drops=(0, 3))
 SPACE = SearchSpace(LANDSCAPE.units, n_drop=3)
@@ -94,8 +96,12 @@ def test_a_state_holds_finished_patterns_alone_and_a_search_goes_on_from_it(
 
 def test_with_one_place_the_order_is_known_so_the_result_is_too() -> None:
     first, second = (opened(by_chance(seed, places=1))[0] for seed in (0, 1))
-    stopping = Stopping(generations=6)
-    assert timeless(first.run(stopping)) == timeless(second.run(stopping))
+    stopping, states = Stopping(generations=6), list[EvolutionState]()
+    whole = timeless(first.run(stopping, callbacks=[states.append]))
+    assert timeless(second.run(stopping)) == whole
+    resumed, cached = opened(by_chance(2, places=1), seed=5)
+    cached.evaluate([*states[2].losses])
+    assert timeless(resumed.run(stopping, states[2])) == whole
 
 
 def test_a_surrogate_says_what_it_expected_of_each_generation() -> None:
@@ -138,6 +144,27 @@ def test_losses_that_are_known_are_not_evaluated_again() -> None:
     assert state.cost == 0.0
 
 
+def test_losses_that_another_search_has_paid_for_are_charged_and_not_evaluated() -> None:
+    ordered = by_chance(0)
+
+    class Paid:
+        """Knows the losses of half of the patterns."""
+
+        def evaluate(
+            self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+        ) -> Evaluation:
+            known = all(pattern[0] for pattern in patterns)
+            return (TABLE if known else ordered).evaluate(patterns, windows)
+
+    cached = CachedEvaluator(Paid())
+    flight = InFlight(cached, ordered.background)
+    state = assemble(SPACE, cached, random.Random(0), PLAIN, flight=flight).run(Stopping(6))
+    assert 0 < len(ordered.asked) < state.evaluations == 28
+    assert not any(pattern[0] for pattern in ordered.asked)
+    assert state.cost == pytest.approx(sum(TABLE.evaluate([p]).cost for p in state.losses))
+    assert [*cached.rows] == [*state.losses]
+
+
 def test_windows_that_are_known_are_not_evaluated_again() -> None:
     ordered, parts = by_chance(0), list[object]()
     search, cached = opened(ordered)
@@ -155,7 +182,8 @@ def test_windows_that_are_known_are_not_evaluated_again() -> None:
 def test_seeds_come_first_and_their_known_losses_count() -> None:
     picks = [SPACE.pattern(drops) for drops in ((0, 1, 2), (3, 4, 5))]
     loss = float(TABLE.evaluate(picks[:1]).losses[0])
-    seeds = Seeds({"one": picks[0], "two": picks[1]}, losses={picks[0]: loss}, cost=1.5)
+    picked, work = {"one": picks[0], "two": picks[1]}, Work(executed=50.0)
+    seeds = Seeds(picked, losses={picks[0]: loss}, cost=1.5, work=work)
     ordered = by_chance(0)
     search, _ = opened(ordered, begin=lambda: seeds)
     state = search.run(Stopping(generations=0))
@@ -164,6 +192,7 @@ def test_seeds_come_first_and_their_known_losses_count() -> None:
     assert state.picks == seeds.picks
     assert state.evaluations == 1 + PLAIN.population
     assert state.cost > 1.5
+    assert state.work.executed > 50.0
 
 
 def test_stagnation_draws_all_but_the_best_afresh() -> None:
