@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from evop_deap.fitness.in_flight import Background
 from evop_deap.fitness.protocol import Evaluation, Evaluator
@@ -23,12 +22,13 @@ class Ordered:
 
     Attributes:
         asked: the patterns that were evaluated, each time.
-        most: the most evaluations that were under way.
+        running: the evaluations that are under way.
+        most: the most that were.
     """
 
     def __init__(self, evaluator: Evaluator, pick: Pick, places: int = 3) -> None:
         self._evaluator, self._pick, self.places = evaluator, pick, places
-        self._running: dict[int, tuple[Sequence[Pattern], Sequence[int] | None]] = {}
+        self.running: dict[int, tuple[Sequence[Pattern], Sequence[int] | None]] = {}
         self.background = Background(self)
         self.asked: list[Pattern] = []
         self.most = self._count = 0
@@ -43,24 +43,21 @@ class Ordered:
 
     def begin(self, patterns: Sequence[Pattern], windows: Sequence[int] | None) -> int:
         self._count += 1
-        self._running[self._count] = (patterns, windows)
-        self.most = max(self.most, len(self._running))
+        self.running[self._count] = (patterns, windows)
+        self.most = max(self.most, len(self.running))
         return self._count
 
     def ended(self) -> list[tuple[int, Evaluation]]:
         ended = [self._end()]
-        while self._running and self._pick(2):
+        while self.running and self._pick(2):
             ended.append(self._end())
         return ended
 
     def forget(self) -> None:
-        self._running.clear()
+        self.running.clear()
 
     def _end(self) -> tuple[int, Evaluation]:
-        number = sorted(self._running)[self._pick(len(self._running))]
-        patterns, windows = self._running.pop(number)
+        number = sorted(self.running)[self._pick(len(self.running))]
+        patterns, windows = self.running.pop(number)
         self.asked += patterns
         return number, self._evaluator.evaluate(patterns, windows)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._evaluator, name)

@@ -69,7 +69,7 @@ def evolve_asynchronously(
         state = before_the_first(seeds)
         first = beginners(seeds, settings, stopping, toolbox, least=flight.places)
         course.waiting = [Preference((genome,)) for genome in first]
-        course.size = max(settings.population, len(seeds.patterns))
+        course.size = max(settings.population, len(seeds.unknown))
         course.work = seeds.work
     else:
         rng.setstate(state.rng_state)
@@ -189,9 +189,10 @@ class _Course:
             anew=state.restarted == state.generation + 1,
             least=_LEAST,
         )
-        self.foresight = preference.foresight
-        self.waiting = list(_singly(preference))
-        return bool(self.waiting)
+        if not preference.chosen:
+            return False
+        self.foresight, self.waiting = preference.foresight, list(_singly(preference))
+        return True
 
     def _propose(
         self, parents: Sequence[Genome], known: Collection[Pattern], count: int

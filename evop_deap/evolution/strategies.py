@@ -44,6 +44,11 @@ class Seeds:
         """The picks and the grown patterns, without duplicates."""
         return tuple(dict.fromkeys((*self.picks.values(), *self.grown)))
 
+    @property
+    def unknown(self) -> tuple[Pattern, ...]:
+        """Those whose losses are not known."""
+        return tuple(pattern for pattern in self.patterns if pattern not in self.losses)
+
 
 @dataclass(frozen=True)
 class Breed:

@@ -48,10 +48,10 @@ def beginners(
 ) -> tuple[Genome, ...]:
     """Return the first patterns: those of `seeds` whose losses are not known, then others.
 
-    There are as many as individuals survive, and at least as many as heuristics picked and `least`,
-    but for the limit of evaluations.
+    There are as many as individuals survive, and at least `least` and those of all heuristics, but
+    for the limit of evaluations.
     """
-    begun = [Genome(pattern) for pattern in seeds.patterns if pattern not in seeds.losses]
+    begun = list(map(Genome, seeds.unknown))
     wanted = max(settings.population, len(begun), least)
     count = stopping.evaluations_left(len(seeds.losses) + seeds.other_evaluations, wanted)
     drawn = [*begun, *map(Genome, toolbox.population(n=count))]

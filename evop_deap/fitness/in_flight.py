@@ -111,11 +111,7 @@ class InFlight:
 
     def __init__(self, evaluator: Evaluator, background: Background) -> None:
         self._evaluator, self._background = evaluator, background
-        self._started: set[Pattern] = set()
         self._ended: deque[tuple[Pattern, Evaluation | None]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._started)
 
     @property
     def places(self) -> int:
@@ -129,7 +125,6 @@ class InFlight:
 
     def start(self, pattern: Pattern) -> None:
         """Begin the evaluation of a pattern; it is finished at once if its losses are known."""
-        self._started.add(pattern)
         if (found := self._asked(pattern)) is not None:
             self._ended.append((pattern, found))
 
@@ -140,14 +135,12 @@ class InFlight:
                 pattern, known = self._ended.popleft()
                 # It is begun once more if other windows than before are unknown by now.
                 if (found := known or self._asked(pattern)) is not None:
-                    self._started.remove(pattern)
                     return pattern, found
             self._ended.extend((pattern, None) for pattern in self._background.wait())
 
     def close(self) -> None:
         """Drop the patterns that are not finished."""
         self._background.forget()
-        self._started.clear()
         self._ended.clear()
 
     def _asked(self, pattern: Pattern) -> Evaluation | None:

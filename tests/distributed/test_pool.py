@@ -126,6 +126,7 @@ def test_calls_are_added_while_others_run_and_one_of_a_killed_worker_counts_once
         while len(found) < 5:
             found |= {number: float(one.sums[0, 0]) for number, one in pool.ended()}
             if len(begun) == 3:
+                wait_until(lambda: len(processes(log)) == 3)  # the third has begun just now
                 os.kill(processes(log)[-1], signal.SIGKILL)
                 begun += [pool.begin(call) for call in some[3:]]
     assert [found[number] for number in begun] == [2, 2, 2, 3, 2]

@@ -101,10 +101,11 @@ def test_patterns_in_flight_have_the_losses_and_costs_of_each_alone_in_any_order
     )
     cached = CachedEvaluator(ChargedEvaluator(spread, spread.alone))
     flight, found = InFlight(cached, spread.background), dict[Pattern, Evaluation]()
-    waiting = list(patterns)
-    while waiting or len(flight):
-        while waiting and len(flight) < flight.places:
+    waiting, begun = list(patterns), 0
+    while len(found) < len(patterns):
+        while waiting and begun - len(found) < flight.places:
             flight.start(waiting.pop())
+            begun += 1
         pattern, one = flight.finished()
         found[pattern] = one
     assert flight.places == workers

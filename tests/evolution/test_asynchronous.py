@@ -113,13 +113,13 @@ def test_a_surrogate_says_what_it_expected_of_each_generation() -> None:
 
 
 def test_a_search_ends_when_its_surrogate_is_sure() -> None:
-    search, _ = opened(by_chance(0), EvolutionSettings())
+    ordered = by_chance(0)
+    search, _ = opened(ordered, EvolutionSettings())
     state = search.run(Stopping(sure=0.95))
     assert state.stopped is not None
     assert state.stopped.startswith("when 9")
     assert state.prospect.chance <= 0.05
-    assert search.flight is not None
-    assert len(search.flight) == 0  # what was in flight is dropped
+    assert ordered.running == {}  # what was in flight is dropped
 
 
 def test_a_small_space_is_evaluated_to_its_end() -> None:
