@@ -87,15 +87,15 @@ def open_evaluator(
         if needs_cluster(config.workers):
             from evop_deap.runs.worker_setup import spread_evaluator
 
-            spread = spread_evaluator(
+            spreading = spread_evaluator(
                 working,
                 prepared,
                 options,
                 progress=progress,
                 on_evaluated=on_evaluated,
             )
-            working = spread_over = stack.enter_context(spread)
-            background = spread_over.background if config.asynchronous else None
+            working = spread = stack.enter_context(spreading)
+            background = spread.background if config.asynchronous else None
         share, release = _sharing(prepared, stack, progress)
         # Other searches may weight the windows differently, so unweighted sums are shared.
         shared, alone = share(working, prepared.searched.calibration.tokens), working.alone

@@ -19,6 +19,7 @@ def most_promising(
 
     After each choice the variances are updated as if it had been evaluated. Similar proposals
     become more certain and are less likely to be chosen (Desautels, Krause and Burdick 2014).
+    Pending patterns count in the same way, before the first choice.
 
     Args:
         mean: (proposals,) predicted values, lower is better.
