@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evop_deap.distributed.worker import Made, Setup
 from evop_deap.fitness.protocol import Evaluation
@@ -33,8 +34,14 @@ def toy_evaluator(model: PreTrainedModel, fitness: str = "ce") -> PopulationEval
 
     from evop_deap.fitness.model.population import PopulationEvaluator
 
-    tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (5, 12))
-    return PopulationEvaluator(model, anatomy_of(model), tokens, fitness=fitness, windows_at_once=2)
+    return PopulationEvaluator(
+        model, anatomy_of(model), toy_tokens(model), fitness=fitness, windows_at_once=2
+    )
+
+
+def toy_tokens(model: PreTrainedModel) -> NDArray[np.int64]:
+    """Its windows."""
+    return np.random.default_rng(0).integers(0, model.config.vocab_size, (5, 12))
 
 
 def toy_setup(checkpoint: Path, fitness: str = "ce") -> Setup:

@@ -15,17 +15,14 @@ import numpy as np
 from benchmarks.search.quality import EXACTLY, FoundError, opened
 from evop_deap.distributed.splitting import split
 from evop_deap.evolution.assemble import assemble
-from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
-from evop_deap.evolution.proposals import propose
 from evop_deap.evolution.stopping import Stopping
-from evop_deap.evolution.strategies import Breed
-from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.in_flight import Background, InFlight
+from evop_deap.fitness.landscape import Landscape
 from evop_deap.fitness.protocol import Evaluation, Evaluator
+from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.space import Pattern
-from evop_deap.surrogate.first_population import init_balanced
-from evop_deap.surrogate.preference import Surrogate, prefer
 
 
 @dataclass(frozen=True)
@@ -144,65 +141,101 @@ def seconds_of_requests(
     return clock, busy
 
 
+class SimulatedWorkers:
+    """Evaluates patterns of a landscape by workers that take simulated time, one pattern each.
+
+    Args:
+        landscape: has the losses.
+        workers: number of workers.
+        durations: what takes how long. The seconds of the driver are those of this process.
+
+    Attributes:
+        clock: simulated seconds since the beginning.
+        places: number of patterns to begin: one for each worker, as in a search.
+        begun: number of patterns that were asked for.
+        background: the evaluations.
+    """
+
+    def __init__(self, landscape: Landscape, workers: int, durations: Durations) -> None:
+        self._table, self._durations = TabularEvaluator(landscape), durations
+        self._work = np.array([unit.work for unit in landscape.units])
+        self._head_work, self._rng = landscape.head_work, random.Random(0)
+        self.places = self._idle = workers
+        self._waiting: list[tuple[int, Pattern]] = []
+        self._running: list[tuple[float, int, Pattern]] = []
+        self._left = time.process_time()
+        self.clock = self._promised = 0.0
+        self.begun = 0
+        self.background = Background(self)
+
+    def evaluate(
+        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
+    ) -> Evaluation:
+        """Evaluate each pattern on all windows, or on some by index."""
+        if self.background.active and patterns:
+            return self.background.take(patterns, windows)
+        return self._table.evaluate(patterns, windows)
+
+    @property
+    def busy(self) -> float:
+        """Seconds that workers worked so far."""
+        return self._promised - sum(end - self.clock for end, _, _ in self._running)
+
+    def begin(self, patterns: Sequence[Pattern], windows: Sequence[int] | None) -> int:
+        """Let a pattern wait for a worker."""
+        (pattern,) = patterns
+        self.begun += 1
+        self._waiting.append((self.begun, pattern))
+        return self.begun
+
+    def ended(self) -> list[tuple[int, Evaluation]]:
+        """Let time pass until a worker is done; those done before had to wait for the driver."""
+        self.clock += time.process_time() - self._left
+        self._give()
+        self.clock = max(self.clock, self._running[0][0])
+        ended = []
+        while self._running and self._running[0][0] <= self.clock:
+            _, number, pattern = heapq.heappop(self._running)
+            ended.append((number, self._table.evaluate([pattern])))
+        self._idle += len(ended)
+        self._give()
+        self._left = time.process_time()
+        return ended
+
+    def forget(self) -> None:
+        """Drop all patterns."""
+        self._waiting.clear()
+
+    def _give(self) -> None:
+        while self._idle and self._waiting:
+            number, pattern = self._waiting.pop(0)
+            share = (self._work @ np.array(pattern) + self._head_work) / (
+                self._work.sum() + self._head_work
+            )
+            took = float(share) * self._durations.dense * self._rng.choice(self._durations.spread)
+            self._idle -= 1
+            self._promised += took
+            heapq.heappush(
+                self._running, (self.clock + self._durations.task + took, number, pattern)
+            )
+
+
 def asynchronous(
     path: Path, workers: int, seed: int, most: int, durations: Durations
 ) -> tuple[float, float, int]:
     """Search with workers that each evaluate one pattern, and get the next one at once.
 
-    Pending patterns count as known, with the losses that the surrogate expects.
-
     Returns:
-        Seconds until the optimum is known, seconds that workers worked, and patterns evaluated.
+        Seconds until the optimum is known, seconds that workers worked, and patterns asked for.
     """
     landscape, problem = opened(path)
-    space, rng, table = problem.space, random.Random(seed), problem.fitness
-    settings = EvolutionSettings()
-    known = CachedEvaluator(table)
-    if space.dense in landscape.rows:
-        known.evaluate([space.dense])
-    toolbox = make_toolbox(space, known, rng)
-    work = np.array([unit.work for unit in landscape.units])
-    dense = float(work.sum() + landscape.head_work)
-    pending: dict[Pattern, np.ndarray] = {}
-    running: list[tuple[float, Pattern]] = []
-    clock = busy = 0.0
-    losses: dict[Pattern, float] = {}
-    beginners = [*init_balanced(space, settings.population, rng=rng)]
-
-    def draw() -> tuple[Pattern, np.ndarray]:
-        """The next pattern, and its expected sums."""
-        if beginners:
-            pattern = Genome(beginners.pop()).pattern
-            if pattern not in losses and pattern not in pending:
-                return pattern, known.tokens * problem.typical
-        ranked = sorted(losses, key=losses.__getitem__)[: settings.population]
-        population = [Genome(pattern, loss=losses[pattern]) for pattern in ranked]
-        population = population or [Genome(pattern) for pattern in pending]
-        view = CachedEvaluator(table)
-        view.restore({**known.rows, **pending})
-        seen = {*losses, *pending}
-        breed = Breed(seen, lambda p, k, c: propose(p, k, c, toolbox, rng, settings))
-        children = breed.children(population, settings.proposals)
-        chosen = prefer(children, 1, breed, surrogate=Surrogate(), evaluator=view, space=space)
-        expected = problem.typical if chosen.foresight is None else chosen.foresight.expected[0]
-        return chosen.chosen[0].pattern, known.tokens * float(expected)
-
-    driver = 0.0  # the time until which the driver is busy
-    while len(losses) + len(pending) < most or running:
-        while len(running) < workers and len(losses) + len(pending) < most:
-            began = time.process_time()
-            pattern, expected = draw()
-            driver = max(driver, clock) + time.process_time() - began
-            took = (work @ np.array(pattern) + landscape.head_work) / dense * durations.dense
-            took *= rng.choice(durations.spread)
-            busy += took
-            heapq.heappush(running, (driver + durations.task + took, pattern))
-            pending[pattern] = expected
-            if running[0][0] <= driver:
-                break
-        clock, pattern = heapq.heappop(running)
-        del pending[pattern]
-        losses[pattern] = float(known.evaluate([pattern]).losses[0])
-        if losses[pattern] <= problem.best + EXACTLY:
-            break
-    return clock, busy, len(losses) + len(pending)
+    simulated = SimulatedWorkers(landscape, workers, durations)
+    evaluator = UntilKnown(simulated, problem.best)
+    if problem.space.dense in landscape.rows:
+        CachedEvaluator.evaluate(evaluator, [problem.space.dense])
+    flight = InFlight(evaluator, simulated.background)
+    rng, settings = random.Random(seed), EvolutionSettings()
+    search = assemble(problem.space, evaluator, rng, settings, flight=flight)
+    with suppress(FoundError):
+        search.run(Stopping(generations=None, evaluations=most))
+    return simulated.clock, simulated.busy, simulated.begun

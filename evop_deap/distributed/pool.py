@@ -14,6 +14,7 @@ from typing import Any
 
 from evop_deap.base.errors import EvopError, one_line
 from evop_deap.distributed.share import Share
+from evop_deap.distributed.task_ledger import DEATHS, TaskLedger
 from evop_deap.distributed.worker import (
     Call,
     Opened,
@@ -27,7 +28,6 @@ from evop_deap.fitness.protocol import Evaluation
 _PATIENCE = 300.0  # seconds without any worker
 _GRACE = 60.0  # seconds that a beginning waits for a worker whose node has no room yet
 _LOOK = 1.0  # seconds between two looks at the nodes
-_DEATHS = 5  # of workers at one task, or on one node without a task that was done
 
 
 @dataclass(eq=False)
@@ -76,6 +76,7 @@ class WorkerPool:
         self._patience, self._tell = patience, tell
         # A dead worker is replaced here and not by Ray, and its task is not repeated by Ray.
         self._actors = ray.remote(max_restarts=0, max_task_retries=0)(Worker)
+        self._tasks = TaskLedger()
         self._pending: dict[Any, _Hand] = {}
         self._idle: list[_Hand] = []
         self._refused: set[str] = set()
@@ -89,12 +90,10 @@ class WorkerPool:
         if not self._pending:
             raise WorkersError(f"`workers`: no node has room for one, which takes {self._share}")
         while not self.ready or any(hand.state == "opening" for hand in self._hands):
-            for _ in self._events(strict=True):
-                pass
+            self._advance(strict=True)
             self._check_alive()
         while self._pending and time.monotonic() - began < _GRACE:
-            for _ in self._events(strict=True):
-                pass
+            self._advance(strict=True)
         return self
 
     def __exit__(
@@ -127,40 +126,54 @@ class WorkerPool:
         Raises:
             WorkersError: no worker is left and none comes, or workers die again and again.
         """
-        waiting, lost, done = list(range(len(calls))), [0] * len(calls), 0
+        tasks = {self.begin(call): place for place, call in enumerate(calls)}
         self._alive = time.monotonic()
-        while done < len(calls):
-            while self._idle and waiting:
-                self._give(self._idle.pop(0), calls, waiting)
-            for task, found in self._events():
-                if found is not None:
-                    done += 1
-                    yield task, found
-                    continue
-                lost[task] += 1
-                if lost[task] == _DEATHS:
-                    raise WorkersError(
-                        f"`workers`: {_DEATHS} workers died at the same patterns; they may need "
-                        "more memory than a node has: --resume goes on with fewer workers"
-                    )
-                waiting = sorted([*waiting, task])
-            self._check_alive()
+        while tasks:
+            self._step()
+            for task in self._tasks.found:
+                if task in tasks:
+                    yield tasks.pop(task), self._tasks.take(task)
+
+    def begin(self, call: Call) -> int:
+        """Add a call to those that workers do, and return its number."""
+        return self._tasks.add(call)
+
+    def ended(self) -> list[tuple[int, Evaluation]]:
+        """Wait until a call is done; return the number and the outcome of all that are.
+
+        Raises:
+            WorkersError: no worker is left and none comes, or workers die again and again.
+        """
+        self._alive = time.monotonic()
+        while not self._tasks.found:
+            self._step()
+        return [(task, self._tasks.take(task)) for task in self._tasks.found]
+
+    def forget(self) -> None:
+        """Drop all calls; workers end those that they have begun, and what they find is lost."""
+        self._tasks.drop()
 
     @property
     def _hands(self) -> list[_Hand]:
         return [*self._pending.values(), *self._idle]
 
-    def _give(self, hand: _Hand, calls: Sequence[Call], waiting: list[int]) -> None:
-        """Give a worker the largest task, one whose hidden states it has if there is any."""
-        task = next((one for one in waiting if calls[one].kept <= hand.seen), waiting[0])
-        waiting.remove(task)
-        call = calls[task]
-        hand.state, hand.task = "busy", task
-        hand.seen |= call.kept
-        self._pending[hand.actor.evaluate.remote(call)] = hand
+    def _step(self) -> None:
+        """Wait a moment; workers have tasks before and after, as long as there are any."""
+        self._give()
+        self._advance()
+        self._give()
+        self._check_alive()
 
-    def _events(self, strict: bool = False) -> Iterator[tuple[int, Evaluation | None]]:
-        """Wait a moment, and yield tasks that are done, or None for those that are lost.
+    def _give(self) -> None:
+        """Give tasks to the workers that have none."""
+        while self._idle and (task := self._tasks.give(self._idle[0].seen)) is not None:
+            hand, call = self._idle.pop(0), self._tasks[task]
+            hand.state, hand.task = "busy", task
+            hand.seen |= call.kept
+            self._pending[hand.actor.evaluate.remote(call)] = hand
+
+    def _advance(self, strict: bool = False) -> None:
+        """Wait a moment, and take in what workers have done or become.
 
         Args:
             strict: raise an error if a worker differs from this process; else it is left out.
@@ -171,30 +184,36 @@ class WorkerPool:
         if not refs:
             time.sleep(_LOOK)
             return
-        done, _ = self._ray.wait(refs, num_returns=1, timeout=_LOOK)
+        done, others = self._ray.wait(refs, num_returns=1, timeout=_LOOK)
+        if done and others:
+            done += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
         for ref in done:
-            hand = self._pending.pop(ref)
-            task, hand.task = hand.task, None
-            try:
-                found = self._ray.get(ref)
-            except self._ray.exceptions.RayTaskError as error:
-                self._failed(hand, error, strict)
-            except self._ray.exceptions.RayError as error:
-                self._died(hand, error, strict)
-                if task is not None:
-                    yield task, None
-            else:
-                if hand.state == "placing":
-                    hand.state = "opening"
-                    self._pending[hand.actor.open.remote(self._setup)] = hand
-                    continue
-                if isinstance(found, Opened) and not self._accepted(hand, found, strict):
-                    continue
-                hand.state = "idle"
-                self._idle.append(hand)
-                if task is not None:
-                    self._deaths.pop(hand.node, None)
-                    yield task, found
+            self._take_in(ref, strict)
+
+    def _take_in(self, ref: Any, strict: bool) -> None:
+        """Take in what a worker has done or become."""
+        hand = self._pending.pop(ref)
+        task, hand.task = hand.task, None
+        try:
+            found = self._ray.get(ref)
+        except self._ray.exceptions.RayTaskError as error:
+            self._failed(hand, error, strict)
+        except self._ray.exceptions.RayError as error:
+            self._died(hand, error, strict)
+            if task is not None:
+                self._tasks.lose(task)
+        else:
+            if hand.state == "placing":
+                hand.state = "opening"
+                self._pending[hand.actor.open.remote(self._setup)] = hand
+                return
+            if isinstance(found, Opened) and not self._accepted(hand, found, strict):
+                return
+            hand.state = "idle"
+            self._idle.append(hand)
+            if task is not None:
+                self._deaths.pop(hand.node, None)
+                self._tasks.finish(task, found)
 
     def _accepted(self, hand: _Hand, opened: Opened, strict: bool) -> bool:
         """Whether a new worker is like this process."""
@@ -235,7 +254,7 @@ class WorkerPool:
         if hand.state != "placing":
             left = "its work goes to others" if self.ready else "none is left for now"
             self._tell(f"a worker on {hand.address} was lost: {left}")
-        if deaths >= _DEATHS and hand.node in self._nodes:
+        if deaths >= DEATHS and hand.node in self._nodes:
             self._refuse(hand, f"{deaths} died there one after the other ({reason})", False)
 
     def _check_alive(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NoReturn, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from evop_deap.base.errors import not_pickled
 from evop_deap.distributed.splitting import Portion, split
 from evop_deap.distributed.worker import Call
+from evop_deap.fitness.in_flight import Background
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.protocol import Evaluation, ModelEvaluator, Work
 from evop_deap.space import Pattern
@@ -31,6 +33,18 @@ class Pool(Protocol):
         """Yield the position and the outcome of each call as soon as it is done."""
         ...
 
+    def begin(self, call: Call) -> int:
+        """Add a call to those that workers do, and return its number."""
+        ...
+
+    def ended(self) -> Sequence[tuple[int, Evaluation]]:
+        """Wait until a call is done; return the number and the outcome of all that are."""
+        ...
+
+    def forget(self) -> None:
+        """Drop all calls."""
+        ...
+
 
 class SpreadEvaluator:
     """Evaluates patterns by the workers of a pool, with the bits of one process.
@@ -47,6 +61,9 @@ class SpreadEvaluator:
         head_work: multiply-adds of the head per token.
         whole: give each worker as few tasks as possible, for weights that stay in files.
         on_evaluated: called after each pattern.
+
+    Attributes:
+        background: evaluations that are not waited for. Each is one task, on all its windows.
     """
 
     def __init__(
@@ -68,6 +85,7 @@ class SpreadEvaluator:
         self.alone = local.alone
         # States are kept in the workers, which may be others after a resume.
         self.kept = KeptStates(capacity=0)
+        self.background = Background(self)
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
@@ -76,7 +94,10 @@ class SpreadEvaluator:
 
         Raises:
             WorkersError: no worker is left, and none comes.
+            PendingError: within `background.beginning()`, it is not done.
         """
+        if self.background.active and patterns:
+            return self.background.take(patterns, windows)
         asked = list(range(len(self._tokens)) if windows is None else windows)
         groups = self._grouped(asked)
         tasks = split(
@@ -98,6 +119,36 @@ class SpreadEvaluator:
             costs[rows] += one.costs
             work += one.work
         return Evaluation(sums, self._tokens[asked], costs, work)
+
+    @property
+    def places(self) -> int:
+        """Number of evaluations to begin: one for each worker.
+
+        A worker then waits while its next pattern is chosen. One more would wait for it instead,
+        but would have been chosen with less known, which costs more evaluations than it saves.
+        """
+        return max(1, self._pool.ready)
+
+    def begin(self, patterns: Sequence[Pattern], windows: Sequence[int] | None) -> int:
+        """Begin an evaluation by one worker, and return its number."""
+        return self._pool.begin(Call(list(patterns), None if windows is None else list(windows)))
+
+    def ended(self) -> list[tuple[int, Evaluation]]:
+        """Wait until an evaluation is done; return all that are, by number.
+
+        Raises:
+            WorkersError: no worker is left, and none comes.
+        """
+        ended = []
+        for number, found in self._pool.ended():
+            work = found.work + Work(executed=self._pool.take_unreported())
+            ended.append((number, replace(found, work=work)))
+            self._count(len(found.sums))
+        return ended
+
+    def forget(self) -> None:
+        """Drop the evaluations that were begun."""
+        self._pool.forget()
 
     def __getstate__(self) -> NoReturn:
         raise not_pickled(self, "workers")
@@ -132,6 +183,11 @@ class SpreadEvaluator:
             found[at] = one
             for row in tasks[at].rows:
                 missing[row] -= 1
-                if not missing[row] and self._on_evaluated is not None:
-                    self._on_evaluated()
+                self._count(int(not missing[row]))
         return [found[at] for at in range(len(tasks))]
+
+    def _count(self, patterns: int) -> None:
+        """Count patterns that are complete."""
+        if self._on_evaluated is not None:
+            for _ in range(patterns):
+                self._on_evaluated()

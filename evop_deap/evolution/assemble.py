@@ -9,6 +9,7 @@ from functools import partial
 
 from deap import base
 
+from evop_deap.evolution.asynchronous import evolve_asynchronously
 from evop_deap.evolution.callbacks import Callback
 from evop_deap.evolution.loop import evolve
 from evop_deap.evolution.nsga2 import front_strategies, front_toolbox
@@ -20,6 +21,7 @@ from evop_deap.evolution.strategies import Seeds, Strategies
 from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.evolution.trade import Trade
 from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.in_flight import InFlight
 from evop_deap.fitness.protocol import Evaluator
 from evop_deap.space import SearchSpace
 from evop_deap.surrogate.first_population import init_balanced
@@ -35,12 +37,14 @@ class Search:
         rng: source of all randomness.
         settings: sizes and rates.
         strategies: the replaceable parts of the loop.
+        flight: evaluates patterns while others are proposed; None in a search by generations.
     """
 
     toolbox: base.Toolbox
     rng: random.Random
     settings: EvolutionSettings
     strategies: Strategies
+    flight: InFlight | None = None
 
     def run(
         self,
@@ -49,7 +53,10 @@ class Search:
         callbacks: Sequence[Callback] = (),
     ) -> EvolutionState:
         """Search from `state`, or from the start, until a limit or a callback ends the search."""
-        return evolve(
+        loop = evolve
+        if self.flight is not None:
+            loop = partial(evolve_asynchronously, flight=self.flight)
+        return loop(
             self.toolbox,
             self.rng,
             settings=self.settings,
@@ -69,6 +76,7 @@ def assemble(
     together: int = 1,
     begin: Callable[[], Seeds] = Seeds,
     surrogate: Surrogate | None = None,
+    flight: InFlight | None = None,
 ) -> Search:
     """Return a search for the pattern with the lowest loss.
 
@@ -81,6 +89,8 @@ def assemble(
         together: number of windows that are computed together; a race adds them together.
         begin: returns the seeds of the first population.
         surrogate: replaces the surrogate that `settings` name.
+        flight: evaluates patterns by `evaluator` while others are proposed. There are no races
+            then; without it, the search goes by generations.
 
     Example:
         >>> from evop_deap.fitness.tabular import TabularEvaluator
@@ -104,7 +114,7 @@ def assemble(
         toolbox.register("population", init_balanced, space, rng=rng)
         preferring = partial(prefer, surrogate=surrogate, evaluator=evaluator, space=space)
         strategies = replace(strategies, prefer=preferring)
-    if settings.racing == "on":
+    if settings.racing == "on" and flight is None:
         racing = Racing.over(
             len(evaluator.tokens),
             together=together,
@@ -113,7 +123,7 @@ def assemble(
         )
         choosing = partial(race, evaluator=evaluator, racing=racing, size=settings.population)
         strategies = replace(strategies, choose=choosing)
-    return Search(toolbox, rng, settings, strategies)
+    return Search(toolbox, rng, settings, strategies, flight)
 
 
 def assemble_front(

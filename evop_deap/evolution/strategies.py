@@ -44,18 +44,26 @@ class Seeds:
         """The picks and the grown patterns, without duplicates."""
         return tuple(dict.fromkeys((*self.picks.values(), *self.grown)))
 
+    @property
+    def unknown(self) -> tuple[Pattern, ...]:
+        """Those whose losses are not known."""
+        return tuple(pattern for pattern in self.patterns if pattern not in self.losses)
+
 
 @dataclass(frozen=True)
 class Breed:
     """Breeds further proposals for a surrogate.
 
     Attributes:
-        seen: patterns that were evaluated or eliminated.
+        seen: patterns that were evaluated or eliminated, or are being evaluated.
         propose: (parents, known, count): up to `count` children, none of them in `known`.
+        pending: those of `seen` that are being evaluated. A surrogate takes them as known, with
+            the losses that it expects.
     """
 
     seen: Collection[Pattern]
     propose: Callable[[Sequence[Genome], Collection[Pattern], int], list[Genome]]
+    pending: tuple[Pattern, ...] = ()
 
     def children(
         self, parents: Sequence[Genome], count: int, excluded: Collection[Pattern] = ()

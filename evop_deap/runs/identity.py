@@ -21,11 +21,12 @@ from evop_deap.settings.config_files import read_settings
 STOPPING_SETTINGS = {
     *("generations", "max_evaluations", "max_cost", "max_seconds", "patience", "stop_when_sure")
 }
-# Locations may change as long as the fingerprints of their content stay the same.
+# Locations may change as long as the fingerprints of their content stay the same, and so may the
+# workers.
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
     *("calibration", "check_against", "embedding", "weights", "questions", "export_from"),
-    *("workers", "worker_gpus"),
+    *("workers", "worker_gpus", "asynchronous"),
 }
 
 

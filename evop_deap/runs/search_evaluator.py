@@ -13,6 +13,7 @@ from evop_deap.base.user_folders import LOSSES_FILE, cache_folder
 from evop_deap.distributed.workers_option import needs_cluster
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.charged import ChargedEvaluator
+from evop_deap.fitness.in_flight import Background
 from evop_deap.fitness.protocol import Evaluator, KeptNames, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
 from evop_deap.runs.listeners.progress import Progress
@@ -36,6 +37,7 @@ class SearchEvaluator:
         kept_alone: those that would be kept if no loss were shared; None if none can be.
         share: gives an evaluator of the model on any windows the losses that are known.
         release: shares new losses with other searches.
+        background: evaluations that an asynchronous search does not wait for; else None.
         dense_loss: fitness of the dense model on the calibration windows.
         dense_cost: cost of that evaluation and of its preparation.
         dense_executed: dense-forward equivalents executed for it.
@@ -47,6 +49,7 @@ class SearchEvaluator:
     kept_alone: KeptNames | None
     share: Share
     release: Callable[[], object]
+    background: Background | None
     dense_loss: float
     dense_cost: float
     dense_executed: float
@@ -79,18 +82,20 @@ def open_evaluator(
         on_fallback=progress.stage,
         **options,
     )
+    background = None
     with ExitStack() as stack:
         if needs_cluster(config.workers):
             from evop_deap.runs.worker_setup import spread_evaluator
 
-            spread = spread_evaluator(
+            spreading = spread_evaluator(
                 working,
                 prepared,
                 options,
                 progress=progress,
                 on_evaluated=on_evaluated,
             )
-            working = stack.enter_context(spread)
+            working = spread = stack.enter_context(spreading)
+            background = spread.background if config.asynchronous else None
         share, release = _sharing(prepared, stack, progress)
         # Other searches may weight the windows differently, so unweighted sums are shared.
         shared, alone = share(working, prepared.searched.calibration.tokens), working.alone
@@ -116,6 +121,7 @@ def open_evaluator(
             kept_alone=None if alone is None else alone.kept,
             share=share,
             release=release,
+            background=background,
             dense_loss=loss,
             dense_cost=stored.dense_cost if stored else prepared_at + fitting + dense.cost,
             dense_executed=stored.dense_executed if stored else prepared_at + dense.work.executed,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from evop_deap.distributed.share import Share
+    from evop_deap.distributed.spread_evaluator import SpreadEvaluator
     from evop_deap.distributed.worker import Made
     from evop_deap.fitness.model.window_kinds import Windows
     from evop_deap.fitness.protocol import ModelEvaluator
@@ -111,7 +112,7 @@ def spread_evaluator(
     *,
     progress: Progress,
     on_evaluated: Callable[[], object] | None,
-) -> Iterator[ModelEvaluator]:
+) -> Iterator[SpreadEvaluator]:
     """Spread an evaluator over workers for as long as the context lasts.
 
     Args:
@@ -143,7 +144,7 @@ def spread_evaluator(
             tell=progress.warn,
         ) as pool,
     ):
-        progress.stage(_told(pool.ready, config.offspring))
+        progress.stage(_told(pool.ready, pool.ready if config.asynchronous else config.offspring))
         yield SpreadEvaluator(
             local,
             pool,

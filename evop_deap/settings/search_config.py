@@ -21,7 +21,7 @@ from evop_deap.settings.options import option
 from evop_deap.settings.shares import as_written, in_order, read_shares
 from evop_deap.settings.stopping_config import StoppingConfig
 from evop_deap.settings.weights_config import WeightsConfig
-from evop_deap.settings.workers_config import WorkersConfig
+from evop_deap.settings.workers_config import WorkersConfig, check_asynchronous
 from evop_deap.space.unit_names import GRANULARITIES
 
 BUDGET = "what to drop"
@@ -226,6 +226,7 @@ class SearchConfig(StoppingConfig, WorkersConfig, WeightsConfig):
         object.__setattr__(self, "sparsity", in_order(self.sparsity))
         check_budget(vars(self))
         check_heuristics(self.method, self.init)
+        check_asynchronous(self.asynchronous, self.pareto, self.method)
         check_fitness_settings(self.fitness, self.questions, self.weighting, self.method)
         if self.tournament > self.population:
             raise InputError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from evop_deap.base.errors import InputError
 from evop_deap.distributed.workers_option import needs_cluster
+from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.settings.options import Settings, option
 
 WORKERS = "several processes or machines (pip install 'evop_deap[ray]')"
@@ -16,7 +17,7 @@ class WorkersConfig(Settings):
     """How many processes evaluate patterns, and what each takes.
 
     Raises:
-        InputError: `workers` is no number, "auto" or address; or a share of a GPU without workers.
+        InputError: `workers` is no number, "auto" or address; or a setting of workers without any.
     """
 
     workers: str = option(
@@ -36,15 +37,43 @@ class WorkersConfig(Settings):
         metavar="SHARE",
         above=0,
     )
+    asynchronous: bool = option(
+        False,
+        WORKERS,
+        "give a worker another pattern as soon as it has finished one, without generations that "
+        "wait and without races: each child is evaluated on all windows; the result then depends "
+        "on time",
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "workers", _as_text(self.workers))
         super().__post_init__()
-        if not needs_cluster(self.workers) and self.worker_gpus is not None:
+        if needs_cluster(self.workers):
+            return
+        if self.worker_gpus is not None:
             raise InputError(
                 f"`worker_gpus` {self.worker_gpus:g} needs `workers`: a number above 1, auto or "
                 "an address"
             )
+        if self.asynchronous:
+            raise InputError(
+                "`asynchronous` needs `workers`: a number above 1, auto or an address; "
+                "--no-asynchronous searches by generations"
+            )
+
+
+def check_asynchronous(asynchronous: bool, pareto: str, method: str) -> None:
+    """Refuse an asynchronous search by a method that goes by generations or requests.
+
+    Raises:
+        InputError: it is one.
+    """
+    if asynchronous and (pareto != "none" or method != SEARCH):
+        other = f"`pareto` {pareto}" if pareto != "none" else f"`method` {method}"
+        raise InputError(
+            f"`asynchronous` cannot be combined with {other}: only the evolution at given budgets "
+            "can be asynchronous"
+        )
 
 
 def _as_text(value: object) -> object:

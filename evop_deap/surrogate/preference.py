@@ -132,7 +132,8 @@ def prefer(
     Args:
         proposals: new patterns, in the order in which they were proposed.
         count: number of proposals to choose.
-        breed: breeds further proposals; if None, the choice is among `proposals`.
+        breed: breeds further proposals, and says which patterns are pending; if None, the choice
+            is among `proposals`.
         surrogate: the settings of the prediction.
         evaluator: holds the window sums of all patterns seen.
         space: the space of the patterns.
@@ -148,11 +149,15 @@ def prefer(
     weight = surrogate.exploration_weight_after(seen, space)
     if trusted and breed is not None:
         proposals = _improved(proposals, process, weight, surrogate, breed, space)
-    mean, covariance = process.predict(as_drops(proposals))
-    chosen = list(range(min(count, len(proposals))))
+    within_reach = [*(breed.pending if breed else ()), *(genome.pattern for genome in proposals)]
+    pending = len(within_reach) - len(proposals)
+    mean, covariance = process.predict(as_drops(within_reach))
+    chosen = list(range(pending, min(pending + count, len(within_reach))))
     noise = process.kernel.shape.noise * process.scale**2
     if trusted:
-        chosen = most_promising(mean, covariance, count, noise=noise, weight=weight)
+        chosen = most_promising(
+            mean, covariance, count, noise=noise, weight=weight, pending=pending
+        )
     deviation = np.sqrt(np.diagonal(covariance) + noise)
     spread = Z90 * deviation[chosen]
     # Deviations that were too small for the losses known are too small for others.
@@ -167,7 +172,7 @@ def prefer(
         cover=_coverage(process.values, foreseen, variance),
         prospect=prospect,
     )
-    return Preference(tuple(proposals[place] for place in chosen), foresight)
+    return Preference(tuple(proposals[place - pending] for place in chosen), foresight)
 
 
 def _improved(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from toy_workers import FACTS, failing_setup, logged_setup, toy_evaluator, toy_setup
 
 from evop_deap.base.errors import InputError
@@ -27,6 +29,7 @@ from evop_deap.fitness.protocol import Evaluation
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.model_units import model_units
 from evop_deap.models.loading.load_model import load_model
+from evop_deap.search import main
 from evop_deap.space import Pattern
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
@@ -111,6 +114,53 @@ def test_the_work_of_a_killed_worker_goes_to_others_and_counts_once(
     assert [float(found[at].sums[0, 0]) for at in range(6)] == [2, 2, 2, 3, 2, 2]
     assert len(processes(log)) == 7  # one task began twice
     assert "was lost: its work goes to others" in said[0]
+
+
+def test_calls_are_added_while_others_run_and_one_of_a_killed_worker_counts_once(
+    cluster: Any, tmp_path: Path
+) -> None:
+    log, said, found = tmp_path / "log", list[str](), dict[int, float]()
+    setup, some = logged_setup(log, seconds=0.3), calls(5)
+    with WorkerPool(setup, FACTS, Share(cpus=1), tell=said.append) as pool:
+        begun = [pool.begin(call) for call in some[:3]]
+        while len(found) < 5:
+            found |= {number: float(one.sums[0, 0]) for number, one in pool.ended()}
+            if len(begun) == 3:
+                wait_until(lambda: len(processes(log)) == 3)  # the third has begun just now
+                os.kill(processes(log)[-1], signal.SIGKILL)
+                begun += [pool.begin(call) for call in some[3:]]
+    assert [found[number] for number in begun] == [2, 2, 2, 3, 2]
+    assert len(processes(log)) == 6  # one task began twice
+    assert "was lost: its work goes to others" in said[0]
+
+
+@pytest.mark.slow
+def test_a_search_without_generations_that_wait_keeps_the_workers_busy(
+    cluster: Any, run_settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, output, plain = tmp_path / "search.yaml", tmp_path / "run", tmp_path / "plain"
+    config.write_text(yaml.safe_dump({**run_settings, "sparsity": 0.4, "stop_when_sure": None}))
+    command = ["--config", str(config), "--json", "--output"]
+
+    def evaluations(*flags: str) -> int:
+        assert main([*command, *flags]) == 0
+        return int(json.loads(capsys.readouterr().out)["evaluations"])
+
+    begun = [str(output), "--workers", "2", "--asynchronous", "--generations", "1"]
+    assert evaluations(*begun) == 3 + 2
+    assert evaluations(str(output), "--resume", "--generations", "2") == 3 + 2 * 2
+    # One process goes on, by generations.
+    alone = ["--workers", "1", "--no-asynchronous", "--generations", "3"]
+    assert evaluations(str(output), "--resume", *alone) == 3 + 3 * 2
+    evaluations(str(plain), "--generations", "9")
+    found, expected = (
+        json.loads((folder / "checkpoint.json").read_text())["rows"] for folder in (output, plain)
+    )
+    common = found.keys() & expected.keys()
+    assert len(common) >= 9
+    for pattern in common:  # a race may have ended before all windows
+        known = min(len(found[pattern]), len(expected[pattern]))
+        assert found[pattern][:known] == expected[pattern][:known]
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import torch
 from evop_deap.base.errors import InputError
 from evop_deap.distributed.cluster import open_cluster
 from evop_deap.distributed.share import Share
+from evop_deap.runs.identity import resumed_settings
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.run_search import run_search
 from evop_deap.settings.search_config import SearchConfig
@@ -63,11 +64,27 @@ def test_a_search_of_one_process_goes_on_with_two_workers_and_ends_the_same(
         ({"workers": "many"}, "but got 'many'"),
         ({"workers": "2", "worker_gpus": 0.0}, "`worker_gpus` must be above 0"),
         ({"worker_gpus": 0.5}, "`worker_gpus` 0.5 needs `workers`"),
+        ({"asynchronous": True}, "`asynchronous` needs `workers`: a number above 1, auto or an"),
+        (
+            {"asynchronous": True, "workers": 2, "pareto": "latency"},
+            "`asynchronous` cannot be combined with `pareto` latency",
+        ),
+        (
+            {"asynchronous": True, "workers": 2, "method": "angular"},
+            "`asynchronous` cannot be combined with `method` angular",
+        ),
     ],
 )
 def test_workers_that_cannot_be_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         SearchConfig(model="demo", sparsity=0.2, **given)
+
+
+def test_a_resumed_run_may_become_asynchronous(finished_run: Path) -> None:
+    asked = resumed_settings(finished_run, {"workers": "2", "asynchronous": True})
+    assert SearchConfig(**asked).asynchronous
+    with pytest.raises(InputError, match="--no-asynchronous searches by generations"):
+        SearchConfig(**{**asked, "workers": "1"})
 
 
 @pytest.mark.parametrize("address", ["ray://127.0.0.1:1", "127.0.0.1:1", "ray://127.0.0.1:port"])

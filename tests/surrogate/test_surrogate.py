@@ -166,6 +166,26 @@ def test_swaps_lead_to_what_no_operator_proposed_and_nobody_has_seen() -> None:
     assert max(map(additive, chosen)) < additive(unseen[len(unseen) // 4])
 
 
+def test_pending_patterns_count_as_known_with_the_losses_expected_and_are_within_reach() -> None:
+    evaluator, rng = table(), random.Random(0)
+    evaluator.evaluate(rng.sample(PATTERNS, 30))
+    proposals = [Genome(p) for p in PATTERNS if p not in evaluator.rows]
+    together = prefer(proposals, 6, surrogate=GP, evaluator=evaluator, space=SPACE)
+    assert together.foresight is not None
+    for pending in (1, 5):
+        known = tuple(genome.pattern for genome in together.chosen[:pending])
+        others = [genome for genome in proposals if genome.pattern not in known]
+        # So that the choice is among the proposals, no further ones are bred.
+        seen = {*evaluator.rows, *PATTERNS}
+        barren = Breed(seen, lambda parents, known, count: [], pending=known)
+        later = prefer(others, 6 - pending, barren, surrogate=GP, evaluator=evaluator, space=SPACE)
+        assert [g.pattern for g in later.chosen] == [g.pattern for g in together.chosen[pending:]]
+        assert later.foresight is not None
+        np.testing.assert_allclose(later.foresight.expected, together.foresight.expected[pending:])
+        chance = together.foresight.prospect.chance
+        assert later.foresight.prospect.chance == pytest.approx(chance)
+
+
 def test_the_exploration_weight_grows_while_nothing_better_is_seen_in_the_space() -> None:
     fewer = SearchSpace(UNITS, n_drop=2).pattern((0, 1))
     ranked = sorted(PATTERNS, key=additive)

@@ -210,6 +210,16 @@ def test_each_choice_is_made_as_if_those_before_had_been_evaluated(
         bound = mean - weight * np.sqrt(np.maximum(left, 0))
         free = [other for other in range(10) if other not in before]
         assert bound[place] <= bound[free].min() + 1e-7
+        first = [*before, *free]  # those before are pending
+        later = most_promising(
+            mean[first],
+            covariance[np.ix_(first, first)],
+            count - turn,
+            noise=USUAL.noise,
+            weight=weight,
+            pending=turn,
+        )
+        assert bound[first[later[0]]] <= bound[free].min() + 1e-7
 
 
 def test_values_vary_about_their_mean_where_all_patterns_drop_as_many_and_about_a_line_else() -> (

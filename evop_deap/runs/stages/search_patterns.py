@@ -11,6 +11,7 @@ from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.evolution.strategies import Seeds
+from evop_deap.fitness.in_flight import InFlight
 from evop_deap.runs.context import Context
 from evop_deap.runs.stages.ask_heuristic import ask_heuristic
 from evop_deap.runs.stages.found import Found
@@ -47,13 +48,15 @@ def search_patterns(
     begin: Callable[[], Seeds] = Seeds
     if config.init != (BALANCED,) or smaller is not None:
         begin = partial(find_seeds, context, stopping, smaller)
+    cached, background = context.evaluator.cached, context.evaluator.background
     search = assemble(
         space,
-        context.evaluator.cached,
+        cached,
         context.rng,
         settings,
         together=context.together,
         begin=begin,
+        flight=None if background is None else InFlight(cached, background),
     )
     state = stored.evolution if stored else None
     progress.searching(
