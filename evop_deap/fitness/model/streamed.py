@@ -30,6 +30,7 @@ from evop_deap.fitness.model.tiles import tile_for
 from evop_deap.fitness.model.walk import Tally
 from evop_deap.fitness.model.walked_alone import WalkedAlone
 from evop_deap.fitness.protocol import Evaluation, Work
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.entrance import enter
 from evop_deap.models.anatomy.exit import find_exit
 from evop_deap.models.anatomy.steps import steps_of
@@ -82,11 +83,12 @@ class StreamedEvaluator:
         weights.let_go(anatomy.head)
         self._steps = steps_of(anatomy)
         self._on_evaluated = on_evaluated
-        self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
+        device = device_of(model)
+        self._tokens = torch.as_tensor(tokens, device=device)  # (windows, length)
         self._fitness = fitness
         with torch.inference_mode():
             one = enter(model, anatomy, self._tokens[:1]).hidden
-        material = TextWindows(tokens, model.device)
+        material = TextWindows(tokens, device)
         dense_states = material.count if fitness == "kl" else 0
         plan = MemoryPlan.within(
             max(0, memory_budget // one.nbytes - dense_states),
@@ -97,7 +99,7 @@ class StreamedEvaluator:
             stacked=False,
         )
         self._group = plan.group
-        self.tile = tile_for(model.device)
+        self.tile = tile_for(device)
         self.kept = KeptStates(0)
         self._budget = memory_budget // (2 if dense_states else 1)
         self._dense = StateStore(self._budget)

@@ -30,7 +30,7 @@ from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.precision import computing_in_float32, computing_like
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.loading.spread import spread_like
-from evop_deap.models.streaming.streamed_weights import stream_like
+from evop_deap.models.streaming.streamed_weights import stream_like, weights_of
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
 
@@ -153,4 +153,5 @@ def _reload(
         settle(reloaded)
         quantised: PreTrainedModel = reloaded.eval()
         return quantised
-    return spread_like(model, reloaded.eval())
+    whole: PreTrainedModel = reloaded.eval()
+    return whole if weights_of(model) is not None else spread_like(model, whole)

@@ -23,7 +23,7 @@ from evop_deap.models.loading.model_config import (
 )
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.loading.spread import spread
-from evop_deap.models.loading.weights_place import RESIDENT, stays_in_files
+from evop_deap.models.loading.weights_place import AUTO, RESIDENT, STREAMED, stays_in_files
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +45,7 @@ class LoadedModel:
         files: folder of its checkpoint, if the model uses all weights there; None otherwise.
         streams_in: dtype to compute in, if the weights are to stay in their files; None if they
             are in memory.
+        device: where to compute with weights that stay in their files.
     """
 
     model: PreTrainedModel
@@ -56,6 +57,7 @@ class LoadedModel:
     beside: BesideDecoder = field(default_factory=BesideDecoder)
     files: Path | None = None
     streams_in: torch.dtype | None = None
+    device: torch.device | None = None
 
 
 def load_model(
@@ -106,8 +108,9 @@ def load_model(
     is_here = folder.is_dir() and "gguf_file" not in where
     if packed:
         places = _only(places, name)
-    elif device == "auto" and is_here:
-        places = enough_of(places, weights_size(folder) * chosen.itemsize // stored.itemsize)
+    elif device == "auto" and is_here and weights != STREAMED:
+        size = weights_size(folder) * chosen.itemsize // stored.itemsize
+        places = enough_of(places, size, can_stream=weights == AUTO)
     with quiet_transformers(), explaining(name):
         streams = stays_in_files(
             weights,
@@ -135,7 +138,7 @@ def load_model(
         tokenizer = _load_tokenizer(where, trust_remote_code)
         if packed:
             settle(model)
-        else:
+        elif not streams:
             spread(model, places)
     hub_id = known_hub_id(name)
     rows = embedding_table(model).shape[0]
@@ -155,6 +158,7 @@ def load_model(
         beside=beside,
         files=files,
         streams_in=chosen if streams else None,
+        device=places[0] if streams else None,
     )
 
 

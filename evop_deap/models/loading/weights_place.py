@@ -45,7 +45,7 @@ def stays_in_files(
 
     Args:
         weights: "resident", "streamed", or "auto": streamed where the weights would take more than
-            80 % of the free memory.
+            80 % of the free memory of `devices`.
         where: the arguments of `from_pretrained` that locate the checkpoint.
         config: its configuration.
         stored: dtype of the checkpoint.
@@ -108,8 +108,8 @@ def why_not_streamed(
         return f"it has no safetensors files: {command} writes them to {to}"
     if getattr(config, "quantization_config", None) is not None:
         return "it is quantised: name its dense original"
-    if len(devices) > 1 or devices[0].type != "cpu":
-        return f"it would run on {', '.join(map(str, devices))}: choose `device` cpu"
+    if len(devices) > 1:
+        return f"it would run on {', '.join(map(str, devices))}: name one `device`"
     if dtype not in (stored, torch.float32):
         said, kept = (str(one).removeprefix("torch.") for one in (dtype, stored))
         return f"`dtype` {said} is not the stored one: choose {kept} or float32"

@@ -32,7 +32,7 @@ def light_twin(model: PreTrainedModel) -> PreTrainedModel:
     twin.load_state_dict(_state(model, weights.dtype), strict=True, assign=True)
     twin.tie_weights()
     twin.generation_config = copy.deepcopy(model.generation_config)
-    StreamedWeights(twin, weights.dtype)
+    StreamedWeights(twin, weights.dtype, weights.device)
     made: PreTrainedModel = twin.eval()
     return made
 
