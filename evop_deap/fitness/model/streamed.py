@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 import torch
 
-from evop_deap.base.errors import not_pickled
+from evop_deap.base.errors import InputError, not_pickled
 from evop_deap.fitness.model.grouping import arithmetic_of, batches_of
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.material import TextWindows
 from evop_deap.fitness.model.memory_plan import MemoryPlan
+from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
 from evop_deap.fitness.model.state_store import State, StateStore
 from evop_deap.fitness.model.streamed_criterion import (
     StreamedCriterion,
@@ -34,6 +35,8 @@ from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.entrance import enter
 from evop_deap.models.anatomy.exit import find_exit
 from evop_deap.models.anatomy.steps import steps_of
+from evop_deap.models.streaming.offloaded import stream_offloaded
+from evop_deap.models.streaming.streamed_weights import StreamedWeights, weights_of
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -41,7 +44,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evop_deap.models.anatomy.parts import Anatomy
-    from evop_deap.models.streaming.streamed_weights import StreamedWeights
 
 
 class StreamedEvaluator:
@@ -54,7 +56,8 @@ class StreamedEvaluator:
         model: the dense model, in evaluation mode.
         anatomy: its blocks or halves, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
-        weights: the weights of `model`.
+        weights: the weights of `model`; by default those that it has, or that accelerate keeps on
+            the disk or the host for it.
         fitness: "ce" or "kl".
         memory_budget: largest size of hidden states in bytes, half of it for the walk and half for
             the head; "kl" takes half for the dense model's inputs of the head first. What does not
@@ -63,6 +66,7 @@ class StreamedEvaluator:
         on_evaluated: called after each pattern.
 
     Raises:
+        InputError: the weights of `model` are in memory, or cannot be streamed.
         UnsupportedModelError: the modules between the blocks and the logits are not supported.
     """
 
@@ -71,16 +75,16 @@ class StreamedEvaluator:
         model: PreTrainedModel,
         anatomy: Anatomy,
         tokens: NDArray[np.int64],
-        weights: StreamedWeights,
+        weights: StreamedWeights | None = None,
         *,
         fitness: str = "ce",
-        memory_budget: int,
+        memory_budget: int = DEFAULT_MEMORY_BUDGET,
         windows_at_once: int | None = None,
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
-        self.model, self._anatomy, self.weights = model, anatomy, weights
+        self.model, self._anatomy, self.weights = model, anatomy, weights or _streamed(model)
         self._exit = find_exit(model, anatomy)
-        weights.let_go(anatomy.head)
+        self.weights.let_go(anatomy.head)
         self._steps = steps_of(anatomy)
         self._on_evaluated = on_evaluated
         device = device_of(model)
@@ -252,3 +256,15 @@ class StreamedEvaluator:
         for group in groups:
             states[group] = self._dense.put(self._exit.features(states[group].tensor()))
         return dict(enumerate(states))
+
+
+def _streamed(model: PreTrainedModel) -> StreamedWeights:
+    """Return the streamed weights of a model."""
+    stream_offloaded(model)
+    weights = weights_of(model)
+    if weights is None:
+        raise InputError(
+            f"the weights of {type(model).__name__} are in memory: choose PopulationEvaluator, or "
+            "give `weights`"
+        )
+    return weights
