@@ -85,7 +85,8 @@ def load_model(
         trust_remote_code: whether code from the checkpoint may run.
         text_only: of a multimodal model, return its language model alone.
         as_stored: where "auto" would widen the stored dtype for speed, keep it: the weights then
-            stay in their file until they are read.
+            stay in their file until they are read. Like streamed ones, they are for
+            `StreamedWeights`.
         weights: "resident", "streamed" or "auto"; see `stays_in_files`.
         tell: gets a line on the memory that it will take, before it is loaded.
 
@@ -130,6 +131,7 @@ def load_model(
             config,
             text_only=text_only,
             in_files=streams or kept,
+            stand_ins=streams or (kept and [str(place) for place in places] == ["cpu"]),
             dtype=stored if streams else chosen,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,

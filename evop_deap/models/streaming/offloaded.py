@@ -8,14 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from accelerate.hooks import remove_hook_from_module
+from torch import nn
 
 from evop_deap.base.errors import InputError
 from evop_deap.models.anatomy.devices import elsewhere, offloaded
 from evop_deap.models.loading.checkpoint_files import SAFETENSORS, checkpoint_folder
 from evop_deap.models.loading.mapped_pages import MappedPages
+from evop_deap.models.loading.put_together import conversions_of, load_in_parts, whole
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.loading.shards import stored_in
 from evop_deap.models.loading.weights_place import why_not_streamed
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _LOG = logging.getLogger(__name__)
+
+_FRESH: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+"""By model, the one from the files, which its stand-ins live as long as."""
 
 
 def stream_offloaded(model: PreTrainedModel) -> None:
@@ -43,7 +49,7 @@ def stream_offloaded(model: PreTrainedModel) -> None:
     said = elsewhere(model)
     fresh, folder = _from_files(model, said)
     for name, own in _weights(model):
-        if not _equal(own, fresh.get_parameter(name)):
+        if not _equal(own, whole(fresh.get_parameter(name).data)):
             raise InputError(
                 f"{said}, and {name} has other values than in {folder}: save the model, and load "
                 "it from there"
@@ -55,6 +61,7 @@ def stream_offloaded(model: PreTrainedModel) -> None:
     for name, module in fresh.named_modules():
         model.get_submodule(name)._buffers.update(module._buffers)
     StreamedWeights(model, dtype, device)
+    _FRESH[model] = fresh
     _LOG.warning("%s: they are streamed from %s", said, folder)
 
 
@@ -81,11 +88,11 @@ def _from_files(model: PreTrainedModel, said: str) -> tuple[PreTrainedModel, Pat
     )
     if reason is not None:
         raise InputError(f"{said}, and they cannot be streamed: {reason}")
+    how = {"dtype": stored, "attn_implementation": model.config._attn_implementation}
     with quiet_transformers():
-        fresh = type(model).from_pretrained(
-            folder, dtype=stored, attn_implementation=model.config._attn_implementation
-        )
-    return fresh.eval(), folder
+        if conversions_of(model.config, files):
+            return load_in_parts(folder, **how)[0].eval(), folder
+        return type(model).from_pretrained(folder, **how).eval(), folder
 
 
 def _devices(model: PreTrainedModel) -> tuple[torch.device, ...]:
@@ -112,6 +119,6 @@ def _weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _equal(own: torch.Tensor, stored: torch.Tensor) -> bool:
     """Return whether a weight is that in the file, and let go of the latter's memory."""
-    same = torch.equal(own.cpu(), stored.detach().to(own.dtype))
-    MappedPages().let_go(stored.data)
+    same = torch.equal(own.cpu(), stored.to(own.dtype))
+    MappedPages().let_go(stored)
     return same

@@ -15,6 +15,7 @@ from evop_deap.models.loading.called_weights import replaced_when_called
 from evop_deap.models.loading.freed_memory import return_freed_memory
 from evop_deap.models.loading.mapped_pages import MappedPages, let_go_from_now_on
 from evop_deap.models.loading.precision import compute_in_float32
+from evop_deap.models.loading.put_together import has_stand_ins, whole
 from evop_deap.models.loading.spread import run_on
 from evop_deap.models.streaming.ends import read_in_tiles, read_rows_alone
 from evop_deap.models.streaming.plain_transfers import Copying, InPlace
@@ -75,7 +76,8 @@ class StreamedWeights:
         read_in_tiles(parts.get_output_embeddings(), self)
         if device != HOST:
             run_on(model, device)
-            replaced_when_called(model, lambda weight: weight.to(device))
+        if device != HOST or has_stand_ins(model):
+            replaced_when_called(model, lambda weight: whole(weight).to(device))
         if dtype is not model.dtype:
             compute_in_float32(model)
         for module in _blocks_of(model):
@@ -130,7 +132,7 @@ class StreamedWeights:
 
     def _sent(self, stored: Sequence[torch.Tensor]) -> Sent:
         self.reading.bytes += sum(tensor.nbytes for tensor in stored)
-        return self._transfer.send(stored)
+        return self._transfer.send([whole(tensor) for tensor in stored])
 
     def _returned(self, module: nn.Module, *_: Any) -> None:
         if not self._is_passing:
