@@ -32,20 +32,13 @@ def choose_devices(device: str) -> tuple[torch.device, ...]:
     return chosen
 
 
-def enough_of(
-    chosen: tuple[torch.device, ...], needed: int, *, can_stream: bool = False
-) -> tuple[torch.device, ...]:
-    """Return the chosen devices; of several on CUDA, as many as hold weights of `needed` bytes.
-
-    Where all are too few and weights can be streamed, one is enough.
-    """
+def enough_of(chosen: tuple[torch.device, ...], needed: int) -> tuple[torch.device, ...]:
+    """Return the chosen devices; of several on CUDA, as many as hold weights of `needed` bytes."""
     if chosen[0].type != "cuda":
         return chosen
     free = [free_memory(torch.device("cuda", n)) for n in range(torch.cuda.device_count())]
     count = holding(free, needed)
-    if count == 1 or (can_stream and needed > WEIGHTS_SHARE * sum(free)):
-        return chosen
-    return tuple(torch.device("cuda", n) for n in range(count))
+    return chosen if count == 1 else tuple(torch.device("cuda", n) for n in range(count))
 
 
 def holding(free: Sequence[int], needed: int) -> int:

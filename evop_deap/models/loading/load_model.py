@@ -12,9 +12,9 @@ from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.anatomy.quantisation import fields_of, settle
 from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.checkpoint_files import checkpoint_folder
-from evop_deap.models.loading.hardware import choose_devices, choose_dtype, enough_of
+from evop_deap.models.loading.hardware import WEIGHTS_SHARE, choose_devices, choose_dtype, enough_of
 from evop_deap.models.loading.load_weights import load_weights
-from evop_deap.models.loading.memory_needs import memory_told, weights_size
+from evop_deap.models.loading.memory_needs import allowed_memory, memory_told, weights_size
 from evop_deap.models.loading.model_config import (
     explaining,
     known_hub_id,
@@ -23,7 +23,7 @@ from evop_deap.models.loading.model_config import (
 )
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.loading.spread import spread
-from evop_deap.models.loading.weights_place import AUTO, RESIDENT, STREAMED, stays_in_files
+from evop_deap.models.loading.weights_place import RESIDENT, STREAMED, stays_in_files
 
 if TYPE_CHECKING:
     import torch
@@ -107,11 +107,13 @@ def load_model(
         chosen = stored if keeps else choose_dtype(dtype, stored, places[0])
     folder = Path(where["pretrained_model_name_or_path"])
     is_here = folder.is_dir() and "gguf_file" not in where
+    several, is_tight = places, False
     if packed:
-        places = _only(places, name)
+        several = _only(places, name)
     elif device == "auto" and is_here and weights != STREAMED:
         size = weights_size(folder) * chosen.itemsize // stored.itemsize
-        places = enough_of(places, size, can_stream=weights == AUTO)
+        several = enough_of(places, size)
+        is_tight = len(several) > 1 and size > WEIGHTS_SHARE * allowed_memory(*several)
     with quiet_transformers(), explaining(name):
         streams = stays_in_files(
             weights,
@@ -119,10 +121,11 @@ def load_model(
             config,
             stored=stored,
             dtype=chosen,
-            devices=places,
+            devices=places if is_tight else several,  # weights are streamed to one
             text_only=text_only,
             tell=tell,
         )
+    places = places if streams else several
     if is_here and not streams and (line := memory_told(folder, stored, chosen, *places)):
         tell(line)
     with quiet_transformers(), explaining(name):

@@ -16,7 +16,12 @@ from evop_deap.models.loading.checkpoint_files import (
     processor_files,
     stored_tensors,
 )
-from evop_deap.models.loading.put_together import conversions_of, load_in_parts, whole
+from evop_deap.models.loading.put_together import (
+    conversions_of,
+    load_in_parts,
+    not_made,
+    whole,
+)
 from evop_deap.models.loading.shards import stored_in
 from evop_deap.models.loading.tensor_groups import grouped
 from evop_deap.models.loading.text_part import beside_the_decoder, text_part
@@ -108,7 +113,8 @@ def _in_parts(
     is_own = not type(config).__module__.startswith("transformers.")
     if folder is None or is_own or method_of(config) is not None:
         return None
-    if not conversions_of(config, stored_in(folder)):
+    files = stored_in(folder)
+    if not conversions_of(config, files) or not_made(files, config, options["dtype"]):
         return None
     names = ("dtype", "attn_implementation")
     return load_in_parts(folder, **{name: options[name] for name in names if name in options})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,39 @@ def conversions_of(config: PreTrainedConfig, files: Mapping[str, StoredTensor]) 
         Conversion(by_pattern[some[0][1]], config, first, tuple(some))
         for first, some in sources.items()
     ]
+
+
+def not_made(
+    files: Mapping[str, StoredTensor], config: PreTrainedConfig, stored: torch.dtype
+) -> str | None:
+    """Return the name of a weight that cannot be made from its stored tensors alone, or None.
+
+    Args:
+        files: the stored tensors of a checkpoint.
+        config: its configuration.
+        stored: the dtype of its weights.
+    """
+    left = Counter(tensor.shape for tensor in files.values())
+    shapes: dict[str, tuple[int, ...]] = {}
+    for conversion in conversions_of(config, files):
+        sources = [files[name] for name, _ in conversion.sources]
+        if any(source.torch_dtype is not stored for source in sources):
+            return conversion.first
+        try:
+            made = conversion.made_on_meta(files)
+        except Exception:  # the operations of transformers raise many types
+            return conversion.first
+        shapes |= {name: tuple(weight.shape) for name, weight in made.items()}
+        left -= Counter(source.shape for source in sources)
+    for name, weight in empty_model(config).named_parameters():
+        if name in shapes:
+            if shapes[name] != tuple(weight.shape):
+                return str(name)
+            continue
+        left[tuple(weight.shape)] -= 1
+        if left[tuple(weight.shape)] < 0:
+            return str(name)
+    return None
 
 
 def load_in_parts(folder: Path, **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:

@@ -15,7 +15,7 @@ from evop_deap.base.formatting import mebibytes
 from evop_deap.models.loading.checkpoint_files import SAFETENSORS, checkpoint_folder
 from evop_deap.models.loading.hardware import WEIGHTS_SHARE
 from evop_deap.models.loading.memory_needs import allowed_memory, weights_size
-from evop_deap.models.loading.put_together import conversions_of, empty_model
+from evop_deap.models.loading.put_together import not_made
 from evop_deap.models.loading.shards import StoredTensor, stored_in
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def why_not_streamed(
         return f"`dtype` {said} is not the stored one: choose {kept} or float32"
     if text_only:
         return "`text_only` takes a model out of another: leave it out"
-    if (name := _not_made(files, config, stored)) is not None:
+    if (name := not_made(files, config, stored)) is not None:
         return f"{name} is not made from its stored tensors alone: choose `weights` resident"
     return None
 
@@ -133,31 +133,3 @@ def _check_a_block_fits(files: Mapping[str, StoredTensor], dtype: torch.dtype, f
             f"in {str(dtype).removeprefix('torch.')}, but {mebibytes(free)} are free: free memory, "
             "or choose a narrower `dtype`"
         )
-
-
-def _not_made(
-    files: Mapping[str, StoredTensor], config: PreTrainedConfig, stored: torch.dtype
-) -> str | None:
-    """Return the name of a weight that cannot be made from its stored tensors alone, or None."""
-    left = Counter(tensor.shape for tensor in files.values())
-    shapes: dict[str, tuple[int, ...]] = {}
-    conversions = conversions_of(config, files)
-    for conversion in conversions:
-        sources = [files[name] for name, _ in conversion.sources]
-        if any(source.torch_dtype is not stored for source in sources):
-            return conversion.first
-        try:
-            made = conversion.made_on_meta(files)
-        except Exception:  # the operations of transformers raise many types
-            return conversion.first
-        shapes |= {name: tuple(weight.shape) for name, weight in made.items()}
-        left -= Counter(source.shape for source in sources)
-    for name, weight in empty_model(config).named_parameters():
-        if name in shapes:
-            if shapes[name] != tuple(weight.shape):
-                return str(name)
-            continue
-        left[tuple(weight.shape)] -= 1
-        if left[tuple(weight.shape)] < 0:
-            return str(name)
-    return None

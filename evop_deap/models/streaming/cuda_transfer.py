@@ -36,7 +36,8 @@ class CudaTransfer:
         found = []
         with torch.cuda.stream(self._stream):
             for tensor in stored:
-                pinned = tensor.pin_memory()
+                # A weight that was changed may be there already.
+                pinned = tensor.pin_memory() if tensor.device.type == "cpu" else tensor
                 self._pages.let_go(tensor)
                 there = pinned.to(self._device, non_blocking=True)
                 found.append(there.to(computed_in(self._dtype, tensor)))

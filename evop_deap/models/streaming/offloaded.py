@@ -48,8 +48,12 @@ def stream_offloaded(model: PreTrainedModel) -> None:
         return
     said = elsewhere(model)
     fresh, folder = _from_files(model, said)
+    pages = MappedPages()
     for name, own in _weights(model):
-        if not _equal(own, whole(fresh.get_parameter(name).data)):
+        stored = whole(fresh.get_parameter(name).data)
+        same = own is not None and torch.equal(own.cpu(), stored.to(own.dtype))
+        pages.let_go(stored)
+        if not same:
             raise InputError(
                 f"{said}, and {name} has other values than in {folder}: save the model, and load "
                 "it from there"
@@ -102,8 +106,8 @@ def _devices(model: PreTrainedModel) -> tuple[torch.device, ...]:
     return tuple(dict.fromkeys(torch.device(place) for place in named if place is not None))
 
 
-def _weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield each weight by name, where accelerate keeps it."""
+def _weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor | None]]:
+    """Yield each weight by name, where accelerate keeps it; None where it cannot be found."""
     maps: dict[str, Any] = {}
     for name, module in offloaded(model).items():
         hook: Any = module._hf_hook
@@ -112,13 +116,6 @@ def _weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
     for name, weight in model.named_parameters():
         if weight.device.type != "meta":
             yield name, weight.detach()
-        elif name in maps:
-            kept, key = maps[name]
-            yield name, kept[key]
-
-
-def _equal(own: torch.Tensor, stored: torch.Tensor) -> bool:
-    """Return whether a weight is that in the file, and let go of the latter's memory."""
-    same = torch.equal(own.cpu(), stored.to(own.dtype))
-    MappedPages().let_go(stored)
-    return same
+        else:
+            kept, key = maps.get(name, ({}, name))
+            yield name, kept[key] if name in maps else None
