@@ -117,8 +117,8 @@ def test_at_most_two_blocks_have_memory_on_the_device() -> None:
     blocks = [[torch.full((2, 2), float(n), dtype=torch.bfloat16)] for n in range(5)]
     places = set()
     for n, sent in read_ahead(range(5), lambda n: transfer.send(blocks[n]), Reading()):
-        assert torch.equal(sent.tensors[0], torch.full((2, 2), float(n)))
-        places.add(sent.tensors[0].data_ptr())
+        assert torch.equal(sent[0], torch.full((2, 2), float(n)))
+        places.add(sent[0].data_ptr())
         transfer.release(sent)
     assert len(places) <= 2
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from evop_deap.models.loading.mapped_pages import MappedPages
-from evop_deap.models.streaming.transfer import Sent, computed_in
+from evop_deap.models.streaming.transfer import computed_in
 
 
 class CudaTransfer:
@@ -28,7 +28,7 @@ class CudaTransfer:
         self._device, self._dtype, self._pages = device, dtype, pages
         self._stream = torch.cuda.Stream(device)
 
-    def send(self, stored: Sequence[torch.Tensor]) -> Sent:
+    def send(self, stored: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """See `Transfer.send`. It returns when all is there, so that its time is that of copying.
 
         Tensors are widened there: narrow ones travel.
@@ -43,9 +43,9 @@ class CudaTransfer:
                 found.append(there.to(computed_in(self._dtype, tensor)))
             copied = self._stream.record_event()
         copied.synchronize()
-        return Sent(stored, found)
+        return found
 
-    def release(self, sent: Sent) -> None:
+    def release(self, sent: Sequence[torch.Tensor]) -> None:
         """See `Transfer.release`.
 
         The memory belongs to the stream of copies, which knows nothing of the computing: it may

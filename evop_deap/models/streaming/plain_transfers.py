@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from evop_deap.models.loading.mapped_pages import MappedPages
-from evop_deap.models.streaming.transfer import Sent, computed_in
+from evop_deap.models.streaming.transfer import computed_in
 
 
 class InPlace:
@@ -20,15 +20,15 @@ class InPlace:
     def __init__(self, pages: MappedPages) -> None:
         self._pages = pages
 
-    def send(self, stored: Sequence[torch.Tensor]) -> Sent:
+    def send(self, stored: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """See `Transfer.send`."""
         for tensor in stored:
             self._pages.read(tensor)
-        return Sent(stored, stored)
+        return stored
 
-    def release(self, sent: Sent) -> None:
+    def release(self, sent: Sequence[torch.Tensor]) -> None:
         """See `Transfer.release`."""
-        for tensor in sent.stored:
+        for tensor in sent:
             self._pages.let_go(tensor)
 
     def end(self) -> None:
@@ -48,17 +48,17 @@ class Copying:
         self._device, self._dtype, self._pages = device, dtype, pages
         self._unused: list[Sequence[torch.Tensor]] = []
 
-    def send(self, stored: Sequence[torch.Tensor]) -> Sent:
+    def send(self, stored: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """See `Transfer.send`."""
         room = self._room_for(stored)
         for to, tensor in zip(room, stored, strict=True):
             to.copy_(tensor)
             self._pages.let_go(tensor)
-        return Sent(stored, room)
+        return room
 
-    def release(self, sent: Sent) -> None:
+    def release(self, sent: Sequence[torch.Tensor]) -> None:
         """See `Transfer.release`."""
-        self._unused.append(sent.tensors)
+        self._unused.append(sent)
 
     def end(self) -> None:
         """See `Transfer.end`."""

@@ -20,7 +20,7 @@ from evop_deap.models.loading.spread import run_on
 from evop_deap.models.streaming.ends import read_in_tiles, read_rows_alone
 from evop_deap.models.streaming.plain_transfers import Copying, InPlace
 from evop_deap.models.streaming.read_ahead import Reading, read_ahead
-from evop_deap.models.streaming.transfer import HOST, Sent, Transfer
+from evop_deap.models.streaming.transfer import HOST, Transfer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -92,7 +92,7 @@ class StreamedWeights:
         self._is_passing = True
         try:
             for block, sent in read_ahead(blocks, self._read, self.reading):
-                with _replaced(list(block.module.parameters()), sent.tensors):
+                with _replaced(list(block.module.parameters()), sent):
                     yield block
                 self._transfer.release(sent)
                 del sent
@@ -110,12 +110,12 @@ class StreamedWeights:
             rows: number of rows of a part.
         """
 
-        def read(first: int) -> Sent:
+        def read(first: int) -> Sequence[torch.Tensor]:
             return self._sent([matrix[first : first + rows]])
 
         try:
             for first, sent in read_ahead(range(0, len(matrix), rows), read, self.reading):
-                yield first, sent.tensors[0]
+                yield first, sent[0]
                 self._transfer.release(sent)
                 del sent
         finally:
@@ -126,11 +126,11 @@ class StreamedWeights:
         for weight in module.parameters():
             self._pages.let_go(weight.data)
 
-    def _read(self, block: Block) -> Sent:
+    def _read(self, block: Block) -> Sequence[torch.Tensor]:
         """Send the weights of a block to the device."""
         return self._sent([weight.data for weight in block.module.parameters()])
 
-    def _sent(self, stored: Sequence[torch.Tensor]) -> Sent:
+    def _sent(self, stored: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         self.reading.bytes += sum(tensor.nbytes for tensor in stored)
         return self._transfer.send([whole(tensor) for tensor in stored])
 

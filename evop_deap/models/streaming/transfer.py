@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,23 +10,15 @@ import torch
 HOST = torch.device("cpu")
 
 
-@dataclass(frozen=True, eq=False)
-class Sent:
-    """Tensors in a file, and the same ones where and as the model computes with them."""
-
-    stored: Sequence[torch.Tensor]
-    tensors: Sequence[torch.Tensor]
-
-
 class Transfer(Protocol):
-    """Brings tensors to the device of a model; at most two of `Sent` are in use at a time."""
+    """Brings the tensors of one block after the other to the device of a model."""
 
-    def send(self, stored: Sequence[torch.Tensor]) -> Sent:
-        """Bring tensors there; a thread calls this while the model computes."""
+    def send(self, stored: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """Return tensors as the model computes with them; a thread calls it one block ahead."""
         ...
 
-    def release(self, sent: Sent) -> None:
-        """Use the memory of tensors for others: the model computes with them no more."""
+    def release(self, sent: Sequence[torch.Tensor]) -> None:
+        """Use the memory of what was sent for others: the model computes with it no more."""
         ...
 
     def end(self) -> None:
