@@ -26,7 +26,7 @@ from evop_deap.models.surgery.rehearsal import check_removable
 from evop_deap.recovery.compensation.compensate import compensate
 
 WINDOWS = toy_tokens(rows=3, length=8).numpy()
-FUSED = ("mixtral", "qwen3-moe", "deepseek-v3")
+FUSED = ("mixtral", "qwen3-moe", pytest.param("deepseek-v3", marks=pytest.mark.slow))
 
 
 def checkpoint(name: str, folder: Path) -> Path:

@@ -71,7 +71,7 @@ def test_sums_are_those_of_weights_in_memory_bit_for_bit(
         assert found.work.bytes_held <= budget
 
 
-@pytest.mark.parametrize("fitness", ["ce", "kl"])
+@pytest.mark.parametrize("fitness", [pytest.param("ce", marks=pytest.mark.slow), "kl"])
 def test_no_operation_mixes_the_host_and_the_device(fitness: str, tmp_path: Path) -> None:
     _, model = two_of("opt", torch.bfloat16, tmp_path)
     with apart() as place:
