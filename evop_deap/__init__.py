@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from evop_deap.fitness.landscape import save_landscape as save_landscape
     from evop_deap.fitness.model.population import PopulationEvaluator as PopulationEvaluator
     from evop_deap.fitness.model.reference import ReferenceEvaluator as ReferenceEvaluator
+    from evop_deap.fitness.model.streamed import StreamedEvaluator as StreamedEvaluator
     from evop_deap.fitness.plain_function import FunctionEvaluator as FunctionEvaluator
     from evop_deap.fitness.protocol import Evaluation as Evaluation
     from evop_deap.fitness.protocol import Work as Work
@@ -93,6 +94,7 @@ _HOMES = {
     "SearchSpace": "space.search_space",
     "SettingsSpace": "tuning.settings_space",
     "Stopping": "evolution.stopping",
+    "StreamedEvaluator": "fitness.model.streamed",
     "Strategies": "evolution.strategies",
     "TabularEvaluator": "fitness.tabular",
     "Unit": "space.unit",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import torch
@@ -89,5 +90,21 @@ class _Apart(TorchFunctionMode):
 def apart() -> Iterator[Callable[[torch.Tensor], torch.device]]:
     """In this context, tensors of cpu:0 and cpu:1 do not mix; yields what tells their device."""
     mode = _Apart()
-    with mode:
+    with mode, _in_threads(mode):
         yield mode.place
+
+
+@contextmanager
+def _in_threads(mode: TorchFunctionMode) -> Iterator[None]:
+    """In this context, threads that start have the mode, too: PyTorch keeps it by thread."""
+    before = Thread.run
+
+    def run(thread: Thread) -> None:
+        with mode:
+            before(thread)
+
+    Thread.run = run  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Thread.run = before  # type: ignore[method-assign]

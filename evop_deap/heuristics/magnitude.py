@@ -12,9 +12,10 @@ from evop_deap.heuristics.task import Pick, Task, lowest
 def pick(task: Task) -> Pick:
     """Drop the units with the smallest sum of absolute weights Σ|w|; `scores` are these sums."""
     from evop_deap.heuristics.unit_weights import parameters_of_units
+    from evop_deap.models.loading.put_together import whole
 
     scores = [
-        sum(float(parameter.detach().double().abs().sum()) for parameter in parameters)
+        sum(float(whole(parameter.detach()).double().abs().sum()) for parameter in parameters)
         for parameters in parameters_of_units(task)
     ]
     return lowest(task, scores)

@@ -94,5 +94,5 @@ def load_named(
     if dtype is not None and on_cpu and not is_quantised(loaded.model):
         from evop_deap.models.streaming.streamed_weights import StreamedWeights
 
-        StreamedWeights(loaded.model, dtype)
+        StreamedWeights(loaded.model, dtype, loaded.device or loaded.model.device)
     return loaded

@@ -156,13 +156,14 @@ def spread_evaluator(
 
 
 def _setup(prepared: Prepared, options: dict[str, Any], threads: int) -> SearchSetup:
+    from evop_deap.models.anatomy.devices import device_of
     from evop_deap.models.streaming.streamed_weights import weights_of
 
     model, compensator = prepared.loaded.model, prepared.compensator
     streams = weights_of(model) is not None
     return SearchSetup(
         config=prepared.config.replace(
-            device=model.device.type, weights="streamed" if streams else "resident"
+            device=device_of(model).type, weights="streamed" if streams else "resident"
         ),
         space=prepared.space,
         windows=prepared.searched.calibration.tokens,
@@ -178,8 +179,9 @@ def _share(prepared: Prepared) -> Share:
     import torch
 
     from evop_deap.distributed.share import Share
+    from evop_deap.models.anatomy.devices import device_of
 
-    gpus, device = prepared.config.worker_gpus, prepared.loaded.model.device.type
+    gpus, device = prepared.config.worker_gpus, device_of(prepared.loaded.model).type
     if gpus is not None and device != "cuda":
         raise InputError(
             f"`worker_gpus` {gpus:g} needs `device` cuda in this process, too, but it is {device}"

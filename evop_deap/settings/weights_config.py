@@ -18,7 +18,7 @@ class WeightsConfig(CalibrationConfig):
         MODEL,
         "hold weights in memory (resident), or leave them in their safetensors files and read them "
         "block by block, once for all patterns of a generation (streamed); auto streams where they "
-        "would take more than 80 % of the free memory",
+        "would take more than 80 % of the free memory of the device",
         choices=("resident", "streamed", "auto"),
     )
     export_from: str | None = option(

@@ -72,7 +72,7 @@ def test_devices_are_named_with_commas_between() -> None:
 
 def test_streamed_weights_are_for_one_device(tmp_path: Path) -> None:
     folder = write_toy_checkpoint(tmp_path / "model")
-    with pytest.raises(InputError, match="it would run on cpu:0, cpu:1: choose `device` cpu"):
+    with pytest.raises(InputError, match="it would run on cpu:0, cpu:1: name one `device`"):
         load_model(str(folder), device="cpu:0,cpu:1", weights="streamed")
 
 

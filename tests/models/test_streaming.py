@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from toy_models import shared_toy, toy_logits, toy_model, toy_tokens, write_toy_checkpoint
 from transformers import (
     AutoModelForCausalLM,
@@ -145,14 +146,19 @@ def test_what_cannot_be_streamed_is_refused_by_name(tmp_path: Path) -> None:
     assert "it has no safetensors files: python -c" in why_not_streamed(folder, device="cpu")
 
 
-def test_weights_that_are_put_together_when_they_are_loaded_are_not_streamed(
+def test_weights_that_cannot_be_put_together_are_not_streamed(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     shared_toy("mixtral").save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    said = why_not_streamed(tmp_path, device="cpu")
-    assert "model.layers.0.mlp.experts.gate_up_proj is put together" in said
-    assert "choose `weights` resident" in said
+    file, lacking = tmp_path / "model.safetensors", "model.layers.1.block_sparse_moe.experts.3.w1"
+    tensors = load_file(file)
+    one = tensors.pop(f"{lacking}.weight")
+    for more in ({}, {f"{lacking}.weight": one.half()}):  # one expert less; one in another dtype
+        save_file({**tensors, **more}, file)
+        said = why_not_streamed(tmp_path, device="cpu")
+        assert "model.layers.1.mlp.experts.gate_up_proj is not made from its stored" in said
+        assert "choose `weights` resident" in said
 
 
 def write_empty_checkpoint(folder: Path, **fields: Any) -> LlamaConfig:

@@ -43,7 +43,7 @@ def test_what_cannot_be_streamed_is_named(tmp_path: Path) -> None:
     loaded = load_model(str(write_toy_checkpoint(tmp_path / "model")), device="cpu")
     needs = needs_of(loaded, 2**30, (torch.device("cpu", 0), torch.device("cpu", 1)))
     assert [way.fits for way in needs.ways] == [True, False]
-    assert needs.lines()[-1].endswith("it would run on cpu:0, cpu:1: choose `device` cpu")
+    assert needs.lines()[-1].endswith("it would run on cpu:0, cpu:1: name one `device`")
 
 
 def test_the_disk_is_measured_on_the_largest_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from evop_deap.fitness.model.summed import Scales, SummedEvaluator, SummedModelE
 from evop_deap.fitness.model.window_kinds import TextAndQuestions, Windows
 from evop_deap.fitness.protocol import Evaluation, Evaluator, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
-from evop_deap.models.anatomy.devices import check_on_devices
+from evop_deap.models.streaming.offloaded import stream_offloaded
 from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.space import Pattern, SearchSpace
 
@@ -42,7 +42,7 @@ class Evaluators:
 
     Raises:
         InputError: the weights are streamed, but a compensator or questions need them all; or
-            accelerate keeps some on the disk or the host.
+            accelerate keeps some on the disk or the host, and they cannot be streamed.
     """
 
     model: PreTrainedModel
@@ -51,7 +51,7 @@ class Evaluators:
     compensator: Compensator | None = None
 
     def __post_init__(self) -> None:
-        check_on_devices(self.model)
+        stream_offloaded(self.model)
         streams = weights_of(self.model) is not None
         if streams and (self.fitness not in ("ce", "kl") or self.compensator is not None):
             raise InputError(

@@ -25,6 +25,7 @@ from evop_deap.fitness.model.window_kinds import (
     taken,
 )
 from evop_deap.fitness.protocol import Evaluation, Work
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.model_units import model_units
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.space import Pattern, dropped_units
@@ -127,7 +128,7 @@ class ReferenceEvaluator:
     def _sums(self, pattern: Pattern, windows: Part) -> NDArray[np.float64]:
         if isinstance(windows, Questions):
             return self._answer_losses(pattern, windows)
-        tokens = torch.as_tensor(windows, device=self._model.device)
+        tokens = torch.as_tensor(windows, device=device_of(self._model))
         at_once = self._windows_at_once(tokens.shape[1])
         with torch.inference_mode():
             sums = [self._batch_sums(pattern, batch) for batch in tokens.split(at_once)]

@@ -15,6 +15,7 @@ from evop_deap.fitness.model.window_kinds import TextAndQuestions, Windows, pred
 from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.stored_evaluator import StoredEvaluator
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.loading.precision import dtype_of
 from evop_deap.space import Pattern
 from evop_deap.text.questions import Questions
@@ -122,13 +123,15 @@ def _names(windows: Windows, batches: Sequence[int]) -> list[str]:
 
 def computed_on(model: PreTrainedModel) -> str:
     """Return what a model is computed on, as far as it affects the bits of a sum."""
-    if model.device.type == "cpu":
+    device = device_of(model)
+    if device.type == "cpu":
         capability = torch.backends.cpu.get_cpu_capability()
         return f"{platform.machine()} {capability} {torch.get_num_threads()} threads"
-    if model.device.type == "cuda":
-        devices = {weight.device for weight in model.parameters()}
+    if device.type == "cuda":
+        # Streamed weights are on the host, and computed with elsewhere.
+        devices = {w.device for w in model.parameters() if w.device.type == "cuda"} or {device}
         return " and ".join(sorted(set(map(torch.cuda.get_device_name, devices))))
-    return model.device.type
+    return device.type
 
 
 def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, fingerprint: str) -> str:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 import torch
 
-from evop_deap.base.errors import not_pickled
+from evop_deap.base.errors import InputError, not_pickled
 from evop_deap.fitness.model.grouping import arithmetic_of, batches_of
 from evop_deap.fitness.model.kept_states import KeptStates
 from evop_deap.fitness.model.material import TextWindows
 from evop_deap.fitness.model.memory_plan import MemoryPlan
+from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
 from evop_deap.fitness.model.state_store import State, StateStore
 from evop_deap.fitness.model.streamed_criterion import (
     StreamedCriterion,
@@ -30,9 +31,12 @@ from evop_deap.fitness.model.tiles import tile_for
 from evop_deap.fitness.model.walk import Tally
 from evop_deap.fitness.model.walked_alone import WalkedAlone
 from evop_deap.fitness.protocol import Evaluation, Work
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.entrance import enter
 from evop_deap.models.anatomy.exit import find_exit
 from evop_deap.models.anatomy.steps import steps_of
+from evop_deap.models.streaming.offloaded import stream_offloaded
+from evop_deap.models.streaming.streamed_weights import StreamedWeights, weights_of
 from evop_deap.space import Pattern
 
 if TYPE_CHECKING:
@@ -40,7 +44,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evop_deap.models.anatomy.parts import Anatomy
-    from evop_deap.models.streaming.streamed_weights import StreamedWeights
 
 
 class StreamedEvaluator:
@@ -53,7 +56,8 @@ class StreamedEvaluator:
         model: the dense model, in evaluation mode.
         anatomy: its blocks or halves, from `find_anatomy`.
         tokens: (windows, length) token ids to predict, without padding.
-        weights: the weights of `model`.
+        weights: the weights of `model`; by default those that it has, or that accelerate keeps on
+            the disk or the host for it.
         fitness: "ce" or "kl".
         memory_budget: largest size of hidden states in bytes, half of it for the walk and half for
             the head; "kl" takes half for the dense model's inputs of the head first. What does not
@@ -62,6 +66,7 @@ class StreamedEvaluator:
         on_evaluated: called after each pattern.
 
     Raises:
+        InputError: the weights of `model` are in memory, or cannot be streamed.
         UnsupportedModelError: the modules between the blocks and the logits are not supported.
     """
 
@@ -70,23 +75,24 @@ class StreamedEvaluator:
         model: PreTrainedModel,
         anatomy: Anatomy,
         tokens: NDArray[np.int64],
-        weights: StreamedWeights,
+        weights: StreamedWeights | None = None,
         *,
         fitness: str = "ce",
-        memory_budget: int,
+        memory_budget: int = DEFAULT_MEMORY_BUDGET,
         windows_at_once: int | None = None,
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
-        self.model, self._anatomy, self.weights = model, anatomy, weights
+        self.model, self._anatomy, self.weights = model, anatomy, weights or _streamed(model)
         self._exit = find_exit(model, anatomy)
-        weights.let_go(anatomy.head)
+        self.weights.let_go(anatomy.head)
         self._steps = steps_of(anatomy)
         self._on_evaluated = on_evaluated
-        self._tokens = torch.as_tensor(tokens, device=model.device)  # (windows, length)
+        device = device_of(model)
+        self._tokens = torch.as_tensor(tokens, device=device)  # (windows, length)
         self._fitness = fitness
         with torch.inference_mode():
             one = enter(model, anatomy, self._tokens[:1]).hidden
-        material = TextWindows(tokens, model.device)
+        material = TextWindows(tokens, device)
         dense_states = material.count if fitness == "kl" else 0
         plan = MemoryPlan.within(
             max(0, memory_budget // one.nbytes - dense_states),
@@ -97,7 +103,7 @@ class StreamedEvaluator:
             stacked=False,
         )
         self._group = plan.group
-        self.tile = tile_for(model.device)
+        self.tile = tile_for(device)
         self.kept = KeptStates(0)
         self._budget = memory_budget // (2 if dense_states else 1)
         self._dense = StateStore(self._budget)
@@ -250,3 +256,15 @@ class StreamedEvaluator:
         for group in groups:
             states[group] = self._dense.put(self._exit.features(states[group].tensor()))
         return dict(enumerate(states))
+
+
+def _streamed(model: PreTrainedModel) -> StreamedWeights:
+    """Return the streamed weights of a model."""
+    stream_offloaded(model)
+    weights = weights_of(model)
+    if weights is None:
+        raise InputError(
+            f"the weights of {type(model).__name__} are in memory: choose PopulationEvaluator, or "
+            "give `weights`"
+        )
+    return weights

@@ -45,13 +45,26 @@ def check_on_devices(model: PreTrainedModel) -> None:
     Raises:
         InputError: some weights are not on a device.
     """
-    for name, module in model.named_modules():
-        if getattr(getattr(module, "_hf_hook", None), "offload", False):
-            raise InputError(
-                f"the `device_map` of {type(model).__name__} leaves weights such as {name} on the "
-                "disk or the host, to be read for every call: python -m evop_deap.search --weights "
-                "streamed reads them once for all patterns"
-            )
+    if offloaded(model):
+        raise InputError(
+            f"{elsewhere(model)}, to be read for every call: StreamedEvaluator, or python -m "
+            "evop_deap.search --weights streamed, reads them once for all patterns"
+        )
+
+
+def elsewhere(model: PreTrainedModel) -> str:
+    """Return a clause on the weights that accelerate keeps on the disk or on the host."""
+    name = next(iter(offloaded(model)))
+    return (
+        f"the `device_map` of {type(model).__name__} leaves weights such as {name} on the disk or "
+        "the host"
+    )
+
+
+def offloaded(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return the modules whose weights accelerate keeps on the disk or on the host, by name."""
+    modules = model.named_modules()
+    return {n: m for n, m in modules if getattr(getattr(m, "_hf_hook", None), "offload", False)}
 
 
 def moved_to(device: torch.device, value: Any) -> Any:

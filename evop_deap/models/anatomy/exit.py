@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from evop_deap.base.errors import UnsupportedModelError
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.probe import (
     first_tensor,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+_HOST = torch.device("cpu")
 _ROWS = 8192  # of the head that are multiplied at once
 
 
@@ -34,7 +36,8 @@ class Exit:
     Attributes:
         modules: applied in sequence, such as the final norm; their output is the head's input.
         weight: (vocabulary, width) of the head.
-        bias: (vocabulary,) of the head, or None.
+        bias: (vocabulary,) of the head on its device, or None.
+        device: where the head runs.
         transform: elementwise function of the float32 logits after the head; may work in place.
     """
 
@@ -42,17 +45,18 @@ class Exit:
     weight: torch.Tensor
     bias: torch.Tensor | None
     transform: Callable[[torch.Tensor], torch.Tensor]
+    device: torch.device = _HOST
 
     def features(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the head's input for the last block's output: (rows, length, width).
 
-        It is on the device of the head's weight.
+        It is on the head's device.
         """
         for module in self.modules:
             output = first_tensor(module(hidden))
             assert output is not None
             hidden = output
-        return hidden.to(self.weight.device)
+        return hidden.to(self.device)
 
 
 def find_exit(model: PreTrainedModel, anatomy: Anatomy) -> Exit:
@@ -100,12 +104,14 @@ def _exit(
     head: Any = anatomy.head
     bias = getattr(head, "bias", None)
     with torch.inference_mode():
-        features, logits = features.to(head.weight.device), logits.to(head.weight.device)
+        device = device_of(head)
+        features, logits = features.to(device), logits.to(device)
         plain = _product(head, features).float()
         for transform in _transforms(model):
             # In the dtype of the logits, so that only rounding may differ.
             if nearly_equal(transform(plain.clone()).to(logits.dtype), logits):
-                return Exit(modules, head.weight, bias, transform)
+                bias = None if bias is None else bias.to(device)
+                return Exit(modules, head.weight, bias, transform, device)
     raise UnsupportedModelError(
         f"{type(model).__name__} makes its logits from the head's output in a way not known here"
     )
@@ -118,10 +124,10 @@ def _product(head: Any, features: torch.Tensor) -> torch.Tensor:
         return made
     # In parts: weights that stay in a file may be large, and narrower than the features.
     parts = head.weight.split(_ROWS)
-    products = [nn.functional.linear(features, part.to(features.dtype)) for part in parts]
+    products = [nn.functional.linear(features, part.to(features)) for part in parts]
     plain = torch.cat(products, dim=-1)
     bias = getattr(head, "bias", None)
-    return plain if bias is None else plain + bias
+    return plain if bias is None else plain + bias.to(plain.device)
 
 
 def _transforms(model: PreTrainedModel) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:

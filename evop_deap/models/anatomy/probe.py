@@ -22,7 +22,8 @@ def probe_tokens(model: PreTrainedModel, length: int = PROBE_TOKENS) -> torch.Te
     """Return a fixed row of valid token ids, spread over the vocabulary: (1, length)."""
     table = embedding_table(model)
     ids = (torch.arange(1, length + 1) * 7919) % table.shape[0]
-    return ids.unsqueeze(0).to(table.device)
+    # accelerate takes ids to the device of an embedding whose weights it keeps elsewhere.
+    return ids.unsqueeze(0).to("cpu" if table.device.type == "meta" else table.device)
 
 
 def embedding_table(model: PreTrainedModel) -> torch.Tensor:

@@ -14,6 +14,7 @@ from evop_deap.base.errors import EvopError, ExportError, OutputError
 from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.anatomy.quantisation import plain_tensors
 from evop_deap.models.loading.mapped_pages import pages_of
+from evop_deap.models.loading.put_together import whole
 from evop_deap.models.surgery.logit_difference import logit_difference
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def check_outside(model: PreTrainedModel, reloaded: PreTrainedModel, path: str) 
 
 
 def _pieces(weight: torch.Tensor) -> Iterator[torch.Tensor]:
-    for _, tensor in plain_tensors("", weight.detach()):
+    for _, tensor in plain_tensors("", whole(weight.detach())):
         yield from tensor.reshape(-1).split(_AT_ONCE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -28,9 +28,10 @@ from evop_deap.models.export.own_code import settle_own_code
 from evop_deap.models.export.written_weights import write_weights
 from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.precision import computing_in_float32, computing_like
+from evop_deap.models.loading.put_together import has_stand_ins, load_in_parts
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.loading.spread import spread_like
-from evop_deap.models.streaming.streamed_weights import stream_like
+from evop_deap.models.streaming.streamed_weights import stream_like, weights_of
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.models.surgery.cached_decoding import cache_fault, cache_texts
 
@@ -131,15 +132,21 @@ def _reload(
     With the dtype that it is stored in, its weights stay in their file on a CPU, and are read as
     a pass comes to them.
     """
+    how: dict[str, Any] = {
+        "dtype": dtype,
+        "attn_implementation": model.config._attn_implementation,
+    }
     try:
-        reloaded, info = auto_class(model.config).from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation=model.config._attn_implementation,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            **({"device_map": {"": model.device}} if is_quantised(model) else {}),
-        )
+        if has_stand_ins(model):
+            reloaded, info = load_in_parts(folder, **how)
+        else:
+            reloaded, info = auto_class(model.config).from_pretrained(
+                folder,
+                **how,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                **({"device_map": {"": model.device}} if is_quantised(model) else {}),
+            )
     except Exception as error:
         reason = one_line(error)
         raise ExportError(f"the pruned checkpoint does not load again: {reason}") from error
@@ -153,4 +160,5 @@ def _reload(
         settle(reloaded)
         quantised: PreTrainedModel = reloaded.eval()
         return quantised
-    return spread_like(model, reloaded.eval())
+    whole: PreTrainedModel = reloaded.eval()
+    return whole if weights_of(model) is not None else spread_like(model, whole)

@@ -17,6 +17,7 @@ from evop_deap.models.export.checkpoint_checks import narrow
 from evop_deap.models.export.quantised_weights import write_quantised
 from evop_deap.models.export.written import Written
 from evop_deap.models.export.written_shards import write_shards
+from evop_deap.models.loading.put_together import whole
 from evop_deap.models.surgery.packed_layers import packed_layers
 from evop_deap.models.surgery.packing import leftovers
 from evop_deap.models.surgery.repacking import empty_repacked, repacked
@@ -91,6 +92,8 @@ def _from_memory(
 ) -> Written:
     made = repacked(model, anatomy, dropped)
     pruned: Any = made.model
+    for weight in pruned.parameters():
+        weight.data = whole(weight.data)
     narrow(pruned, stored_dtype)
     pruned.save_pretrained(folder)
     return Written(

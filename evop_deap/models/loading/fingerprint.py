@@ -11,6 +11,7 @@ import torch
 from evop_deap.models.anatomy.quantisation import plain_tensors
 from evop_deap.models.loading.mapped_pages import pages_of
 from evop_deap.models.loading.precision import dtype_of
+from evop_deap.models.loading.put_together import whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,12 +30,12 @@ def fingerprint_model(model: PreTrainedModel) -> str:
     # A model whose weights stay in their files counts as the one that computes in its dtype.
     wide = dtype_of(model) is not model.dtype
     stored = sorted(model.state_dict().items())
-    for name, tensor in (part for whole in stored for part in plain_tensors(*whole)):
+    for name, tensor in (part for one in stored for part in plain_tensors(*one)):
         dtype = torch.float32 if wide and tensor.is_floating_point() else tensor.dtype
         digest.update(f"{name}{tuple(tensor.shape)}{dtype}".encode())
         if tensor.data_ptr() not in seen:  # tied weights are read once
             seen.add(tensor.data_ptr())
-            for flat in tensor.detach().reshape(-1).split(_AT_ONCE):
+            for flat in whole(tensor.detach()).reshape(-1).split(_AT_ONCE):
                 part = flat.to("cpu", dtype).contiguous()
                 digest.update(part.view(torch.uint8).numpy().data)
                 pages.let_go(flat)

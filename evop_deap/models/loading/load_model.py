@@ -12,9 +12,9 @@ from evop_deap.models.anatomy.probe import embedding_table
 from evop_deap.models.anatomy.quantisation import fields_of, settle
 from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.checkpoint_files import checkpoint_folder
-from evop_deap.models.loading.hardware import choose_devices, choose_dtype, enough_of
+from evop_deap.models.loading.hardware import WEIGHTS_SHARE, choose_devices, choose_dtype, enough_of
 from evop_deap.models.loading.load_weights import load_weights
-from evop_deap.models.loading.memory_needs import memory_told, weights_size
+from evop_deap.models.loading.memory_needs import allowed_memory, memory_told, weights_size
 from evop_deap.models.loading.model_config import (
     explaining,
     known_hub_id,
@@ -23,7 +23,7 @@ from evop_deap.models.loading.model_config import (
 )
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.loading.spread import spread
-from evop_deap.models.loading.weights_place import RESIDENT, stays_in_files
+from evop_deap.models.loading.weights_place import RESIDENT, STREAMED, stays_in_files
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +45,7 @@ class LoadedModel:
         files: folder of its checkpoint, if the model uses all weights there; None otherwise.
         streams_in: dtype to compute in, if the weights are to stay in their files; None if they
             are in memory.
+        device: where to compute with weights that stay in their files.
     """
 
     model: PreTrainedModel
@@ -56,6 +57,7 @@ class LoadedModel:
     beside: BesideDecoder = field(default_factory=BesideDecoder)
     files: Path | None = None
     streams_in: torch.dtype | None = None
+    device: torch.device | None = None
 
 
 def load_model(
@@ -83,7 +85,8 @@ def load_model(
         trust_remote_code: whether code from the checkpoint may run.
         text_only: of a multimodal model, return its language model alone.
         as_stored: where "auto" would widen the stored dtype for speed, keep it: the weights then
-            stay in their file until they are read.
+            stay in their file until they are read. Like streamed ones, they are for
+            `StreamedWeights`.
         weights: "resident", "streamed" or "auto"; see `stays_in_files`.
         tell: gets a line on the memory that it will take, before it is loaded.
 
@@ -104,10 +107,13 @@ def load_model(
         chosen = stored if keeps else choose_dtype(dtype, stored, places[0])
     folder = Path(where["pretrained_model_name_or_path"])
     is_here = folder.is_dir() and "gguf_file" not in where
+    several, is_tight = places, False
     if packed:
-        places = _only(places, name)
-    elif device == "auto" and is_here:
-        places = enough_of(places, weights_size(folder) * chosen.itemsize // stored.itemsize)
+        several = _only(places, name)
+    elif device == "auto" and is_here and weights != STREAMED:
+        size = weights_size(folder) * chosen.itemsize // stored.itemsize
+        several = enough_of(places, size)
+        is_tight = len(several) > 1 and size > WEIGHTS_SHARE * allowed_memory(*several)
     with quiet_transformers(), explaining(name):
         streams = stays_in_files(
             weights,
@@ -115,10 +121,11 @@ def load_model(
             config,
             stored=stored,
             dtype=chosen,
-            devices=places,
+            devices=places if is_tight else several,  # weights are streamed to one
             text_only=text_only,
             tell=tell,
         )
+    places = places if streams else several
     if is_here and not streams and (line := memory_told(folder, stored, chosen, *places)):
         tell(line)
     with quiet_transformers(), explaining(name):
@@ -127,6 +134,7 @@ def load_model(
             config,
             text_only=text_only,
             in_files=streams or kept,
+            stand_ins=streams or (kept and [str(place) for place in places] == ["cpu"]),
             dtype=stored if streams else chosen,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
@@ -135,7 +143,7 @@ def load_model(
         tokenizer = _load_tokenizer(where, trust_remote_code)
         if packed:
             settle(model)
-        else:
+        elif not streams:
             spread(model, places)
     hub_id = known_hub_id(name)
     rows = embedding_table(model).shape[0]
@@ -155,6 +163,7 @@ def load_model(
         beside=beside,
         files=files,
         streams_in=chosen if streams else None,
+        device=places[0] if streams else None,
     )
 
 

@@ -11,10 +11,18 @@ from evop_deap.models.anatomy.quantisation import is_quantised, method_of, plain
 from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.models.loading.checkpoint_files import (
+    SAFETENSORS,
     checkpoint_folder,
     processor_files,
     stored_tensors,
 )
+from evop_deap.models.loading.put_together import (
+    conversions_of,
+    load_in_parts,
+    not_made,
+    whole,
+)
+from evop_deap.models.loading.shards import stored_in
 from evop_deap.models.loading.tensor_groups import grouped
 from evop_deap.models.loading.text_part import beside_the_decoder, text_part
 
@@ -31,6 +39,7 @@ def load_weights(
     *,
     text_only: bool,
     in_files: bool = False,
+    stand_ins: bool = False,
     **options: Any,
 ) -> tuple[PreTrainedModel, BesideDecoder]:
     """Load the weights of a checkpoint with the Auto class for all of them.
@@ -40,6 +49,7 @@ def load_weights(
         config: its configuration.
         text_only: whether the language model of a multimodal model is wanted alone.
         in_files: whether the weights are to stay in their files.
+        stand_ins: whether those that are put together are to be made when they are used.
         options: further arguments of `from_pretrained`.
 
     Raises:
@@ -53,7 +63,8 @@ def load_weights(
     if options["attn_implementation"] is None:
         del options["attn_implementation"]
     auto = auto_class(config)
-    model, info = auto.from_pretrained(**where, **options, output_loading_info=True)
+    found = _in_parts(where, config, options) if stand_ins and not text_only else None
+    model, info = found or auto.from_pretrained(**where, **options, output_loading_info=True)
     name = where["pretrained_model_name_or_path"]
     if getattr(model, "_hf_peft_config_loaded", False):
         raise InputError(
@@ -94,6 +105,21 @@ def load_weights(
     return model, BesideDecoder(auto.__name__, beside, left_out, files)
 
 
+def _in_parts(
+    where: Mapping[str, Any], config: PreTrainedConfig, options: Mapping[str, Any]
+) -> tuple[PreTrainedModel, dict[str, Any]] | None:
+    """Return a model with stand-ins; None if all weights are in the files as they are."""
+    folder = checkpoint_folder(where, SAFETENSORS)
+    is_own = not type(config).__module__.startswith("transformers.")
+    if folder is None or is_own or method_of(config) is not None:
+        return None
+    files = stored_in(folder)
+    if not conversions_of(config, files) or not_made(files, config, options["dtype"]):
+        return None
+    names = ("dtype", "attn_implementation")
+    return load_in_parts(folder, **{name: options[name] for name in names if name in options})
+
+
 def _others(model: PreTrainedModel, names: Collection[str]) -> list[str]:
     return [name for name in model.state_dict() if name not in set(names)]
 
@@ -129,7 +155,8 @@ def _not_finite(model: PreTrainedModel, in_files: bool) -> str | None:
     for name, weight in weights:
         # Types of 8 bits and less hold quantised weights.
         if weight.is_floating_point() and weight.element_size() > 1:
-            for part in weight.detach().reshape(-1).split(1 << 24):  # bounds the memory it takes
+            parts = whole(weight.detach()).reshape(-1).split(1 << 24)  # bounds the memory it takes
+            for part in parts:
                 if not torch.isfinite(part).all():
                     return name
                 pages.let_go(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from torch import nn
 
 from evop_deap.models.anatomy.probe import removable_hooks
 from evop_deap.models.anatomy.quantisation import is_quantised
+from evop_deap.models.loading.called_weights import Stored, put_back, replaced_when_called
 from evop_deap.models.loading.freed_memory import return_freed_memory
 from evop_deap.models.loading.hardware import free_memory
 
@@ -23,12 +23,6 @@ _NARROW = (torch.bfloat16, torch.float16)
 
 _IN_FLOAT32: WeakSet[nn.Module] = WeakSet()
 """Models in lower precision that compute in float32 from now on."""
-
-_WIDEN_THEMSELVES: WeakSet[nn.Module] = WeakSet()
-"""Modules whose weights are widened by their own `forward`."""
-
-_Stored = list[tuple[nn.Parameter, torch.Tensor]]
-"""Weights and the tensor that each is stored as."""
 
 
 @contextmanager
@@ -54,16 +48,17 @@ def computing_in_float32(model: PreTrainedModel, *, at_once: bool = False) -> It
                 parameter.data = data.float()
             yield
         finally:
-            _put_back(stored)
+            put_back(stored)
         return
     with removable_hooks() as handles:
         try:
             if stored:
-                handles += _widen_when_called(model)
+                return_freed_memory()
+                handles += replaced_when_called(model, widened)
             yield
         finally:
             # An interruption is no `Exception`, and torch runs no hooks after it.
-            _put_back(stored)
+            put_back(stored)
 
 
 def compute_in_float32(model: PreTrainedModel) -> None:
@@ -74,47 +69,14 @@ def compute_in_float32(model: PreTrainedModel) -> None:
     """
     _take_buffers(without_weights(model, torch.float32), model)
     _say_dtype(model.config, torch.float32)
-    _widen_when_called(model)
+    return_freed_memory()
+    replaced_when_called(model, widened)
     _IN_FLOAT32.add(model)
 
 
 def dtype_of(model: PreTrainedModel) -> torch.dtype:
     """Return the dtype that a model computes in, which may be wider than that of its weights."""
     return torch.float32 if model in _IN_FLOAT32 else model.dtype
-
-
-def widens_itself(module: nn.Module) -> None:
-    """Say that a module widens its weights to the dtype of its input, so that others need not."""
-    _WIDEN_THEMSELVES.add(module)
-
-
-def _widen_when_called(model: PreTrainedModel) -> list[Any]:
-    """Widen the weights that a module reads while it runs; return the handles of the hooks."""
-    return_freed_memory()
-    head = model.get_output_embeddings()
-    # The weights that each running call has widened. In nested calls, only the outermost call
-    # that reads a weight restores it. A call that failed before it widened restores nothing.
-    widened: defaultdict[nn.Module, list[_Stored]] = defaultdict(list)
-
-    def widen(module: nn.Module, _: Any) -> None:
-        found = _narrow(_weights_read(module, head))
-        widened[module].append(found)
-        for parameter, _ in found:
-            parameter.data = parameter.data.float()
-
-    def restore(module: nn.Module, *_: Any) -> None:
-        if widened[module]:
-            _put_back(widened[module].pop())
-
-    handles: list[Any] = []
-    for module in model.modules():
-        if module in _WIDEN_THEMSELVES:
-            continue
-        handles.append(module.register_forward_pre_hook(widen))
-        # Before other hooks, which may have replaced weights before they were widened.
-        after = module.register_forward_hook(restore, always_call=True, prepend=True)
-        handles.append(after)
-    return handles
 
 
 def computing_states(model: PreTrainedModel) -> AbstractContextManager[None]:
@@ -172,23 +134,5 @@ def without_weights(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedMod
     return made
 
 
-def _weights_read(module: nn.Module, head: nn.Module | None) -> Iterator[nn.Parameter]:
-    """Yield a module's own weights, and those of children that it may use without calling them.
-
-    Mixers such as Mamba's pass the weights of their convolution to a kernel. Embeddings and the
-    head are always called, and too large to be widened for a whole pass.
-    """
-    yield from module.parameters(recurse=False)
-    for child in module.children():
-        is_leaf = next(child.children(), None) is None
-        if is_leaf and child is not head and not isinstance(child, nn.Embedding):
-            yield from child.parameters(recurse=False)
-
-
-def _narrow(parameters: Iterable[nn.Parameter]) -> _Stored:
+def _narrow(parameters: Iterable[nn.Parameter]) -> Stored:
     return [(p, p.data) for p in parameters if p.dtype in _NARROW]
-
-
-def _put_back(stored: _Stored) -> None:
-    for parameter, data in stored:
-        parameter.data = data

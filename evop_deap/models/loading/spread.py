@@ -84,6 +84,25 @@ def spread_by_block(
     return model
 
 
+def run_on(model: PreTrainedModel, device: torch.device) -> None:
+    """Let a model run on a device, though its weights stay where they are.
+
+    Its inputs and buffers move there. Its weights must come when they are used.
+
+    Args:
+        model: a model without hooks; it is changed.
+        device: the device.
+    """
+    blocks = _blocks_of(model)
+    before, after = _ends(model, blocks)
+    for module in (*before, *blocks, *after):
+        _hook(model, module, device)
+    for module in model.modules():
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = None if buffer is None else buffer.to(device)
+    _hook(model, model, device, returns=True)
+
+
 def spread_like(model: PreTrainedModel, other: PreTrainedModel) -> PreTrainedModel:
     """Move another model to the devices of `model`.
 

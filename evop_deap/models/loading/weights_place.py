@@ -12,10 +12,10 @@ import torch
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.formatting import mebibytes
-from evop_deap.models.loading.auto_classes import auto_class
 from evop_deap.models.loading.checkpoint_files import SAFETENSORS, checkpoint_folder
 from evop_deap.models.loading.hardware import WEIGHTS_SHARE
 from evop_deap.models.loading.memory_needs import allowed_memory, weights_size
+from evop_deap.models.loading.put_together import not_made
 from evop_deap.models.loading.shards import StoredTensor, stored_in
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def stays_in_files(
 
     Args:
         weights: "resident", "streamed", or "auto": streamed where the weights would take more than
-            80 % of the free memory.
+            80 % of the free memory of `devices`.
         where: the arguments of `from_pretrained` that locate the checkpoint.
         config: its configuration.
         stored: dtype of the checkpoint.
@@ -108,15 +108,15 @@ def why_not_streamed(
         return f"it has no safetensors files: {command} writes them to {to}"
     if getattr(config, "quantization_config", None) is not None:
         return "it is quantised: name its dense original"
-    if len(devices) > 1 or devices[0].type != "cpu":
-        return f"it would run on {', '.join(map(str, devices))}: choose `device` cpu"
+    if len(devices) > 1:
+        return f"it would run on {', '.join(map(str, devices))}: name one `device`"
     if dtype not in (stored, torch.float32):
         said, kept = (str(one).removeprefix("torch.") for one in (dtype, stored))
         return f"`dtype` {said} is not the stored one: choose {kept} or float32"
     if text_only:
         return "`text_only` takes a model out of another: leave it out"
-    if (made := _made_of_several(files, config)) is not None:
-        return f"{made} is put together from several stored tensors: choose `weights` resident"
+    if (name := not_made(files, config, stored)) is not None:
+        return f"{name} is not made from its stored tensors alone: choose `weights` resident"
     return None
 
 
@@ -133,18 +133,3 @@ def _check_a_block_fits(files: Mapping[str, StoredTensor], dtype: torch.dtype, f
             f"in {str(dtype).removeprefix('torch.')}, but {mebibytes(free)} are free: free memory, "
             "or choose a narrower `dtype`"
         )
-
-
-def _made_of_several(files: Mapping[str, StoredTensor], config: PreTrainedConfig) -> str | None:
-    """Return the name of a weight that has no stored tensor of its shape, or None."""
-    from accelerate import init_empty_weights
-
-    with init_empty_weights(include_buffers=True):
-        empty = auto_class(config).from_config(config)
-    empty.tie_weights()
-    left = Counter(tensor.shape for tensor in files.values())
-    for name, weight in empty.named_parameters():
-        left[tuple(weight.shape)] -= 1
-        if left[tuple(weight.shape)] < 0:
-            return str(name)
-    return None

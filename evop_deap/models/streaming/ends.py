@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from evop_deap.models.loading.called_weights import replaces_itself
 from evop_deap.models.loading.mapped_pages import MappedPages
-from evop_deap.models.loading.precision import widens_itself
 
 _ROWS = 8192  # of the head in a tile
 
@@ -26,8 +26,12 @@ class Tiles(Protocol):
         ...
 
 
-def read_rows_alone(embedding: nn.Module, dtype: torch.dtype, pages: MappedPages) -> None:
+def read_rows_alone(
+    embedding: nn.Module, dtype: torch.dtype, device: torch.device, pages: MappedPages
+) -> None:
     """From now on, a call of an embedding reads only the rows that it needs, as `dtype` or wider.
+
+    It runs on `device`.
 
     In a call, its weight is the table of these rows and the ids count them. Whatever else the
     module does with the rows, such as a multiplication, stays as it is. An embedding of another
@@ -40,13 +44,14 @@ def read_rows_alone(embedding: nn.Module, dtype: torch.dtype, pages: MappedPages
     def narrow(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not args:
             return None
-        ids, places = torch.unique(args[0], return_inverse=True)
+        ids, places = torch.unique(args[0].cpu(), return_inverse=True)
         table = embedding.weight.data
         before.append((table, embedding.padding_idx))
-        embedding.weight.data = table[ids].to(torch.promote_types(table.dtype, dtype))
+        wide = torch.promote_types(table.dtype, dtype)
+        embedding.weight.data = table[ids].to(device, wide)
         embedding.padding_idx = None  # it matters to gradients alone
         pages.let_go(table)
-        return (places, *args[1:])
+        return (places.to(device), *args[1:])
 
     def restore(*_: Any) -> None:
         if before:
@@ -71,8 +76,8 @@ def read_in_tiles(head: nn.Module, reader: Tiles) -> None:
         for first, part in reader.tiles(weight, _ROWS):
             products.append(nn.functional.linear(features, part.to(features.dtype)))
             if bias is not None:
-                products[-1] += bias[first : first + len(part)]
+                products[-1] += bias[first : first + len(part)].to(features.device)
         return torch.cat(products, dim=-1)
 
     head.__dict__["forward"] = forward
-    widens_itself(head)
+    replaces_itself(head)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from evop_deap.models.loading.precision import without_weights
+from evop_deap.models.loading.put_together import whole
 from evop_deap.models.streaming.streamed_weights import StreamedWeights, weights_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def light_twin(model: PreTrainedModel) -> PreTrainedModel:
     twin.load_state_dict(_state(model, weights.dtype), strict=True, assign=True)
     twin.tie_weights()
     twin.generation_config = copy.deepcopy(model.generation_config)
-    StreamedWeights(twin, weights.dtype)
+    StreamedWeights(twin, weights.dtype, weights.device)
     made: PreTrainedModel = twin.eval()
     return made
 
@@ -49,7 +50,7 @@ def _state(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.Tensor
             own = block.state_dict()
             kind = tuple((name, tensor.shape) for name, tensor in own.items())
             if kind not in kinds:
-                kinds[kind] = {name: _copied(tensor, dtype) for name, tensor in own.items()}
+                kinds[kind] = {name: _copied(whole(tensor), dtype) for name, tensor in own.items()}
             state |= {f"{path}.{index}.{name}": tensor for name, tensor in kinds[kind].items()}
     return state
 

@@ -11,11 +11,16 @@ import torch
 from torch import nn
 
 from evop_deap.models.anatomy.parts import Block
+from evop_deap.models.loading.called_weights import replaced_when_called
 from evop_deap.models.loading.freed_memory import return_freed_memory
 from evop_deap.models.loading.mapped_pages import MappedPages, let_go_from_now_on
 from evop_deap.models.loading.precision import compute_in_float32
+from evop_deap.models.loading.put_together import has_stand_ins, whole
+from evop_deap.models.loading.spread import run_on
 from evop_deap.models.streaming.ends import read_in_tiles, read_rows_alone
+from evop_deap.models.streaming.plain_transfers import Copying, InPlace
 from evop_deap.models.streaming.read_ahead import Reading, read_ahead
+from evop_deap.models.streaming.transfer import HOST, Transfer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,7 +33,7 @@ def stream_like(model: PreTrainedModel, other: PreTrainedModel) -> None:
     """Stream the weights of another model, if those of `model` are streamed."""
     weights = weights_of(model)
     if weights is not None:
-        StreamedWeights(other, weights.dtype)
+        StreamedWeights(other, weights.dtype, weights.device)
 
 
 def weights_of(model: PreTrainedModel) -> StreamedWeights | None:
@@ -52,21 +57,28 @@ class StreamedWeights:
         model: a model on the CPU in the dtype that it is stored in; it is changed to compute in
             `dtype` from now on. Its weights must not be changed in place.
         dtype: the stored dtype, or float32.
+        device: where the model computes from now on. Its weights stay on the host, and come to
+            another device when they are used.
     """
 
-    def __init__(self, model: PreTrainedModel, dtype: torch.dtype) -> None:
-        self.dtype = dtype
+    def __init__(
+        self, model: PreTrainedModel, dtype: torch.dtype, device: torch.device = HOST
+    ) -> None:
+        self.dtype, self.device = dtype, device
         self.reading = Reading()
         return_freed_memory()
         self._pages = MappedPages()
         let_go_from_now_on(model, self._pages)
-        self._unused: list[list[torch.Tensor]] = []
+        self._transfer = _transfer_to(device, None if dtype is model.dtype else dtype, self._pages)
         self._is_passing = False
-        self._stored = model.dtype
         parts: Any = model
-        read_rows_alone(parts.get_input_embeddings(), dtype, self._pages)
+        read_rows_alone(parts.get_input_embeddings(), dtype, device, self._pages)
         read_in_tiles(parts.get_output_embeddings(), self)
-        if dtype is not self._stored:
+        if device != HOST:
+            run_on(model, device)
+        if device != HOST or has_stand_ins(model):
+            replaced_when_called(model, lambda weight: whole(weight).to(device))
+        if dtype is not model.dtype:
             compute_in_float32(model)
         for module in _blocks_of(model):
             module.register_forward_hook(self._returned)
@@ -79,64 +91,69 @@ class StreamedWeights:
         """
         self._is_passing = True
         try:
-            for block, tensors in read_ahead(blocks, self._read, self.reading):
-                with _replaced(list(block.module.parameters()), tensors):
+            for block, sent in read_ahead(blocks, self._read, self.reading):
+                with _replaced(list(block.module.parameters()), sent):
                     yield block
-                if self.dtype is not self._stored:
-                    self._unused.append(tensors)
-                self.let_go(block.module)
+                self._transfer.release(sent)
+                del sent
         finally:
             self._is_passing = False
-            self._unused.clear()
+            self._transfer.end()
 
     def tiles(self, matrix: torch.Tensor, rows: int) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield the rows of a stored matrix in parts, with the number of the first row of each.
+
+        A part is used no more when the next one is asked for.
 
         Args:
             matrix: a matrix in a file.
             rows: number of rows of a part.
         """
 
-        def read(first: int) -> torch.Tensor:
-            part = matrix[first : first + rows]
-            self.reading.bytes += part.nbytes
-            self._pages.read(part)
-            return part.to(self.dtype)
+        def read(first: int) -> Sequence[torch.Tensor]:
+            return self._sent([matrix[first : first + rows]])
 
-        for first, part in read_ahead(range(0, len(matrix), rows), read, self.reading):
-            yield first, part
-            self._pages.let_go(matrix[first : first + rows])
+        try:
+            for first, sent in read_ahead(range(0, len(matrix), rows), read, self.reading):
+                yield first, sent[0]
+                self._transfer.release(sent)
+                del sent
+        finally:
+            self._transfer.end()
 
     def let_go(self, module: nn.Module) -> None:
         """Let go of the memory of a module's weights."""
         for weight in module.parameters():
             self._pages.let_go(weight.data)
 
-    def _read(self, block: Block) -> list[torch.Tensor]:
-        """Return the weights of a block in the dtype that the model computes in."""
-        stored = [weight.data for weight in block.module.parameters()]
-        self.reading.bytes += sum(tensor.nbytes for tensor in stored)
-        if self.dtype is self._stored:
-            for tensor in stored:
-                self._pages.read(tensor)
-            return stored
-        found = self._room_for(stored)
-        for to, tensor in zip(found, stored, strict=True):
-            to.copy_(tensor)
-            self._pages.let_go(tensor)
-        return found
+    def _read(self, block: Block) -> Sequence[torch.Tensor]:
+        """Send the weights of a block to the device."""
+        return self._sent([weight.data for weight in block.module.parameters()])
 
-    def _room_for(self, stored: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Return memory for these tensors: that of an earlier block of the same shapes, if any."""
-        unused, self._unused = self._unused, []
-        for room in unused:
-            if [tensor.shape for tensor in room] == [tensor.shape for tensor in stored]:
-                return room
-        return [torch.empty(tensor.shape, dtype=self.dtype) for tensor in stored]
+    def _sent(self, stored: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        self.reading.bytes += sum(tensor.nbytes for tensor in stored)
+        return self._transfer.send([whole(tensor) for tensor in stored])
 
     def _returned(self, module: nn.Module, *_: Any) -> None:
         if not self._is_passing:
             self.let_go(module)
+
+
+def _transfer_to(device: torch.device, dtype: torch.dtype | None, pages: MappedPages) -> Transfer:
+    """Return the transfer to a device.
+
+    Args:
+        device: where the model computes.
+        dtype: the dtype that it computes in; None for that in the file.
+        pages: the memory that is mapped from the files.
+    """
+    if device.type == "cuda":
+        from evop_deap.models.streaming.cuda_transfer import CudaTransfer
+
+        return CudaTransfer(device, dtype, pages)
+    if device == HOST and dtype is None:
+        return InPlace(pages)
+    return Copying(device, dtype, pages)
 
 
 def _blocks_of(model: PreTrainedModel) -> list[nn.Module]:

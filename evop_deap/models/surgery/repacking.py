@@ -20,6 +20,7 @@ from evop_deap.models.anatomy.devices import device_of, is_spread
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.anatomy.quantisation import is_quantised
 from evop_deap.models.loading.spread import spread_by_block
+from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.models.surgery.image_blocks import check_image_blocks
 from evop_deap.models.surgery.layer_tensors import silent_halves, sources_of, tensors_of
 from evop_deap.models.surgery.packed_layers import packed_layers
@@ -36,7 +37,8 @@ class Repacked:
     """A model with fewer layers that shares its tensors with the dense model.
 
     Args:
-        model: In evaluation mode, its layers on the devices of their source blocks.
+        model: In evaluation mode, its layers on the devices of their source blocks; on the host, if
+            the weights of the dense model are streamed.
         layers: The source blocks of its layers.
         zeroed: Elements of the halves with zero output.
     """
@@ -74,7 +76,7 @@ def repacked(model: PreTrainedModel, anatomy: Anatomy, dropped: Collection[int])
     # Tensors that are not in the state are computed with the skeleton, on the CPU.
     if is_quantised(model):
         _move_computed(pruned, model.device)
-    else:
+    elif weights_of(model) is None:
         spread_by_block(
             pruned,
             [device_of(anatomy.blocks[source].module) for source in sources_of(layers)[0]],

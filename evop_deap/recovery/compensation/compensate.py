@@ -18,6 +18,7 @@ import torch
 from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.fitness.model.population import DEFAULT_MEMORY_BUDGET
 from evop_deap.fitness.model.state_store import StateStore
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.loading.precision import computing_in_float32, computing_states
 from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.recovery.compensation.changed_weights import Changes, changed_copy, rounded, written
@@ -122,7 +123,7 @@ def compensate(
     records: list[CutRecord] = []
     losses: list[float] = []
     room = sys.maxsize if weights_of(model) is None else memory_budget // 2
-    tokens = torch.as_tensor(windows, device=model.device)
+    tokens = torch.as_tensor(windows, device=device_of(model))
     # No inference mode: training may read the changed weights later.
     with torch.no_grad(), computing_states(model), StateStore(room) as store:
         sides = SideBySide(model, anatomy, dropped, tokens, store)

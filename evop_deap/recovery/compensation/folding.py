@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from evop_deap.models.loading.put_together import whole
 from evop_deap.recovery.compensation.normal_equations import exact
 from evop_deap.recovery.compensation.writer import Writer
 
@@ -23,7 +24,7 @@ def with_matrix(writer: Writer, change: torch.Tensor, offset: torch.Tensor | Non
         change: (inputs, outputs), added to its matrix.
         offset: (outputs,), added to its bias.
     """
-    weight = exact(writer.weight.data)
+    weight = exact(whole(writer.weight.data))
     step = exact(change).to(weight.device)
     return {writer.weight: weight + (step if writer.axis else step.T), **_moved(writer, offset)}
 
@@ -36,7 +37,7 @@ def with_map(writer: Writer, change: torch.Tensor, offset: torch.Tensor | None =
         change: (outputs, outputs).
         offset: (outputs,); experts take none.
     """
-    weight = exact(writer.weight.data)
+    weight = exact(whole(writer.weight.data))
     step = exact(change).to(weight.device)
     turned = weight.movedim(writer.axis, -1)
     folded: Folded = {writer.weight: (turned @ step).add_(turned).movedim(-1, writer.axis)}
@@ -56,7 +57,7 @@ def with_gains(writer: Writer, gains: torch.Tensor, offset: torch.Tensor | None 
         gains: (outputs,), or one number for all channels.
         offset: (outputs,), added after that.
     """
-    weight = exact(writer.weight.data)
+    weight = exact(whole(writer.weight.data))
     factors = exact(gains).to(weight.device).expand(writer.outputs)
     shape = [1] * weight.ndim
     shape[writer.axis] = -1

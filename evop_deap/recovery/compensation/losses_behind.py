@@ -11,6 +11,7 @@ from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.fitness.model.logit_losses import window_sums
 from evop_deap.fitness.model.streamed_head import streamed_losses
 from evop_deap.fitness.model.tiles import tile_for
+from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.anatomy.exit import find_exit
 from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.recovery.compensation.resuming import logits_behind
@@ -40,7 +41,7 @@ def losses_behind(model: PreTrainedModel, anatomy: Anatomy) -> Losses:
     except UnsupportedModelError:
         return from_logits
     weights.let_go(anatomy.head)
-    tile = tile_for(model.device)
+    tile = tile_for(device_of(model))
 
     def in_tiles(hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         several = [(leaving.features(hidden), tokens)]

@@ -88,6 +88,7 @@ def draw_report(runs: Sequence[Path], output: Path, progress: Progress) -> None:
 
 
 def _findings(context: Context, before: Outputs) -> Findings:
+    from evop_deap.models.anatomy.devices import device_of
     from evop_deap.models.anatomy.element_counts import elements
 
     found, validated, measured = before[Found], before[Validated], before[Measured]
@@ -139,7 +140,7 @@ def _findings(context: Context, before: Outputs) -> Findings:
         seed=config.seed,
         evaluator=evaluator.name,
         dtype=config.dtype,
-        device=context.loaded.model.device.type,
+        device=device_of(context.loaded.model).type,
         versions={
             "python": platform.python_version(),
             **{name: version(name) for name in _VERSIONED},

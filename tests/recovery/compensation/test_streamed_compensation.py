@@ -11,10 +11,12 @@ import torch
 from own_text import own_text
 from toy_models import toy_logits, toy_model, toy_tokens
 from transformers import AutoModelForCausalLM
+from two_devices import SECOND
 
 from evop_deap.fitness.model.state_store import StateStore
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.streaming.streamed_weights import StreamedWeights, weights_of
+from evop_deap.models.streaming.transfer import HOST
 from evop_deap.recovery.compensation.compensate import compensate
 from evop_deap.recovery.compensation.cuts import cuts_of
 from evop_deap.recovery.compensation.form_names import AUTO, SCALE
@@ -23,12 +25,14 @@ from evop_deap.recovery.compensation.side_by_side import SideBySide
 ENOUGH = 2 * 24 * 128**2  # for the equations of 128 unknowns, and not for all states
 
 
-def both(name: str, stored: torch.dtype, folder: Path) -> tuple[Any, Any]:
+def both(
+    name: str, stored: torch.dtype, folder: Path, device: torch.device = HOST
+) -> tuple[Any, Any]:
     """A toy that computes in float32, in memory and in its files."""
     toy_model(name).to(stored).save_pretrained(folder)
     resident = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     streamed = AutoModelForCausalLM.from_pretrained(folder, dtype=stored).eval()
-    StreamedWeights(streamed, torch.float32)
+    StreamedWeights(streamed, torch.float32, device)
     return resident, streamed
 
 
@@ -38,18 +42,24 @@ def named(model: Any, changes: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("name", "stored", "dropped", "form"),
+    ("name", "stored", "dropped", "form", "device"),
     [
-        ("llama-tied", torch.bfloat16, [1, 2, 5, 8], AUTO),
-        ("gemma2", torch.float32, [2], AUTO),
-        ("gpt2", torch.float32, [1, 2, 5, 8], AUTO),
-        ("llama", torch.bfloat16, [0, 3], SCALE),
+        ("llama-tied", torch.bfloat16, [1, 2, 5, 8], AUTO, HOST),
+        ("gemma2", torch.float32, [2], AUTO, HOST),
+        ("gpt2", torch.float32, [1, 2, 5, 8], AUTO, HOST),
+        ("llama", torch.bfloat16, [0, 3], SCALE, HOST),
+        ("llama-tied", torch.bfloat16, [2], AUTO, SECOND),
     ],
 )
 def test_it_finds_the_weights_that_are_found_in_memory(
-    name: str, stored: torch.dtype, dropped: list[int], form: str, tmp_path: Path
+    name: str,
+    stored: torch.dtype,
+    dropped: list[int],
+    form: str,
+    device: torch.device,
+    tmp_path: Path,
 ) -> None:
-    resident, streamed = both(name, stored, tmp_path / "model")
+    resident, streamed = both(name, stored, tmp_path / "model", device)
     granularity = "half" if len(dropped) > 2 else "block"
     text = own_text(resident, 48)
     before = [weight.data_ptr() for weight in streamed.parameters()]
