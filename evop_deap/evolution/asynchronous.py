@@ -101,7 +101,9 @@ class _Course:
         finished: those that are finished.
         found: their evaluations.
         work: work executed beside that of the evaluations.
-        foresight: of the latest choice.
+        foresight: of the first choice since the last state, so that patterns are evaluated after
+            it, as in a search by generations; None before a choice.
+        latest: of the latest choice.
     """
 
     toolbox: base.Toolbox
@@ -117,6 +119,7 @@ class _Course:
     found: list[Evaluation] = field(default_factory=list)
     work: Work = field(default_factory=Work)
     foresight: Foresight | None = None
+    latest: Foresight | None = None
 
     def __post_init__(self) -> None:
         self.size = self.settings.offspring
@@ -147,11 +150,15 @@ class _Course:
             hits=sum(found.hits for found in self.found),
             work=sum((found.work for found in self.found), self.work),
         )
+        told = self.foresight
+        if told is None and self.latest is not None:
+            # Without a choice of its own, a generation says nothing new of what is left to win.
+            told = replace(self.latest, prospect=before.prospect)
         # The first patterns were chosen by no surrogate, though one may have chosen later ones.
-        foreseen = _joined(self.finished, self.foresight if before.records else None)
+        foreseen = _joined(self.finished, told if before.records else None)
         survival, size = self.strategies.survival, self.settings.population
         after = succeeded(before, children, foreseen, generation, survival, size)
-        self.finished, self.found, self.work = [], [], Work()
+        self.finished, self.found, self.work, self.foresight = [], [], Work(), None
         self.size = self.settings.offspring
         return after
 
@@ -191,7 +198,8 @@ class _Course:
         )
         if not preference.chosen:
             return False
-        self.foresight, self.waiting = preference.foresight, list(_singly(preference))
+        self.latest, self.waiting = preference.foresight, list(_singly(preference))
+        self.foresight = self.foresight or self.latest
         return True
 
     def _propose(
@@ -211,15 +219,15 @@ def _singly(preference: Preference) -> Iterator[Preference]:
         yield Preference((child,), alone)
 
 
-def _joined(singles: Sequence[Preference], latest: Foresight | None) -> Preference:
-    """The proposals that were foreseen, with the latest figures on the surrogate's quality."""
+def _joined(singles: Sequence[Preference], figures: Foresight | None) -> Preference:
+    """The proposals that were foreseen, with these figures on the surrogate and its prospect."""
     told = [(one.chosen[0], one.foresight) for one in singles if one.foresight is not None]
-    if latest is None:
+    if figures is None:
         return Preference(())
     return Preference(
         tuple(child for child, _ in told),
         replace(
-            latest,
+            figures,
             expected=np.array([float(foresight.expected[0]) for _, foresight in told]),
             low=np.array([float(foresight.low[0]) for _, foresight in told]),
             high=np.array([float(foresight.high[0]) for _, foresight in told]),

@@ -104,22 +104,27 @@ def test_with_one_place_the_order_is_known_so_the_result_is_too() -> None:
     assert timeless(resumed.run(stopping, states[2])) == whole
 
 
-def test_a_surrogate_says_what_it_expected_of_each_generation() -> None:
-    search, _ = opened(by_chance(0), EvolutionSettings(surrogate="linear"))
-    state = search.run(Stopping(generations=4))
-    assert "trusted" not in state.records[0]
-    assert all({"fit", "foreseen", "chance"} <= row.keys() for row in state.records[2:])
-    assert state.evaluations == 20
-
-
-def test_a_search_ends_when_its_surrogate_is_sure() -> None:
+def test_a_search_says_what_its_surrogate_expected_and_ends_when_it_is_sure() -> None:
     ordered = by_chance(0)
     search, _ = opened(ordered, EvolutionSettings())
     state = search.run(Stopping(sure=0.95))
     assert state.stopped is not None
     assert state.stopped.startswith("when 9")
     assert state.prospect.chance <= 0.05
+    assert "trusted" not in state.records[0]
+    assert all({"fit", "foreseen", "chance"} <= row.keys() for row in state.records[2:])
     assert ordered.running == {}  # what was in flight is dropped
+
+
+def test_a_generation_without_a_choice_of_its_own_makes_a_search_no_more_sure() -> None:
+    states: list[EvolutionState] = []
+    ordered = Ordered(TABLE, lambda count: count - 1, places=16)  # all finish together
+    search, _ = opened(ordered, EvolutionSettings(surrogate="linear"))
+    search.run(Stopping(generations=8), callbacks=[states.append])
+    rows = states[-1].records
+    assert ["chance" in row for row in rows] == [False] * 4 + [True] * 5
+    for generation in (5, 6, 7):  # chosen together with those of generation 4
+        assert rows[generation]["chance"] == states[generation - 1].prospect.chance
 
 
 def test_a_small_space_is_evaluated_to_its_end() -> None:
