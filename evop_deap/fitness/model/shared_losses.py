@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.stored_evaluator import StoredEvaluator
 from evop_deap.models.loading.precision import dtype_of
+from evop_deap.models.streaming.computation import computed_on
 from evop_deap.space import Pattern
 from evop_deap.text.questions import Questions
 
@@ -118,17 +118,6 @@ def _names(windows: Windows, batches: Sequence[int]) -> list[str]:
         f"{hashlib.sha256(np.ascontiguousarray(row, '<i8').tobytes()).hexdigest()} of {batch}"
         for row, batch in zip(windows, batches, strict=True)
     ]
-
-
-def computed_on(model: PreTrainedModel) -> str:
-    """Return what a model is computed on, as far as it affects the bits of a sum."""
-    if model.device.type == "cpu":
-        capability = torch.backends.cpu.get_cpu_capability()
-        return f"{platform.machine()} {capability} {torch.get_num_threads()} threads"
-    if model.device.type == "cuda":
-        devices = {weight.device for weight in model.parameters()}
-        return " and ".join(sorted(set(map(torch.cuda.get_device_name, devices))))
-    return model.device.type
 
 
 def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, fingerprint: str) -> str:
