@@ -65,17 +65,18 @@ class KeptAnswers:
                 content = {name: archive[name] for name in archive.files}
             if content.pop(_ON).tobytes().decode() != key:
                 return None
-            value = json.loads(content.pop(_VALUE).tobytes())
+            value, names = json.loads(content.pop(_VALUE).tobytes())
+            # An archive has checksums of its arrays, but not of their names.
+            return KeptAnswer(value, {name: content[f"{_ARRAY}{name}"] for name in names})
         except Exception:  # readers of archives and arrays raise many types
             return None
-        return KeptAnswer(value, {name.removeprefix(_ARRAY): content[name] for name in content})
 
     def keep(self, depends_on: Mapping[str, Any], answer: KeptAnswer) -> None:
         """Write an answer, unless the folder cannot be written."""
         key = _text(depends_on)
         if self.folder is None:
             return
-        texts = {_ON: key, _VALUE: _text(answer.value)}
+        texts = {_ON: key, _VALUE: _text([answer.value, list(answer.arrays)])}
         content = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
         content |= {f"{_ARRAY}{name}": array for name, array in answer.arrays.items()}
         buffer = io.BytesIO()
