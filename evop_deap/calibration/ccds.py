@@ -102,7 +102,9 @@ class ClusterSampler:
         # Two streams, so that another order within clusters does not change the clusters.
         to_cluster, to_order = rng.spawn(2)
         self.on_stage(f"embedding {len(documents)} documents")
-        vectors = embed([d.text for d in documents], self.encoder, folder=self.folder)
+        encoder = as_encoder(self.encoder)
+        texts, fingerprint = [d.text for d in documents], encoder.fingerprint
+        vectors = embed(texts, encoder, folder=self.folder, fingerprint=fingerprint)
         self.on_stage(f"clustering {len(documents)} documents")
         found = kept_cluster(
             vectors,
@@ -117,11 +119,10 @@ class ClusterSampler:
         sizes = text_sizes(token_counts(documents, tokenizer), capacity)
         labels, small = _without_small(found.labels, sizes, capacity)
         strata = _strata(documents, vectors, labels, sizes, self.allocation, self.within, to_order)
-        encoder = as_encoder(self.encoder)
         about = {
             "embedding": {
                 "name": encoder.name,
-                "fingerprint": encoder.fingerprint,
+                "fingerprint": fingerprint,
                 "dimensions": vectors.shape[1],
             },
             **found.parameters,

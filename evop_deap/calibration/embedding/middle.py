@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from evop_deap.calibration.embedding.batches import encode_batched
@@ -51,7 +50,7 @@ class MiddleStates:
         self._on_encoded = on_encoded
         self._depth = max(1, len(anatomy.blocks) // 2)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of weights, vocabulary, depth, length, device and PyTorch version."""
         manner = f"directions behind block {self._depth} of {self._max_tokens}"

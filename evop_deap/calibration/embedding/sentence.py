@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,7 @@ class SentenceEncoder:
         self._max_tokens = max_tokens
         self._on_encoded = on_encoded
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of weights, vocabulary, length, device and PyTorch version."""
         return encoder_fingerprint(self._model, self._tokenizer, f"mean of {self._max_tokens}")
