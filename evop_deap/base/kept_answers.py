@@ -76,7 +76,9 @@ class KeptAnswers:
         key = _text(depends_on)
         if self.folder is None:
             return
-        texts = {_ON: key, _VALUE: _text([answer.value, list(answer.arrays)])}
+        # The order of keys is part of an answer: it is that of a manifest.
+        value = json.dumps([answer.value, list(answer.arrays)], allow_nan=False)
+        texts = {_ON: key, _VALUE: value}
         content = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
         content |= {f"{_ARRAY}{name}": array for name, array in answer.arrays.items()}
         buffer = io.BytesIO()
@@ -111,5 +113,5 @@ def code_of(*places: str) -> str:
     return digest.hexdigest()
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False)
+def _text(depends_on: Mapping[str, Any]) -> str:
+    return json.dumps(depends_on, sort_keys=True, allow_nan=False)
