@@ -1,6 +1,7 @@
 """Show or remove the losses that searches store in the user's cache and share.
 
-The first search creates the file. `info` and `clear` are safe to run during a search.
+The first search creates the file. Beside it lie embeddings, clusters, rehearsals and other answers
+that are not worked out twice. `info` and `clear` are safe to run during a search.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from evop_deap.settings.parser import Parser, answer, path_flag
 _EXAMPLES = """examples:
   show what is stored, and where:
     python -m evop_deap.cache info
-  remove everything, or only the contexts that begin with a prefix:
+  remove everything, or only the losses of contexts that begin with a prefix:
     python -m evop_deap.cache clear
     python -m evop_deap.cache clear --context 3f9a
 """
@@ -30,12 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(given: argparse.Namespace) -> str:
+    from evop_deap.base.kept_folders import clear_folders, what_folders_hold
     from evop_deap.fitness.store.store_file import clear, what_is_kept
 
     path = Path(given.path) if given.path is not None else cache_folder() / LOSSES_FILE
     if given.command == "info":
-        return what_is_kept(path, _warn)
-    return clear(path, given.context, _warn)
+        beside = what_folders_hold(cache_folder()) if given.path is None else []
+        return "\n".join([*beside, what_is_kept(path, _warn)])
+    losses = clear(path, given.context, _warn)
+    whole = given.path is None and given.context is None
+    return "\n".join([losses, *(clear_folders(cache_folder()) if whole else [])])
 
 
 def _warn(message: str) -> None:
@@ -57,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="{info,clear}")
     commands.add_parser("info", help="show what is stored, for which contexts, and where")
-    clear = commands.add_parser("clear", help="remove everything, or only some contexts")
+    clear = commands.add_parser("clear", help="remove everything, or only losses")
     clear.add_argument("--context", metavar="PREFIX", help="only contexts that begin with PREFIX")
     return parser
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from evop_deap.calibration.balance import shares_of
 from evop_deap.calibration.cluster_words import characteristic_words, sample_line
-from evop_deap.calibration.clustering import NOISE, cluster
+from evop_deap.calibration.clustering import NOISE
 from evop_deap.calibration.embedding import as_encoder, embed
 from evop_deap.calibration.embedding.encoder import Vectors
+from evop_deap.calibration.kept_clusters import kept_cluster
 from evop_deap.calibration.strata import Stratum, text_sizes
 from evop_deap.calibration.within_cluster import centre_of, order_within
 from evop_deap.text.documents import Document
@@ -65,6 +66,7 @@ class ClusterSampler:
             to it, or "equal".
         within: order of the documents in a cluster: "random", "nearest" or "spread".
         folder: where embeddings are cached; None for no cache.
+        clusters: where clusterings are cached, likewise.
         on_stage: called with a message at each stage.
 
     Example:
@@ -80,6 +82,7 @@ class ClusterSampler:
     allocation: str = "sqrt"
     within: str = "random"
     folder: Path | None = None
+    clusters: Path | None = None
     on_stage: Callable[[str], object] = lambda text: None
 
     def __call__(
@@ -99,25 +102,27 @@ class ClusterSampler:
         # Two streams, so that another order within clusters does not change the clusters.
         to_cluster, to_order = rng.spawn(2)
         self.on_stage(f"embedding {len(documents)} documents")
-        vectors = embed([d.text for d in documents], self.encoder, folder=self.folder)
+        encoder = as_encoder(self.encoder)
+        texts, fingerprint = [d.text for d in documents], encoder.fingerprint
+        vectors = embed(texts, encoder, folder=self.folder, fingerprint=fingerprint)
         self.on_stage(f"clustering {len(documents)} documents")
-        found = cluster(
+        found = kept_cluster(
             vectors,
             rng=to_cluster,
             reducer=self.reducer,
             clusterer=self.clusterer,
             min_cluster_size=self.min_cluster_size,
+            folder=self.clusters,
         )
         for note in found.notes:
             self.on_stage(note)
         sizes = text_sizes(token_counts(documents, tokenizer), capacity)
         labels, small = _without_small(found.labels, sizes, capacity)
         strata = _strata(documents, vectors, labels, sizes, self.allocation, self.within, to_order)
-        encoder = as_encoder(self.encoder)
         about = {
             "embedding": {
                 "name": encoder.name,
-                "fingerprint": encoder.fingerprint,
+                "fingerprint": fingerprint,
                 "dimensions": vectors.shape[1],
             },
             **found.parameters,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.files import sha256_of_text
+from evop_deap.base.versions import version_of
 from evop_deap.calibration.map_places import places_of
 from evop_deap.text.documents import Corpus, Document
 from evop_deap.text.tokens import tokenizer_fingerprint
@@ -105,11 +105,4 @@ def describe_windows(windows: WindowSet, documents: Mapping[str, Document]) -> d
 
 def versions() -> dict[str, str | None]:
     """Return the versions of the packages that determine a calibration set."""
-    return {name: _version(name) for name in _VERSIONED}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    return {name: version_of(name) for name in _VERSIONED}

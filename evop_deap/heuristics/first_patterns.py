@@ -26,16 +26,25 @@ def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Heuristi
     return [method for method in METHODS.values() if method.cheap and found in method.granularities]
 
 
-def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
+def seeds_of(
+    methods: list[Heuristic],
+    task: Task,
+    on_scores: Callable[[Mapping[str, UnitScores]], object] = lambda scores: None,
+) -> Seeds:
     """Return the patterns that these heuristics pick, and their total cost.
 
     Heuristics in `SCORERS` share one pass of the model. Among halves, each picks several patterns.
+
+    Args:
+        methods: the heuristics.
+        task: the search.
+        on_scores: called with the scores of that pass, if one was run.
 
     Raises:
         InputError: they would use up the evaluations of the whole search.
     """
     meter = Meter(task.evaluator, space=task.space, admit=_admission(task.stopping))
-    scores, work = _scores(methods, task)
+    scores, work = _scores(methods, task, on_scores)
     cost = _cost(scores)
     paid = {name: replace(known, cost=0.0) for name, known in scores.items()}
     task = replace(task, evaluator=meter, scores=paid)
@@ -53,15 +62,25 @@ def seeds_of(methods: list[Heuristic], task: Task) -> Seeds:
     )
 
 
-def _scores(methods: Sequence[Heuristic], task: Task) -> tuple[Mapping[str, UnitScores], Work]:
+def scorers_of(methods: Sequence[Heuristic]) -> list[str]:
+    """Return the names of the heuristics that are in `SCORERS`."""
+    return [method.name for method in methods if method.name in SCORERS]
+
+
+def _scores(
+    methods: Sequence[Heuristic],
+    task: Task,
+    on_scores: Callable[[Mapping[str, UnitScores]], object],
+) -> tuple[Mapping[str, UnitScores], Work]:
     """Return the scores of the heuristics in `SCORERS`, and the work to compute unknown ones."""
-    names = [method.name for method in methods if method.name in SCORERS]
+    names = scorers_of(methods)
     known = {name: task.scores[name] for name in names if name in task.scores}
     if known or not names:
         return known, Work()
     from evop_deap.heuristics.scores import scores_of
 
     scores = scores_of(task, names)
+    on_scores(scores)
     return scores, passes(task.model_parts, cost=_cost(scores))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import check_writable, claimed
 from evop_deap.base.formatting import markdown
+from evop_deap.base.user_folders import cache_folder
 from evop_deap.models.formats import Drops, read_pattern
 from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.calibration_folder import responder_of
@@ -112,6 +113,7 @@ def _compensated(
         model=lambda: (loaded, anatomy),
         respond=lambda: responder_of(config, lambda: (loaded, anatomy), progress),
         progress=progress,
+        kept=cache_folder(),
     )
     progress.stage("compensating")
     about, made = compensated(loaded, anatomy, dropped, text, form)

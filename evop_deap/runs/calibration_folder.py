@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import check_writable, claimed, names_in_output, new_folder
+from evop_deap.base.user_folders import cache_folder
 from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
 from evop_deap.runs.draw_calibration import make_calibration
 from evop_deap.runs.listeners.progress import Progress
@@ -82,6 +83,7 @@ def _written(config: CalibrationConfig, output: Path, progress: Progress) -> Cal
         model=loading,
         respond=lambda: responder_of(config, loading, progress),
         progress=progress,
+        kept=cache_folder(),
         on_strata=lambda found, drawn: strata.append((found, drawn)),
     )
     made.manifest["settings"] = config.as_dict()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from evop_deap.base.errors import InputError
-from evop_deap.base.user_folders import cache_folder
+from evop_deap.base.user_folders import CLUSTERED, EMBEDDINGS
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.calibration_config import CLUSTERS, CalibrationConfig
 
@@ -39,6 +39,7 @@ def make_calibration(
     model: Callable[[], tuple[LoadedModel, Anatomy]],
     respond: Callable[[], Respond],
     progress: Progress,
+    kept: Path | None,
     on_strata: Callable[[Stratification, StratifiedWindows], object] | None = None,
 ) -> CalibrationSet:
     """Draw a calibration set from the corpus, or read one from a folder.
@@ -51,6 +52,7 @@ def make_calibration(
         respond: prepares the model to evaluate probe patterns; called where windows are selected
             by response.
         progress: receives progress messages.
+        kept: the user's cache folder; None to embed and cluster anew.
         on_strata: called with the clusters and the windows drawn from them.
 
     Raises:
@@ -86,7 +88,7 @@ def make_calibration(
         seed=config.seed,
         compensation_tokens=config.compensation_tokens,
         context=context,
-        stratify=_sampler(config, model, progress) if clustered else None,
+        stratify=_sampler(config, model, progress, kept) if clustered else None,
         respond=respond() if clustered and config.select == "response" else None,
         weighting=config.weighting if clustered else "none",
         strategy=config.calibration,
@@ -150,6 +152,7 @@ def _sampler(
     config: CalibrationConfig,
     model: Callable[[], tuple[LoadedModel, Anatomy]],
     progress: Progress,
+    kept: Path | None,
 ) -> Any:
     from evop_deap.calibration.ccds import ClusterSampler
 
@@ -159,7 +162,8 @@ def _sampler(
         min_cluster_size=config.min_cluster_size,
         allocation=config.allocation,
         within=config.within,
-        folder=cache_folder() / "embeddings",
+        folder=kept and kept / EMBEDDINGS,
+        clusters=kept and kept / CLUSTERED,
         on_stage=progress.stage,
     )
 

@@ -89,8 +89,8 @@ def facts_of(model: Any, fingerprint: str, evaluator: ModelEvaluator) -> dict[st
     """Return what must be equal in all processes for losses of the same bits, by name."""
     from importlib.metadata import version
 
-    from evop_deap.fitness.model.shared_losses import computed_on
     from evop_deap.models.loading.precision import dtype_of
+    from evop_deap.models.streaming.computation import computed_on
 
     return {
         "the fingerprint of `model`": fingerprint[:12],

@@ -129,7 +129,8 @@ class SearchConfig(StoppingConfig, WorkersConfig, WeightsConfig):
     cache: bool = option(
         True,
         FITNESS,
-        "reuse losses that earlier searches stored in the user's cache, and store new ones",
+        "reuse losses, rehearsals, clusters and scores that earlier searches stored in the user's "
+        "cache, and store new ones",
     )
 
     method: str = option(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.metadata
 import inspect
 import re
+import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from evop_deap.base.kept_answers import KeptAnswer, KeptAnswers, code_of
+from evop_deap.base.user_folders import CORPORA, cache_folder
+from evop_deap.base.versions import version_of
 from evop_deap.text.documents import Document
 
 _LONGEST = 6_000
@@ -62,10 +68,29 @@ def demo_documents() -> list[Document]:
     documents differ between versions of Python, so figures measured on them are not comparable
     between machines. Files that an installation lacks are skipped.
 
+    They are kept in the user's cache, by the sources and the versions that they come from.
+
     Returns:
         A few hundred documents of at most about 6,000 characters, kind by kind.
     """
-    return [*_reference(), *_docstrings(), *_source(), *_licences()]
+    kept, sources = KeptAnswers(cache_folder() / CORPORA), _sources()
+    known = kept.recall(sources)
+    if known is not None:
+        return [Document(name, text) for name, text in known.value]
+    found = [*_reference(), *_docstrings(), *_source(), *_licences()]
+    kept.keep(sources, KeptAnswer([[document.id, document.text] for document in found]))
+    return found
+
+
+def _sources() -> dict[str, Any]:
+    """Return what the documents depend on, as plain JSON."""
+    digest = hashlib.sha256(_text_of(_library() / "LICENSE.txt").encode())
+    for name in (*_DOCSTRING_MODULES, *_SOURCE_MODULES):
+        text = _text_of(_library() / f"{name}.py")
+        digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    packages = {package: version_of(package) for package in _PACKAGES}
+    code = code_of("text/demo_corpus.py")
+    return {"python": sys.version, "sources": digest.hexdigest(), "code": code, **packages}
 
 
 def _reference() -> Iterator[Document]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evop_deap.base.kept_answers import KeptAnswer, KeptAnswers
 from evop_deap.cache import main
 from evop_deap.fitness.store import LossStore
 
@@ -82,6 +83,28 @@ def test_where_nothing_is_kept_nothing_is_made(
     assert main([command]) == 0
     assert "nothing is kept" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_lies_beside_the_losses_is_told_and_cleared(
+    store_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = store_file.parent
+    KeptAnswers(cache / "rehearsals").keep({"removed": ["3"]}, KeptAnswer("removable"))
+    KeptAnswers(cache / "embeddings" / "ab").keep({"text": "a"}, KeptAnswer([0.5]))
+    mine = cache / "scores" / "match.npz"
+    mine.parent.mkdir()
+    mine.write_text("the user's own")
+    kept = sorted(cache.rglob("*.npz"))
+    assert main(["info"]) == 0
+    told = [line.split(": ") for line in capsys.readouterr().out.splitlines()[:2]]
+    assert [place for place, _ in told] == [str(cache / "embeddings"), str(cache / "rehearsals")]
+    assert all(size.startswith("1 files, ") for _, size in told)
+    for arguments in (["clear", "--context", "aa"], ["--path", str(store_file), "clear"]):
+        assert main(arguments) == 0
+        assert sorted(cache.rglob("*.npz")) == kept
+    assert main(["clear"]) == 0
+    assert "rehearsals: removed 1 files" in capsys.readouterr().out
+    assert list(cache.rglob("*.npz")) == [mine]
 
 
 def test_a_damaged_store_is_reported_and_can_be_cleared(

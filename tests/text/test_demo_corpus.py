@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from evop_deap.calibration import Document, load_corpus
+from evop_deap.text import demo_corpus
 from evop_deap.text.demo_corpus import demo_documents, shortened
 
 
@@ -84,3 +86,23 @@ def test_a_long_text_is_cut_between_paragraphs() -> None:
     assert {part.strip() for part in cut.split("\n\n")} == {paragraph.strip()}
     assert len(shortened("x" * 10_000)) == 6_000
     assert shortened("short") == "short"
+
+
+def test_kept_demo_documents_are_those_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOP_CACHE", str(tmp_path))
+    monkeypatch.setattr(demo_corpus, "_DOCSTRING_MODULES", ("contextlib",))
+    monkeypatch.setattr(demo_corpus, "_SOURCE_MODULES", ("heapq", "glob"))
+    monkeypatch.setattr(demo_corpus, "_PACKAGES", ("deap",))
+    made = demo_documents()
+    (path,) = (tmp_path / "corpora").iterdir()
+    whole = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(demo_corpus, "_docstrings", lambda: pytest.fail("it was made again"))
+        assert demo_documents() == made
+    path.write_bytes(whole[: len(whole) // 2])
+    assert demo_documents() == made
+    assert path.read_bytes() == whole
+    monkeypatch.setattr(demo_corpus, "_SOURCE_MODULES", ("heapq",))
+    assert 0 < len(demo_documents()) < len(made)

@@ -17,7 +17,13 @@ from evop_deap.calibration.embedding.encoder import Vectors, as_encoder, normali
 _TEXTS_A_FILE = 1024
 
 
-def embed(texts: Sequence[str], encoder: Any, *, folder: Path | None = None) -> Vectors:
+def embed(
+    texts: Sequence[str],
+    encoder: Any,
+    *,
+    folder: Path | None = None,
+    fingerprint: str | None = None,
+) -> Vectors:
     """Return unit vectors of texts, from the cache in `folder` if they are there.
 
     `folder` holds a folder for each encoder's fingerprint, and in it NumPy archives of these
@@ -28,6 +34,7 @@ def embed(texts: Sequence[str], encoder: Any, *, folder: Path | None = None) -> 
         texts: at least one.
         encoder: an `Encoder`, a callable, or an object with a method `encode`.
         folder: the cache; None for no cache.
+        fingerprint: the encoder's, if it has been computed before.
 
     Returns:
         (texts, dimensions), each of length 1; zeros if the encoder returned only zeros.
@@ -37,7 +44,8 @@ def embed(texts: Sequence[str], encoder: Any, *, folder: Path | None = None) -> 
         OutputError: `folder` cannot be written.
     """
     encoder = as_encoder(encoder)
-    fingerprint = encoder.fingerprint if folder is not None else None
+    if folder is not None and fingerprint is None:
+        fingerprint = encoder.fingerprint
     if folder is None or fingerprint is None:
         return normalised_vectors(encoder.encode(texts), len(texts), encoder.name)
     place = folder / fingerprint[:32]

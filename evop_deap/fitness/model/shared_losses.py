@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,8 +14,8 @@ from evop_deap.fitness.model.window_kinds import TextAndQuestions, Windows, pred
 from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.stored_evaluator import StoredEvaluator
-from evop_deap.models.anatomy.devices import device_of
 from evop_deap.models.loading.precision import dtype_of
+from evop_deap.models.streaming.computation import computed_on
 from evop_deap.space import Pattern
 from evop_deap.text.questions import Questions
 
@@ -119,19 +118,6 @@ def _names(windows: Windows, batches: Sequence[int]) -> list[str]:
         f"{hashlib.sha256(np.ascontiguousarray(row, '<i8').tobytes()).hexdigest()} of {batch}"
         for row, batch in zip(windows, batches, strict=True)
     ]
-
-
-def computed_on(model: PreTrainedModel) -> str:
-    """Return what a model is computed on, as far as it affects the bits of a sum."""
-    device = device_of(model)
-    if device.type == "cpu":
-        capability = torch.backends.cpu.get_cpu_capability()
-        return f"{platform.machine()} {capability} {torch.get_num_threads()} threads"
-    if device.type == "cuda":
-        # Streamed weights are on the host, and computed with elsewhere.
-        devices = {w.device for w in model.parameters() if w.device.type == "cuda"} or {device}
-        return " and ".join(sorted(set(map(torch.cuda.get_device_name, devices))))
-    return device.type
 
 
 def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, fingerprint: str) -> str:

@@ -6,8 +6,9 @@ of them may go. Such a property shows only when all blocks of a kind are removed
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import UnsupportedModelError
@@ -35,7 +36,11 @@ class _UnitSet:
 
 
 def find_constraints(
-    model: PreTrainedModel, anatomy: Anatomy, droppable: Collection[int], n_drop: int
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    droppable: Collection[int],
+    n_drop: int,
+    check: Callable[[Collection[int]], object] | None = None,
 ) -> tuple[Constraint, ...]:
     """Return the kinds of units of which the model needs some, found by removing sets of them.
 
@@ -49,11 +54,14 @@ def find_constraints(
         anatomy: its anatomy, at the granularity of the units.
         droppable: positions of the units that may be dropped.
         n_drop: the largest number of units that a pattern drops; larger sets are not removed.
+        check: raises `UnsupportedModelError` if these units cannot be removed; by default
+            `check_removable`.
     """
+    check = check or partial(check_removable, model, anatomy)
     found = list(image_blocks(model, anatomy))
     # The smallest first: a set that holds another one fails with it.
     for units in sorted(_sets(model, anatomy), key=lambda units: len(units.removed)):
-        rehearsal = _Rehearsal(model, anatomy, n_drop, tuple(found))
+        rehearsal = _Rehearsal(check, anatomy, n_drop, tuple(found))
         constraint = _constraint(rehearsal, units, droppable)
         if constraint is not None:
             found.append(constraint)
@@ -87,13 +95,13 @@ class _Rehearsal:
     """The removal of sets of units from a model.
 
     Attributes:
-        model: the dense model.
-        anatomy: its anatomy.
+        check: raises `UnsupportedModelError` if these units cannot be removed.
+        anatomy: the model's anatomy.
         n_drop: the largest number of units to remove.
         found: constraints found so far, which no removal breaks.
     """
 
-    model: PreTrainedModel
+    check: Callable[[Collection[int]], object]
     anatomy: Anatomy
     n_drop: int
     found: tuple[Constraint, ...]
@@ -107,7 +115,7 @@ class _Rehearsal:
         if not 0 < len(dropped) <= self.n_drop or len(dropped) == len(self.anatomy.parts):
             return None
         try:
-            check_removable(self.model, self.anatomy, dropped)
+            self.check(dropped)
         except UnsupportedModelError as error:
             return str(error)
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
-from evop_deap.base.user_folders import cache_folder
+from evop_deap.base.user_folders import TEACHERS, cache_folder
 from evop_deap.recovery.healing.healing_listener import HealingListener
 from evop_deap.recovery.healing.recipes import Recipe
 from evop_deap.runs.heal.heal_source import HealSource
@@ -84,7 +84,7 @@ def taught_text(
     )
     listener.stage(f"loading the dense model {source.base}")
     dense, fingerprint = _dense_model(config, source, student)
-    place = cache_folder() / "teachers"
+    place = cache_folder() / TEACHERS
     training = text.training.tokens
     if config.generate:
         listener.stage("the dense model writes text to train on")

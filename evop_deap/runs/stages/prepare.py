@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
+from evop_deap.base.user_folders import REHEARSALS, cache_folder
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.fitnesses import read_fitness
 from evop_deap.runs.compensating import asks_for_compensator, is_streamed, search_compensator
@@ -19,12 +20,11 @@ from evop_deap.runs.prepared import Prepared
 from evop_deap.runs.quantised_choice import for_weights
 from evop_deap.runs.streaming_choice import where_weights
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.space import Constraint, SearchSpace, Unit, dropped_units, units_named, units_to_drop
+from evop_deap.space import SearchSpace, Unit, dropped_units, units_named, units_to_drop
 from evop_deap.space.budget import parse_budget
 
 if TYPE_CHECKING:
-    from evop_deap.models.anatomy.parts import Anatomy
-    from evop_deap.models.loading.load_model import LoadedModel
+    from evop_deap.models.surgery.kept_rehearsal import Check
 
 _AFTER_THE_SEARCH = (
     "weights are streamed: the search evaluates patterns as they are, and the one found is "
@@ -56,7 +56,9 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     from evop_deap.models.anatomy.model_units import model_units
     from evop_deap.models.loading.fingerprint import fingerprint_model
     from evop_deap.models.loading.precision import dtype_of
+    from evop_deap.models.surgery.kept_rehearsal import kept_check
     from evop_deap.models.surgery.packed_layers import pairs_that_repack
+    from evop_deap.models.surgery.set_rehearsal import find_constraints
     from evop_deap.runs.window_responses import responder
 
     config = configs[-1]
@@ -76,9 +78,16 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
     spaces = [space_of(one, units, pairs) for one in configs]
     _check_different(configs, spaces)
     progress.stage("rehearsing the removal of blocks")
-    constraints = _constraints(loaded, anatomy, spaces[-1], progress)
+    fingerprint = fingerprint_model(loaded.model)
+    kept = cache_folder() if config.cache else None
+    check = kept_check(loaded.model, anatomy, fingerprint, kept and kept / REHEARSALS)
+    constraints = find_constraints(
+        loaded.model, anatomy, spaces[-1].droppable, spaces[-1].n_drop, check
+    )
+    for constraint in constraints:
+        progress.stage(constraint.reason)
     spaces = [space.constrained(constraints) for space in spaces]
-    _rehearse(loaded, anatomy, spaces[-1], random.Random(config.seed), progress)
+    _rehearse(check, spaces[-1], random.Random(config.seed), progress)
     questions = draw_questions(config, loaded, progress)
     on_text = read_fitness(config.fitness).on_text or "ce"
     text = make_calibration(
@@ -90,11 +99,11 @@ def prepare_all(configs: Sequence[SearchConfig], progress: Progress) -> list[Pre
             loaded, anatomy, spaces[-1], seed=config.seed, fitness=on_text, progress=progress
         ),
         progress=progress,
+        kept=kept,
     )
     if questions is not None:
         text.manifest["questions"] = questions.manifest
     dtype = str(dtype_of(loaded.model)).removeprefix("torch.")
-    fingerprint = fingerprint_model(loaded.model)
     if asks_for_compensator(config) and is_streamed(loaded):
         progress.stage(_AFTER_THE_SEARCH)
     compensator = search_compensator(config, loaded, anatomy, text, max(s.n_drop for s in spaces))
@@ -152,38 +161,18 @@ def _check_different(configs: Sequence[SearchConfig], spaces: Sequence[SearchSpa
             )
 
 
-def _constraints(
-    loaded: LoadedModel, anatomy: Anatomy, space: SearchSpace, progress: Progress
-) -> tuple[Constraint, ...]:
-    """Return the sets of units of which the model needs some, and announce them."""
-    from evop_deap.models.surgery.set_rehearsal import find_constraints
-
-    found = find_constraints(loaded.model, anatomy, space.droppable, space.n_drop)
-    for constraint in found:
-        progress.stage(constraint.reason)
-    return found
-
-
-def _rehearse(
-    loaded: LoadedModel,
-    anatomy: Anatomy,
-    space: SearchSpace,
-    rng: random.Random,
-    progress: Progress,
-) -> None:
+def _rehearse(check: Check, space: SearchSpace, rng: random.Random, progress: Progress) -> None:
     """Refuse a model whose units cannot be removed, before the search spends anything.
 
     The test removes a random pattern, and the first and the last unit alone, because special
     layers are usually at the ends. If the pattern cannot be removed, but another one can, the
     search goes on: of near-equals, it exports one that can.
     """
-    from evop_deap.models.surgery.rehearsal import check_removable
-
     faults: list[UnsupportedModelError] = []
     for _ in range(_PATTERNS):
         pattern = init_uniform(space, rng=rng).pattern
         try:
-            check_removable(loaded.model, anatomy, dropped_units(pattern))
+            check(dropped_units(pattern))
         except UnsupportedModelError as error:
             faults.append(error)
         else:
@@ -194,7 +183,7 @@ def _rehearse(
         progress.stage(f"some patterns cannot be exported: {faults[0]}")
     for edge in {space.droppable[0], space.droppable[-1]} & {0, len(space.units) - 1}:
         try:
-            check_removable(loaded.model, anatomy, [edge])
+            check([edge])
         except UnsupportedModelError as error:
             raise UnsupportedModelError(
                 f"{error}; `protect` {edge} to search the others"

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 
+from evop_deap.base.user_folders import SCORES, cache_folder
 from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.state import EvolutionState
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.evolution.strategies import Seeds
 from evop_deap.fitness.in_flight import InFlight
+from evop_deap.heuristics.kept_scores import KeptScores
 from evop_deap.runs.context import Context
 from evop_deap.runs.stages.ask_heuristic import ask_heuristic
 from evop_deap.runs.stages.found import Found
@@ -46,8 +48,10 @@ def search_patterns(
             stopping = dataclasses.replace(stopping, evaluations=most)
         return ask_heuristic(context, stopping, stored, record)
     begin: Callable[[], Seeds] = Seeds
+    place = cache_folder() / SCORES if config.cache else None
+    kept = KeptScores(context.model_parts, context.fingerprint, place)
     if config.init != (BALANCED,) or smaller is not None:
-        begin = partial(find_seeds, context, stopping, smaller)
+        begin = partial(find_seeds, context, stopping, kept, smaller)
     cached, background = context.evaluator.cached, context.evaluator.background
     search = assemble(
         space,
@@ -67,7 +71,8 @@ def search_patterns(
     def tell_time(state: EvolutionState) -> None:
         progress.time_left(seconds_left(state, stopping, after))
 
-    state = search.run(stopping, state, callbacks=(record, tell_time, progress.generation))
+    told = (record, lambda state: kept.release(), tell_time, progress.generation)
+    state = search.run(stopping, state, callbacks=told)
     progress.close()
     return Found.of_evolution(state)
 
