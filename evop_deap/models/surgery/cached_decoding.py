@@ -52,7 +52,7 @@ def cache_fault(
         ids: (texts, tokens) token ids; both models continue the first half of each text.
         at_once: whether speed matters more than memory; see `computing_in_float32`.
     """
-    model, pruned = light_twin(model), light_twin(pruned)
+    pruned = light_twin(pruned)
     for decode in (_generate, _decode):
         found = _differences(pruned, ids[:_FEW], decode, at_once)
         if not isinstance(found, str) and found.max() <= _FLOOR:
@@ -60,7 +60,7 @@ def cache_fault(
         found = _differences(pruned, ids, decode, at_once)
         if not isinstance(found, str) and found.median() <= _FLOOR:
             continue
-        dense = _differences(model, ids, decode, at_once)
+        dense = _differences(light_twin(model), ids, decode, at_once)
         if isinstance(dense, str) or not dense.isfinite().any():
             continue
         if isinstance(found, str):
