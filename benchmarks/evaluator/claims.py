@@ -50,19 +50,24 @@ def _quantised() -> Iterator[Claim]:
 
 
 def _streaming() -> Iterator[Claim]:
-    file = "evaluator/results/streaming.qwen-0.5b.json"
-    report = read(file)
-    last = compared(report)[-1]
-    yield Claim(
-        f"streamed weights of 0.5B parameters, {last['patterns']} patterns: peak MiB, with weights "
-        "in memory; share of time waiting; time, of that in memory",
-        f"{last['peak'] / 2**20:,.0f}, {report['resident']['rows'][-1]['peak'] / 2**20:,.0f}; "
-        f"{last['waited']:.2%}; {last['times_resident']:.2f}",
-        "benchmarks.evaluator.streaming --model demo-qwen-0.5b --limit 1536 --tokens 512 "
-        "--populations 1 4 16 32 --search 3 --export 9,10,11,12,13",
-        file,
-        measured_at(file),
-    )
+    for name, size, flags in (
+        ("qwen-0.5b", "0.5B", "--limit 1536 --tokens 512 --populations 1 4 16 32 --search 3 "
+         "--export 9,10,11,12,13"),
+        ("qwen-1.5b", "1.5B", "--limit 2560 --tokens 256 --window 256 --populations 1 4 16 "
+         "--search 1 --export 11,12,13,14,15"),
+    ):  # fmt: skip
+        file = f"evaluator/results/streaming.{name}.json"
+        report = read(file)
+        last = compared(report)[-1]
+        yield Claim(
+            f"streamed weights of {size} parameters, {last['patterns']} patterns: peak MiB, with "
+            "weights in memory; share of time waiting; time, of that in memory",
+            f"{last['peak'] / 2**20:,.0f}, {report['resident']['rows'][-1]['peak'] / 2**20:,.0f}; "
+            f"{last['waited']:.2%}; {last['times_resident']:.2f}",
+            f"benchmarks.evaluator.streaming --model demo-{name} {flags}",
+            file,
+            measured_at(file),
+        )
     file = "evaluator/results/streaming.8b.json"
     report = read(file)
     (row,) = report["streamed"]["rows"]
