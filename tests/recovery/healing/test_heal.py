@@ -201,7 +201,7 @@ def test_a_run_in_bfloat16_is_healed(settings: dict[str, Any], tmp_path: Path):
 
 
 @pytest.mark.parametrize("rate", [pytest.param("1e9", marks=pytest.mark.slow), "1e30"])
-@pytest.mark.parametrize("weights", ["--full", "--no-full"])
+@pytest.mark.parametrize("weights", ["--full", pytest.param("--no-full", marks=pytest.mark.slow)])
 def test_a_training_that_diverges_is_told_in_valid_json(
     rate: str,
     weights: str,

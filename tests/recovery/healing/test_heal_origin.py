@@ -65,7 +65,7 @@ def test_a_dense_model_with_another_vocabulary_is_refused(
     assert not (tmp_path / "healed").exists()
 
 
-OFTEN = {("mixtral", "--no-full"), ("gemma2", "--full")}
+OFTEN = {("mixtral", "--no-full")}
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def check(folder: HealFolder) -> None:
         assert value == pytest.approx(math.exp(loss))
 
 
+@pytest.mark.slow
 def test_tensorboard_has_every_step_and_the_result(
     command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
