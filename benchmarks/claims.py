@@ -14,6 +14,7 @@ from benchmarks.board.claims import claims as of_board
 from benchmarks.calibration.claims import claims as of_calibration
 from benchmarks.common.claim import Claim
 from benchmarks.common.record import markdown_table
+from benchmarks.distributed.claims import claims as of_distributed
 from benchmarks.evaluator.claims import claims as of_evaluator
 from benchmarks.interop.claims import claims as of_interop
 from benchmarks.recovery.claims import claims as of_recovery
@@ -25,7 +26,10 @@ BY_HAND = "by hand"
 
 def claims() -> list[Claim]:
     """All claims, by folder."""
-    rooms = (of_board, of_search, of_calibration, of_evaluator, of_tuning, of_interop, of_recovery)
+    rooms = (
+        *(of_board, of_search, of_calibration, of_evaluator, of_distributed),
+        *(of_tuning, of_interop, of_recovery),
+    )
     return [*(claim for room in rooms for claim in room()), *_of_commands()]
 
 
