@@ -19,7 +19,7 @@ def what_folders_hold(cache: Path) -> list[str]:
     for folder in _folders(cache):
         sizes = [path.stat().st_size for path in _files(folder)]
         if sizes:
-            lines.append(f"{folder}: {len(sizes):,} files, {mebibytes(sum(sizes))}")
+            lines.append(f"{folder}: {_counted(len(sizes))}, {mebibytes(sum(sizes))}")
     return lines
 
 
@@ -39,12 +39,16 @@ def clear_folders(cache: Path) -> list[str]:
                 path.unlink(missing_ok=True)
             removed += 1
         if removed:
-            lines.append(f"{folder}: removed {removed:,} files")
+            lines.append(f"{folder}: removed {_counted(removed)}")
     return lines
 
 
 def _folders(cache: Path) -> list[Path]:
     return [cache / name for name in KEPT_FOLDERS]
+
+
+def _counted(files: int) -> str:
+    return "1 file" if files == 1 else f"{files:,} files"
 
 
 def _files(folder: Path) -> Iterator[Path]:

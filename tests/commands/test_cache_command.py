@@ -98,12 +98,12 @@ def test_what_lies_beside_the_losses_is_told_and_cleared(
     assert main(["info"]) == 0
     told = [line.split(": ") for line in capsys.readouterr().out.splitlines()[:2]]
     assert [place for place, _ in told] == [str(cache / "embeddings"), str(cache / "rehearsals")]
-    assert all(size.startswith("1 files, ") for _, size in told)
+    assert all(size.startswith("1 file, ") for _, size in told)
     for arguments in (["clear", "--context", "aa"], ["--path", str(store_file), "clear"]):
         assert main(arguments) == 0
         assert sorted(cache.rglob("*.npz")) == kept
     assert main(["clear"]) == 0
-    assert "rehearsals: removed 1 files" in capsys.readouterr().out
+    assert "rehearsals: removed 1 file" in capsys.readouterr().out
     assert list(cache.rglob("*.npz")) == [mine]
 
 

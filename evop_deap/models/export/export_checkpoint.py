@@ -160,5 +160,5 @@ def _reload(
         settle(reloaded)
         quantised: PreTrainedModel = reloaded.eval()
         return quantised
-    whole: PreTrainedModel = reloaded.eval()
-    return whole if weights_of(model) is not None else spread_like(model, whole)
+    stored: PreTrainedModel = reloaded.eval()
+    return stored if weights_of(model) is not None else spread_like(model, stored)
