@@ -23,6 +23,7 @@ from benchmarks.calibration.clusters import clusters_table, measure_clusters
 from benchmarks.calibration.loss_matrix import load_matrix, matrix_of, pool_of, save_matrix
 from benchmarks.calibration.replay import replay, strategies
 from benchmarks.calibration.replay_tables import replay_table
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line
 from evop_deap.base.files import write_text
 
@@ -72,36 +73,36 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     clusters = commands.add_parser("clusters", help="clusters against true domains")
     clusters.add_argument("--reducer", default="umap")
-    clusters.add_argument("--tokens", type=int, default=16384, help="of the calibration set")
-    clusters.add_argument("--window", type=int, default=256)
+    clusters.add_argument("--tokens", type=count_flag, default=16384, help="of the calibration set")
+    clusters.add_argument("--window", type=count_flag, default=256)
     clusters.add_argument("--repeat-to", type=int, metavar="N", help="perturbed vectors to N")
     losses = commands.add_parser("losses", help="patterns evaluated on every window of a pool")
     losses.add_argument("--other", help="a corpus that nothing is evaluated on: wiki.train")
-    losses.add_argument("--window", type=int, default=128)
-    losses.add_argument("--pool-tokens", type=int, default=131072)
-    losses.add_argument("--other-tokens", type=int, default=16384)
+    losses.add_argument("--window", type=count_flag, default=128)
+    losses.add_argument("--pool-tokens", type=count_flag, default=131072)
+    losses.add_argument("--other-tokens", type=count_flag, default=16384)
     losses.add_argument("--sparsities", type=float, nargs="+", default=[0.1, 0.2])
     losses.add_argument(
         "--like", type=Path, metavar="FILE", help="matrix whose patterns to evaluate"
     )
     losses.add_argument("--random", type=int, default=20, help="patterns per sparsity")
     losses.add_argument("--near", type=int, default=16, help="survivors of a search per sparsity")
-    losses.add_argument("--generations", type=int, default=5, help="of that search")
+    losses.add_argument("--generations", type=count_flag, default=5, help="of that search")
     losses.add_argument("--probes", type=int, default=4, help="probes per sparsity; never compared")
     losses.add_argument("--dtype", default="auto")
     losses.add_argument("--output", type=Path, required=True)
     replaying = commands.add_parser("replay", help="every strategy on matrices of losses")
     replaying.add_argument("--losses", type=Path, nargs="+", required=True)
     replaying.add_argument(
-        "--budgets", type=int, nargs="+", default=[1024, 2048, 4096, 8192, 16384]
+        "--budgets", type=count_flag, nargs="+", default=[1024, 2048, 4096, 8192, 16384]
     )
-    replaying.add_argument("--draws", type=int, default=1000)
+    replaying.add_argument("--draws", type=count_flag, default=1000)
     for command in (clusters, losses):
         command.add_argument("--corpus", required=True, help="JSON lines: id, domain, text")
         command.add_argument("--model", default="demo")
     for command in (clusters, replaying):
         command.add_argument("--embedding", default="demo")
-        command.add_argument("--min-cluster-size", type=int)
+        command.add_argument("--min-cluster-size", type=count_flag)
         command.add_argument("--json", type=Path)
     for command in (clusters, losses, replaying):
         command.add_argument("--seed", type=int, default=0)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.calibration.loss_matrix import LossMatrix, load_matrix
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.files import write_json
 from evop_deap.fitness.protocol import Evaluation
@@ -115,8 +116,8 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("losses", type=Path, metavar="FILE")
-    parser.add_argument("--windows", type=int, nargs="+", default=[8, 16, 64], metavar="N")
-    parser.add_argument("--draws", type=int, default=2000, metavar="N")
+    parser.add_argument("--windows", type=count_flag, nargs="+", default=[8, 16, 64], metavar="N")
+    parser.add_argument("--draws", type=count_flag, default=2000, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE")
     given = parser.parse_args(arguments)

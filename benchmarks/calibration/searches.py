@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.domains import domains_of
 from benchmarks.common.kept_runs import searched
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
@@ -165,12 +166,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--text", type=Path, nargs="*", default=[], help="other texts to evaluate on"
     )
-    parser.add_argument("--judged-window", type=int, default=512)
-    parser.add_argument("--judged-tokens", type=int, default=4096, help="of each domain and text")
+    parser.add_argument("--judged-window", type=count_flag, default=512)
+    parser.add_argument(
+        "--judged-tokens", type=count_flag, default=4096, help="of each domain and text"
+    )
     parser.add_argument("--embedding", default="demo", help="embedding for the clusters")
     parser.add_argument("--sparsity", type=float, default=0.2)
-    parser.add_argument("--window", type=int, default=128)
-    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--window", type=count_flag, default=128)
+    parser.add_argument("--tokens", type=count_flag, default=1024)
     parser.add_argument("--max-cost", type=float, default=40.0, help="of each search")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs")

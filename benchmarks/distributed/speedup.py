@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.evaluator.speed import children_of, seconds_of
 from evop_deap.base.files import write_json
@@ -135,8 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--model", default="demo", metavar="MODEL", help="as of a search")
     parser.add_argument("--corpus", default="demo", metavar="TEXT", help="as of a search")
-    parser.add_argument("--tokens", type=int, default=2048, metavar="N", help="as of a search")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="generations timed")
+    parser.add_argument(
+        "--tokens", type=count_flag, default=2048, metavar="N", help="as of a search"
+    )
+    parser.add_argument(
+        "--rounds", type=count_flag, default=5, metavar="N", help="generations timed"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
     given = parser.parse_args(arguments)
     with errors_in_one_line():

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.distributed.simulated_search import (
     Durations,
@@ -171,9 +172,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--dense-seconds", type=float, metavar="S", help="of a dense pass (default: as recorded)"
     )
-    parser.add_argument("--groups", type=int, default=64, metavar="N", help="of windows")
-    parser.add_argument("--seeds", type=int, default=10, metavar="N")
-    parser.add_argument("--most", type=int, default=600, metavar="N", help="evaluations")
+    parser.add_argument("--groups", type=count_flag, default=64, metavar="N", help="of windows")
+    parser.add_argument("--seeds", type=count_flag, default=10, metavar="N")
+    parser.add_argument("--most", type=count_flag, default=600, metavar="N", help="evaluations")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
     given = parser.parse_args(arguments)
     with errors_in_one_line():

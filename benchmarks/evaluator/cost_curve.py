@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.evaluator.speed import children_of, seconds_of
 from evop_deap.base.files import write_json
@@ -107,9 +108,9 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--corpus", default="demo")
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.1, 0.2, 0.33])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 32, 128, 512])
-    parser.add_argument("--window", type=int, default=128)
-    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--sizes", type=count_flag, nargs="+", default=[8, 32, 128, 512])
+    parser.add_argument("--window", type=count_flag, default=128)
+    parser.add_argument("--tokens", type=count_flag, default=128)
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="PNG or SVG; needs the extra `bench`")

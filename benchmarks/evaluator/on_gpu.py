@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.peak_memory import forget_peak_memory, peak_memory
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.evaluator.speed import children_of
@@ -189,9 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     line.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     line.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     line.add_argument("--dtype", default="float32")
-    line.add_argument("--patterns", type=int, default=32)
-    line.add_argument("--tokens", type=int, default=8192)
-    line.add_argument("--window", type=int, default=512)
+    line.add_argument("--patterns", type=count_flag, default=32)
+    line.add_argument("--tokens", type=count_flag, default=8192)
+    line.add_argument("--window", type=count_flag, default=512)
     line.add_argument("--sparsity", type=float, default=0.2)
     line.add_argument("--corpus", default=SearchConfig.corpus, help="for the search of workers")
     line.add_argument("--seed", type=int, default=0)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.files import write_json
 from evop_deap.evolution.operators import init_uniform
@@ -159,9 +160,9 @@ def main(arguments: list[str] | None = None) -> int:
     line.add_argument("--model", default="demo", metavar="NAME")
     line.add_argument("--corpus", default="demo", metavar="FILE")
     line.add_argument("--sparsity", type=float, default=0.2, metavar="SHARE")
-    line.add_argument("--patterns", type=int, default=40, metavar="N")
-    line.add_argument("--windows", type=int, default=8, metavar="N")
-    line.add_argument("--window", type=int, default=256, metavar="TOKENS")
+    line.add_argument("--patterns", type=count_flag, default=40, metavar="N")
+    line.add_argument("--windows", type=count_flag, default=8, metavar="N")
+    line.add_argument("--window", type=count_flag, default=256, metavar="TOKENS")
     line.add_argument("--seed", type=int, default=0, metavar="N")
     line.add_argument("--json", type=Path, metavar="FILE")
     given = line.parse_args(arguments)

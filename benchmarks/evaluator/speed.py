@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.peak_memory import forget_peak_memory, peak_memory
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.landscapes import DEMO_LANDSCAPE
@@ -205,7 +206,7 @@ def main() -> None:
     parser.add_argument("--corpus", default="demo")
     parser.add_argument("--sparsity", type=float, default=0.2)
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--tokens", type=int, default=2048, help="in windows of 256")
+    parser.add_argument("--tokens", type=count_flag, default=2048, help="in windows of 256")
     parser.add_argument(
         "--populations",
         nargs="+",
@@ -214,7 +215,10 @@ def main() -> None:
         help="which to evaluate",
     )
     parser.add_argument(
-        "--rounds", type=int, default=3, help="of each population; a third of them of the pairs"
+        "--rounds",
+        type=count_flag,
+        default=3,
+        help="of each population; a third of them of the pairs",
     )
     parser.add_argument("--landscape", type=Path, default=DEMO_LANDSCAPE, help="for racing")
     parser.add_argument("--json", type=Path)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.peak_memory import forget_peak_memory, peak_memory
 from benchmarks.common.record import errors_in_one_line
 from benchmarks.evaluator.speed import children_of
@@ -79,11 +80,13 @@ def parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--model", required=True)
     shared.add_argument("--dtype", default="float32")
-    shared.add_argument("--populations", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
-    shared.add_argument("--tokens", type=int, default=1024)
-    shared.add_argument("--window", type=int, default=256)
+    shared.add_argument(
+        "--populations", type=count_flag, nargs="+", default=[1, 2, 4, 8, 16, 32, 64]
+    )
+    shared.add_argument("--tokens", type=count_flag, default=1024)
+    shared.add_argument("--window", type=count_flag, default=256)
     shared.add_argument("--sparsity", type=float, default=0.2)
-    shared.add_argument("--memory-budget", type=int, default=256, metavar="MIB")
+    shared.add_argument("--memory-budget", type=count_flag, default=256, metavar="MIB")
     shared.add_argument("--seed", type=int, default=0)
     return shared
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.limited_process import Ended, run_limited
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.evaluator.streamed_generations import parser as shared_flags
@@ -128,9 +129,11 @@ def main(arguments: list[str] | None = None) -> int:
         parents=[shared_flags()],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    line.add_argument("--limit", type=int, metavar="MIB", help="most resident memory")
+    line.add_argument("--limit", type=count_flag, metavar="MIB", help="most resident memory")
     line.add_argument("--no-resident", action="store_true", help="leave the comparison out")
-    line.add_argument("--search", type=int, metavar="N", help="search for N generations, too")
+    line.add_argument(
+        "--search", type=count_flag, metavar="N", help="search for N generations, too"
+    )
     line.add_argument("--export", metavar="LIST", help="blocks to drop from a checkpoint, too")
     line.add_argument("--json", type=Path, metavar="FILE")
     line.add_argument("--plot", type=Path, metavar="FILE")

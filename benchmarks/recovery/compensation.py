@@ -15,6 +15,7 @@ import statistics
 import time
 from typing import Any
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.recovery.exam import Exam, add_exam_flags, exam_of
 from evop_deap.base.files import write_json
@@ -96,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default="demo", metavar="NAME")
     parser.add_argument("--drop", required=True, metavar="LIST|FILE")
     parser.add_argument(
-        "--tokens", type=int, nargs="+", metavar="N",
+        "--tokens", type=count_flag, nargs="+", metavar="N",
         default=[2048, 4096, 8192, 16384, 32768, 40960, 65536, 131072],
     )  # fmt: skip
     parser.add_argument("--forms", nargs="+", default=["full", "map", "scale"])

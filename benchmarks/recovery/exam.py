@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.domains import domains_of
 from evop_deap.base.errors import InputError
 from evop_deap.calibration import load_corpus
@@ -114,8 +115,8 @@ def add_exam_flags(parser: argparse.ArgumentParser, *, heldout_tokens: int) -> N
     """
     parser.add_argument("--corpus", required=True, metavar="FILE")
     parser.add_argument("--others", nargs="*", default=[], metavar="FILE")
-    parser.add_argument("--heldout-tokens", type=int, default=heldout_tokens, metavar="N")
-    parser.add_argument("--window", type=int, default=256, metavar="N")
+    parser.add_argument("--heldout-tokens", type=count_flag, default=heldout_tokens, metavar="N")
+    parser.add_argument("--window", type=count_flag, default=256, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE")
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.board.ratios import figure
 from benchmarks.common.claim import ROOT
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.recovery.exam import Exam, add_exam_flags, exam_of
 from evop_deap.base.errors import InputError
@@ -139,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tokens", type=int, default=32768, metavar="N")
+    parser.add_argument("--tokens", type=count_flag, default=32768, metavar="N")
     parser.add_argument("--runs", nargs="*", default=[], metavar="RUN")
     add_exam_flags(parser, heldout_tokens=1024)
     given = parser.parse_args(arguments)

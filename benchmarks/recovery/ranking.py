@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.recovery.exam import add_exam_flags, exam_of
 from evop_deap.base.errors import InputError
@@ -151,8 +152,8 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", metavar="RUN")
-    parser.add_argument("--patterns", type=int, default=40, metavar="N")
-    parser.add_argument("--tokens", type=int, default=16384, metavar="N")
+    parser.add_argument("--patterns", type=count_flag, default=40, metavar="N")
+    parser.add_argument("--tokens", type=count_flag, default=16384, metavar="N")
     add_exam_flags(parser, heldout_tokens=512)
     given = parser.parse_args(arguments)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.files import write_json
 from evop_deap.evolution.operators import init_uniform
@@ -97,11 +98,11 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--corpus", required=True, help="text file, jsonl, csv, parquet or folder")
     parser.add_argument("--sparsity", type=float, default=0.2)
-    parser.add_argument("--tokens", type=int, default=2048)
-    parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--generations", type=int, default=30)
-    parser.add_argument("--population", type=int, default=8)
-    parser.add_argument("--offspring", type=int, default=8)
+    parser.add_argument("--tokens", type=count_flag, default=2048)
+    parser.add_argument("--window", type=count_flag, default=256)
+    parser.add_argument("--generations", type=count_flag, default=30)
+    parser.add_argument("--population", type=count_flag, default=8)
+    parser.add_argument("--offspring", type=count_flag, default=8)
     parser.add_argument("--surrogate", default="gp", choices=["gp", "linear", "none"])
     parser.add_argument("--racing", default="on", choices=["on", "off"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

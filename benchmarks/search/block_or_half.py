@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.kept_runs import searched
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.files import write_json
@@ -197,17 +198,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--corpus", default="demo")
-    parser.add_argument("--drop", type=int, nargs="+", default=[3, 6, 10], help="numbers of blocks")
-    parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--tokens", type=int, default=1024)
-    parser.add_argument("--heldout-tokens", type=int, default=2048)
+    parser.add_argument(
+        "--drop", type=count_flag, nargs="+", default=[3, 6, 10], help="numbers of blocks"
+    )
+    parser.add_argument("--window", type=count_flag, default=256)
+    parser.add_argument("--tokens", type=count_flag, default=1024)
+    parser.add_argument("--heldout-tokens", type=count_flag, default=2048)
     parser.add_argument("--max-cost", type=float, default=40.0, help="of each search")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--text", type=Path, required=True, help="to test on, such as wiki.test")
-    parser.add_argument("--test-window", type=int, default=512)
-    parser.add_argument("--test-tokens", type=int, default=8192)
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--test-window", type=count_flag, default=512)
+    parser.add_argument("--test-tokens", type=count_flag, default=8192)
+    parser.add_argument("--batches", type=count_flag, nargs="+", default=[1, 4])
+    parser.add_argument("--repeats", type=count_flag, default=7)
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.files import write_json
 from evop_deap.runs.listeners.progress import TerminalProgress
@@ -96,12 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--corpus", default="demo")
     parser.add_argument("--sparsity", type=read_shares, default=(0.1, 0.2, 0.3))
     parser.add_argument("--granularity", default="block", choices=["block", "half"])
-    parser.add_argument("--tokens", type=int, default=2048)
-    parser.add_argument("--heldout-tokens", type=int, default=8192)
-    parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--generations", type=int, default=30)
-    parser.add_argument("--population", type=int, default=8)
-    parser.add_argument("--offspring", type=int, default=8)
+    parser.add_argument("--tokens", type=count_flag, default=2048)
+    parser.add_argument("--heldout-tokens", type=count_flag, default=8192)
+    parser.add_argument("--window", type=count_flag, default=256)
+    parser.add_argument("--generations", type=count_flag, default=30)
+    parser.add_argument("--population", type=count_flag, default=8)
+    parser.add_argument("--offspring", type=count_flag, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--json", type=Path)
     given = vars(parser.parse_args(arguments))

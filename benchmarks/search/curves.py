@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.exclusive_files import claimed
 from benchmarks.common.record import errors_in_one_line
 from benchmarks.search.curve_runs import check_runs, path_of, read_runs, report_of, steps, write_run
@@ -195,14 +196,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--text", type=Path, required=True)
-    parser.add_argument("--window", type=int, default=256)
-    parser.add_argument("--tokens", type=int, default=1024)
-    parser.add_argument("--drop", type=int, default=6, help="units")
+    parser.add_argument("--window", type=count_flag, default=256)
+    parser.add_argument("--tokens", type=count_flag, default=1024)
+    parser.add_argument("--drop", type=count_flag, default=6, help="units")
     parser.add_argument("--granularity", choices=("block", "half"), default="block")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--evaluations", type=int, default=300, help="of every search, at most")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--evaluations", type=count_flag, default=300, help="of every search, at most"
+    )
+    parser.add_argument("--seeds", type=count_flag, default=5)
     parser.add_argument("--target", type=float, help="show the cost of reaching this perplexity")
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--json", type=Path)

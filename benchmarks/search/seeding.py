@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.landscapes import DEMO_LANDSCAPE
 from benchmarks.search.curves import first_windows
@@ -151,8 +152,10 @@ def main() -> None:
         "--text", type=Path, required=True, help="text on which heuristics score the model"
     )
     parser.add_argument("--inits", nargs="+", default=list(INITS), help="each in quotes")
-    parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--evaluations", type=int, default=150, help="of every search, at most")
+    parser.add_argument("--seeds", type=count_flag, default=100)
+    parser.add_argument(
+        "--evaluations", type=count_flag, default=150, help="of every search, at most"
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     landscape, problem = load_landscape(given.landscape), landscape_problem(given.landscape)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.landscapes import LANDSCAPES
 from evop_deap.base.files import write_json
@@ -171,7 +172,7 @@ def table(report: Mapping[str, Any]) -> str:
 def main() -> None:
     """Parse, search, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--seeds", type=count_flag, default=50)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     print(table(measure(given.seeds, given.json)))

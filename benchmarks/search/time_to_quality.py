@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--calibration", type=Path, help="folder of a set; by default one is drawn")
     parser.add_argument("--sparsity", type=float, default=0.2)
     parser.add_argument("--perplexity", type=float, required=True, help="on calibration text")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=count_flag, default=3)
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="of the search; last")

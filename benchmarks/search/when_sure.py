@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.landscapes import LANDSCAPES
 from benchmarks.search.methods import DEFAULTS, first_patterns
@@ -178,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--landscape", type=Path, nargs="*", default=sorted(LANDSCAPES.glob("*.npz"))
     )
     parser.add_argument("--run", type=Path, nargs="*", default=[])
-    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--seeds", type=count_flag, default=30)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
 
