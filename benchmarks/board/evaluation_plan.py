@@ -93,6 +93,7 @@ class EvaluationPlan:
         batch_size: number of answers scored in one batch.
         arithmetic: number of word problems of each level.
         prompts: (rows, tokens) beginnings of windows that are continued greedily.
+        together: whether the tasks are answered by all patterns of a board at once.
     """
 
     texts: tuple[CutText, ...]
@@ -102,6 +103,7 @@ class EvaluationPlan:
     batch_size: int = 8
     arithmetic: int = 0
     prompts: NDArray[np.int64] | None = None
+    together: bool = False
 
     def check(self) -> None:
         """Check that the tasks can be run.
@@ -124,6 +126,7 @@ class EvaluationPlan:
             "tasks": files,
             "limit": self.limit,
             **({"arithmetic": self.arithmetic} if self.arithmetic else {}),
+            **({"answered": "together"} if self.together else {}),
             **prompts,
         }
 
@@ -133,7 +136,7 @@ def evaluate_model(
 ) -> dict[str, Any]:
     """Evaluate a model; return losses by window and scores by question, as JSON values.
 
-    A text with domains is evaluated by domain.
+    A text with domains is evaluated by domain. Tasks that are answered together are left out.
 
     Args:
         model: the model to evaluate.
@@ -151,7 +154,7 @@ def evaluate_model(
             found = Perplexity(text.text.name, domain, text.window, part)
             perplexities.append({"role": text.role, **_of_perplexity(found)})
     scores: Sequence[TaskScore] = ()
-    if plan.tasks:
+    if plan.tasks and not plan.together:
         scores = measure_tasks(
             model,
             loaded.tokenizer,
@@ -160,12 +163,12 @@ def evaluate_model(
             limit=plan.limit,
             batch_size=plan.batch_size,
         )
-    judged = {"perplexity": perplexities, "tasks": [_of_task(score) for score in scores]}
+    judged = {"perplexity": perplexities, "tasks": [of_task(score) for score in scores]}
     if plan.arithmetic:
         asked = measure_arithmetic(
             model, loaded.tokenizer, plan.arithmetic, batch_size=plan.batch_size
         )
-        judged["arithmetic"] = [_of_task(score) for score in asked]
+        judged["arithmetic"] = [of_task(score) for score in asked]
     if plan.prompts is not None:
         continued = measure_degeneracy(model, plan.prompts, batch_size=plan.batch_size)
         judged["degeneracy"] = [continued.as_dict()]
@@ -180,7 +183,7 @@ def _of_perplexity(found: Perplexity) -> dict[str, Any]:
     return {**{name: plain[name] for name in kept}, "losses": losses}
 
 
-def _of_task(score: TaskScore) -> dict[str, Any]:
+def of_task(score: TaskScore) -> dict[str, Any]:
     """Plain JSON values; each score is 0 or 1, so one digit is enough."""
     plain = score.as_dict()
     return {**plain, "scores": "".join(str(round(one)) for one in score.scores)}

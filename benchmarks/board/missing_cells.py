@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.board.answered_together import AnsweredTogether, answer_together
 from benchmarks.board.cells import DENSE, Cell, cells_of
 from benchmarks.board.evaluation_plan import EvaluationPlan, evaluate_model
 from benchmarks.board.protocol import (
@@ -19,7 +21,14 @@ from benchmarks.board.protocol import (
     protocol_of,
     questions_for,
 )
-from benchmarks.board.pruned_model import Bench, Pruned, config_of, prune, pruned_before
+from benchmarks.board.pruned_model import (
+    Bench,
+    Pruned,
+    check_is_pattern,
+    config_of,
+    prune,
+    pruned_before,
+)
 from benchmarks.board.run_files import (
     check_protocol,
     path_of,
@@ -71,7 +80,16 @@ def fill(
     for cell in missing:
         if cell.method != DENSE:
             bench.space_for(cell)  # refuses a budget before anything is paid for
-    return _Making(given, bench, plan, protocol, beside).run(missing)
+    making = _Making(given, bench, plan, protocol, beside)
+    if not plan.together or not missing:
+        return making.run(missing)
+    answers = answer_together(
+        bench, plan, making.patterns(missing), given.output, protocol["model_sha256"]
+    )
+    if answers is None:
+        _tell("another process answers the rest: the same command makes the cells later")
+        return []
+    return replace(making, answers=answers).run(missing)
 
 
 def load(given: argparse.Namespace) -> LoadedModel:
@@ -129,6 +147,18 @@ class _Making:
     plan: EvaluationPlan
     protocol: dict[str, Any]
     beside: Sequence[Path]
+    answers: AnsweredTogether | None = None
+
+    def patterns(self, cells: Sequence[Cell]) -> list[tuple[str, Sequence[str]]]:
+        """Return granularity and dropped units of the cells that another folder describes."""
+        found = []
+        for cell in cells:
+            # A cell that cannot be made is reported when its turn comes.
+            with suppress(EvopError):
+                before = self._before(cell)
+                check_is_pattern(before)
+                found.append((cell.granularity, before["dropped"]))
+        return found
 
     def run(self, missing: Sequence[Cell]) -> list[Cell]:
         """Run these cells one after the other; a failure does not stop the others."""
@@ -158,21 +188,30 @@ class _Making:
         pruned = self._pruned(bench, cell)
         run = {"protocol": self.protocol, "cell": cell.as_dict(), "found": pruned.found}
         known = evaluated_before((self.given.output, *self.beside), run)
-        run["judged"] = known or evaluate_model(pruned.model, bench.loaded, self.plan)
+        judged = known or evaluate_model(pruned.model, bench.loaded, self.plan)
+        if self.answers is not None:
+            tasks = self.answers.tasks_of(cell.granularity, pruned.found["dropped"])
+            judged = {**judged, "tasks": tasks}
+        run["judged"] = judged
         write_run(self.given.output, cell.name, {**run, **circumstances()})
         return _line(cell, pruned.found)
 
     def _pruned(self, bench: Bench, cell: Cell) -> Pruned:
         """Run the method of a cell, or take over what it has found in another folder."""
-        folder = self.given.patterns_from
-        if folder is None:
+        if self.given.patterns_from is None:
             return prune(bench, cell)
+        return pruned_before(bench, cell, self._before(cell))
+
+    def _before(self, cell: Cell) -> dict[str, Any]:
+        """Return what the method of a cell has found in another folder."""
+        folder = self.given.patterns_from
         if not (path := path_of(folder, cell.name)).exists():
             raise InputError(f"`patterns_from` {folder} has no {path.name}")
         run = read_run(path)
         earlier = {**run, "protocol": method_settings(run["protocol"])}
         check_protocol([earlier], method_settings(self.protocol), "patterns_from")
-        return pruned_before(bench, cell, run["found"])
+        found: dict[str, Any] = run["found"]
+        return found
 
     def _limit(self, cell: Cell) -> float | None:
         """Return the limit on the cost of a cell; None if it is that of a search not yet made."""

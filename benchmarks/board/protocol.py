@@ -25,6 +25,7 @@ from evop_deap.evaluation.arithmetic import check_arithmetic
 from evop_deap.evaluation.degeneracy import choose_prompts
 from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import LoadedModel
+from evop_deap.models.streaming.streamed_weights import weights_of
 from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.draw_questions import QuestionSet, draw_questions
 from evop_deap.runs.listeners.progress import Progress
@@ -109,9 +110,16 @@ def plan_of(
         given.batch_size,
         given.arithmetic,
         _prompts(texts[-1], given.prompts) if given.prompts else None,
+        together=_together(given, loaded),
     )
     plan.check()
     return plan
+
+
+def _together(given: argparse.Namespace, loaded: LoadedModel) -> bool:
+    """Whether all patterns answer at once: they are known, and the weights are in memory."""
+    local = bool(given.tasks and given.tasks_from and given.patterns_from)
+    return local and weights_of(loaded.model) is None
 
 
 def _prompts(text: CutText, count: int) -> NDArray[np.int64]:
@@ -159,7 +167,7 @@ def protocol_of(
 
 def method_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Return those settings of a protocol that decide what a method finds."""
-    evaluation = ("texts", "tasks", "limit", "arithmetic", "prompts")
+    evaluation = ("texts", "tasks", "limit", "answered", "arithmetic", "prompts")
     return {name: value for name, value in protocol.items() if name not in evaluation}
 
 

@@ -205,10 +205,7 @@ def pruned_before(bench: Bench, cell: Cell, found: Mapping[str, Any]) -> Pruned:
     Raises:
         InputError: the result is not a pattern of the model's own weights.
     """
-    if found["merged"] or found.get("compensated"):
-        raise InputError(
-            "`patterns_from` has a model with changed weights, which no pattern describes"
-        )
+    check_is_pattern(found)
     if cell.method == DENSE:
         return Pruned(bench.loaded.model, dict(found))
     anatomy = bench.anatomies[cell.granularity]
@@ -217,6 +214,18 @@ def pruned_before(bench: Bench, cell: Cell, found: Mapping[str, Any]) -> Pruned:
         model = without_blocks(bench.loaded.model, anatomy, gone)
     stream_like(bench.loaded.model, model)
     return Pruned(model, dict(found))
+
+
+def check_is_pattern(found: Mapping[str, Any]) -> None:
+    """Check that the result of a method leaves the weights as they are.
+
+    Raises:
+        InputError: it does not.
+    """
+    if found["merged"] or found.get("compensated"):
+        raise InputError(
+            "`patterns_from` has a model with changed weights, which no pattern describes"
+        )
 
 
 def _dense(bench: Bench) -> dict[str, Any]:

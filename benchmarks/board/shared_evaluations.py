@@ -9,7 +9,9 @@ from typing import Any
 
 from benchmarks.board.run_files import Run, read_runs
 
-_EVALUATION = ("model_sha256", "dtype", "texts", "tasks", "limit", "arithmetic", "prompts")
+_EVALUATION = (
+    "model_sha256", "dtype", "texts", "tasks", "limit", "answered", "arithmetic", "prompts",
+)  # fmt: skip
 
 
 def evaluated_before(folders: Sequence[Path], run: Run) -> dict[str, Any] | None:

@@ -52,3 +52,11 @@ def answer_losses(
     """Return the (questions,) losses, given the (options,) log-likelihoods for each question."""
     pairs = zip(log_likelihoods, questions, strict=True)
     return np.array([answer_loss(each, question) for each, question in pairs])
+
+
+def mistakes(
+    log_likelihoods: Sequence[NDArray[np.float64]], questions: Sequence[Question]
+) -> NDArray[np.float64]:
+    """Return 1 for each question whose likeliest option is a wrong one, and 0 for the others."""
+    pairs = zip(log_likelihoods, questions, strict=True)
+    return np.array([0.0 if answered_right(each, question) else 1.0 for each, question in pairs])

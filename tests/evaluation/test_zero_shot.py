@@ -19,6 +19,8 @@ from evop_deap.evaluation.task_files import TASKS, task_file
 from evop_deap.evaluation.zero_shot import TaskScore, measure_tasks
 from evop_deap.fitness.answer_losses import answered_right
 from evop_deap.fitness.model.option_likelihoods import likelihoods_of
+from evop_deap.fitness.model.right_answers import right_answers
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.text.questions import Questions
 
 _LETTERS = ["A", "B", "C", "D"]
@@ -212,6 +214,9 @@ def test_questions_are_answered_as_the_harness_has_them_answered(
     metric = "acc" if task == "winogrande" else "acc_norm"
     (score,) = (one for one in scores if (one.task, one.metric) == (task, metric))
     assert right == list(score.scores)
+    anatomy = find_anatomy(model)
+    (together,) = right_answers(model, anatomy, [(1,) * len(anatomy.blocks)], questions)
+    assert together.tolist() == [bool(one) for one in score.scores]
     assert written[5].place == f"{task_file(folder, task).name}:6"
     assert all(len(question.options) >= 2 for question in questions.asked)
 

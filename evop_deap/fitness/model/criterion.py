@@ -8,7 +8,7 @@ of multiple-choice questions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,7 @@ from evop_deap.fitness.model.material import PackedQuestions
 from evop_deap.fitness.model.memory_plan import EVALUATED_TOGETHER
 from evop_deap.fitness.model.tiles import Tile
 from evop_deap.models.anatomy.exit import Exit
+from evop_deap.text.questions import Question
 
 
 class HeadRuns(Protocol):
@@ -110,15 +111,26 @@ class Divergence(_SummedByWindow):
         return patterns + 1
 
 
+OfAnswers = Callable[[Sequence[NDArray[np.float64]], Sequence[Question]], NDArray[np.float64]]
+"""From the (options,) log-likelihoods of each question to a number for each question."""
+
+
 class Answers:
-    """Cross-entropy of the right option of each question; see `answer_loss`."""
+    """A loss of each question from the likelihoods of its options; see `answer_loss`."""
 
     at_once = 1
 
-    def __init__(self, questions: PackedQuestions, leaving: Exit, tile: Tile) -> None:
+    def __init__(
+        self,
+        questions: PackedQuestions,
+        leaving: Exit,
+        tile: Tile,
+        of_answers: OfAnswers = answer_losses,
+    ) -> None:
         self._questions = questions
         self._leaving = leaving
         self._tile = tile
+        self._of_answers = of_answers
 
     def losses(self, several: Sequence[torch.Tensor], windows: slice) -> list[torch.Tensor]:
         """See `Criterion.losses`."""
@@ -132,7 +144,8 @@ class Answers:
         """See `Criterion.sums`."""
         pack = self._questions.pack(windows)
         plain = losses.cpu().double().numpy()
-        return np.array([answer_losses(pack.log_likelihoods(one), pack.questions) for one in plain])
+        found = [self._of_answers(pack.log_likelihoods(one), pack.questions) for one in plain]
+        return np.array(found)
 
     def heads(self, patterns: int) -> int:
         """Once for each pattern."""

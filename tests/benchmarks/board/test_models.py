@@ -18,6 +18,7 @@ from benchmarks.board.ratios import Ratio
 from benchmarks.board.run_files import Run, read_runs
 from benchmarks.board.table import board_tables
 from benchmarks.board.zero_shot import difference, with_arithmetic
+from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError
 
 
@@ -216,3 +217,48 @@ def test_patterns_of_another_folder_are_evaluated_anew(
     assert "`patterns_from` holds runs with max_cost 4.0, but now it is 9.0" in (
         capsys.readouterr().err
     )
+
+
+def test_questions_are_answered_by_all_patterns_at_once_as_by_each_model_alone(
+    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    rows = [
+        {"goal": f"Go {i}", "sol1": " by sea"[: 3 + i % 4], "sol2": " run" * (1 + i % 2),
+         "label": i % 2}
+        for i in range(9)
+    ]  # fmt: skip
+    (tasks / "piqa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    alone, second = tmp_path / "alone", tmp_path / "second"
+    words = command(toys[0][1:], toys[1], alone, "--seeds", "1", "--tasks-from", str(tasks))
+    words += ["--granularity", "block", "half", "--tasks", "piqa", "--limit", "7"]
+    assert main(words) == 0
+    more = ["--patterns-from", str(alone), "--output", str(second)]
+    assert main([*words, *more]) == 0
+    paths = [*alone.glob("*/*.json")]
+    assert len(paths) == 4  # dense, search and angular by blocks, search by halves
+    for path in paths:
+        one, other = (json.loads((f / "llama" / path.name).read_text()) for f in (alone, second))
+        (normed,) = (score for score in one["judged"]["tasks"] if score["metric"] == "acc_norm")
+        (found,) = other["judged"]["tasks"]
+        assert found == {**normed, "version": found["version"]}
+        assert other["protocol"]["answered"] == "together"
+    parts = {path: path.stat().st_mtime_ns for path in second.glob("*/answers/*.json")}
+    assert len(parts) == 2  # one for each granularity
+    dense = second / "llama/dense.json"
+    before = json.loads(dense.read_text())["judged"]
+    for path in second.glob("*/*.json"):
+        path.unlink()
+    assert main([*words, *more]) == 0
+    assert {path: path.stat().st_mtime_ns for path in parts} == parts
+    assert json.loads(dense.read_text())["judged"] == before
+    # A part that another process works on leaves the cells for later.
+    for path in [*second.glob("*/*.json"), *parts]:
+        path.unlink()
+    with claimed(next(iter(parts))) as mine:
+        assert mine
+        capsys.readouterr()
+        assert main([*words, *more]) == 2  # there is nothing to compare yet
+        assert "another process answers the rest" in capsys.readouterr().err
+    assert not dense.exists()

@@ -11,10 +11,12 @@ from toy_models import anatomy_of, shared_toy
 from transformers import PreTrainedModel
 
 from evop_deap.base.errors import InputError
-from evop_deap.fitness.answer_losses import answer_loss
+from evop_deap.fitness.answer_losses import answer_loss, answered_right
 from evop_deap.fitness.model.evaluators import Evaluators
+from evop_deap.fitness.model.option_likelihoods import likelihoods_of
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.model.right_answers import right_answers
 from evop_deap.fitness.model.self_check import checked_evaluator
 from evop_deap.fitness.model.window_kinds import QUESTIONS_TOGETHER
 from evop_deap.models.anatomy.model_units import model_units
@@ -62,6 +64,50 @@ def test_shared_text_changes_no_loss(
     np.testing.assert_array_equal(found.tokens, expected.tokens)
     assert found.cost <= expected.cost + 1e-9
     assert found.work.block_tokens <= expected.work.block_tokens
+
+
+@settings(max_examples=10)
+@given(asked=questions(different=True), population=populations())
+def test_answers_of_all_patterns_are_those_of_each_alone(
+    asked: Questions, population: list[Pattern]
+) -> None:
+    model = shared_toy("llama")
+    anatomy = anatomy_of(model)
+    expected = []
+    for pattern in population:
+        with bypassed(anatomy, dropped_units(pattern)):
+            each = zip(likelihoods_of(model, asked), asked.asked, strict=True)
+            expected.append([answered_right(found, question) for found, question in each])
+    assert right_answers(model, anatomy, population, asked).tolist() == expected
+
+
+def test_answers_are_the_model_s_own_where_the_population_evaluator_is_not_exact() -> None:
+    model = shared_toy("llama")
+    layer = model.model.layers[2]
+    said: list[str] = []
+    asked = Questions(
+        tuple(
+            Question(tuple(Option((3, 4, 5 + at, end, 4), 3, 2) for end in (6, 7)), at % 2)
+            for at in range(6)
+        )
+    )
+    expected = right_answers(model, anatomy_of(model), [(1,) * UNITS], asked)
+    # A block that acts by the place in the sequence, where options of a pack are apart.
+    forward = layer.forward
+    layer.forward = lambda hidden, *args, **kwargs: (
+        forward(hidden, *args, **kwargs) + torch.arange(hidden.shape[1])[None, :, None]
+    )
+    try:
+        found = right_answers(
+            model, anatomy_of(model), [(1,) * UNITS], asked, on_fallback=said.append
+        )
+        each = zip(likelihoods_of(model, asked), asked.asked, strict=True)
+        plain = [answered_right(likelihoods, question) for likelihoods, question in each]
+    finally:
+        del layer.forward
+    assert "the population evaluator is not used" in said[0]
+    assert found.tolist() == [plain]
+    assert expected.shape == (1, 6)
 
 
 @settings(max_examples=10)
