@@ -77,20 +77,21 @@ def models_tables(runs: Mapping[str, Sequence[Run]]) -> str:
     names = _ranked(found)
     parts = [
         _setting(found),
-        "Held-out perplexity of the search, and the search's over that of each other method:",
-        _table(found, names, _ratio, _mean_ratio),
+        "The search, then the search against each other method: held-out perplexity and the ratio "
+        "of the search's to it; zero-shot accuracy in per cent and the search's lead in points:",
+        _table(found, names, _ratio_and_lead, _mean_ratio_and_lead),
     ]
-    for view, what in (
-        (list, "Zero-shot accuracy"),
-        (with_arithmetic, "Exact match of arithmetic"),
-    ):
-        asked = [board for board in found if has_tasks(view([board.dense]))]
-        if asked:
-            parts += [
-                f"{what} of the search in per cent, and the search's less that of each other "
-                "method in points:",
-                _table(asked, names, partial(_difference, view), partial(_mean_difference, view)),
-            ]
+    asked = [board for board in found if has_tasks(with_arithmetic([board.dense]))]
+    if asked:
+        parts += [
+            "Exact match of arithmetic in per cent, and the search's lead in points:",
+            _table(
+                asked,
+                names,
+                partial(_difference, with_arithmetic),
+                partial(_mean_difference, with_arithmetic),
+            ),
+        ]
     continued = [board for board in found if "degeneracy" in board.dense["judged"]]
     if continued:
         parts += [
@@ -168,6 +169,19 @@ def _table(
         rows.append([*row, over_all(boards, name)] if over_all else row)
     header = ["", *(f"{board.name}, {_named(board, methods)}" for board, methods in columns)]
     return markdown_table([*header, "mean over models"] if over_all else header, rows)
+
+
+def _ratio_and_lead(board: ModelBoard, methods: Methods, name: str) -> str:
+    return _both(_ratio(board, methods, name), _difference(list, board, methods, name))
+
+
+def _mean_ratio_and_lead(boards: Sequence[ModelBoard], name: str) -> str:
+    return _both(_mean_ratio(boards, name), _mean_difference(list, boards, name))
+
+
+def _both(ratio: str, lead: str) -> str:
+    """Perplexity and accuracy in one field; perplexity alone where nothing was asked."""
+    return ratio if lead in ("", "-") else f"{ratio}; {lead}"
 
 
 def _ratio(board: ModelBoard, methods: Methods, name: str) -> str:

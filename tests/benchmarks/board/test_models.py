@@ -175,7 +175,7 @@ def test_generated_text_is_compared_as_questions_are() -> None:
     assert lead.value == pytest.approx(0.25)
     assert f"| angular | {lead} | {lead} |" in said
     assert "| angular | 50.0 |" in said  # 4-grams
-    assert "Zero-shot" not in said
+    assert "; " not in said.split("| **search** |")[1].splitlines()[0]  # perplexity alone
     assert "| dense | 0.1" not in said
 
 
@@ -244,6 +244,10 @@ def test_questions_are_answered_by_all_patterns_at_once_as_by_each_model_alone(
         (found,) = other["judged"]["tasks"]
         assert found == {**normed, "version": found["version"]}
         assert other["protocol"]["answered"] == "together"
+    runs = runs_by_model(second)["llama"]
+    halves = {r["cell"]["method"]: r for r in runs if r["cell"]["granularity"] == "half"}
+    lead = difference([([halves["search"]], [r for r in runs if r["cell"]["method"] == "dense"])])
+    assert f"; {lead} |" in capsys.readouterr().out
     parts = {path: path.stat().st_mtime_ns for path in second.glob("*/answers/*.json")}
     assert len(parts) == 2  # one for each granularity
     dense = second / "llama/dense.json"
