@@ -21,6 +21,8 @@ from benchmarks.board.zero_shot import difference, with_arithmetic
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError
 
+PAGE = Path(__file__).parents[3] / "benchmarks/board"
+
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory, toy_checkpoint: Path) -> tuple[list[str], str]:
@@ -139,6 +141,14 @@ def test_every_model_weighs_the_same_in_the_mean() -> None:
     runs["large"] = [{**run, **dearer} for run in runs["large"]]
     with pytest.raises(InputError, match="max_cost"):
         models_tables(runs)
+
+
+def test_the_page_shows_the_tables_of_the_kept_cells() -> None:
+    page = (PAGE / "models.md").read_text(encoding="utf-8")
+    tables = models_tables(runs_by_model(PAGE / "results/models")).split("\n\n")
+    rows = [part for part in tables if part.startswith("|")]
+    assert len(rows) == 4  # perplexity and accuracy, arithmetic, repetition, cost
+    assert [part for part in rows if part not in page] == []
 
 
 def test_streamed_weights_leave_the_same_cells(toys: tuple[list[str], str], tmp_path: Path) -> None:
