@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -126,7 +127,9 @@ def _part(
                 patterns: list[Pattern] = [
                     tuple(int(part.name not in gone) for part in anatomy.parts) for _, gone in new
                 ]
-                right = right_answers(bench.loaded.model, anatomy, patterns, questions)
+                right = right_answers(
+                    bench.loaded.model, anatomy, patterns, questions, on_fallback=_tell
+                )
                 rows = ("".join(map(str, row)) for row in right.astype(int))
                 write_json(path, dict(zip(map(_name, new), rows, strict=True)))
     known = _known(stem)
@@ -141,6 +144,10 @@ def _known(stem: Path) -> dict[str, str]:
     for path in sorted(stem.parent.glob(f"{stem.name}-*.json")):
         known |= json.loads(path.read_text(encoding="utf-8"))
     return known
+
+
+def _tell(reason: str) -> None:
+    print(reason, file=sys.stderr, flush=True)
 
 
 def _name(pattern: _Gone) -> str:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.board import fitness_tables
+from benchmarks.board.cells import DENSE
 from benchmarks.board.fitness import runs_by_fitness
 from benchmarks.board.luck import runs_of
 from benchmarks.board.luck_tables import answer, leads_of
 from benchmarks.board.models import runs_by_model
-from benchmarks.board.models_tables import boards_of, mean_difference, mean_ratio
+from benchmarks.board.models_tables import (
+    ModelBoard,
+    boards_of,
+    mean_difference,
+    mean_ratio,
+)
 from benchmarks.board.ratios import Ratio
 from benchmarks.board.zero_shot import Difference
 from benchmarks.common.claim import ROOT, Claim, measured_at
@@ -50,9 +58,15 @@ def models_claims(file: str, words: str = "") -> list[Claim]:
         "held-out perplexity, search / {}": [mean_ratio(boards, rival) for rival in RIVALS],
         "accuracy in points, search - {}": [mean_difference(boards, rival) for rival in RIVALS],
     }
-    command = (
-        f"benchmarks.board.models --models {' '.join(names)} {TEXTS} --tasks-from tasks{words}"
+    command = " ".join(
+        [f"benchmarks.board.models --models {' '.join(names)}", _cells_of(boards), TEXTS + words]
     )
+    if boards[0].dense["protocol"].get("answered"):
+        command += " --patterns-from runs/models"
+    if boards[0].dense["protocol"]["tasks"]:
+        limits = dict.fromkeys(board.dense["protocol"]["limit"] for board in boards)
+        some = " or ".join(str(limit) for limit in limits if limit is not None)
+        command += " --tasks-from tasks" + (f" --limit {some}" if some else "")
     found = []
     for what, figures in said.items():
         known = {rival: str(one) for rival, one in zip(RIVALS, figures, strict=True) if one}
@@ -61,6 +75,18 @@ def models_claims(file: str, words: str = "") -> list[Claim]:
             figure = ", ".join(known.values())
             found.append(Claim(named, figure, command, file, measured_at(file)))
     return found
+
+
+def _cells_of(boards: Sequence[ModelBoard]) -> str:
+    """The flags of the cells that the boards have, but for the number of seeds."""
+    cells = [key for board in boards for key in board.cells]
+    methods = {name for board in boards for cell in board.cells.values() for name in cell}
+    chosen = {
+        "granularity": sorted({granularity for granularity, _ in cells}),
+        "sparsity": sorted({f"{share:g}" for _, share in cells}),
+        "methods": sorted(methods - {DENSE}),
+    }
+    return " ".join(f"--{flag} {' '.join(values)}" for flag, values in chosen.items())
 
 
 def fitness_claims(file: str) -> list[Claim]:
