@@ -81,11 +81,10 @@ def fill(
         if cell.method != DENSE:
             bench.space_for(cell)  # refuses a budget before anything is paid for
     making = _Making(given, bench, plan, protocol, beside)
-    if not plan.together or not missing:
+    patterns = making.patterns(missing) if plan.together else []
+    if not patterns:
         return making.run(missing)
-    answers = answer_together(
-        bench, plan, making.patterns(missing), given.output, protocol["model_sha256"]
-    )
+    answers = answer_together(bench, plan, patterns, given.output, protocol["model_sha256"])
     if answers is None:
         _tell("another process answers the rest: the same command makes the cells later")
         return []

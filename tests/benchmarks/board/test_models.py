@@ -276,3 +276,30 @@ def test_questions_are_answered_by_all_patterns_at_once_as_by_each_model_alone(
         assert main([*words, *more]) == 2  # there is nothing to compare yet
         assert "another process answers the rest" in capsys.readouterr().err
     assert not dense.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--patterns-from", "nowhere"], "nowhere/toy has no dense.json"),
+        (["--max-cost", "9"], "holds runs with max_cost 4.0, but now it is 9.0"),
+    ],
+)
+def test_without_known_patterns_no_question_is_answered(
+    more: list[str],
+    says: str,
+    toys: tuple[list[str], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = {"goal": "Go", "sol1": " by sea", "sol2": " run", "label": 0}
+    (tmp_path / "piqa.jsonl").write_text(2 * (json.dumps(row) + "\n"))
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = command(toys[0][:1], toys[1], first, "--seeds", "1")
+    assert main(words) == 0
+    words += ["--patterns-from", str(first), "--output", str(second)]
+    words += ["--tasks-from", str(tmp_path), "--tasks", "piqa"]
+    capsys.readouterr()
+    assert main([*words, *more]) == 2
+    assert says in capsys.readouterr().err
+    assert not [*second.glob("*/answers/*")]
