@@ -84,7 +84,7 @@ def answer_together(
         bench: the model.
         plan: its tasks, on local files.
         patterns: granularity and dropped units of each.
-        folder: of the board.
+        folder: of the answers.
         model_sha256: identifies the model.
 
     Raises:
@@ -103,7 +103,7 @@ def answer_together(
         parts = []
         for start in range(0, len(asked), _PART):
             questions = Questions(tuple(asked[start : start + _PART]))
-            stem = folder / "answers" / f"{task}-{about}-{start}-{len(questions)}"
+            stem = folder / f"{task}-{about}-{start}-{len(questions)}"
             parts.append(_part(bench, wanted, questions, stem))
         finished = [part for part in parts if part is not None]
         if len(finished) == len(parts):

@@ -9,8 +9,9 @@ A fitness is one of `evop_deap.search`, on the text of `--corpus` and the questi
 `--questions`, or `ce-tasks`: cross-entropy of these questions with their right answers, as text.
 Every seed draws text and questions anew. For each model, fitness and seed, `--output` has a folder
 with a board of the search alone. Running the command again makes the missing cells, also with more
-models, fitnesses or seeds, and several processes with the same command share the work. All other
-flags are the board's own.
+models, fitnesses or seeds, and several processes with the same command share the work. With
+`--patterns-from` all patterns of a model answer the tasks at once. All other flags are the board's
+own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from benchmarks.board.fitness_tables import BASELINE, Found, fitness_tables
 from benchmarks.board.models import folder_of
 from benchmarks.board.options import check_one_cell, parsed
 from benchmarks.board.run_files import Run, read_runs
+from benchmarks.board.shared_evaluations import ANSWERS, Beside
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_text
 from evop_deap.fitness.fitnesses import read_fitness
@@ -61,19 +63,38 @@ def fill_boards(given: argparse.Namespace) -> int:
     settings = {name: settings_of(name, given) for name in given.fitnesses}
     if ON_TASK_TEXT in given.fitnesses:
         write_task_text(task_text(given), given.questions)
+    cells = [(seed, name) for seed in range(given.seeds) for name in settings]
     failed = 0
     for model in given.models:
         output = folder_of(given.output, model)
+        known = given.patterns_from and folder_of(given.patterns_from, model)
+        along = patterns_in([known / board_of(*cell) for cell in cells]) if known else []
         loaded = load(argparse.Namespace(**{**vars(given), "model": model, "questions": []}))
-        for seed in range(given.seeds):
-            for name, own in settings.items():
-                print(f"{model} by {name}, seed {seed}", file=sys.stderr, flush=True)
-                folder = output / f"{name.replace('*', 'x')}-{seed}"
-                others = [path for path in output.glob("*-*") if path != folder]
-                board = {**vars(given), "model": model, "seeds": 1, "calibration_seed": seed}
-                board |= {**own, "output": folder}
-                failed += len(fill(argparse.Namespace(**board), loaded, sorted(others)))
+        for seed, name in cells:
+            print(f"{model} by {name}, seed {seed}", file=sys.stderr, flush=True)
+            folder = output / board_of(seed, name)
+            others = sorted(path for path in output.glob("*-*") if path != folder)
+            board = {**vars(given), "model": model, "seeds": 1, "calibration_seed": seed}
+            board |= {**settings[name], "output": folder}
+            board["patterns_from"] = known and known / folder.name
+            beside = Beside(others, output / ANSWERS, along)
+            failed += len(fill(argparse.Namespace(**board), loaded, beside))
     return failed
+
+
+def board_of(seed: int, fitness: str) -> str:
+    """Return the name of the folder of a board, below that of its model."""
+    return f"{fitness.replace('*', 'x')}-{seed}"
+
+
+def patterns_in(folders: Sequence[Path]) -> list[tuple[str, Sequence[str]]]:
+    """Return granularity and dropped units of all runs of some boards.
+
+    Raises:
+        InputError: a file is not a run.
+    """
+    runs = [run for folder in folders for run in read_runs(folder)]
+    return [(run["cell"]["granularity"], run["found"]["dropped"]) for run in runs]
 
 
 def settings_of(name: str, given: argparse.Namespace) -> dict[str, Any]:

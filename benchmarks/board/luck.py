@@ -23,6 +23,7 @@ from benchmarks.board.filled import filled
 from benchmarks.board.luck_tables import luck_tables
 from benchmarks.board.options import check_one_cell, parsed
 from benchmarks.board.run_files import Run, read_runs
+from benchmarks.board.shared_evaluations import Beside
 from evop_deap.base.errors import InputError
 from evop_deap.settings.heuristic_names import SEARCH
 
@@ -61,7 +62,7 @@ def fill_boards(given: argparse.Namespace) -> int:
             print(f"{size:,} tokens, draw {draw}", file=sys.stderr, flush=True)
             board = {**vars(given), "tokens": size, "calibration_seed": draw, "output": folder}
             others = sorted(path for path in given.output.glob("*-*") if path != folder)
-            failed += len(fill(argparse.Namespace(**board), loaded, others))
+            failed += len(fill(argparse.Namespace(**board), loaded, Beside(others)))
     return failed
 
 

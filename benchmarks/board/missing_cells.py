@@ -36,7 +36,7 @@ from benchmarks.board.run_files import (
     read_runs,
     write_run,
 )
-from benchmarks.board.shared_evaluations import evaluated_before
+from benchmarks.board.shared_evaluations import ANSWERS, Beside, evaluated_before
 from benchmarks.common.exclusive_files import claimed
 from benchmarks.common.record import circumstances
 from evop_deap.base.errors import EvopError, InputError
@@ -53,14 +53,14 @@ from evop_deap.settings.search_config import SearchConfig
 def fill(
     given: argparse.Namespace,
     loaded: LoadedModel | None = None,
-    beside: Sequence[Path] = (),
+    beside: Beside | None = None,
 ) -> list[Cell]:
     """Run the missing cells; return those that failed.
 
     Args:
         given: the settings of the board.
         loaded: its model; None loads it.
-        beside: folders of other boards, whose evaluations of the same models are taken over.
+        beside: what it shares with other boards of the same model.
 
     Raises:
         EvopError: an argument, a model or a text cannot be used, or the folder holds runs of
@@ -80,11 +80,14 @@ def fill(
     for cell in missing:
         if cell.method != DENSE:
             bench.space_for(cell)  # refuses a budget before anything is paid for
-    making = _Making(given, bench, plan, protocol, beside)
+    beside = beside or Beside()
+    making = _Making(given, bench, plan, protocol, beside.folders)
     patterns = making.patterns(missing) if plan.together else []
     if not patterns:
         return making.run(missing)
-    answers = answer_together(bench, plan, patterns, given.output, protocol["model_sha256"])
+    folder = beside.answers or given.output / ANSWERS
+    patterns += beside.patterns
+    answers = answer_together(bench, plan, patterns, folder, protocol["model_sha256"])
     if answers is None:
         _tell("another process answers the rest: the same command makes the cells later")
         return []

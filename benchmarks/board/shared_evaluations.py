@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.board.run_files import Run, read_runs
 
+ANSWERS = "answers"
+"""The folder of answers in that of a board, or of the boards of a model."""
+
 _EVALUATION = (
     "model_sha256", "dtype", "texts", "tasks", "limit", "answered", "arithmetic", "prompts",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a board shares with other boards of the same model.
+
+    Attributes:
+        folders: of the other boards, whose evaluations of the same models are taken over.
+        answers: the folder of the answers of all boards; None for the board's own.
+        patterns: granularity and dropped units of patterns that answer the questions along.
+    """
+
+    folders: Sequence[Path] = ()
+    answers: Path | None = None
+    patterns: Sequence[tuple[str, Sequence[str]]] = ()
 
 
 def evaluated_before(folders: Sequence[Path], run: Run) -> dict[str, Any] | None:

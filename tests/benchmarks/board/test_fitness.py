@@ -12,6 +12,7 @@ from benchmarks.board.claims_across import fitness_claims
 from benchmarks.board.fitness import main, runs_by_fitness
 from benchmarks.board.fitness_tables import FitnessRuns
 from benchmarks.board.run_files import Run
+from benchmarks.board.zero_shot import task_accuracies
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,18 @@ def test_every_fitness_is_searched_and_has_the_same_exam(
     claims = fitness_claims(str(tmp_path))
     assert [claim.what.split()[2] for claim in claims] == ["ce+0.5*answers", "ce-tasks"]
     assert f"; {claims[0].figure.split(', ')[0]} |" in said
+    # The same patterns answer at once, in parts that all boards share.
+    first, second = tmp_path, tmp_path / "second"
+    again = [*command(toy, second, *some), "--patterns-from", str(first)]
+    assert main(again) == 0
+    assert len([*second.glob("toy/answers/*.json")]) == 2
+    assert not [*second.glob("toy/*-0/answers")]
+    for path in second.glob("toy/*-0/*.json"):
+        one, other = (
+            json.loads((f / path.relative_to(second)).read_text()) for f in (first, second)
+        )
+        assert task_accuracies([one]) == task_accuracies([other])
+        assert one["found"] == other["found"]
 
 
 def test_questions_are_asked_for_before_a_model_is_loaded(
