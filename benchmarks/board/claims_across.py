@@ -17,6 +17,7 @@ from benchmarks.board.models_tables import (
     mean_ratio,
 )
 from benchmarks.board.ratios import Ratio
+from benchmarks.board.run_files import Run
 from benchmarks.board.zero_shot import Difference
 from benchmarks.common.claim import ROOT, Claim, measured_at
 
@@ -61,12 +62,7 @@ def models_claims(file: str, words: str = "") -> list[Claim]:
     command = " ".join(
         [f"benchmarks.board.models --models {' '.join(names)}", _cells_of(boards), TEXTS + words]
     )
-    if boards[0].dense["protocol"].get("answered"):
-        command += " --patterns-from runs/models"
-    if boards[0].dense["protocol"]["tasks"]:
-        limits = dict.fromkeys(board.dense["protocol"]["limit"] for board in boards)
-        some = " or ".join(str(limit) for limit in limits if limit is not None)
-        command += " --tasks-from tasks" + (f" --limit {some}" if some else "")
+    command += _tasks_of([board.dense for board in boards], "runs/models")
     found = []
     for what, figures in said.items():
         known = {rival: str(one) for rival, one in zip(RIVALS, figures, strict=True) if one}
@@ -89,6 +85,17 @@ def _cells_of(boards: Sequence[ModelBoard]) -> str:
     return " ".join(f"--{flag} {' '.join(values)}" for flag, values in chosen.items())
 
 
+def _tasks_of(dense: Sequence[Run], patterns: str) -> str:
+    """The flags of the tasks, from the dense run of each model; `patterns` is a folder."""
+    protocols = [run["protocol"] for run in dense]
+    if not protocols[0]["tasks"]:
+        return ""
+    words = f" --patterns-from {patterns}" if protocols[0].get("answered") else ""
+    limits = dict.fromkeys(protocol["limit"] for protocol in protocols)
+    some = " or ".join(str(limit) for limit in limits if limit is not None)
+    return f"{words} --tasks-from tasks" + (f" --limit {some}" if some else "")
+
+
 def fitness_claims(file: str) -> list[Claim]:
     """Claims of a folder of `benchmarks.board.fitness`, over all its models."""
     found = runs_by_fitness(ROOT / file)
@@ -98,8 +105,9 @@ def fitness_claims(file: str) -> list[Claim]:
     claims = []
     command = (
         f"benchmarks.board.fitness --models {' '.join(one.model for one in models)} {TEXTS} "
-        "--questions arc_easy.dev.jsonl arc_challenge.dev.jsonl --tasks-from tasks"
+        "--questions arc_easy.dev.jsonl arc_challenge.dev.jsonl"
     )
+    command += _tasks_of([one.dense for one in models], "runs/fitness")
     for name in names:
         figures = {
             "held-out": fitness_tables.mean_ratio(models, name),
