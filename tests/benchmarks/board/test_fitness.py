@@ -10,9 +10,11 @@ from own_text import own_corpus
 
 from benchmarks.board.claims_across import fitness_claims
 from benchmarks.board.fitness import main, runs_by_fitness
-from benchmarks.board.fitness_tables import FitnessRuns
+from benchmarks.board.fitness_tables import FitnessRuns, fitness_tables
 from benchmarks.board.run_files import Run
 from benchmarks.board.zero_shot import task_accuracies
+
+PAGE = Path(__file__).parents[3] / "benchmarks/board"
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,11 @@ def test_questions_are_asked_for_before_a_model_is_loaded(
     assert main([*words, "--methods", "search", "sleb"]) == 2
     assert "`methods` must be search here, but got search sleb" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_shows_the_tables_of_the_kept_cells() -> None:
+    page = (PAGE / "fitness.md").read_text(encoding="utf-8")
+    assert fitness_tables(runs_by_fitness(PAGE / "results/fitness")) in page
 
 
 def made_up(method: str, loss: float, right: str) -> Run:
