@@ -143,11 +143,18 @@ def test_every_model_weighs_the_same_in_the_mean() -> None:
         models_tables(runs)
 
 
-def test_the_page_shows_the_tables_of_the_kept_cells() -> None:
+@pytest.mark.parametrize(
+    ("kept", "count"),
+    [
+        ("models", 4),  # perplexity and accuracy, arithmetic, repetition, cost
+        ("models.compensated", 2),
+    ],
+)
+def test_the_page_shows_the_tables_of_the_kept_cells(kept: str, count: int) -> None:
     page = (PAGE / "models.md").read_text(encoding="utf-8")
-    tables = models_tables(runs_by_model(PAGE / "results/models")).split("\n\n")
+    tables = models_tables(runs_by_model(PAGE / "results" / kept)).split("\n\n")
     rows = [part for part in tables if part.startswith("|")]
-    assert len(rows) == 4  # perplexity and accuracy, arithmetic, repetition, cost
+    assert len(rows) == count
     assert [part for part in rows if part not in page] == []
 
 
