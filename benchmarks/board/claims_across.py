@@ -67,7 +67,8 @@ def models_claims(file: str, words: str = "") -> list[Claim]:
     for what, figures in said.items():
         known = {rival: str(one) for rival, one in zip(RIVALS, figures, strict=True) if one}
         if known:
-            named = f"{what.format(', '.join(known))}, mean over {', '.join(names)}{_with(words)}"
+            of = f"{'mean over ' if len(names) > 1 else ''}{', '.join(names)}"
+            named = f"{what.format(', '.join(known))}, {of}{_with(words)}"
             figure = ", ".join(known.values())
             found.append(Claim(named, figure, command, file, measured_at(file)))
     return found

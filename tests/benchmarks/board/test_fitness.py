@@ -68,16 +68,25 @@ def test_every_fitness_is_searched_and_has_the_same_exam(
     claims = fitness_claims(str(tmp_path))
     assert [claim.what.split()[2] for claim in claims] == ["ce+0.5*answers", "ce-tasks"]
     assert f"; {claims[0].figure.split(', ')[0]} |" in said
-    # The same patterns answer at once, in parts that all boards share.
-    first, second = tmp_path, tmp_path / "second"
-    again = [*command(toy, second, *some), "--patterns-from", str(first)]
-    assert main(again) == 0
-    assert len([*second.glob("toy/answers/*.json")]) == 2
+
+
+@pytest.mark.slow
+def test_the_patterns_of_all_fitnesses_answer_in_one_part_for_each_task(
+    toy: tuple[str, str, Path], tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    some = ["--fitnesses", "ce", "kl"]
+    assert main(command(toy, first, *some)) == 0
+    changed = first / "toy/kl-0/block-0.4-search-0.json"
+    run = json.loads(changed.read_text())
+    run["found"]["dropped"] = ["0", "1"]
+    changed.write_text(json.dumps(run))
+    assert main([*command(toy, second, *some), "--patterns-from", str(first)]) == 0
+    parts = [json.loads(path.read_text()) for path in second.glob("toy/answers/*.json")]
+    assert [len(part) for part in parts] == [3, 3]  # a task each: dense, by ce, and without 0, 1
     assert not [*second.glob("toy/*-0/answers")]
-    for path in second.glob("toy/*-0/*.json"):
-        one, other = (
-            json.loads((f / path.relative_to(second)).read_text()) for f in (first, second)
-        )
+    for name in ("ce-0/dense", "ce-0/block-0.4-search-0", "kl-0/dense"):
+        one, other = (json.loads((f / f"toy/{name}.json").read_text()) for f in (first, second))
         assert task_accuracies([one]) == task_accuracies([other])
         assert one["found"] == other["found"]
 
