@@ -6,10 +6,8 @@ import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from benchmarks.board.cells import DENSE
-from benchmarks.board.ratios import Bootstrap, Ratio, figure, mean_loss, perplexity
+from benchmarks.board.ratios import Bootstrap, Ratio, figure, mean_over_boards, perplexity
 from benchmarks.board.run_files import Run, check_one_budget, check_protocol, comparable
 from benchmarks.board.zero_shot import (
     Difference,
@@ -143,13 +141,11 @@ def _mean_table(models: Sequence[FitnessRuns], seen: Sequence[str], unseen: Sequ
 def mean_ratio(models: Sequence[FitnessRuns], name: str) -> Ratio | None:
     """Return the mean ratio of perplexities over models, each with equal weight."""
     both = [
-        (one, (one.searches[name], one.searches[BASELINE])) for one in models if one.ratio(name)
+        (one.bootstrap, [(one.searches[name], one.searches[BASELINE])])
+        for one in models
+        if one.ratio(name)
     ]
-    if not both:
-        return None
-    logs = [mean_loss(runs) - mean_loss(others) for _, (runs, others) in both]
-    drawn = np.mean([one.bootstrap.mean_logs([pair]) for one, pair in both], axis=0)
-    return Ratio.of(statistics.fmean(logs), drawn)
+    return mean_over_boards(both) if both else None
 
 
 def mean_lead(

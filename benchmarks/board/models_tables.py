@@ -8,10 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from benchmarks.board.cells import DENSE
-from benchmarks.board.ratios import Bootstrap, Ratio, figure, mean_loss, perplexity
+from benchmarks.board.ratios import Bootstrap, Pair, Ratio, figure, mean_over_boards, perplexity
 from benchmarks.board.run_files import Run, check_protocol, comparable
 from benchmarks.board.table import Methods, cells_in, repetition
 from benchmarks.board.zero_shot import (
@@ -62,7 +60,7 @@ class ModelBoard:
         check_protocol(runs, dense["protocol"])
         return cls(name, cells, dense, Bootstrap(dense, seed=0))
 
-    def pairs(self, method: str) -> list[tuple[list[Run], list[Run]]]:
+    def pairs(self, method: str) -> list[Pair]:
         """Return the runs of the search and of a method, for each cell of both."""
         return [(m[SEARCH], m[method]) for m in self.cells.values() if method in m]
 
@@ -122,15 +120,8 @@ def boards_of(runs: Mapping[str, Sequence[Run]]) -> list[ModelBoard]:
 
 def mean_ratio(boards: Sequence[ModelBoard], method: str) -> Ratio | None:
     """Return the mean ratio of the search to a method over models, each with equal weight."""
-    pairs = [(board, board.pairs(method)) for board in boards if board.pairs(method)]
-    if not pairs:
-        return None
-    logs = [
-        statistics.fmean(mean_loss(searched) - mean_loss(other) for searched, other in own)
-        for _, own in pairs
-    ]
-    drawn = np.mean([board.bootstrap.mean_logs(own) for board, own in pairs], axis=0)
-    return Ratio.of(statistics.fmean(logs), drawn)
+    boards = [board for board in boards if board.pairs(method)]
+    return mean_over_boards([(b.bootstrap, b.pairs(method)) for b in boards]) if boards else None
 
 
 def mean_difference(

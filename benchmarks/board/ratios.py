@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from benchmarks.board.run_files import HELDOUT, WIKI, Run
 
+Pair = tuple[Sequence[Run], Sequence[Run]]
+"""The runs of two methods in one cell."""
+
 DRAWS = 4000
 _MOST = 100.0  # nats; a loss that is not finite counts as this value
 
@@ -90,34 +93,49 @@ class Bootstrap:
     """
 
     def __init__(self, like: Run, *, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         sizes = [len(domain) for domain in losses_by_domain(like)]
-        draws = [self._rng.multinomial(n, [1 / n] * n, size=DRAWS) / n for n in sizes]
+        draws = [rng.multinomial(n, [1 / n] * n, size=DRAWS) / n for n in sizes]
         self._windows = np.concatenate(draws, axis=1) / len(sizes)  # (draws, windows)
+        self._seed = seed
 
     def ratio(self, runs: Sequence[Run], others: Sequence[Run]) -> Ratio:
         """The ratio of the perplexities of two methods, from their runs."""
         return self.mean_ratio([(runs, others)])
 
-    def mean_ratio(self, pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> Ratio:
+    def mean_ratio(self, pairs: Sequence[Pair]) -> Ratio:
         """The geometric mean of ratios over cells, all with the same bootstrap draws."""
-        logs = [mean_loss(runs) - mean_loss(others) for runs, others in pairs]
-        return Ratio.of(float(np.mean(logs)), self.mean_logs(pairs))
+        return mean_over_boards([(self, pairs)])
 
-    def mean_logs(
-        self, pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]
-    ) -> NDArray[np.float64]:
-        """The (draws,) logarithms of the mean ratio."""
-        drawn = [self._drawn(runs) - self._drawn(others) for runs, others in pairs]
+    def draws_of_seeds(self) -> np.random.Generator:
+        """A generator for the draws of seeds; every figure begins anew, in whatever order."""
+        return np.random.default_rng([self._seed, 1])
+
+    def mean_logs(self, pairs: Sequence[Pair], rng: np.random.Generator) -> NDArray[np.float64]:
+        """The (draws,) logarithms of the mean ratio, with seeds drawn from `rng`."""
+        drawn = [self._drawn(runs, rng) - self._drawn(others, rng) for runs, others in pairs]
         mean: NDArray[np.float64] = np.mean(drawn, axis=0)
         return mean
 
-    def _drawn(self, runs: Sequence[Run]) -> NDArray[np.float64]:
+    def _drawn(self, runs: Sequence[Run], rng: np.random.Generator) -> NDArray[np.float64]:
         """(draws,) mean losses over the seeds and windows drawn."""
         losses = np.array(
             [np.concatenate(losses_by_domain(run)) for run in runs]
         )  # (seeds, windows)
         count = len(runs)
-        seeds = self._rng.multinomial(count, [1 / count] * count, size=DRAWS) / count
+        seeds = rng.multinomial(count, [1 / count] * count, size=DRAWS) / count
         found: NDArray[np.float64] = (self._windows @ losses.T * seeds).sum(axis=1)
         return found
+
+
+def mean_over_boards(boards: Sequence[tuple[Bootstrap, Sequence[Pair]]]) -> Ratio:
+    """Return the geometric mean of ratios over boards, each with equal weight.
+
+    Args:
+        boards: the bootstrap of each, and the runs of two methods in each of its cells. Windows are
+            drawn alike in all boards, seeds anew in each.
+    """
+    rng = boards[0][0].draws_of_seeds()
+    logs = [np.mean([mean_loss(a) - mean_loss(b) for a, b in pairs]) for _, pairs in boards]
+    drawn = np.mean([bootstrap.mean_logs(pairs, rng) for bootstrap, pairs in boards], axis=0)
+    return Ratio.of(float(np.mean(logs)), drawn)

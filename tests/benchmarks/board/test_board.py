@@ -23,7 +23,7 @@ from benchmarks.board.cells import ALL, Cell, cells_of
 from benchmarks.board.comparison import comparison
 from benchmarks.board.limit import main as limit
 from benchmarks.board.picture import draw_board
-from benchmarks.board.ratios import Bootstrap, perplexity
+from benchmarks.board.ratios import Bootstrap, mean_over_boards, perplexity
 from benchmarks.board.run_files import Run, check_protocol, path_of, read_runs, write_run
 from benchmarks.board.table import board_tables, cells_in
 from benchmarks.board.texts import calibration_of, heldout_text, joined_corpus
@@ -404,6 +404,24 @@ def test_seeds_that_differ_widen_an_interval() -> None:
     assert (alike.low, alike.high) == pytest.approx((1.0, 1.0))
     assert spread.value == pytest.approx(1.0)
     assert spread.low < 0.7 < 1.3 < spread.high
+
+
+def test_an_interval_does_not_depend_on_what_was_asked_before() -> None:
+    base = made_up({"a": [3.0] * 20})
+    seeds = [made_up({"a": [loss] * 20}) for loss in (2.0, 3.0, 4.0)]
+    bootstrap = Bootstrap(base, seed=0)
+    first = bootstrap.ratio(seeds, [base])
+    assert bootstrap.ratio(seeds, [base]) == first
+    assert Bootstrap(base, seed=0).mean_ratio([(seeds, [base])]) == first
+
+
+def test_the_seeds_of_two_boards_are_drawn_apart() -> None:
+    base = made_up({"a": [3.0] * 20})
+    seeds = [made_up({"a": [loss] * 20}) for loss in (2.0, 3.0, 4.0)]
+    boards = [(Bootstrap(base, seed=0), [(seeds, [base])]) for _ in range(2)]
+    one, both = mean_over_boards(boards[:1]), mean_over_boards(boards)
+    width = {math.log(ratio.high / ratio.low) for ratio in (one, both)}
+    assert min(width) == pytest.approx(max(width) / math.sqrt(2), rel=0.1)
 
 
 def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() -> None:
