@@ -46,8 +46,16 @@ def luck_claims(file: str, words: str = "") -> list[Claim]:
         words: more words of its command.
     """
     what = "search against the best one-shot rule and the spread over draws of calibration text"
-    said = answer(leads_of(runs_of(ROOT / file))).replace("**", "")
-    command = f"benchmarks.board.luck {TEXTS}{words}"
+    runs = runs_of(ROOT / file)
+    texts = [run["protocol"]["calibration"] for run in runs]
+    corpus = texts[0]["corpus"].replace(" + ", " ")
+    draws = len({text["seed"] for text in texts})
+    sizes = " ".join(str(size) for size in sorted({text["tokens"] for text in texts}))
+    said = answer(leads_of(runs)).replace("**", "")
+    command = (
+        f"benchmarks.board.luck --corpus {corpus} --heldout mixed.jsonl --draws {draws} "
+        f"--sizes {sizes}{words}"
+    )
     return [Claim(what + _with(words), said, command, file, measured_at(file))]
 
 

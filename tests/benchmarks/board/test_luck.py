@@ -17,6 +17,8 @@ from benchmarks.board.texts import is_exam
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
 
+PAGE = Path(__file__).parents[3] / "benchmarks/board"
+
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
@@ -43,6 +45,7 @@ def test_every_draw_and_size_is_a_board_with_the_same_exam(
     assert "| tokens | 32 | 64 |" in said
     (claim,) = luck_claims(str(tmp_path / "luck"), " --compensate auto")
     assert claim.figure in said.replace("**", "")
+    assert claim.command.endswith("--draws 2 --sizes 32 64 --compensate auto")
     runs = runs_of(tmp_path / "luck")
     assert len(runs) == 2 * 2 * 4
     assert len({run["protocol"]["texts"][0]["sha256"] for run in runs}) == 1
@@ -122,6 +125,11 @@ def test_the_search_must_lead_by_more_than_the_spread_over_draws() -> None:
     assert "| **search** | 100 / 0 | 100 / 0 | 100 / 0 |" in said
     assert "| sleb | -1900 | - | - |" in said
     assert answer({8: few, 16: middle}).startswith("Up to 16 tokens the search does not")
+
+
+def test_the_page_shows_the_tables_of_the_kept_cells() -> None:
+    page = (PAGE / "luck.md").read_text(encoding="utf-8")
+    assert luck_tables(runs_of(PAGE / "results/luck")) in page
 
 
 def test_seeds_within_a_draw_have_a_spread_of_their_own() -> None:
