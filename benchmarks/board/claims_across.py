@@ -28,7 +28,7 @@ RIVALS = ("evopress", "sleb", "angular", "relative-magnitude", "block-influence"
 def claims_across() -> list[Claim]:
     """Claims of every kept folder."""
     found = []
-    for name, words in (("", ""), (".compensated", " --compensate auto")):
+    for name, words in (("", ""), (".halves", ""), (".compensated", " --compensate auto")):
         for kind, claims in (("luck", luck_claims), ("models", models_claims)):
             file = f"board/results/{kind}{name}"
             if (ROOT / file).is_dir():

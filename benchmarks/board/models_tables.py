@@ -149,8 +149,10 @@ def _table(
     shown: Callable[[ModelBoard, Methods, str], str],
     over_all: Callable[[Sequence[ModelBoard], str], str] | None,
 ) -> str:
-    """A row for each method and a column for each cell; the last one is the mean over models."""
+    """A row for each method and a column for each cell; of several, the last one is the mean."""
     columns = [(board, methods) for board in boards for methods in board.cells.values()]
+    if len(columns) < 2:
+        over_all = None
     rows = []
     for name in names:
         row = [f"**{name}**" if name == SEARCH else name]

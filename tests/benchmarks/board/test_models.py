@@ -17,7 +17,7 @@ from benchmarks.board.models_tables import models_tables
 from benchmarks.board.ratios import Ratio
 from benchmarks.board.run_files import Run, read_runs
 from benchmarks.board.table import board_tables
-from benchmarks.board.zero_shot import difference, with_arithmetic
+from benchmarks.board.zero_shot import Difference, difference, with_arithmetic
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError
 
@@ -147,6 +147,7 @@ def test_every_model_weighs_the_same_in_the_mean() -> None:
     ("kept", "count"),
     [
         ("models", 4),  # perplexity and accuracy, arithmetic, repetition, cost
+        ("models.halves", 2),
         ("models.compensated", 2),
     ],
 )
@@ -175,8 +176,8 @@ def test_streamed_weights_leave_the_same_cells(toys: tuple[list[str], str], tmp_
 
 
 def test_generated_text_is_compared_as_questions_are() -> None:
-    def generated(method: str, right: str, repeated: float) -> Run:
-        run = made_up("toy", method, 2.0)
+    def generated(method: str, right: str, repeated: float, model: str = "toy") -> Run:
+        run = made_up(model, method, 2.0)
         arithmetic = answered(right, right)["judged"]["tasks"]
         degeneracy = [{"repetition": {"value": repeated, "error": 0.1}}]
         return {
@@ -184,13 +185,17 @@ def test_generated_text_is_compared_as_questions_are() -> None:
             "judged": {**run["judged"], "arithmetic": arithmetic, "degeneracy": degeneracy},
         }
 
-    runs = [generated("dense", "1111", 0.1), generated("search", "1100", 0.25),
-            generated("angular", "1000", 0.5)]  # fmt: skip
+    cells = [("dense", "1111", 0.1), ("search", "1100", 0.25), ("angular", "1000", 0.5)]
+    runs = [generated(*cell) for cell in cells]
     said = models_tables({"toy": runs})
     assert "| **search** | 50.0 ± 7.1 |" in said
     lead = difference([(with_arithmetic(runs[1:2]), with_arithmetic(runs[2:]))])
     assert lead.value == pytest.approx(0.25)
-    assert f"| angular | {lead} | {lead} |" in said
+    assert f"| angular | {lead} |\n" in said
+    assert "mean over models" not in said
+    more = models_tables({"toy": runs, "large": [generated(*cell, "large") for cell in cells]})
+    assert f"| angular | {lead} | {lead} | {Difference.mean([lead, lead])} |\n" in more
+    assert more.count("| mean over models |") == 2  # perplexity and arithmetic
     assert "| angular | 50.0 |" in said  # 4-grams
     assert "; " not in said.split("| **search** |")[1].splitlines()[0]  # perplexity alone
     assert "| dense | 0.1" not in said
