@@ -165,7 +165,7 @@ def test_the_results_in_the_readme_are_those_of_the_board() -> None:
     halves = models.split("## Halves")[1]
     (ratio,) = re.findall(r"^\| sleb \| (0\.\d+) \(", halves.split("## ")[0], re.MULTILINE)
     less = f"{100 * (1 - float(ratio)):.0f}"
-    assert f"Of its halves, the search leaves {less} % less than greedy removal" in text
+    assert f"Of its halves, the search leaves {less} % less perplexity than greedy removal" in text
 
 
 def test_all_names_of_the_front_can_be_imported() -> None:

@@ -28,22 +28,21 @@ RIVALS = ("evopress", "sleb", "angular", "relative-magnitude", "block-influence"
 def claims_across() -> list[Claim]:
     """Claims of every kept folder."""
     found = []
-    for name, words in (("", ""), (".halves", ""), (".compensated", " --compensate auto")):
-        for kind, claims in (("luck", luck_claims), ("models", models_claims)):
-            file = f"board/results/{kind}{name}"
-            if (ROOT / file).is_dir():
-                found += claims(file, words)
-    if (ROOT / "board/results/fitness").is_dir():
-        found += fitness_claims("board/results/fitness")
+    for kind, claims in (
+        ("luck", luck_claims),
+        ("models", models_claims),
+        ("fitness", fitness_claims),
+    ):
+        for folder in sorted((ROOT / "board/results").glob(f"{kind}*")):
+            found += claims(f"board/results/{folder.name}")
     return found
 
 
-def luck_claims(file: str, words: str = "") -> list[Claim]:
+def luck_claims(file: str) -> list[Claim]:
     """Claims of a folder of `benchmarks.board.luck`.
 
     Args:
         file: the folder, relative to that of all benchmarks.
-        words: more words of its command.
     """
     what = "search against the best one-shot rule and the spread over draws of calibration text"
     runs = runs_of(ROOT / file)
@@ -54,29 +53,28 @@ def luck_claims(file: str, words: str = "") -> list[Claim]:
     said = answer(leads_of(runs)).replace("**", "")
     command = (
         f"benchmarks.board.luck --corpus {corpus} --heldout mixed.jsonl --draws {draws} "
-        f"--sizes {sizes}{words}"
+        f"--sizes {sizes}{_compensation(runs[0])}"
     )
-    return [Claim(what + _with(words), said, command, file, measured_at(file))]
+    return [Claim(what + _compensated(runs[0]), said, command, file, measured_at(file))]
 
 
-def models_claims(file: str, words: str = "") -> list[Claim]:
+def models_claims(file: str) -> list[Claim]:
     """Claims of a folder of `benchmarks.board.models`, over all its models."""
     boards = boards_of(runs_by_model(ROOT / file))
     names = [board.name for board in boards]
+    dense = [board.dense for board in boards]
     said: dict[str, list[Ratio | None] | list[Difference | None]] = {
         "held-out perplexity, search / {}": [mean_ratio(boards, rival) for rival in RIVALS],
         "accuracy in points, search - {}": [mean_difference(boards, rival) for rival in RIVALS],
     }
-    command = " ".join(
-        [f"benchmarks.board.models --models {' '.join(names)}", _cells_of(boards), TEXTS + words]
-    )
-    command += _tasks_of([board.dense for board in boards], "runs/models")
+    command = f"benchmarks.board.models --models {' '.join(names)} {_cells_of(boards)} {TEXTS}"
+    command += _compensation(dense[0]) + _tasks_of(dense, "runs/models")
     found = []
     for what, figures in said.items():
         known = {rival: str(one) for rival, one in zip(RIVALS, figures, strict=True) if one}
         if known:
             of = f"{'mean over ' if len(names) > 1 else ''}{', '.join(names)}"
-            named = f"{what.format(', '.join(known))}, {of}{_with(words)}"
+            named = f"{what.format(', '.join(known))}, {of}{_compensated(dense[0])}"
             figure = ", ".join(known.values())
             found.append(Claim(named, figure, command, file, measured_at(file)))
     return found
@@ -133,5 +131,11 @@ def fitness_claims(file: str) -> list[Claim]:
     return claims
 
 
-def _with(words: str) -> str:
-    return ", all compensated" if words else ""
+def _compensation(run: Run) -> str:
+    """The flag of the compensation that all cells beside a run have."""
+    compensated = run["protocol"].get("compensate")
+    return f" --compensate {compensated['form']}" if compensated else ""
+
+
+def _compensated(run: Run) -> str:
+    return ", all compensated" if _compensation(run) else ""

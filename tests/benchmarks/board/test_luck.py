@@ -43,9 +43,9 @@ def test_every_draw_and_size_is_a_board_with_the_same_exam(
     assert main(command(toy, tmp_path / "luck")) == 0
     said = capsys.readouterr().out
     assert "| tokens | 32 | 64 |" in said
-    (claim,) = luck_claims(str(tmp_path / "luck"), " --compensate auto")
+    (claim,) = luck_claims(str(tmp_path / "luck"))
     assert claim.figure in said.replace("**", "")
-    assert claim.command.endswith("--draws 2 --sizes 32 64 --compensate auto")
+    assert claim.command.endswith("--draws 2 --sizes 32 64")
     runs = runs_of(tmp_path / "luck")
     assert len(runs) == 2 * 2 * 4
     assert len({run["protocol"]["texts"][0]["sha256"] for run in runs}) == 1

@@ -88,6 +88,9 @@ def test_what_is_left_compensated_is_evaluated_so(
         if other["found"]["compensated"] and other["found"]["dropped"] == one["found"]["dropped"]:
             assert other["judged"] != one["judged"]
     assert other["protocol"]["compensate"]["form"] == "full"
+    (without,), (claim,) = (models_claims(str(folder)) for folder in (plain, changed))
+    assert claim.command == f"{without.command} --compensate full"
+    assert claim.what == f"{without.what}, all compensated"
     # No cell of one folder goes into the other.
     more += ["--compensate", "full", "--seeds", "2"]
     assert main(command(models[:1], corpus, plain, *more)) == 2
