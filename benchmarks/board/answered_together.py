@@ -56,7 +56,7 @@ class AnsweredTogether:
     def tasks_of(self, granularity: str, dropped: Sequence[str]) -> list[dict[str, Any]]:
         """Return the score of each task by a pattern, as JSON values."""
         place = self.places[granularity, frozenset(dropped)]
-        words = f"lm_eval {version('lm_eval')}"
+        words = f"evop_deap {version('evop_deap')}"
         return [
             of_task(
                 TaskScore(

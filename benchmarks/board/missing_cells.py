@@ -5,30 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.board.answered_together import AnsweredTogether, answer_together
 from benchmarks.board.cells import DENSE, Cell, cells_of
+from benchmarks.board.earlier_runs import EarlierRuns
 from benchmarks.board.evaluation_plan import EvaluationPlan, evaluate_model
 from benchmarks.board.protocol import (
     calibration_for,
     check_sizes,
-    method_settings,
     plan_of,
     protocol_of,
     questions_for,
 )
-from benchmarks.board.pruned_model import (
-    Bench,
-    Pruned,
-    check_is_pattern,
-    config_of,
-    prune,
-    pruned_before,
-)
+from benchmarks.board.pruned_model import Bench, config_of, prune, pruned_before
 from benchmarks.board.run_files import (
     check_protocol,
     path_of,
@@ -81,12 +73,12 @@ def fill(
         if cell.method != DENSE:
             bench.space_for(cell)  # refuses a budget before anything is paid for
     beside = beside or Beside()
-    making = _Making(given, bench, plan, protocol, beside.folders)
-    patterns = making.patterns(missing) if plan.together else []
-    if not patterns:
+    earlier = given.patterns_from and EarlierRuns.read(given.patterns_from, missing, protocol)
+    making = _Making(given, bench, plan, protocol, beside.folders, earlier)
+    if not (plan.together and earlier.patterns):
         return making.run(missing)
     folder = beside.answers or given.output / ANSWERS
-    patterns += beside.patterns
+    patterns = [*earlier.patterns, *beside.patterns]
     answers = answer_together(bench, plan, patterns, folder, protocol["model_sha256"])
     if answers is None:
         _tell("another process answers the rest: the same command makes the cells later")
@@ -149,18 +141,8 @@ class _Making:
     plan: EvaluationPlan
     protocol: dict[str, Any]
     beside: Sequence[Path]
+    earlier: EarlierRuns | None
     answers: AnsweredTogether | None = None
-
-    def patterns(self, cells: Sequence[Cell]) -> list[tuple[str, Sequence[str]]]:
-        """Return granularity and dropped units of the cells that another folder describes."""
-        found = []
-        for cell in cells:
-            # A cell that cannot be made is reported when its turn comes.
-            with suppress(EvopError):
-                before = self._before(cell)
-                check_is_pattern(before)
-                found.append((cell.granularity, before["dropped"]))
-        return found
 
     def run(self, missing: Sequence[Cell]) -> list[Cell]:
         """Run these cells one after the other; a failure does not stop the others."""
@@ -187,38 +169,26 @@ class _Making:
 
     def _make(self, bench: Bench, cell: Cell) -> str:
         """Make a cell, write its file and return a line about it."""
-        pruned = self._pruned(bench, cell)
-        run = {"protocol": self.protocol, "cell": cell.as_dict(), "found": pruned.found}
+        if self.earlier is None:
+            model, found = prune(bench, cell)
+            result = {"found": found}
+        else:
+            result = dict(self.earlier.of(cell))
+            found = result["found"]
+            model = pruned_before(bench, cell, found["dropped"])
+        run = {"protocol": self.protocol, "cell": cell.as_dict(), **result}
         known = evaluated_before((self.given.output, *self.beside), run)
-        judged = known or evaluate_model(pruned.model, bench.loaded, self.plan)
+        judged = known or evaluate_model(model, bench.loaded, self.plan)
         if self.answers is not None:
-            tasks = self.answers.tasks_of(cell.granularity, pruned.found["dropped"])
-            judged = {**judged, "tasks": tasks}
+            judged = {**judged, "tasks": self.answers.tasks_of(cell.granularity, found["dropped"])}
         run["judged"] = judged
         write_run(self.given.output, cell.name, {**run, **circumstances()})
-        return _line(cell, pruned.found)
-
-    def _pruned(self, bench: Bench, cell: Cell) -> Pruned:
-        """Run the method of a cell, or take over what it has found in another folder."""
-        if self.given.patterns_from is None:
-            return prune(bench, cell)
-        return pruned_before(bench, cell, self._before(cell))
-
-    def _before(self, cell: Cell) -> dict[str, Any]:
-        """Return what the method of a cell has found in another folder."""
-        folder = self.given.patterns_from
-        if not (path := path_of(folder, cell.name)).exists():
-            raise InputError(f"`patterns_from` {folder} has no {path.name}")
-        run = read_run(path)
-        earlier = {**run, "protocol": method_settings(run["protocol"])}
-        check_protocol([earlier], method_settings(self.protocol), "patterns_from")
-        found: dict[str, Any] = run["found"]
-        return found
+        return _line(cell, found)
 
     def _limit(self, cell: Cell) -> float | None:
         """Return the limit on the cost of a cell; None if it is that of a search not yet made."""
         searches = cell.method in METHODS and METHODS[cell.method].searches
-        if self.given.patterns_from or not (self.given.equal_cost and searches):
+        if self.earlier or not (self.given.equal_cost and searches):
             return float(self.given.max_cost)
         path = path_of(self.given.output, replace(cell, method=SEARCH).name)
         return float(read_run(path)["found"]["search_cost"]) if path.exists() else None

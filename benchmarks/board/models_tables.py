@@ -161,7 +161,8 @@ def _table(
         ]
         rows.append([*row, over_all(boards, name)] if over_all else row)
     header = ["", *(f"{board.name}, {_named(board, methods)}" for board, methods in columns)]
-    return markdown_table([*header, "mean over models"] if over_all else header, rows)
+    mean = "mean over models" if len(boards) > 1 else "mean"
+    return markdown_table([*header, mean] if over_all else header, rows)
 
 
 def _ratio_and_lead(board: ModelBoard, methods: Methods, name: str) -> str:

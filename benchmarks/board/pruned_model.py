@@ -7,13 +7,12 @@ for longer.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.board.cells import DENSE, Cell
-from evop_deap.base.errors import InputError
 from evop_deap.base.numbers import finite_or_none
 from evop_deap.calibration import CalibrationSet
 from evop_deap.fitness.model.reference import ReferenceEvaluator
@@ -134,27 +133,18 @@ def config_of(config: SearchConfig, cell: Cell) -> SearchConfig:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Pruned:
-    """A pruned model with the result of its method.
-
-    Attributes:
-        model: the pruned model, or the dense one for the method "dense".
-        found: plain JSON values: the dropped units, calibration losses and costs.
-    """
-
-    model: PreTrainedModel
-    found: dict[str, Any]
-
-
-def prune(bench: Bench, cell: Cell) -> Pruned:
+def prune(bench: Bench, cell: Cell) -> tuple[PreTrainedModel, dict[str, Any]]:
     """Run the cell's method and build the pruned model in memory.
+
+    Returns:
+        The pruned model, the dense one for the method "dense"; and plain JSON values: the dropped
+        units, calibration losses and costs.
 
     Raises:
         EvopError: the method fails, or the model cannot be pruned exactly.
     """
     if cell.method == DENSE:
-        return Pruned(bench.loaded.model, _dense(bench))
+        return bench.loaded.model, _dense(bench)
     prepared = bench.prepared_for(cell)
     units = prepared.space.units
     began, cpu = time.monotonic(), time.process_time()
@@ -191,41 +181,25 @@ def prune(bench: Bench, cell: Cell) -> Pruned:
         "calibration_loss": finite_or_none(found.losses[validated.pattern]),
         **spent,
     }
-    return Pruned(model, told)
+    return model, told
 
 
-def pruned_before(bench: Bench, cell: Cell, found: Mapping[str, Any]) -> Pruned:
-    """Build the pruned model of a cell once more.
+def pruned_before(bench: Bench, cell: Cell, dropped: Collection[str]) -> PreTrainedModel:
+    """Build the pruned model of a cell once more; the dense one for the method "dense".
 
     Args:
         bench: the model.
         cell: the cell.
-        found: the result of its method.
-
-    Raises:
-        InputError: the result is not a pattern of the model's own weights.
+        dropped: names of the units that its method has dropped.
     """
-    check_is_pattern(found)
     if cell.method == DENSE:
-        return Pruned(bench.loaded.model, dict(found))
+        return bench.loaded.model
     anatomy = bench.anatomies[cell.granularity]
-    gone = [place for place, part in enumerate(anatomy.parts) if part.name in found["dropped"]]
+    gone = [place for place, part in enumerate(anatomy.parts) if part.name in dropped]
     with quiet_transformers():
         model = without_blocks(bench.loaded.model, anatomy, gone)
     stream_like(bench.loaded.model, model)
-    return Pruned(model, dict(found))
-
-
-def check_is_pattern(found: Mapping[str, Any]) -> None:
-    """Check that the result of a method leaves the weights as they are.
-
-    Raises:
-        InputError: it does not.
-    """
-    if found["merged"] or found.get("compensated"):
-        raise InputError(
-            "`patterns_from` has a model with changed weights, which no pattern describes"
-        )
+    return model
 
 
 def _dense(bench: Bench) -> dict[str, Any]:

@@ -54,4 +54,5 @@ def measured_at(file: str) -> str:
 
 def _records(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield each part of a result that has a date and a commit."""
-    yield from (one for one in (result, *result.get("runs", ())) if one.get("commit"))
+    parts = (result, result.get("found_at", {}), *result.get("runs", ()))
+    yield from (one for one in parts if one.get("commit"))

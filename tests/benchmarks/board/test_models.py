@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from own_text import own_corpus
 
+from benchmarks.board.cells import cells_of
 from benchmarks.board.claims_across import models_claims
+from benchmarks.board.earlier_runs import EarlierRuns
 from benchmarks.board.models import main, runs_by_model
 from benchmarks.board.models_tables import models_tables
 from benchmarks.board.ratios import Ratio
@@ -21,6 +23,7 @@ from benchmarks.board.zero_shot import Difference, difference, with_arithmetic
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError
 
+CIRCUMSTANCES = ("versions", "machine", "commit", "date")
 PAGE = Path(__file__).parents[3] / "benchmarks/board"
 
 
@@ -199,6 +202,9 @@ def test_generated_text_is_compared_as_questions_are() -> None:
     more = models_tables({"toy": runs, "large": [generated(*cell, "large") for cell in cells]})
     assert f"| angular | {lead} | {lead} | {Difference.mean([lead, lead])} |\n" in more
     assert more.count("| mean over models |") == 2  # perplexity and arithmetic
+    halves = [{**run, "cell": {**run["cell"], "granularity": "half"}} for run in runs[1:]]
+    both = models_tables({"toy": [*runs, *halves]})
+    assert both.count("| mean |") == 2
     assert "| angular | 50.0 |" in said  # 4-grams
     assert "; " not in said.split("| **search** |")[1].splitlines()[0]  # perplexity alone
     assert "| dense | 0.1" not in said
@@ -234,14 +240,35 @@ def test_patterns_of_another_folder_are_evaluated_anew(
     for path in first.glob("toy/*.json"):
         one, other = (json.loads((f / "toy" / path.name).read_text()) for f in (first, second))
         assert other["found"] == one["found"]
+        assert other["found_at"] == {name: one[name] for name in CIRCUMSTANCES}
         assert other["judged"]["perplexity"][0]["losses"] == pytest.approx(
             one["judged"]["perplexity"][0]["losses"][:2], rel=1e-6
         )
+    third = tmp_path / "third"
+    assert main([*words, "--patterns-from", str(second), "--output", str(third)]) == 0
+    found_at = [json.loads((f / "toy/dense.json").read_text())["found_at"] for f in (second, third)]
+    assert found_at[0] == found_at[1]
     capsys.readouterr()
-    assert main([*words, *more, "--output", str(tmp_path / "third"), "--max-cost", "9"]) == 2
+    assert main([*words, *more, "--output", str(tmp_path / "fourth"), "--max-cost", "9"]) == 2
     assert "`patterns_from` holds runs with max_cost 4.0, but now it is 9.0" in (
         capsys.readouterr().err
     )
+
+
+def test_a_cell_that_appears_later_is_not_taken_over(
+    toys: tuple[list[str], str], tmp_path: Path
+) -> None:
+    assert main(command(toys[0][:1], toys[1], tmp_path, "--seeds", "1")) == 0
+    folder = tmp_path / "toy"
+    protocol = read_runs(folder)[0]["protocol"]
+    cells = cells_of(["search", "angular"], [0.4], ["block"], 1)
+    late = (folder / "block-0.4-angular-0.json").rename(tmp_path / "late.json")
+    earlier = EarlierRuns.read(folder, cells, protocol)
+    late.rename(folder / "block-0.4-angular-0.json")
+    found = {cell.method: earlier.of(cell)["found"] for cell in cells[:2]}
+    assert earlier.patterns == [("block", found[name]["dropped"]) for name in ("dense", "search")]
+    with pytest.raises(InputError, match="toy has no block-0.4-angular-0.json"):
+        earlier.of(cells[2])
 
 
 def test_questions_are_answered_by_all_patterns_at_once_as_by_each_model_alone(
