@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from benchmarks.board.ratios import Bootstrap, figure, perplexity
+from benchmarks.board.ratios import figure, mean_ratio, perplexity
 from benchmarks.board.run_files import Run
 from benchmarks.common.record import markdown_table
 from evop_deap.settings.heuristic_names import SEARCH
@@ -17,7 +17,7 @@ Cells = Sequence[tuple[str, Methods]]
 _OVERRUN = 1.1  # a search ends after the generation that reaches its limit
 
 
-def comparison(cells: Cells, bootstrap: Bootstrap) -> str | None:
+def comparison(cells: Cells) -> str | None:
     """Compare the search with the best other method in each cell, and with each over all cells.
 
     The best is taken over all methods, and over those that cost no more than the search. In
@@ -25,17 +25,16 @@ def comparison(cells: Cells, bootstrap: Bootstrap) -> str | None:
 
     Args:
         cells: the cells of the board.
-        bootstrap: the bootstrap of the board.
     """
     cells = [(name, m) for name, m in cells if SEARCH in m and len(m) > 1]
     if not cells:
         return None
-    parts = [_against_the_best([m for _, m in cells], bootstrap)]
+    parts = [_against_the_best([m for _, m in cells])]
     affordable = [_affordable(methods) for _, methods in cells]
     if all(len(methods) > 1 for methods in affordable):
-        parts.append(_against_the_best(affordable, bootstrap, " at equal or lower cost"))
+        parts.append(_against_the_best(affordable, " at equal or lower cost"))
     if len(cells) > 1:
-        parts += filter(None, [against_each(cells, bootstrap)])
+        parts += filter(None, [against_each(cells)])
     return "\n\n".join(parts)
 
 
@@ -45,7 +44,7 @@ def _affordable(methods: Methods) -> Methods:
     return {name: runs for name, runs in methods.items() if name == SEARCH or _cost(runs) <= most}
 
 
-def _against_the_best(cells: Sequence[Methods], bootstrap: Bootstrap, limit: str = "") -> str:
+def _against_the_best(cells: Sequence[Methods], limit: str = "") -> str:
     """Return a sentence that compares the search with the best other method of each cell."""
     best = [next(name for name in methods if name != SEARCH) for methods in cells]
     pairs = [(m[SEARCH], m[name]) for m, name in zip(cells, best, strict=True)]
@@ -53,19 +52,18 @@ def _against_the_best(cells: Sequence[Methods], bootstrap: Bootstrap, limit: str
     plural = "cell" if len(cells) == 1 else "cells"
     return (
         f"Held-out perplexity of the search over that of the best heuristic of each cell{limit}, "
-        f"geometric mean over {len(cells)} {plural}: **{bootstrap.mean_ratio(pairs)}**. "
+        f"geometric mean over {len(cells)} {plural}: **{mean_ratio([pairs])}**. "
         f"The best: {', '.join(said)}."
     )
 
 
-def against_each(cells: Cells, bootstrap: Bootstrap) -> str | None:
+def against_each(cells: Cells) -> str | None:
     """Return a table with a row for each method, best first over the cells it was run in."""
     names = dict.fromkeys(name for _, methods in cells for name in methods)
     if len(names) < 2:
         return None
     ratios = {
-        name: bootstrap.mean_ratio([(m[SEARCH], m[name]) for _, m in cells if name in m])
-        for name in names
+        name: mean_ratio([[(m[SEARCH], m[name]) for _, m in cells if name in m]]) for name in names
     }
     rows = [
         [

@@ -6,20 +6,23 @@ import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.board import ratios
 from benchmarks.board.cells import DENSE
-from benchmarks.board.ratios import Bootstrap, Ratio, figure, mean_over_boards, perplexity
+from benchmarks.board.ratios import Ratio, figure, perplexity
 from benchmarks.board.run_files import Run, check_one_budget, check_protocol, comparable
 from benchmarks.board.zero_shot import (
-    Difference,
     difference,
     has_tasks,
+    in_points,
     mean_accuracy,
     task_accuracies,
     task_names,
     with_tasks,
 )
+from benchmarks.common.estimated import Estimated
 from benchmarks.common.record import markdown_table
 from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import plural
 
 BASELINE = "ce"
 """The fitness that all others are compared with."""
@@ -39,13 +42,11 @@ class FitnessRuns:
         model: its name.
         dense: the dense model's run.
         searches: runs of the search, by fitness.
-        bootstrap: draws of the exam's windows.
     """
 
     model: str
     dense: Run
     searches: Mapping[str, Sequence[Run]]
-    bootstrap: Bootstrap
 
     @classmethod
     def of(cls, model: str, found: Mapping[str, Sequence[Run]]) -> FitnessRuns | None:
@@ -66,15 +67,15 @@ class FitnessRuns:
         if dense is None or not searches:
             return None
         check_one_budget([run for own in searches.values() for run in own])
-        return cls(model, dense, searches, Bootstrap(dense, seed=0))
+        return cls(model, dense, searches)
 
     def ratio(self, name: str) -> Ratio | None:
         """Return the perplexity by a fitness over that by cross-entropy; None without both."""
         if name == BASELINE or BASELINE not in self.searches or name not in self.searches:
             return None
-        return self.bootstrap.ratio(self.searches[name], self.searches[BASELINE])
+        return ratios.ratio(self.searches[name], self.searches[BASELINE])
 
-    def lead(self, name: str, tasks: Collection[str]) -> Difference | None:
+    def lead(self, name: str, tasks: Collection[str]) -> Estimated | None:
         """Return the accuracy by a fitness less that by cross-entropy; None without both."""
         if name == BASELINE or BASELINE not in self.searches or name not in self.searches:
             return None
@@ -115,10 +116,13 @@ def searches_of(found: Found) -> list[FitnessRuns]:
 def _model_table(one: FitnessRuns, seen: Sequence[str], unseen: Sequence[str]) -> str:
     rows = [["dense", *_figures([one.dense], seen, unseen), ""]]
     for name, runs in one.searches.items():
-        ratio, first, second = one.ratio(name), one.lead(name, seen), one.lead(name, unseen)
-        held, *accuracies = _figures(runs, seen, unseen)
-        cells = [_beside(held, ratio)]
-        cells += [_beside(*pair) for pair in zip(accuracies, (first, second), strict=True)]
+        ratio = one.ratio(name)
+        changes = [str(ratio) if ratio else "-"]
+        changes += [_lead(one.lead(name, tasks)) for tasks in (seen, unseen)]
+        cells = [
+            value if change == "-" else f"{value}; {change}"
+            for value, change in zip(_figures(runs, seen, unseen), changes, strict=True)
+        ]
         cost = statistics.fmean(run["found"]["cost"] for run in runs)
         rows.append([f"{name} ({len(runs)})", *cells, f"{cost:.1f}"])
     header = ["fitness (seeds)", "held-out perplexity", "tasks seen", "tasks never seen", "cost"]
@@ -131,7 +135,7 @@ def _mean_table(models: Sequence[FitnessRuns], seen: Sequence[str], unseen: Sequ
         [
             name,
             str(mean_ratio(models, name) or "-"),
-            *(str(mean_lead(models, name, tasks) or "-") for tasks in (seen, unseen)),
+            *(_lead(mean_lead(models, name, tasks)) for tasks in (seen, unseen)),
         ]
         for name in names
     ]
@@ -140,20 +144,14 @@ def _mean_table(models: Sequence[FitnessRuns], seen: Sequence[str], unseen: Sequ
 
 def mean_ratio(models: Sequence[FitnessRuns], name: str) -> Ratio | None:
     """Return the mean ratio of perplexities over models, each with equal weight."""
-    both = [
-        (one.bootstrap, [(one.searches[name], one.searches[BASELINE])])
-        for one in models
-        if one.ratio(name)
-    ]
-    return mean_over_boards(both) if both else None
+    both = [[(one.searches[name], one.searches[BASELINE])] for one in models if one.ratio(name)]
+    return ratios.mean_ratio(both) if both else None
 
 
-def mean_lead(
-    models: Sequence[FitnessRuns], name: str, tasks: Collection[str]
-) -> Difference | None:
+def mean_lead(models: Sequence[FitnessRuns], name: str, tasks: Collection[str]) -> Estimated | None:
     """Return the mean difference in accuracy over models, each with equal weight."""
     found = [lead for one in models if (lead := one.lead(name, tasks))]
-    return Difference.mean(found) if found else None
+    return Estimated.mean(found) if found else None
 
 
 def _task_table(one: FitnessRuns) -> str:
@@ -170,8 +168,8 @@ def _figures(runs: Sequence[Run], seen: Sequence[str], unseen: Sequence[str]) ->
     return [figure(perplexity(runs)), *accuracies]
 
 
-def _beside(value: str, change: Ratio | Difference | None) -> str:
-    return value if change is None else f"{value}; {change}"
+def _lead(found: Estimated | None) -> str:
+    return in_points(found) if found else "-"
 
 
 def tasks_of(found: Found) -> tuple[list[str], list[str]]:
@@ -192,7 +190,8 @@ def _setting(seen: Sequence[str]) -> str:
     told = f"Of {', '.join(seen)} a fitness has seen development questions, none of the exam's. "
     return (
         "Ratios of perplexity and differences of accuracy are to the search by ce. Intervals are "
-        "of 95 %, paired by window or question, and hold the chance of the seeds. "
+        "of 95 %, paired by window or question and by seed, and hold the chance of all three. Each "
+        "seed draws calibration text and questions anew. "
         f"{told if seen else ''}The exam is the same for all cells of a model."
     )
 
@@ -202,7 +201,7 @@ def _title(one: FitnessRuns) -> str:
     found, protocol = run["found"], run["protocol"]
     return (
         f"### {one.model} ({protocol['dtype']}) without {len(found['dropped'])} of "
-        f"{found['units']} {run['cell']['granularity']}s"
+        f"{found['units']} {plural(run['cell']['granularity'])}"
     )
 
 

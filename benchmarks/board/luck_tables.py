@@ -6,44 +6,21 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from benchmarks.board.cells import DENSE
 from benchmarks.board.ratios import mean_loss
 from benchmarks.board.run_files import Run, check_one_budget, check_protocol, comparable
+from benchmarks.common.estimated import Estimated
 from benchmarks.common.record import markdown_table
 from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import plural
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.settings.heuristic_names import SEARCH
 
-DRAWS = 4000
+_FEWEST = 3  # draws that tell something about their spread
+_EQUAL = 0.001  # nats; rounding in bfloat16 makes as much of a difference
 
 Losses = Mapping[str, Mapping[int, Mapping[int, Sequence[float]]]]
 """Method -> tokens -> draw -> held-out loss of each seed."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over draws of the calibration text.
-
-    Attributes:
-        value: the mean.
-        low: lower end of its 95 % interval, from a bootstrap over draws; the mean of one draw.
-        high: upper end.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Interval:
-        """Return the mean of one value for each draw, with its interval."""
-        found = np.array(values)
-        rng = np.random.default_rng(0)
-        drawn = found[rng.integers(len(found), size=(DRAWS, len(found)))].mean(axis=1)
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        return cls(float(found.mean()), float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -54,18 +31,21 @@ class Lead:
         rule: the rule with the lowest mean loss at this size, chosen with hindsight.
         gain: loss of the rule less that of the search, paired by draw.
         spread: standard deviation over draws, of the search or of the rule, whichever is larger.
-        better: share of the draws in which the search has the lower loss.
+        better: number of draws in which the search has the lower loss, by more than rounding.
+        draws: number of draws.
     """
 
     rule: str
-    gain: Interval
+    gain: Estimated
     spread: float
-    better: float
+    better: int
+    draws: int
 
     @property
     def beyond_luck(self) -> bool:
-        """Whether the search is better by more than the spread over draws."""
-        return self.gain.value > self.spread
+        """Whether the search is better by more than the spread over draws, for certain."""
+        low, _ = self.gain.interval()
+        return low > 0 and self.gain.value > self.spread
 
 
 def luck_tables(runs: Sequence[Run]) -> str:
@@ -116,18 +96,18 @@ def losses_of(runs: Sequence[Run]) -> Losses:
 
 
 def leads_of(runs: Sequence[Run]) -> dict[int, Lead]:
-    """Return the lead of the search at every size that has it in two draws."""
+    """Return the lead of the search at every size that has it in enough draws."""
     losses = losses_of([run for run in runs if run["cell"]["method"] != DENSE])
     sizes = sorted({size for found in losses.values() for size in found})
     return {size: found for size in sizes if (found := lead(losses, size))}
 
 
 def lead(losses: Losses, size: int) -> Lead | None:
-    """Return the lead of the search over the best one-shot rule; None without both in two draws."""
+    """Return the lead of the search over the best one-shot rule; None with less than 3 draws."""
     rules = {
         name: pairs
         for name in losses
-        if is_one_shot(name) and len(pairs := _pairs(losses, name, size)) > 1
+        if is_one_shot(name) and len(pairs := _pairs(losses, name, size)) >= _FEWEST
     }
     if not rules:
         return None
@@ -136,22 +116,23 @@ def lead(losses: Losses, size: int) -> Lead | None:
     behind = [rule - searched for rule, searched in rules[best]]
     return Lead(
         rule=best,
-        gain=Interval.of(behind),
+        gain=Estimated.of(behind),
         spread=max(statistics.stdev(of_rule), statistics.stdev(of_search)),
-        better=statistics.fmean(one > 0 for one in behind),
+        better=sum(one > _EQUAL for one in behind),
+        draws=len(behind),
     )
 
 
 def answer(leads: Mapping[int, Lead]) -> str:
     """Return a sentence on the size from which on the search leads by more than luck."""
     if not leads:
-        return "No two draws have both the search and a one-shot rule."
+        return f"No {_FEWEST} draws have both the search and a one-shot rule."
     sizes = sorted(leads)
     enough = [s for s in sizes if all(leads[more].beyond_luck for more in sizes if more >= s)]
     if not enough:
         return (
-            f"Up to {sizes[-1]:,} tokens the search does not beat the best one-shot rule by more "
-            "than the spread over draws."
+            f"Up to {sizes[-1]:,} tokens, these draws do not show that the search beats the best "
+            "one-shot rule by more than the spread over draws."
         )
     first = leads[enough[0]]
     return (
@@ -173,7 +154,7 @@ def _setting(runs: Sequence[Run]) -> str:
     compensated = protocol.get("compensate")
     return (
         f"{protocol['model']} ({protocol['dtype']}) without {len(found['dropped'])} of "
-        f"{found['units']} {cell['granularity']}s, {draws} draws of "
+        f"{found['units']} {plural(cell['granularity'])}, {draws} draws of "
         f"{protocol['calibration']['corpus']} in windows of {protocol['calibration']['window']}"
         + (f", all compensated ({compensated['form']})" if compensated else "")
         + ". The exam is the same for all cells, and no draw has its documents."
@@ -193,10 +174,9 @@ def _table(names: Sequence[str], sizes: Sequence[int], shown: Callable[[str, int
 def _loss(draws: Mapping[int, Sequence[float]]) -> str:
     if not draws:
         return "-"
-    mean = Interval.of([statistics.fmean(seeds) for seeds in draws.values()])
-    if len(draws) < 2:
-        return f"{mean.value:.3f}"
-    return f"{mean.value:.3f} ({mean.low:.3f} to {mean.high:.3f})"
+    mean = Estimated.of([statistics.fmean(seeds) for seeds in draws.values()])
+    low, high = mean.interval()
+    return f"{mean.value:.3f}" + (f" ({low:.3f} to {high:.3f})" if len(draws) > 1 else "")
 
 
 def _spreads(draws: Mapping[int, Sequence[float]]) -> str:
@@ -222,7 +202,7 @@ def _behind(losses: Losses, name: str, size: int) -> str:
     pairs = _pairs(losses, name, size)
     if not pairs:
         return "-"
-    behind = Interval.of([other - searched for other, searched in pairs])
+    behind = Estimated.of([other - searched for other, searched in pairs])
     return f"{1000 * behind.value:+.0f}" if len(pairs) < 2 else _thousandths(behind)
 
 
@@ -236,7 +216,13 @@ def _pairs(losses: Losses, name: str, size: int) -> list[tuple[float, float]]:
 
 
 def _lead_table(leads: Mapping[int, Lead]) -> str:
-    header = ["tokens", "best one-shot rule", "rule - search", "spread over draws", "search better"]
+    header = [
+        "tokens",
+        "best one-shot rule",
+        "rule - search",
+        "spread over draws",
+        "search ahead",
+    ]
     return markdown_table(
         header,
         [
@@ -245,15 +231,16 @@ def _lead_table(leads: Mapping[int, Lead]) -> str:
                 one.rule,
                 _thousandths(one.gain),
                 f"{1000 * one.spread:.0f}",
-                f"{one.better:.0%} of draws",
+                f"in {one.better} of {one.draws} draws",
             ]
             for size, one in sorted(leads.items())
         ],
     )
 
 
-def _thousandths(found: Interval) -> str:
-    return f"{1000 * found.value:+.0f} ({1000 * found.low:+.0f} to {1000 * found.high:+.0f})"
+def _thousandths(found: Estimated) -> str:
+    low, high = (1000 * end for end in found.interval())
+    return f"{1000 * found.value:+.0f} ({low:+.0f} to {high:+.0f})"
 
 
 def _mean(losses: Losses, name: str) -> float:

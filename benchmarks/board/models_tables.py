@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from benchmarks.board import ratios
 from benchmarks.board.cells import DENSE
-from benchmarks.board.ratios import Bootstrap, Pair, Ratio, figure, mean_over_boards, perplexity
+from benchmarks.board.ratios import Pair, Ratio, figure, perplexity
 from benchmarks.board.run_files import Run, check_protocol, comparable
 from benchmarks.board.table import Methods, cells_in, repetition
 from benchmarks.board.zero_shot import (
-    Difference,
     difference,
     has_tasks,
+    in_points,
     mean_accuracy,
     with_arithmetic,
 )
+from benchmarks.common.estimated import Estimated
 from benchmarks.common.record import markdown_table
 from evop_deap.base.errors import InputError
 from evop_deap.base.formatting import plural
@@ -41,13 +42,11 @@ class ModelBoard:
         name: the model.
         cells: runs by method, the dense model among them, for each granularity and sparsity.
         dense: the dense model's run.
-        bootstrap: draws of its windows.
     """
 
     name: str
     cells: Mapping[tuple[str, float], Methods]
     dense: Run
-    bootstrap: Bootstrap
 
     @classmethod
     def of(cls, name: str, runs: Sequence[Run]) -> ModelBoard | None:
@@ -58,7 +57,7 @@ class ModelBoard:
             return None
         cells = {key: {DENSE: [dense], **methods} for key, methods in found.items()}
         check_protocol(runs, dense["protocol"])
-        return cls(name, cells, dense, Bootstrap(dense, seed=0))
+        return cls(name, cells, dense)
 
     def pairs(self, method: str) -> list[Pair]:
         """Return the runs of the search and of a method, for each cell of both."""
@@ -118,15 +117,17 @@ def boards_of(runs: Mapping[str, Sequence[Run]]) -> list[ModelBoard]:
     return found
 
 
-def mean_ratio(boards: Sequence[ModelBoard], method: str) -> Ratio | None:
-    """Return the mean ratio of the search to a method over models, each with equal weight."""
-    boards = [board for board in boards if board.pairs(method)]
-    return mean_over_boards([(b.bootstrap, b.pairs(method)) for b in boards]) if boards else None
+def mean_ratio(boards: Sequence[ModelBoard], method: str) -> Ratio:
+    """Return the mean ratio of the search to a method over the models that have it.
+
+    Each model has equal weight.
+    """
+    return ratios.mean_ratio([pairs for board in boards if (pairs := board.pairs(method))])
 
 
 def mean_difference(
     boards: Sequence[ModelBoard], method: str, view: View = list
-) -> Difference | None:
+) -> Estimated | None:
     """Return the mean lead of the search in accuracy over models, each with equal weight.
 
     Args:
@@ -140,7 +141,7 @@ def mean_difference(
         asked = [pair for pair in pairs if all(map(has_tasks, pair))]
         if asked:
             found.append(difference(asked))
-    return Difference.mean(found) if found else None
+    return Estimated.mean(found) if found else None
 
 
 def _table(
@@ -181,30 +182,32 @@ def _both(ratio: str, lead: str) -> str:
 def _ratio(board: ModelBoard, methods: Methods, name: str) -> str:
     if name == SEARCH:
         return figure(perplexity(methods[SEARCH]))
-    return str(board.bootstrap.ratio(methods[SEARCH], methods[name]))
+    return str(ratios.ratio(methods[SEARCH], methods[name]))
 
 
 def _mean_ratio(boards: Sequence[ModelBoard], name: str) -> str:
-    return "" if name == SEARCH else str(mean_ratio(boards, name) or "-")
+    return "" if name == SEARCH else str(mean_ratio(boards, name))
 
 
 def _difference(view: View, board: ModelBoard, methods: Methods, name: str) -> str:
     searched, other = view(methods[SEARCH]), view(methods[name])
     if not (has_tasks(searched) and has_tasks(other)):
         return "-"
-    return mean_accuracy(searched) if name == SEARCH else str(difference([(searched, other)]))
+    return mean_accuracy(searched) if name == SEARCH else in_points(difference([(searched, other)]))
 
 
 def _mean_difference(view: View, boards: Sequence[ModelBoard], name: str) -> str:
-    return "" if name == SEARCH else str(mean_difference(boards, name, view) or "-")
+    if name == SEARCH:
+        return ""
+    found = mean_difference(boards, name, view)
+    return in_points(found) if found else "-"
 
 
 def _ranked(boards: Sequence[ModelBoard]) -> list[str]:
     """All methods: the search, then the others, the best by the mean ratio first."""
     names = dict.fromkeys(name for board in boards for m in board.cells.values() for name in m)
-    ratios = {name: mean_ratio(boards, name) for name in names if name != SEARCH}
-    others = sorted(ratios, key=lambda name: -getattr(ratios[name], "value", math.nan))
-    return [SEARCH, *others]
+    found = {name: mean_ratio(boards, name) for name in names if name != SEARCH}
+    return [SEARCH, *sorted(found, key=lambda name: -found[name].value)]
 
 
 def _setting(boards: Sequence[ModelBoard]) -> str:
@@ -213,12 +216,16 @@ def _setting(boards: Sequence[ModelBoard]) -> str:
     compensated = protocol.get("compensate")
     dtypes = ", ".join(f"{board.name} in {board.dense['protocol']['dtype']}" for board in boards)
     dense = ", ".join(f"{board.name} {figure(perplexity([board.dense]))}" for board in boards)
+    asked = {board.name: board.dense["protocol"].get("limit") for board in boards}
+    limits = ", ".join(f"{name} {limit}" for name, limit in asked.items() if limit)
     return (
         f"{dtypes}; all methods on {text['tokens']:,} tokens of {text['corpus']} in windows of "
         f"{text['window']}"
         + (f", all compensated ({compensated['form']})" if compensated else "")
-        + f". Perplexity of the dense models: {dense}. Intervals are of 95 %, paired by window or "
-        "question, and hold the chance of the seeds."
+        + f". Perplexity of the dense models: {dense}. "
+        + (f"First questions of each task: {limits}. " if limits else "")
+        + "Intervals are of 95 %, paired by window or question. They hold the chance of these and "
+        "of the seeds, but not that of the calibration text, which is drawn once."
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.board.cells import DENSE
 from benchmarks.board.comparison import comparison
-from benchmarks.board.ratios import Bootstrap, figure, perplexity
+from benchmarks.board.ratios import figure, perplexity, ratio
 from benchmarks.board.run_files import HELDOUT, WIKI, Run, check_protocol, read_runs
 from benchmarks.board.zero_shot import (
     accuracy_table,
@@ -43,16 +43,15 @@ def board_tables(runs: Sequence[Run]) -> str:
     dense = [run for run in runs if run["cell"]["method"] == DENSE]
     if not dense:
         raise InputError("`output` holds no run of the dense model: run the board once more")
-    bootstrap = Bootstrap(dense[0], seed=0)
     cells = cells_in(runs)
     machines = list(dict.fromkeys(map(_machine, runs)))
     parts = [_setting(runs[0]["protocol"], machines)]
     named = [(_named(granularity, methods), methods) for (granularity, _), methods in cells.items()]
     for name, methods in named:
-        parts += [f"### {name}", _main_table(dense, methods, bootstrap, len(machines) == 1)]
+        parts += [f"### {name}", _main_table(dense, methods, len(machines) == 1)]
         parts += filter(None, [_domain_table(dense, methods), _task_table(dense, methods)])
         parts += filter(None, [_generation_table(dense, methods)])
-    parts += filter(None, [accuracy_table(dense, named), comparison(named, bootstrap)])
+    parts += filter(None, [accuracy_table(dense, named), comparison(named)])
     return "\n\n".join(parts)
 
 
@@ -89,7 +88,8 @@ def _setting(protocol: dict[str, Any], machines: list[str]) -> str:
         f"same {text['tokens']:,} tokens of {text['corpus']} in windows of {text['window']}; those "
         f"that search end at {_limit(protocol)}.{_beyond(protocol)} "
         f"Perplexity of {'; '.join(texts)}. "
-        "Held-out is the geometric mean over domains. Intervals are of 95 %, paired by window."
+        "Held-out is the geometric mean over domains. Intervals are of 95 %, paired by window, and "
+        "hold the chance of windows and seeds, but not that of the calibration text."
     )
 
 
@@ -120,7 +120,7 @@ def _rows(
     return rows
 
 
-def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap, timed: bool) -> str:
+def _main_table(dense: list[Run], methods: Methods, timed: bool) -> str:
     """Perplexities and cost; seconds are shown if all runs are of one machine."""
     wiki = [e["window"] for e in dense[0]["judged"]["perplexity"] if e["role"] == WIKI]
     heldout = any(entry["role"] == HELDOUT for entry in dense[0]["judged"]["perplexity"])
@@ -133,7 +133,7 @@ def _main_table(dense: list[Run], methods: Methods, bootstrap: Bootstrap, timed:
             figures.append(_with_range([perplexity([run]) for run in runs]))
         if searched:
             rival = runs is not searched and runs is not dense
-            figures.append(str(bootstrap.ratio(searched, runs)) if rival else "")
+            figures.append(str(ratio(searched, runs)) if rival else "")
         if tasks:
             figures.append(mean_accuracy(runs))
         return [*figures, *_spent(runs)[: 3 if timed else 2]]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from evop_deap.models.loading.load_model import LoadedModel
 
 DEMO = "demo"
+_DECIDING = ("calibration", "validation", "compensation")
+"""The parts of a calibration set that decide what is dropped, or what is left."""
 
 
 def check_share(share: float | None) -> None:
@@ -91,9 +93,10 @@ def calibration_of(
 def heldout_text(
     source: str, calibration: CalibrationSet, share: float | None = None
 ) -> EvaluationText:
-    """Return the documents of `source` that are not used for calibration, by domain.
+    """Return the documents of `source` that decide nothing before the exam, by domain.
 
-    With a share, they are those that are kept for the exam.
+    These are all but those to calibrate on, to validate by and to compensate with. With a share,
+    they are those that are kept for the exam.
 
     The domain is the column `domain` of JSON lines, or the first part of the ids of the demo
     corpus; any other source is a single domain.
@@ -101,7 +104,8 @@ def heldout_text(
     Raises:
         InputError: the source cannot be read, or no document is left.
     """
-    used = {entry["sha256"] for entry in calibration.manifest["calibration"]["documents"]}
+    parts = (calibration.manifest.get(part) for part in _DECIDING)
+    used = {entry["sha256"] for part in parts if part for entry in part["documents"]}
     try:
         corpus = load_corpus(source)
         domains = dict(_domains(source, corpus))

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.board.run_files import Run
+from benchmarks.board.seeds import chance_of_seeds
+from benchmarks.common.estimated import Estimated
 from benchmarks.common.record import markdown_table
-from evop_deap.evaluation.estimates import difference_of
 from evop_deap.settings.heuristic_names import SEARCH
 
 _NORMED = "acc_norm"
-_NORMAL = 1.96  # standard errors to the end of an interval of 95 %
 
 
 def task_names(run: Run) -> list[str]:
@@ -49,8 +49,8 @@ def accuracy_table(
 
     A further column has the mean over cells, for methods that were run in all of them; its error
     is over questions, which are the same in every cell. The last column is the difference of the
-    search to each method in percentage points, paired by question, over the cells of both. It is
-    left out if there is no search.
+    search to each method in percentage points, with its standard error, over the cells of both.
+    It is left out if there is no search.
     """
     if len(cells) < 2 or not _tasks(dense[0]):
         return None
@@ -77,42 +77,23 @@ def accuracy_table(
     return markdown_table(header, rows + [row for *_, row in ranked])
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference in accuracy, with equal weights of the tasks.
-
-    Attributes:
-        value: above 0 if the first method is better.
-        error: its standard error, over questions and over seeds.
-    """
-
-    value: float
-    error: float
-
-    @classmethod
-    def mean(cls, differences: Sequence[Difference]) -> Difference:
-        """Return the mean over models, which no question is asked of twice."""
-        value = statistics.fmean(one.value for one in differences)
-        error = math.hypot(*(one.error for one in differences)) / len(differences)
-        return cls(value, error)
-
-    def __str__(self) -> str:
-        low, high = (100 * (self.value + side * _NORMAL * self.error) for side in (-1, 1))
-        return f"{100 * self.value:+.1f} ({low:+.1f} to {high:+.1f})"
-
-
-def difference(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> Difference:
+def difference(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> Estimated:
     """Return the mean difference in accuracy within pairs of methods, in the same cells each.
 
-    Questions are paired; they are the same in every cell. The seeds of a method are a sample of
-    their own in every cell, unless it has one.
+    Tasks have equal weights. Questions are paired; they are the same in every cell. The seeds of a
+    method are a sample of their own in every cell, unless it has one.
     """
     first, second = zip(*pairs, strict=True)
-    tasks = list(map(difference_of, _right(first), _right(second)))
-    value = statistics.fmean(task.value for task in tasks)
-    of_questions = math.hypot(*(task.error or 0.0 for task in tasks)) / len(tasks)
-    of_seeds = math.hypot(*map(_seed_error, (*first, *second))) / len(pairs)
-    return Difference(value, math.hypot(of_questions, of_seeds))
+    asked = zip(_right(first), _right(second), strict=True)
+    of_questions = Estimated.mean([Estimated.of(one - other) for one, other in asked])
+    seeds = chain.from_iterable(chance_of_seeds(*pair, _mean_of) for pair in pairs)
+    return of_questions.with_errors(seeds, 1 / len(pairs))
+
+
+def in_points(found: Estimated) -> str:
+    """A difference in percentage points, with its interval of 95 %."""
+    low, high = (100 * end for end in found.interval())
+    return f"{100 * found.value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def with_tasks(runs: Sequence[Run], names: Collection[str]) -> list[Run]:
@@ -133,12 +114,6 @@ def has_tasks(runs: Sequence[Run]) -> bool:
     return bool(runs) and all(run["judged"]["tasks"] for run in runs)
 
 
-def _seed_error(runs: Sequence[Run]) -> float:
-    """The standard error over seeds of the mean accuracy; 0 for one seed."""
-    means = [_mean_and_error([run])[0] for run in runs]
-    return statistics.stdev(means) / math.sqrt(len(means)) if len(means) > 1 else 0.0
-
-
 def _tasks(run: Run) -> dict[str, Any]:
     """Each task's score, length-normalised if the harness has that metric."""
     found: dict[str, Any] = {}
@@ -155,14 +130,13 @@ def _mean_and_error(runs: Sequence[Run]) -> tuple[float, float]:
     return statistics.mean(values), statistics.mean(errors)
 
 
+def _mean_of(run: Run) -> float:
+    return _mean_and_error([run])[0]
+
+
 def _lead(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> str:
-    """The difference in accuracy within the pairs, with equal weights of the tasks."""
-    first, second = zip(*pairs, strict=True)
-    tasks = list(map(difference_of, _right(first), _right(second)))
-    value = statistics.mean(task.value for task in tasks)
-    errors = (math.nan if task.error is None else task.error for task in tasks)
-    error = math.hypot(*errors) / len(tasks)
-    return f"{100 * value:+.1f} ± {100 * error:.1f}"
+    found = difference(pairs)
+    return f"{100 * found.value:+.1f} ± {100 * found.error:.1f}"
 
 
 def _right(cells: Iterable[Sequence[Run]]) -> list[NDArray[np.float64]]:

@@ -19,7 +19,7 @@ class Claim:
     Attributes:
         what: the quantity.
         figure: the value as documents write it, with its interval or error.
-        command: the command that makes the file, without `python -m`.
+        command: the command that makes the file, without `python -m`; several are joined by "; ".
         file: the file with the figure; empty if there is none.
         commit: the commit at which it was measured, or several; in parentheses the commit that
             added the file, if the file does not name one.

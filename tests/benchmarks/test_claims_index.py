@@ -30,7 +30,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
 ]
 CLAIMS = claims()
-COMMANDS = list(dict.fromkeys(claim.command for claim in CLAIMS))
+COMMANDS = list(dict.fromkeys(one for claim in CLAIMS for one in claim.command.split("; ")))
 
 
 def read(file: str) -> Any:

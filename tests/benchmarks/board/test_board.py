@@ -23,7 +23,7 @@ from benchmarks.board.cells import ALL, Cell, cells_of
 from benchmarks.board.comparison import comparison
 from benchmarks.board.limit import main as limit
 from benchmarks.board.picture import draw_board
-from benchmarks.board.ratios import Bootstrap, mean_over_boards, perplexity
+from benchmarks.board.ratios import mean_ratio, perplexity, ratio
 from benchmarks.board.run_files import Run, check_protocol, path_of, read_runs, write_run
 from benchmarks.board.table import board_tables, cells_in
 from benchmarks.board.texts import calibration_of, heldout_text, joined_corpus
@@ -275,11 +275,18 @@ def test_a_method_that_cannot_be_run_stops_no_other(
     assert {path.stem for path in (tmp_path / "b").iterdir()} == {"dense", "block-0.4-last-0"}
 
 
-def test_no_held_out_document_was_calibrated_on(texts: Path, toy_checkpoint: Path) -> None:
+@pytest.mark.parametrize("compensation", [0, 64])
+def test_no_held_out_document_decides_anything_before(
+    compensation: int, texts: Path, toy_checkpoint: Path
+) -> None:
     mixed = str(texts / "mixed.jsonl")
     loaded = load_model(str(toy_checkpoint))
-    made = calibration_of(joined_corpus([mixed]), loaded, window=16, tokens=256, seed=0)
-    used = {entry["id"] for entry in made.manifest["calibration"]["documents"]}
+    made = calibration_of(
+        joined_corpus([mixed]), loaded, window=16, tokens=128, seed=0,
+        compensation_tokens=compensation,
+    )  # fmt: skip
+    parts = ["calibration", "validation", *(["compensation"] if compensation else [])]
+    used = {entry["id"] for part in parts for entry in made.manifest[part]["documents"]}
     text = heldout_text(mixed, made)
     rows = [json.loads(line) for line in (texts / "mixed.jsonl").read_text().splitlines()]
     for row in rows:
@@ -388,40 +395,75 @@ def test_what_makes_a_window_hard_drops_out_of_an_interval() -> None:
     noise = {d: rng.normal(0, 0.1, 40) for d in ("a", "b")}
     one = made_up({d: x.tolist() for d, x in hard.items()})
     other = made_up({d: (x + 0.1 + noise[d]).tolist() for d, x in hard.items()})
-    ratio = Bootstrap(one, seed=0).ratio([one], [other])
+    found = ratio([one], [other])
     mean = np.mean([0.1 + x.mean() for x in noise.values()])
-    assert ratio.value == pytest.approx(math.exp(-mean))
+    assert found.value == pytest.approx(math.exp(-mean))
     error = math.sqrt(sum(x.var() / 40 for x in noise.values())) / 2
-    assert math.log(ratio.high / ratio.low) == pytest.approx(2 * 1.96 * error, rel=0.1)
-    assert ratio.low < ratio.value < ratio.high < 1
+    assert math.log(found.high / found.low) == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert found.low < found.value < found.high < 1
 
 
 def test_seeds_that_differ_widen_an_interval() -> None:
     base = made_up({"a": [3.0] * 20})
     seeds = [made_up({"a": [loss] * 20}) for loss in (2.0, 3.0, 4.0)]
-    alike = Bootstrap(base, seed=0).ratio([base] * 3, [base])
-    spread = Bootstrap(base, seed=0).ratio(seeds, [base])
+    alike, spread = ratio([base] * 3, [base]), ratio(seeds, [base])
     assert (alike.low, alike.high) == pytest.approx((1.0, 1.0))
     assert spread.value == pytest.approx(1.0)
-    assert spread.low < 0.7 < 1.3 < spread.high
+    reach = 4.303 / math.sqrt(3)  # Student's t with two degrees of freedom
+    assert math.log(spread.high / spread.low) == pytest.approx(2 * reach, rel=1e-3)
 
 
-def test_an_interval_does_not_depend_on_what_was_asked_before() -> None:
+def test_seeds_of_two_boards_are_samples_of_their_own() -> None:
     base = made_up({"a": [3.0] * 20})
     seeds = [made_up({"a": [loss] * 20}) for loss in (2.0, 3.0, 4.0)]
-    bootstrap = Bootstrap(base, seed=0)
-    first = bootstrap.ratio(seeds, [base])
-    assert bootstrap.ratio(seeds, [base]) == first
-    assert Bootstrap(base, seed=0).mean_ratio([(seeds, [base])]) == first
+    one, both = (mean_ratio([[(seeds, [base])]] * boards) for boards in (1, 2))
+    alone, together = (math.log(found.high / found.low) for found in (one, both))
+    # Twice as many degrees of freedom, too.
+    assert together / alone == pytest.approx(2.776 / 4.303 / math.sqrt(2), rel=1e-3)
 
 
-def test_the_seeds_of_two_boards_are_drawn_apart() -> None:
-    base = made_up({"a": [3.0] * 20})
-    seeds = [made_up({"a": [loss] * 20}) for loss in (2.0, 3.0, 4.0)]
-    boards = [(Bootstrap(base, seed=0), [(seeds, [base])]) for _ in range(2)]
-    one, both = mean_over_boards(boards[:1]), mean_over_boards(boards)
-    alone, together = (math.log(ratio.high / ratio.low) for ratio in (one, both))
-    assert together == pytest.approx(alone / math.sqrt(2), rel=0.1)
+def test_windows_of_two_boards_are_the_same() -> None:
+    easy, hard = made_up({"a": [1.0, 3.0]}), made_up({"a": [3.0, 1.0]})
+    base = made_up({"a": [2.0, 2.0]})
+    one = mean_ratio([[([easy], [base])]])
+    both = mean_ratio([[([easy], [base])], [([hard], [base])]])
+    assert one.low < 0.01 < 100 < one.high
+    assert (both.low, both.high) == pytest.approx((1.0, 1.0))
+
+
+def test_draws_that_both_methods_have_are_paired() -> None:
+    def drawn(losses: tuple[float, ...], seeds: tuple[int, ...] = (0, 1, 2)) -> list[Run]:
+        protocols = [{"protocol": {"calibration": {"seed": seed}}} for seed in seeds]
+        return [
+            {**made_up({"a": [loss] * 9}), **protocol}
+            for loss, protocol in zip(losses, protocols, strict=True)
+        ]
+
+    one, other = (2.0, 3.0, 4.0), (2.1, 3.1, 4.1)
+    paired = ratio(drawn(one), drawn(other))
+    assert (paired.low, paired.high) == pytest.approx((math.exp(-0.1),) * 2)
+    for seeds in ((0, 1, 3), (0, 0, 0)):
+        apart = ratio(drawn(one), drawn(other, seeds))
+        assert apart.low < 0.3 < 3.0 < apart.high
+
+
+def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        windows = {d: rng.normal(3, 1, 4) for d in "abc"}
+        runs = [
+            [
+                made_up(
+                    {d: (x + seed + rng.normal(0, 0.05, 4)).tolist() for d, x in windows.items()}
+                )
+                for seed in rng.normal(0, 0.1, 3)
+            ]
+            for _ in range(2)
+        ]
+        found = ratio(runs[0], runs[1])
+        held += found.low < 1 < found.high
+    assert 370 <= held <= 394
 
 
 def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() -> None:
@@ -430,8 +472,7 @@ def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() 
 
     one = {"sleb": runs(2.8, 50.0), "search": runs(3.0, 55.0), "angular": runs(3.2, 2.0)}
     other = {"search": runs(4.0, 55.0), "sleb": runs(4.4, 90.0), "laco": runs(5.0, 9.0)}
-    bootstrap = Bootstrap(one["sleb"][0], seed=0)
-    said = comparison([("few", one), ("many", other)], bootstrap)
+    said = comparison([("few", one), ("many", other)])
     assert said is not None
     assert "over 2 cells: **0.905 (0.905 to 0.905)**" in said
     assert "The best: sleb (cost 50.0), sleb (cost 90.0)." in said
@@ -446,12 +487,12 @@ def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() 
         "| angular | 24.5 | - | 0.819 (0.819 to 0.819) | 2.0 |",
         "| laco | - | 148.4 | 0.368 (0.368 to 0.368) | 9.0 |",
     ]
-    alone = comparison([("few", one)], bootstrap)
+    alone = comparison([("few", one)])
     assert alone is not None
     assert "1 cell:" in alone
     assert "|" not in alone
-    assert comparison([("few", {"sleb": one["sleb"]})], bootstrap) is None
-    dear = comparison([("many", {name: other[name] for name in ("search", "sleb")})], bootstrap)
+    assert comparison([("few", {"sleb": one["sleb"]})]) is None
+    dear = comparison([("many", {name: other[name] for name in ("search", "sleb")})])
     assert dear is not None
     assert "lower cost" not in dear
 

@@ -115,8 +115,8 @@ def test_the_search_must_lead_by_more_than_the_spread_over_draws() -> None:
     few, middle = lead(losses, 8), lead(losses, 16)
     assert few is not None
     assert middle is not None
-    assert (few.rule, few.better) == ("angular", 1.0)
-    assert (few.gain.value, few.gain.low, few.gain.high) == pytest.approx((0.2, 0.2, 0.2))
+    assert (few.rule, few.better, few.draws) == ("angular", 3, 3)
+    assert (few.gain.value, *few.gain.interval()) == pytest.approx((0.2, 0.2, 0.2))
     assert few.spread == pytest.approx(0.1)
     assert few.beyond_luck
     assert not middle.beyond_luck
@@ -124,7 +124,7 @@ def test_the_search_must_lead_by_more_than_the_spread_over_draws() -> None:
     assert "**From 32 tokens on**" in said
     assert "| **search** | 100 / 0 | 100 / 0 | 100 / 0 |" in said
     assert "| sleb | -1900 | - | - |" in said
-    assert answer({8: few, 16: middle}).startswith("Up to 16 tokens the search does not")
+    assert answer({8: few, 16: middle}).startswith("Up to 16 tokens, these draws do not show")
 
 
 def test_the_page_shows_the_tables_of_the_kept_cells() -> None:
@@ -145,4 +145,4 @@ def test_several_budgets_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFix
     runs[1] = {**runs[1], "cell": {**runs[1]["cell"], "sparsity": 0.4}}
     with pytest.raises(InputError, match="several budgets: 0.2 by block, 0.4 by block"):
         luck_tables(runs)
-    assert answer({}) == "No two draws have both the search and a one-shot rule."
+    assert answer({}) == "No 3 draws have both the search and a one-shot rule."

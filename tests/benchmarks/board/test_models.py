@@ -19,7 +19,8 @@ from benchmarks.board.models_tables import models_tables
 from benchmarks.board.ratios import Ratio
 from benchmarks.board.run_files import Run, read_runs
 from benchmarks.board.table import board_tables
-from benchmarks.board.zero_shot import Difference, difference, with_arithmetic
+from benchmarks.board.zero_shot import difference, in_points, with_arithmetic
+from benchmarks.common.estimated import Estimated
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError
 
@@ -92,7 +93,7 @@ def test_what_is_left_compensated_is_evaluated_so(
             assert other["judged"] != one["judged"]
     assert other["protocol"]["compensate"]["form"] == "full"
     (without,), (claim,) = (models_claims(str(folder)) for folder in (plain, changed))
-    assert claim.command == f"{without.command} --compensate full"
+    assert claim.command == without.command.replace("float32", "float32 --compensate full")
     assert claim.what == f"{without.what}, all compensated"
     # No cell of one folder goes into the other.
     more += ["--compensate", "full", "--seeds", "2"]
@@ -118,7 +119,7 @@ def test_an_interval_of_accuracy_holds_questions_and_seeds() -> None:
     varied = difference([([answered("1111"), answered("1010")], other)])
     of_seeds, of_questions = 0.5 / math.sqrt(2) / math.sqrt(2), 0.5 / math.sqrt(3) / math.sqrt(4)
     assert varied.error == pytest.approx(math.hypot(of_seeds, of_questions))
-    assert str(alone) == "+25.0 (-24.0 to +74.0)"
+    assert in_points(alone) == "+25.0 (-54.6 to +104.6)"  # three degrees of freedom
 
 
 def made_up(model: str, method: str, loss: float, tokens: int = 64) -> Run:
@@ -197,10 +198,11 @@ def test_generated_text_is_compared_as_questions_are() -> None:
     assert "| **search** | 50.0 ± 7.1 |" in said
     lead = difference([(with_arithmetic(runs[1:2]), with_arithmetic(runs[2:]))])
     assert lead.value == pytest.approx(0.25)
-    assert f"| angular | {lead} |\n" in said
+    assert f"| angular | {in_points(lead)} |\n" in said
     assert "mean over models" not in said
     more = models_tables({"toy": runs, "large": [generated(*cell, "large") for cell in cells]})
-    assert f"| angular | {lead} | {lead} | {Difference.mean([lead, lead])} |\n" in more
+    rows = [lead, lead, Estimated.mean([lead, lead])]
+    assert f"| angular | {' | '.join(map(in_points, rows))} |\n" in more
     assert more.count("| mean over models |") == 2  # perplexity and arithmetic
     halves = [{**run, "cell": {**run["cell"], "granularity": "half"}} for run in runs[1:]]
     both = models_tables({"toy": [*runs, *halves]})
@@ -299,7 +301,7 @@ def test_questions_are_answered_by_all_patterns_at_once_as_by_each_model_alone(
     runs = runs_by_model(second)["llama"]
     halves = {r["cell"]["method"]: r for r in runs if r["cell"]["granularity"] == "half"}
     lead = difference([([halves["search"]], [r for r in runs if r["cell"]["method"] == "dense"])])
-    assert f"; {lead} |" in capsys.readouterr().out
+    assert f"; {in_points(lead)} |" in capsys.readouterr().out
     parts = {path: path.stat().st_mtime_ns for path in second.glob("*/answers/*.json")}
     assert len(parts) == 2  # one for each granularity
     dense = second / "llama/dense.json"

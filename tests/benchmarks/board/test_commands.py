@@ -1,0 +1,60 @@
+"""The commands in the index of claims make the cells that are kept, and no others."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.board.cells import cells_of
+from benchmarks.board.claims_across import claims_across
+from benchmarks.board.fitness import board_of
+from benchmarks.board.options import parsed
+
+RESULTS = Path(__file__).parents[3] / "benchmarks"
+COMMANDS = {claim.file: claim.command for claim in claims_across()}
+
+
+def settings_of(command: str) -> tuple[str, argparse.Namespace]:
+    name, *words = command.split()
+    module = importlib.import_module(name)
+    flags = {"defaults": module.DEFAULTS, "add_flags": module.add_flags}
+    return name.rpartition(".")[2], parsed(words, prog=name, **flags)
+
+
+def made(kind: str, given: argparse.Namespace) -> set[str]:
+    """The files that a command makes, without the suffix."""
+    seeds = 1 if kind == "fitness" else given.seeds
+    cells = cells_of(given.methods, given.sparsity, given.granularity, seeds)
+    if kind == "models":
+        folders = given.models
+    elif kind == "luck":
+        folders = [f"{size}-{draw}" for size in given.sizes for draw in range(given.draws)]
+    else:
+        boards = [board_of(seed, name) for seed in range(given.seeds) for name in given.fitnesses]
+        folders = [f"{model}/{board}" for model in given.models for board in boards]
+    return {f"{folder}/{cell.name}" for folder in folders for cell in cells}
+
+
+@pytest.mark.parametrize("file", COMMANDS)
+def test_the_commands_of_a_folder_make_its_cells_and_no_others(file: str) -> None:
+    found = [settings_of(command) for command in COMMANDS[file].split("; ")]
+    folder = RESULTS / file
+    paths = [path for path in folder.rglob("*.json") if path.parent.name != "answers"]
+    kept = {str(path.relative_to(folder).with_suffix("")) for path in paths}
+    assert set().union(*(made(kind, given) for kind, given in found)) == kept
+    for kind, given in found:
+        if given.patterns_from is None and any(other.patterns_from for _, other in found):
+            continue  # a first step, whose cells are not kept
+        for path in paths:
+            name = str(path.relative_to(folder).with_suffix(""))
+            if name not in made(kind, given):
+                continue
+            protocol = json.loads(path.read_text())["protocol"]
+            assert protocol["dtype"] == given.dtype
+            assert protocol["limit"] == given.limit
+            assert protocol.get("arithmetic", 0) == given.arithmetic
+            assert protocol.get("compensate", {"form": "off"})["form"] == given.compensate
