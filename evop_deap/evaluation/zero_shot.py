@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import random
+import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,7 +109,13 @@ def measure_tasks(
     return tuple(
         score
         for task, samples in found["samples"].items()
-        for score in _scores(task, samples, str(found["versions"][task]), tasks_from)
+        for score in scores_of(
+            task,
+            samples,
+            found["results"][task],
+            str(found["versions"][task]),
+            sha256_of_file(task_file(tasks_from, task)) if tasks_from else None,
+        )
     )
 
 
@@ -151,16 +159,44 @@ def check_harness(argument: str = "tasks") -> None:
         raise InputError(f"`{argument}` needs lm-evaluation-harness: pip install 'evop_deap[eval]'")
 
 
-def _scores(
-    task: str, samples: Sequence[Mapping[str, Any]], version: str, folder: Path | None
-) -> Iterator[TaskScore]:
-    """Yield each metric of a task that has a number for each question."""
+def scores_of(
+    task: str,
+    samples: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, Any],
+    version: str,
+    data: str | None,
+) -> list[TaskScore]:
+    """Return each metric of a task whose figure is the mean over questions, by filter.
+
+    A filter takes the answer from a text; a task with several logs every question once for each.
+
+    Args:
+        task: name of the task.
+        samples: the harness' samples, one for each question and filter.
+        figures: the harness' own figures, by metric and filter.
+        version: of the task.
+        data: SHA-256 of the local file, if any.
+
+    Raises:
+        InputError: no metric is a mean over questions, such as a perplexity.
+    """
     ordered = sorted(samples, key=lambda sample: int(sample["doc_id"]))
-    data = sha256_of_file(task_file(folder, task)) if folder else None
-    for metric in ordered[0]["metrics"]:
-        values = [sample[metric] for sample in ordered]
-        if all(isinstance(value, int | float) for value in values):
-            yield TaskScore(task, metric, tuple(map(float, values)), version, data)
+    filters = dict.fromkeys(sample["filter"] for sample in ordered)
+    found = []
+    for name in filters:
+        own = [sample for sample in ordered if sample["filter"] == name]
+        for metric in own[0]["metrics"]:
+            values = [sample[metric] for sample in own]
+            whole = figures.get(f"{metric},{name}")
+            numbers = all(isinstance(value, int | float) for value in values)
+            if numbers and whole is not None and math.isclose(statistics.fmean(values), whole):
+                told = f"{metric} {name}" if len(filters) > 1 else metric
+                found.append(TaskScore(task, told, tuple(map(float, values)), version, data))
+    if not found:
+        raise InputError(
+            f"`tasks` {task} has no metric that is a mean over questions: take another task"
+        )
+    return found
 
 
 @contextmanager

@@ -36,8 +36,12 @@ def answer_loss(log_likelihoods: NDArray[np.float64], question: Question) -> flo
 
 
 def answered_right(log_likelihoods: NDArray[np.float64], question: Question) -> bool:
-    """Return whether the likeliest option, length-normalised, is the right one."""
-    return int(normalised(log_likelihoods, question).argmax()) == question.right
+    """Return whether the likeliest option, length-normalised, is the right one.
+
+    A model that computes numbers which are not finite answers nothing right.
+    """
+    scores = normalised(log_likelihoods, question)
+    return bool(np.isfinite(scores).all()) and int(scores.argmax()) == question.right
 
 
 def normalised(log_likelihoods: NDArray[np.float64], question: Question) -> NDArray[np.float64]:

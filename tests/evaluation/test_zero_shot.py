@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from evop_deap.base.errors import InputError
 from evop_deap.evaluation.question_files import check_question_files, read_questions
 from evop_deap.evaluation.task_files import TASKS, task_file
-from evop_deap.evaluation.zero_shot import TaskScore, measure_tasks
+from evop_deap.evaluation.zero_shot import TaskScore, measure_tasks, scores_of
 from evop_deap.fitness.answer_losses import answered_right
 from evop_deap.fitness.model.option_likelihoods import likelihoods_of
 from evop_deap.fitness.model.right_answers import right_answers
@@ -130,6 +130,28 @@ def test_the_standard_error_is_the_harness_own(scores: tuple[TaskScore, ...]) ->
 
     for score in scores:
         assert score.mean.error == pytest.approx(mean_stderr([*score.scores]))
+
+
+def test_every_filter_has_a_score_of_its_own_and_only_means_are_scores() -> None:
+    samples = [
+        {"doc_id": place, "filter": name, "metrics": ["match", "perplexity"], "match": right,
+         "perplexity": -3.0}
+        for place in (1, 0)
+        for name, right in (("strict", 0), ("flexible", 1 - place))
+    ]  # fmt: skip
+    figures = {
+        "match,strict": 0.0, "match,flexible": 0.5,
+        "perplexity,strict": 20.1, "perplexity,flexible": 20.1,
+    }  # fmt: skip
+    found = scores_of("sums", samples, figures, "3.0", None)
+    assert {score.metric: score.scores for score in found} == {
+        "match strict": (0.0, 0.0),
+        "match flexible": (1.0, 0.0),
+    }
+    alone = [sample for sample in samples if sample["filter"] == "strict"]
+    assert [score.metric for score in scores_of("sums", alone, figures, "3.0", None)] == ["match"]
+    with pytest.raises(InputError, match="sums has no metric that is a mean over questions"):
+        scores_of("sums", samples, {"perplexity,strict": 20.1}, "3.0", None)
 
 
 def test_a_limit_takes_the_first_questions(

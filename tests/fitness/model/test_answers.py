@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,13 @@ def questions(draw: st.DrawFn, most: int = 7, different: bool = False) -> Questi
 def populations() -> st.SearchStrategy[list[Pattern]]:
     bit = st.sampled_from([0, 1])
     return st.lists(st.tuples(*[bit] * UNITS).filter(any), min_size=1, max_size=6)
+
+
+@pytest.mark.parametrize("broken", [[math.nan, math.nan], [math.nan, -1.0], [-math.inf] * 2])
+def test_a_model_that_computes_no_numbers_answers_nothing_right(broken: list[float]) -> None:
+    question = Question((Option((1, 2), 1, 4), Option((1, 3), 1, 4)), right=0)
+    assert not answered_right(np.array(broken), question)
+    assert math.isnan(answer_loss(np.array(broken), question))
 
 
 @settings(max_examples=30)
