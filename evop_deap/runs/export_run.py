@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evop_deap.base.data_files import read_json, read_utf8
 from evop_deap.base.errors import InputError
@@ -20,6 +21,7 @@ from evop_deap.models.formats import (
     prune_layers,
 )
 from evop_deap.runs.apply_pattern import CHECKPOINTS, card_of, check_output, write_checkpoint
+from evop_deap.runs.card_fields import card_field
 from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.export_base import config_of_base
 from evop_deap.runs.listeners.progress import Progress
@@ -29,6 +31,9 @@ from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.config_files import read_config
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space.unit_names import block_of
+
+if TYPE_CHECKING:
+    from evop_deap.models.loading.load_model import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class _Pattern:
     merged: bool = False
     units: tuple[UnitEntry, ...] = ()
     compensation: _Compensation | None = None
+    model_fingerprint: str | None = None
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,8 @@ def export_run(
             checkpoint differs from the pruned model.
     """
     folder = RunFolder(run)
-    drops, config, compensated = _found(folder)
+    found, drops, config = _found(folder)
+    compensated = found.compensation is not None and found.compensation.taken
     comment = PATTERN_ALONE if compensated else ""
     if output is None:
         if format in CHECKPOINTS:
@@ -101,16 +109,18 @@ def export_run(
             write_text(output, _text(folder, config, drops, format, comment))
             return f"{output}: {format} without {', '.join(drops.names)}"
         progress, stock = progress or Progress(), format == "transformers"
-        base, path = export_from or config.export_from, folder.model / "README.md"
+        base = export_from or config.export_from
         source = config if base is None else config_of_base(base, config)
         loaded = load_named(source, progress, as_stored=stock)
-        card = read_utf8(path, str(path)) if path.is_file() else None
+        # The card of the run tells of the weights that the run has exported, and of no others.
+        card = _card(folder, found, loaded, base) if base == config.export_from else None
+        same = card is not None and not compensated
         report = write_checkpoint(
             loaded,
             drops,
             output,
             format=format,
-            card=card_of(loaded, drops) if compensated else card,
+            card=card if same else card_of(loaded, drops),
             trust_remote_code=config.trust_remote_code,
             progress=progress,
         )
@@ -118,8 +128,8 @@ def export_run(
     return f"{output}: {report.summary}{less}"
 
 
-def _found(folder: RunFolder) -> tuple[Drops, SearchConfig, bool]:
-    """Return the pattern and the settings of a finished run, and whether it is compensated."""
+def _found(folder: RunFolder) -> tuple[_Pattern, Drops, SearchConfig]:
+    """Return the result of a finished run, its pattern and its settings."""
     try:
         found = typed(_Pattern, read_json(folder.result, "it"))
         if found.merged:
@@ -128,13 +138,36 @@ def _found(folder: RunFolder) -> tuple[Drops, SearchConfig, bool]:
         blocks = len({block_of(unit.name) for unit in found.units}) or _blocks_of(config.model)
         if blocks not in (None, found.n_blocks):
             raise InputError(f"n_blocks: expected {blocks} as in the model, found {found.n_blocks}")
-        compensated = found.compensation is not None and found.compensation.taken
-        return Drops.named(found.n_blocks, found.dropped), config, compensated
+        return found, Drops.named(found.n_blocks, found.dropped), config
     except InputError as error:
         raise InputError(
             f"`run` {folder.path} must be the folder of a finished run with a pattern, but its "
             f"result.json cannot be used: {error}"
         ) from error
+
+
+def _card(folder: RunFolder, found: _Pattern, loaded: LoadedModel, base: str | None) -> str | None:
+    """Return the card of a run's checkpoint; None without one.
+
+    Raises:
+        InputError: the dense model has other weights now.
+    """
+    from evop_deap.models.loading.fingerprint import fingerprint_model
+
+    path = folder.model / "README.md"
+    card = read_utf8(path, str(path)) if path.is_file() else None
+    known, dtype = found.model_fingerprint, found.dtype
+    if base is not None:
+        known = card_field(card, "evop_base_fingerprint", "run")
+        dtype = card_field(card, "evop_base_dtype", "run")
+    # A fingerprint is of weights in one dtype.
+    alike = known is not None and dtype == str(loaded.model.dtype).removeprefix("torch.")
+    if alike and fingerprint_model(loaded.model) != known:
+        raise InputError(
+            f"`run` {folder.path} was made of other weights than {loaded.name} has now: name the "
+            "dense original by `export_from`"
+        )
+    return card
 
 
 def _blocks_of(model: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from evop_deap.apply import main as apply
 from evop_deap.base.errors import InputError
 from evop_deap.export import main as export
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.runs.export_run import FORMATS, export_run
 
@@ -181,6 +183,26 @@ def test_checkpoints_are_made_again(
     command = ["--model", str(toy_checkpoint), "--pattern", str(decilm / "config.json")]
     assert apply([*command, "--output", str(again), "--quiet"]) == 0
     assert_is_the_bypassed_model(again, toy_checkpoint, [3, 4, 8, 9])
+
+
+def test_a_card_tells_of_the_weights_beside_it(
+    blocks: Path, toy_checkpoint: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(toy_checkpoint, tmp_path / "other")
+    model = AutoModelForCausalLM.from_pretrained(other)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(2)
+    model.save_pretrained(other)
+    export_run(blocks, "transformers", tmp_path / "named", export_from=str(other))
+    card = (tmp_path / "named/README.md").read_text()
+    assert f"evop_base_fingerprint: {fingerprint_model(model)}" in card
+    # The model of a run whose weights are others now.
+    result = json.loads((blocks / "result.json").read_text())
+    found = {"model_fingerprint": fingerprint_model(model), "dtype": "float32"}
+    (blocks / "result.json").write_text(json.dumps(result | found))
+    with pytest.raises(InputError, match="was made of other weights than"):
+        export_run(blocks, "transformers", tmp_path / "changed")
+    assert not (tmp_path / "changed").exists()
 
 
 def test_what_cannot_be_exported_is_said_in_one_line(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evop_deap.base.data_files import parse_json, read_utf8
+from evop_deap.base.data_files import read_utf8
 from evop_deap.base.errors import InputError
 from evop_deap.base.user_paths import existing_path
-from evop_deap.base.user_text import is_plain_text, shown
+from evop_deap.runs.card_fields import card_field
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.runs.storage.loaded_run import load_run
 from evop_deap.settings.config_files import read_config
@@ -137,22 +136,7 @@ def _corpus_of(settings: SearchConfig) -> str:
 
 
 def _field(card: str | None, name: str) -> str | None:
-    """Return a field of a card's front matter; None without it.
-
-    Raises:
-        InputError: it is no text.
-    """
-    front = (card or "").split("---\n")
-    found = re.search(rf"^{name}: (.+)$", front[1] if len(front) > 2 else "", re.MULTILINE)
-    if found is None:
-        return None
-    try:
-        value = parse_json(found[1]) if found[1].startswith('"') else found[1]
-    except InputError as error:
-        raise InputError(f"`source`: {name} in README.md cannot be read: {error}") from error
-    if not (isinstance(value, str) and value and is_plain_text(value)):
-        raise InputError(f"`source`: {name} in README.md must be a text, but is {shown(value)}")
-    return value
+    return card_field(card, name, "source")
 
 
 def _text(path: Path) -> str | None:
