@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from evop_deap.calibration import CalibrationSet, WindowSet
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.model.window_kinds import TextAndQuestions, weight_beside
 from evop_deap.fitness.paired import paired_difference
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
@@ -27,6 +28,7 @@ from evop_deap.runs.stages.validate import (
     ranked_on_both,
     tied_with_the_best,
 )
+from evop_deap.text.questions import Option, Question, Questions
 
 TOKENS = np.full(4, 10)
 PATTERNS = [(0, 1, 1), (1, 0, 1), (1, 1, 0)]
@@ -60,6 +62,26 @@ def test_the_lowest_mean_over_both_texts_is_named() -> None:
     found = ranked_on_both(near_equals(0.0, 0.075, 0.125), ROWS, TOKENS, more)
     assert [one.pattern for one in found] == [PATTERNS[1], PATTERNS[0], PATTERNS[2]]
     assert [one.validation for one in found] == pytest.approx([2.8, 3.0, 2.9])
+
+
+def test_a_validation_window_with_more_in_it_weighs_more() -> None:
+    # A tenth of a nat ahead on calibration windows, and as much behind on validation windows.
+    rows = {PATTERNS[0]: np.array([1.0, 1.0]), PATTERNS[1]: np.array([1.1, 1.1])}
+    more = Evaluation(np.array([[1.1], [1.0]]), np.array([1]), np.ones(2))
+    for weight, first in ((1.0, 0), (1.9, 0), (2.1, 1)):
+        found = ranked_on_both(near_equals(0.0, 0.1), rows, np.array([1, 1]), more, weight)
+        assert found[0].pattern == PATTERNS[first]
+
+
+def test_windows_of_a_sum_weigh_by_what_is_in_them() -> None:
+    asked = Questions((Question((Option((1, 2, 3), 1, 4),) * 2, right=0),) * 48)
+    few = asked.some(range(24))
+    token_ids = np.zeros((32, 16), dtype=np.int64)
+    many, half = (TextAndQuestions(token_ids, one, together=1) for one in (asked, few))
+    assert (len(many), len(half)) == (12, 6)
+    together = weight_beside(half, many) * len(half)
+    assert together / len(many) == pytest.approx(half.size / many.size)
+    assert weight_beside(few, asked) == weight_beside(token_ids[:4], token_ids) == 1.0
 
 
 @pytest.mark.parametrize("lost", [math.inf, math.nan])

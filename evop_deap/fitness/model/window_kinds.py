@@ -75,6 +75,17 @@ def predicted_tokens(windows: Windows) -> NDArray[np.int64]:
     return np.full(len(windows), windows.shape[1] - 1, dtype=np.int64)
 
 
+def weight_beside(windows: Windows, others: Windows) -> float:
+    """Return the weight of a window beside one of `others`, in a mean over both sets.
+
+    The scarcer kind decides how many windows a sum has, and so how much of the other kind is in
+    each. Windows of sums weigh as many tokens as they have, all others the same.
+    """
+    if not (isinstance(windows, TextAndQuestions) and isinstance(others, TextAndQuestions)):
+        return 1.0
+    return windows.size / len(windows) / (others.size / len(others))
+
+
 def plain_tokens(windows: Windows) -> int:
     """Return the tokens that ordinary forward passes read, in which options share none."""
     if isinstance(windows, TextAndQuestions):

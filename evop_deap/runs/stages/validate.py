@@ -140,7 +140,7 @@ def decide(
         evaluate: evaluates patterns on windows.
         text: the windows or questions; without validation windows, calibration windows decide.
     """
-    from evop_deap.fitness.model.window_kinds import predicted_tokens
+    from evop_deap.fitness.model.window_kinds import predicted_tokens, weight_beside
 
     tokens = predicted_tokens(text.calibration.tokens)
     tied = tied_with_the_best(near, rows, tokens)
@@ -150,7 +150,8 @@ def decide(
     more = evaluate(text.validation.tokens, patterns)
     unit = text.validation.tokens.size / text.calibration.tokens.size
     cost, executed = more.cost * unit, more.work.executed * unit
-    ranked = ranked_on_both(tied, rows, tokens, more)
+    weight = weight_beside(text.validation.tokens, text.calibration.tokens)
+    ranked = ranked_on_both(tied, rows, tokens, more, weight)
     named = {one.pattern for one in ranked}
     rest = (one for one in near if one.pattern not in named)
     return Validated((*ranked, *rest), len(tied), cost, executed)
@@ -176,7 +177,11 @@ def tied_with_the_best(
 
 
 def ranked_on_both(
-    near: Sequence[NearEqual], rows: Rows, tokens: NDArray[np.int64], more: Evaluation
+    near: Sequence[NearEqual],
+    rows: Rows,
+    tokens: NDArray[np.int64],
+    more: Evaluation,
+    weight: float = 1.0,
 ) -> list[NearEqual]:
     """Sort near-equals by their mean loss over calibration and validation windows together.
 
@@ -187,11 +192,12 @@ def ranked_on_both(
         rows: their (calibration windows,) sums in nats.
         tokens: (calibration windows,) predicted tokens of each window.
         more: evaluation of the same patterns on validation windows.
+        weight: of a token of a validation window beside one of a calibration window.
     """
-    whole = tokens.sum() + more.tokens.sum()
+    whole = tokens.sum() + weight * more.tokens.sum()
     evaluated = []
     for one, sums, loss in zip(near, more.sums, more.losses.tolist(), strict=True):
-        together = float(rows[one.pattern].sum() + sums.sum()) / float(whole)
+        together = float(rows[one.pattern].sum() + weight * sums.sum()) / float(whole)
         told = dataclasses.replace(one, validation=finite_or_none(loss))
         evaluated.append((finite_or_worst(together), told))
     return [one for _, one in sorted(evaluated, key=lambda pair: pair[0])]
