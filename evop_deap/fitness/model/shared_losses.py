@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from evop_deap.fitness.protocol import Evaluator, ModelEvaluator
 from evop_deap.fitness.store import LossStore
 from evop_deap.fitness.stored_evaluator import StoredEvaluator
 from evop_deap.models.loading.precision import dtype_of
-from evop_deap.models.streaming.computation import computed_on
+from evop_deap.models.streaming.computation import computed_on, versions_of
 from evop_deap.space import Pattern
 from evop_deap.text.questions import Questions
 
@@ -69,7 +69,8 @@ def sharing_evaluator(
     """Return an evaluator that uses stored sums and calls `evaluator` for the others.
 
     A stored sum must equal a new one bit for bit. So `evaluator` is returned unchanged if its
-    batches vary: the last bits of its sums then depend on the other patterns of a call.
+    batches vary: the last bits of its sums then depend on the other patterns of a call. It is also
+    returned if code of the model is of no package, because that code can change unnoticed.
 
     Args:
         evaluator: evaluates sums that are not stored.
@@ -79,13 +80,14 @@ def sharing_evaluator(
         fingerprint: fingerprint of the model.
         tokens: the evaluator's windows: (windows, length) token ids, or questions.
     """
-    if evaluator.batches is None:
+    versions = versions_of(model)
+    if evaluator.batches is None or versions is None:
         return evaluator
     windows = _names(tokens, evaluator.batches)
     return StoredEvaluator(
         evaluator,
         store,
-        context=_context(evaluator, model, name, fingerprint),
+        context=_context(evaluator, model, name, fingerprint, versions),
         windows=windows,
         tokens=predicted_tokens(tokens),
     )
@@ -120,7 +122,13 @@ def _names(windows: Windows, batches: Sequence[int]) -> list[str]:
     ]
 
 
-def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, fingerprint: str) -> str:
+def _context(
+    evaluator: ModelEvaluator,
+    model: PreTrainedModel,
+    name: str,
+    fingerprint: str,
+    versions: Mapping[str, str],
+) -> str:
     """Everything that affects the bits of a sum, except pattern and windows."""
     parts = (
         " ".join(name.split()),
@@ -128,7 +136,8 @@ def _context(evaluator: ModelEvaluator, model: PreTrainedModel, name: str, finge
         evaluator.arithmetic,
         str(model.config._attn_implementation),
         computed_on(model),
-        f"torch {torch.__version__}",
+        f"{torch.get_float32_matmul_precision()} precision of float32 products",
+        *(f"{package} {number}" for package, number in versions.items()),
         fingerprint,
     )
     return ", ".join(parts)

@@ -12,7 +12,7 @@ from evop_deap.models.anatomy.exit import Exit
 
 _TOKENS, _WORDS = 512, 4096  # of a tile, for a CPU of unknown cache size
 _CACHE_SHARE = 4  # a tile takes 1/4 of the last cache level, since its inputs need room, too
-_MEMORY_SHARE = 32  # a tile takes 1/32 of an accelerator's free memory
+_MEMORY_SHARE = 32  # a tile takes 1/32 of an accelerator's memory
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Tile:
 def tile_for(device: torch.device) -> Tile:
     """Return a tile that fits a CPU's cache, or that keeps an accelerator busy."""
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return Tile(4096, _power_of_two(free // _MEMORY_SHARE // (4 * 4096), 4096, 65536))
+        # Not its free memory: all workers and all resumed runs must have the same tile.
+        whole = torch.cuda.get_device_properties(device).total_memory
+        return Tile(4096, _power_of_two(whole // _MEMORY_SHARE // (4 * 4096), 4096, 65536))
     if device.type != "cpu":
         return Tile(4096, 16384)
     cache = _cache_bytes()

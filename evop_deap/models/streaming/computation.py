@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,18 @@ from evop_deap.models.streaming.streamed_weights import weights_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_VERSIONED = {"torch", "transformers"}
+
+def versions_of(model: PreTrainedModel) -> dict[str, str] | None:
+    """Return the version of each package that has code of a model.
+
+    None if a module's code is of no package, as that of a repository of the hub. It can change
+    unnoticed.
+    """
+    packages = {type(module).__module__.partition(".")[0] for module in model.modules()}
+    try:
+        return {name: version(name) for name in sorted(packages | {"torch", "transformers"})}
+    except PackageNotFoundError:
+        return None
 
 
 def computed_on(model: PreTrainedModel) -> str:
@@ -34,17 +46,14 @@ def computed_on(model: PreTrainedModel) -> str:
 def computation_of(model: PreTrainedModel, fingerprint: str) -> dict[str, Any] | None:
     """Return plain JSON on which the results of a model depend, by which they may be kept.
 
-    None if a module's code is from other packages than transformers and PyTorch, because it can
-    change unnoticed.
+    None if a module's code can change unnoticed.
 
     Args:
         model: the model.
         fingerprint: hash of its content.
     """
-    import transformers
-
-    packages = {type(module).__module__.partition(".")[0] for module in model.modules()}
-    if not packages <= _VERSIONED:
+    versions = versions_of(model)
+    if versions is None:
         return None
     configs = (model.config, model.config.get_text_config(decoder=True))
     return {
@@ -57,7 +66,6 @@ def computation_of(model: PreTrainedModel, fingerprint: str) -> dict[str, Any] |
         "processor": computed_on(model),
         "attention": [config._attn_implementation for config in configs],
         "products": torch.get_float32_matmul_precision(),
-        "torch": str(torch.__version__),
-        "transformers": transformers.__version__,
+        "versions": versions,
         "code": code_of("models", "space"),
     }
