@@ -25,7 +25,7 @@ STOPPING_SETTINGS = {
 # workers.
 _PLACES = {
     *("model", "corpus", "text_column", "revision", "device", "trust_remote_code", "cache"),
-    *("calibration", "check_against", "embedding", "weights", "questions", "export_from"),
+    *("calibration", "check_against", "embedding", "weights", "questions"),
     *("workers", "worker_gpus", "asynchronous"),
 }
 

@@ -51,7 +51,7 @@ class Recorder:
         """Store the output of a stage, as plain JSON values."""
         if self.last is not None:
             self._save(replace(self.last, outputs={**self.last.outputs, stage: output}))
-            self._context.evaluator.release()
+        self._context.evaluator.release()
 
     def forget_after(self, stage: str, output: Any) -> None:
         """Store another output of the first stage, and discard those of the stages after it."""

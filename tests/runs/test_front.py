@@ -88,6 +88,20 @@ def test_the_work_is_counted_once_though_every_point_needed_all_of_it(front: Pat
     assert volumes == sorted(volumes)
 
 
+def test_what_one_point_has_evaluated_serves_all_later_ones(
+    settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOP_CACHE", str(tmp_path / "cache"))
+    cached = [word for word in settings if word != "--no-cache"]
+    spent = []
+    for name in ("first", "second"):
+        assert main([*cached, "--output", str(tmp_path / name)]) == 0
+        results = sorted((tmp_path / name).glob("*/result.json"))
+        spent.append([read(path)["executed"] for path in results])
+    assert len(spent[0]) == len(SHARES)
+    assert sum(spent[0]) > sum(spent[1]) == 0
+
+
 @pytest.mark.parametrize("granularity", ["block", "half"])
 def test_milliseconds_are_measured_once_for_a_run_and_add_up(
     settings: list[str], granularity: str, tmp_path: Path

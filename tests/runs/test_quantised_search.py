@@ -14,13 +14,14 @@ from toy_quantised import fields_of, write_quantised
 from transformers import AutoModelForCausalLM
 
 from evop_deap.apply import main as apply
-from evop_deap.base.errors import InputError
+from evop_deap.base.errors import CheckpointError, InputError
 from evop_deap.export import main as export
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import LoadedModel, load_model
 from evop_deap.models.surgery.bypass import bypassed
 from evop_deap.runs.heal.heal_source import heal_source
+from evop_deap.runs.identity import resumed_settings
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.quantised_choice import for_weights
 from evop_deap.runs.run_search import run_search
@@ -97,6 +98,9 @@ def test_its_dense_original_is_written_without_the_same_blocks(
     assert (healed.base, healed.fingerprint, healed.dtype) == (str(dense), own, "float32")
     assert export([str(run), "--output", str(tmp_path / "again"), "--quiet"]) == 0
     assert_bypassed(tmp_path / "again", dense, dropped)
+    assert resumed_settings(run, {"export_from": str(dense)})["export_from"] == str(dense)
+    with pytest.raises(CheckpointError, match=f"has export_from {dense}, but got elsewhere"):
+        resumed_settings(run, {"export_from": "elsewhere"})
 
 
 @pytest.mark.parametrize(
