@@ -122,6 +122,10 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
             check_arithmetic(
                 one.tokenizer, config.arithmetic, seed=config.seed, context=one.context
             )
+        if "degeneracy" in asked:
+            _check_room("continuation", config.continuation, _PROMPT, one)
+        if "speed" in asked:
+            _check_room("new_tokens", config.new_tokens, config.prompt_tokens, one)
     if "perplexity" in asked:
         _add_perplexities(figures, loaded, config, texts, tell)
     if "tasks" in asked:
@@ -184,6 +188,15 @@ def _load(config: EvaluationConfig, names: list[str], tell: Tell) -> list[Loaded
             "continuations cannot be compared"
         )
     return loaded
+
+
+def _check_room(argument: str, new: int, prompt: int, loaded: LoadedModel) -> None:
+    """Refuse a prompt and new tokens that are more than the model can read."""
+    if loaded.context is not None and prompt + new > loaded.context:
+        raise InputError(
+            f"`{argument}` ({new}) after a prompt of {prompt} tokens is more than the "
+            f"{loaded.context} tokens that {loaded.name} can read: give less"
+        )
 
 
 def _options(config: EvaluationConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +58,9 @@ def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
 
     WikiText-2 is read the usual way, from the hub (`wikitext2`, its test split) or from one of
     its own files (`wiki.test.raw`): blank rows become empty, the others keep their line end, and
-    all are joined by a blank line. Any other text file is read unchanged. The documents of any
-    other source of `load_corpus` are joined by a blank line; a table with a column `domain` gives
-    one text for each domain.
+    all are joined by a blank line. Any other text file is read unchanged. All distinct documents
+    of any other source of `load_corpus` are joined by a blank line; a table with a column `domain`
+    gives one text for each domain.
 
     Args:
         source: a file, a folder, `wikitext2`, or another source of `load_corpus`.
@@ -76,7 +77,7 @@ def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
     if path is None or not path.is_file():
         corpus = _corpus(source, text_column)
         joined = _BETWEEN.join(document.text for document in corpus.documents)
-        how = filter(None, ["documents joined by blank lines", corpus.skipped_files])
+        how = filter(None, ["distinct documents joined by blank lines", corpus.skipped_files])
         return EvaluationText(Path(source).name or source, {"": joined}, "; ".join(how))
     with quiet_datasets():
         if is_table(path):
@@ -105,7 +106,7 @@ def _from_table(path: Path, text_column: str | None) -> EvaluationText:
     rows = list(read_rows(path))
     if not any(row.get(_DOMAIN) for row in rows):
         joined = _BETWEEN.join(d.text for d in _corpus(str(path), text_column).documents)
-        return EvaluationText(path.name, {"": joined}, "documents joined by blank lines")
+        return EvaluationText(path.name, {"": joined}, "distinct documents joined by blank lines")
     column = choose_text_column(rows, text_column, path)
     texts: dict[str, list[str]] = {}
     for row in rows:
@@ -120,6 +121,6 @@ def _from_table(path: Path, text_column: str | None) -> EvaluationText:
 def _corpus(source: str, text_column: str | None) -> Corpus:
     """Read a corpus; error messages name `perplexity` as the argument."""
     try:
-        return load_corpus(source, text_column=text_column)
+        return load_corpus(source, text_column=text_column, max_documents=sys.maxsize)
     except InputError as error:
         raise InputError(str(error).replace("`corpus`", "`perplexity`", 1)) from error

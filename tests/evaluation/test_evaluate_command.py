@@ -165,6 +165,8 @@ def test_the_perplexity_is_that_of_the_reloaded_checkpoint(
         (["--speeed"], "--speeed"),
         (["--window", "many"], "many"),
         (["--degeneracy", "--continuation", "5000"], "`continuation`"),
+        (["--degeneracy", "--continuation", str(CONTEXT - 31)], "prompt of 32 tokens is more than"),
+        (["--speed", "--prompt-tokens", str(CONTEXT)], f"more than the {CONTEXT} tokens that"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -22,6 +22,7 @@ from evop_deap.evaluation.window_losses import window_losses
 from evop_deap.evaluation.window_start import WindowStart
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.text.corpus import MAX_DOCUMENTS
 from evop_deap.text.hub_corpora import PRESETS, Preset
 from evop_deap.text.whole_texts import EvaluationText, join_wikitext, read_text
 
@@ -248,6 +249,14 @@ def test_a_folder_is_read_whole_in_the_order_of_its_files(tmp_path: Path) -> Non
     for name in ("b", "a"):
         (tmp_path / f"{name}.txt").write_text(f"text of {name}")
     assert read_text(str(tmp_path)).parts == {"": "text of a\n\ntext of b"}
+
+
+def test_a_text_for_evaluation_is_read_to_its_end(tmp_path: Path) -> None:
+    rows = (json.dumps({"text": str(row)}) + "\n" for row in range(MAX_DOCUMENTS + 1))
+    (tmp_path / "long.jsonl").write_text("".join(rows) + '{"text": "0"}\n')
+    read = read_text(str(tmp_path / "long.jsonl"))
+    assert read.parts[""].endswith(f"\n\n{MAX_DOCUMENTS}")
+    assert read.protocol == "distinct documents joined by blank lines"
 
 
 @pytest.mark.parametrize("source", ["nowhere.txt", "", "x" * 5000])
