@@ -52,8 +52,6 @@ def fill_boards(given: argparse.Namespace) -> int:
 
     if given.draws < 1:
         raise InputError(f"`draws` must be at least 1, but got {given.draws}")
-    if given.exam_share is None:
-        raise InputError("`exam_share` must be given: all draws have the same exam")
     check_one_cell(given)
     loaded, failed = load(given), 0
     for draw in range(given.draws):
