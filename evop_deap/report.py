@@ -29,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(runs: list[Path], output: str) -> str:
     from evop_deap.reporting.page import write_report
-    from evop_deap.runs.storage.folder import RunFolder
+    from evop_deap.runs.storage.folder import RunFolder, check_outside_runs
 
+    check_outside_runs(Path(output), "output", but=["report.html"])
     each = [
         one.path
         for folder in map(RunFolder, runs)

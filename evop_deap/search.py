@@ -63,7 +63,9 @@ def _search(given: Mapping[str, Any], run: argparse.Namespace) -> str:
 
         settings = resumed_settings(run.output, settings)
     if "model" not in settings:
-        raise InputError("`model` is required: give --model, or --config with it")
+        none = f"`resume`: {run.output} holds no run to continue: name its folder, or begin one: "
+        required = "`model` is required: give --model, or --config with it"
+        raise InputError((none if run.resume else "") + required)
     config = SearchConfig(**settings)
 
     from evop_deap.runs.listening import listening

@@ -46,6 +46,8 @@ DEFAULTS = {
     "output": Path("runs/fitness"),
 }
 
+WITHOUT = ("--quick", "--model", "--methods", "--fitness", "--calibration-seed")
+
 
 def fill_boards(given: argparse.Namespace) -> int:
     """Make the missing cells of all models, fitnesses and seeds; return how many failed.
@@ -55,8 +57,6 @@ def fill_boards(given: argparse.Namespace) -> int:
     """
     from benchmarks.board.missing_cells import fill, load  # imports PyTorch
 
-    if given.methods != [SEARCH]:
-        raise InputError(f"`methods` must be {SEARCH} here, but got {' '.join(given.methods)}")
     check_one_cell(given)
     settings = {name: settings_of(name, given) for name in given.fitnesses}
     if ON_TASK_TEXT in given.fitnesses:
@@ -151,20 +151,22 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that the board does not have."""
     add = parser.add_argument_group("fitness").add_argument
     add("--table", action="store_true", help="only print the tables of the cells that are there")
-    add("--models", nargs="+", default=["demo"], metavar="NAME", help="in the place of --model")
+    add("--models", nargs="+", default=["demo"], metavar="NAME", help="as for evop_deap.search")
     add(
         "--fitnesses",
         nargs="+",
         default=[BASELINE, "kl", ON_TASK_TEXT, "answers", "ce+0.5*answers"],
         metavar="NAME",
-        help="in the place of --fitness (default: %(default)s)",
+        help="what the search minimises (default: %(default)s)",
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, make what is missing and print the tables; returns the exit code."""
     name = "benchmarks.board.fitness"
-    given = parsed(arguments, __doc__, prog=name, defaults=DEFAULTS, add_flags=add_flags)
+    given = parsed(
+        arguments, __doc__, prog=name, defaults=DEFAULTS, add_flags=add_flags, without=WITHOUT
+    )
     fill = None if given.table else partial(fill_boards, given)
     return filled(fill, lambda: fitness_tables(runs_by_fitness(given.output)))
 

@@ -41,6 +41,8 @@ DEFAULTS = {
     "output": Path("runs/luck"),
 }  # fmt: skip
 
+WITHOUT = ("--quick", "--tokens", "--calibration-seed", "--patterns-from")
+
 
 def fill_boards(given: argparse.Namespace) -> int:
     """Make the missing cells of all boards; return how many failed.
@@ -91,7 +93,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, make what is missing and print the tables; returns the exit code."""
     name = "benchmarks.board.luck"
-    given = parsed(arguments, __doc__, prog=name, defaults=DEFAULTS, add_flags=add_flags)
+    given = parsed(
+        arguments, __doc__, prog=name, defaults=DEFAULTS, add_flags=add_flags, without=WITHOUT
+    )
     fill = None if given.table else partial(fill_boards, given)
     return filled(fill, lambda: luck_tables(runs_of(given.output)))
 

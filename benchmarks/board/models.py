@@ -37,6 +37,8 @@ DEFAULTS = {
     "output": Path("runs/models"),
 }
 
+WITHOUT = ("--quick", "--model")
+
 
 def folder_of(output: Path, model: str) -> Path:
     """Return the folder of a model's board; a model's own folder counts by its last part."""
@@ -86,14 +88,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["demo", "demo-qwen-0.5b"],
         metavar="NAME",
-        help="as for evop_deap.search, in the place of --model (default: demo demo-qwen-0.5b)",
+        help="as for evop_deap.search (default: demo demo-qwen-0.5b)",
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, make what is missing and print the tables; returns the exit code."""
     name = "benchmarks.board.models"
-    given = parsed(arguments, __doc__, prog=name, defaults=DEFAULTS, add_flags=add_flags)
+    given = parsed(
+        arguments, __doc__, prog=name, defaults=DEFAULTS, add_flags=add_flags, without=WITHOUT
+    )
     fill = None if given.table else partial(fill_boards, given)
     return filled(fill, lambda: models_tables(runs_by_model(given.output)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def parsed(
     prog: str = "benchmarks.board",
     defaults: Mapping[str, Any] | None = None,
     add_flags: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+    without: Collection[str] = (),
 ) -> argparse.Namespace:
     """Parse the settings of a board.
 
@@ -49,12 +50,19 @@ def parsed(
         prog: the module that is run.
         defaults: values that take the place of the board's own defaults.
         add_flags: adds flags of another command to those of the board.
+        without: flags of the board that the command does not have.
     """
     parser = Parser(prog=f"python -m {prog}", description=description)
     add_flags(parser)
-    add = parser.add_argument
+    add = _adder(parser, parser, without)
     add("--quick", action="store_true", help="a small board, in ten minutes on two cores")
-    add("--output", type=Path, default=Path("runs/board"), metavar="DIR", help="%(default)s")
+    add(
+        "--output",
+        type=Path,
+        default=Path("runs/board"),
+        metavar="DIR",
+        help="default: %(default)s",
+    )
     add("--model", default=DEMO, help="as for evop_deap.search (default: demo)")
     add("--dtype", default="auto", help="number format (default: %(default)s)")
     add("--device", default="auto", help="where to compute (default: %(default)s)")
@@ -66,7 +74,7 @@ def parsed(
     )
 
     group = parser.add_argument_group("cells")
-    add = group.add_argument
+    add = _adder(parser, group, without)
     add("--sparsity", type=float, nargs="+", default=[0.1, 0.2, 0.33], metavar="SHARE")
     add("--granularity", nargs="+", choices=("block", "half"), default=["block", "half"])
     add("--methods", nargs="+", default=list(ALL), metavar="NAME", help=", ".join(ALL))
@@ -81,7 +89,7 @@ def parsed(
     )
 
     group = parser.add_argument_group("what every method is given")
-    add = group.add_argument
+    add = _adder(parser, group, without)
     add("--corpus", nargs="+", default=[DEMO], metavar="TEXT", help="one or several, joined")
     add("--window", type=int, default=256, metavar="N", help="tokens (default: %(default)s)")
     add("--tokens", type=int, default=2048, metavar="N", help="in all (default: %(default)s)")
@@ -117,7 +125,7 @@ def parsed(
     add("--compensation-tokens", type=int, default=40960, metavar="N", help="default: %(default)s")
 
     group = parser.add_argument_group("what every pruned model is evaluated on")
-    add = group.add_argument
+    add = _adder(parser, group, without)
     add("--wiki-test", metavar="FILE", help="wiki.test.raw, or wikitext2 for the hub's")
     add("--wiki-window", type=int, nargs="+", default=[512, 2048], metavar="N")
     add("--wiki-tokens", type=int, metavar="N", help="the first ones (default: all)")
@@ -155,8 +163,7 @@ def parsed(
     add("--batch-size", type=int, default=8, metavar="N", help="choices scored together")
 
     parser.set_defaults(**(defaults or {}))
-    quick = parser.parse_args(arguments).quick
-    if quick:
+    if parser.parse_args(arguments).quick:
         parser.set_defaults(**QUICK)
     given: argparse.Namespace = parser.parse_args(arguments)
     if given.wiki_test is given.heldout is None:
@@ -164,6 +171,20 @@ def parsed(
     if given.tasks is None:
         given.tasks = list(TASKS) if given.tasks_from else []
     return given
+
+
+def _adder(
+    parser: argparse.ArgumentParser, group: argparse._ActionsContainer, without: Collection[str]
+) -> Callable[..., object]:
+    """Return `group.add_argument`; a flag that is left out has its default alone."""
+
+    def add(flag: str, **how: Any) -> None:
+        if flag in without:
+            parser.set_defaults(**{flag.lstrip("-").replace("-", "_"): how.get("default")})
+        else:
+            group.add_argument(flag, **how)
+
+    return add
 
 
 def check_one_cell(given: argparse.Namespace) -> None:

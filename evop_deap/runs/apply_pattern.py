@@ -21,6 +21,7 @@ from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named, parts_of
 from evop_deap.runs.pruned_model import PrunedModel
 from evop_deap.runs.quantised_choice import not_compensated
+from evop_deap.runs.storage.folder import check_outside_runs
 from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:
@@ -194,9 +195,11 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse a path that cannot be written, or that holds anything but a checkpoint.
 
     Raises:
-        InputError: the path exists and `overwrite` is not given, or it is no checkpoint.
+        InputError: the path exists and `overwrite` is not given, or it is no checkpoint or of a
+            run.
         OutputError: the path cannot be written.
     """
+    check_outside_runs(path, "output")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         if not overwrite:
             raise InputError(f"`output` {path} exists: choose another, or add --overwrite")

@@ -6,11 +6,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.settings.search_config import SearchConfig
 
 if TYPE_CHECKING:
     from evop_deap.runs.storage.curve import Curve
     from evop_deap.runs.storage.result import SearchResult
+
+_LIMITS = ("max_evaluations", "max_cost", "max_seconds", "patience")
 
 
 def table_of(found: SearchResult | Curve) -> str:
@@ -37,14 +40,18 @@ def next_steps(output: Path, config: SearchConfig) -> str:
     shown = f"look at it {page}; all figures are in {figures} beside it"
     if not page.is_file():
         shown = f"figures    {output / figures}; there is no {page.name}"
+    lines = [f"load it    {_auto_class(model)}.from_pretrained({str(model)!r})", shown]
+    if config.method == SEARCH:
+        lines.append(f"search on  {_resume(output)}{_longer(config)}")
+    return "\n".join(lines)
+
+
+def _longer(config: SearchConfig) -> str:
+    """Return the flags that move every limit of a search; N is for the user to choose."""
     sure = "" if config.stop_when_sure is None else " --stop-when-sure off"
-    return "\n".join(
-        [
-            f"load it    {_auto_class(model)}.from_pretrained({str(model)!r})",
-            shown,
-            f"search on  {_resume(output)}{sure} --generations N",
-        ]
-    )
+    given = [name for name in _LIMITS if getattr(config, name) is not None]
+    flags = (f" --{name.replace('_', '-')} N" for name in ("generations", *given))
+    return sure + "".join(flags)
 
 
 def _auto_class(model: Path) -> str:

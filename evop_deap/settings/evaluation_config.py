@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from evop_deap.base.errors import InputError
 from evop_deap.settings.model_options import (
@@ -21,6 +21,8 @@ SPEED = "speed and memory"
 DEGENERACY = "degeneracy"
 ARITHMETIC = "arithmetic"
 RANDOMNESS = "randomness"
+
+_OF_TEXT = ("window", "max_windows", "text_column")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,10 @@ class EvaluationConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        of_text = [one for one in fields(self) if one.name in _OF_TEXT]
+        changed = [one.name for one in of_text if getattr(self, one.name) != one.default]
+        if changed and not self.perplexity:
+            raise InputError(f"`{changed[0]}` is for perplexity: give `perplexity` as well")
         if self.tasks_from is not None and not self.tasks:
             raise InputError("`tasks_from` names the folder of `tasks`: give `tasks` as well")
         if self.limit is not None and not self.tasks:

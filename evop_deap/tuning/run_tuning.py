@@ -44,6 +44,8 @@ def run_tuning(options: TuningOptions, settings: Mapping[str, Any]) -> str:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     output, interruption = Path(options.output), Interruption()
+    if (output / "config.yaml").is_file():
+        raise InputError(f"`output` {output} is the folder of a search: choose another folder")
     space = SettingsSpace.from_file(Path(options.space)) if options.space else SettingsSpace()
     with _problems(options, settings) as problems:
         objective = Objective(

@@ -61,6 +61,12 @@ def test_the_last_thing_a_search_says_is_what_to_do_next(
     resumed = load_run(tmp_path / "run").result
     assert resumed is not None
     assert resumed.generations == 2
+    limited = [*command, "--quiet", "--overwrite", "--max-evaluations", "3", "--patience", "9"]
+    assert main(limited) == 0
+    *_, longer = capsys.readouterr().out.strip().splitlines()
+    assert longer.endswith(" --generations N --max-evaluations N --patience N")
+    assert main([*command, "--quiet", "--overwrite", "--method", "magnitude"]) == 0
+    assert "search on" not in capsys.readouterr().out
 
 
 def test_a_terminal_shows_a_bar_and_a_strip_and_no_other_output_does(

@@ -42,7 +42,11 @@ def locate(name: str) -> dict[str, Any]:
         return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise InputError(f"`model` must be a checkpoint folder, but {name} has no config.json")
+            inner = path / "model"
+            hint = f": give {inner}" if (inner / "config.json").is_file() else ""
+            raise InputError(
+                f"`model` must be a checkpoint folder, but {name} has no config.json{hint}"
+            )
         return {"pretrained_model_name_or_path": str(path)}
     raise InputError(
         f"`model` must be a checkpoint folder, a .gguf file or a hub id, but {name} is "

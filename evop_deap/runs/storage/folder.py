@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -124,7 +124,8 @@ class RunFolder:
             return False
 
     @property
-    def _own(self) -> tuple[Path, ...]:
+    def own(self) -> tuple[Path, ...]:
+        """All paths that a run may write, its settings first."""
         files = (self.config, self.history, self.checkpoint, self.calibration, self.result)
         patterns = (self.drop_config, self.mergekit)
         fronts = (self.latency, self.curve, self.front)
@@ -143,9 +144,9 @@ class RunFolder:
             raise InputError("`resume` and `overwrite` exclude each other: choose one")
         holds = names_in_output(self.path)
         if holds and not resume and not overwrite:
+            flags = ", or add --resume or --overwrite" if self._is_run() else ""
             raise InputError(
-                f"`output` {self.path} already holds {holds[0]}: "
-                "choose another folder, or add --resume or --overwrite"
+                f"`output` {self.path} already holds {holds[0]}: choose another folder{flags}"
             )
         if holds and not self._is_run():
             raise InputError(
@@ -165,7 +166,7 @@ class RunFolder:
         try:
             return {"model", "sparsity"} <= read_settings(self.config).keys()
         except InputError:
-            names = [path.name for path in self._own]
+            names = [path.name for path in self.own]
             left = (self.path / name for name in names_in_output(self.path))
             return all(is_leftover(path, names) for path in left)
 
@@ -197,7 +198,7 @@ class RunFolder:
             InputError: another process holds the lock.
             OutputError: the folder cannot be written.
         """
-        with exclusive(self.path, [path.name for path in self._own]):
+        with exclusive(self.path, [path.name for path in self.own]):
             if self.model.is_dir():
                 remove_leftovers(self.model, ["README.md"])
             yield
@@ -213,7 +214,7 @@ class RunFolder:
                     budget.clear()
                 if not any(budget.path.iterdir()):
                     budget.path.rmdir()
-            for path in reversed(self._own):
+            for path in reversed(self.own):
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
@@ -240,6 +241,24 @@ class RunFolder:
             if type(place) is int and place <= generation:
                 kept.append(line)
         write_text(self.history, "".join(f"{line}\n" for line in kept))
+
+
+def check_outside_runs(path: Path, argument: str, but: Collection[str] = ()) -> None:
+    """Refuse a path that is one of a run's own files; other commands must not replace these.
+
+    Args:
+        path: the path to write.
+        argument: the user's name for it.
+        but: names of a run's files that may be replaced.
+
+    Raises:
+        InputError: it is a file of a run.
+    """
+    folder = RunFolder(path.parent)
+    if folder.config.is_file() and path.name in {own.name for own in folder.own} - {*but}:
+        raise InputError(
+            f"`{argument}` {path} is a file of the run in {folder.path}: choose another path"
+        )
 
 
 def _share(name: str) -> float:

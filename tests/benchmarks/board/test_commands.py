@@ -21,7 +21,7 @@ COMMANDS = {claim.file: claim.command for claim in claims_across()}
 def settings_of(command: str) -> tuple[str, argparse.Namespace]:
     name, *words = command.split()
     module = importlib.import_module(name)
-    flags = {"defaults": module.DEFAULTS, "add_flags": module.add_flags}
+    flags = {"defaults": module.DEFAULTS, "add_flags": module.add_flags, "without": module.WITHOUT}
     return name.rpartition(".")[2], parsed(words, prog=name, **flags)
 
 
@@ -37,6 +37,18 @@ def made(kind: str, given: argparse.Namespace) -> set[str]:
         boards = [board_of(seed, name) for seed in range(given.seeds) for name in given.fitnesses]
         folders = [f"{model}/{board}" for model in given.models for board in boards]
     return {f"{folder}/{cell.name}" for folder in folders for cell in cells}
+
+
+@pytest.mark.parametrize("name", ["models", "luck", "fitness"])
+def test_a_flag_that_a_command_does_not_have_is_refused(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = f"benchmarks.board.{name}"
+    for flag in importlib.import_module(command).WITHOUT:
+        with pytest.raises(SystemExit) as ended:
+            settings_of(f"{command} {flag} 3")
+        assert ended.value.code == 2
+        assert f"unrecognized arguments: {flag}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", COMMANDS)

@@ -97,8 +97,6 @@ def test_questions_are_asked_for_before_a_model_is_loaded(
     words = ["--models", "nowhere", "--output", str(tmp_path), "--fitnesses", "answers"]
     assert main(words) == 2
     assert "`questions` must be given for the fitness answers" in capsys.readouterr().err
-    assert main([*words, "--methods", "search", "sleb"]) == 2
-    assert "`methods` must be search here, but got search sleb" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,98 @@
+"""What a run has written is replaced by no other command, and nothing else is taken for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evop_deap.apply import main as apply
+from evop_deap.base.errors import InputError
+from evop_deap.evaluate import main as evaluate
+from evop_deap.export import main as export
+from evop_deap.report import main as report
+from evop_deap.runs.storage.folder import check_outside_runs
+from evop_deap.search import main as search
+from evop_deap.tune import main as tune
+
+Main = Callable[[Sequence[str]], int]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    (folder / "model").mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"model": "m", "sparsity": 0.4}))
+    (folder / "result.json").write_text('{"n_blocks": 5, "dropped": ["1"]}')
+    (folder / "model/config.json").write_text("{}")
+    return folder
+
+
+def said(main: Main, words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (report, ["{run}", "--output", "{run}/calibration.json"]),
+        (evaluate, ["m", "--json", "{run}/result.json"]),
+        (export, ["{run}", "--format", "prune-layers", "--output", "{run}/result.json",
+                  "--overwrite"]),
+        (apply, ["--model", "m", "--pattern", "1", "--output", "{run}/model", "--overwrite"]),
+    ],
+)  # fmt: skip
+def test_a_file_of_a_run_is_not_replaced(
+    main: Main, words: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    line = said(main, [word.format(run=run) for word in words], capsys)
+    assert f"is a file of the run in {run}: choose another path" in line
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_other_files_beside_a_run_may_be_written(run: Path) -> None:
+    check_outside_runs(run / "evaluation.json", "json")
+    check_outside_runs(run / "report.html", "output", but=["report.html"])
+    check_outside_runs(run.parent / "result.json", "json")
+    with pytest.raises(InputError, match="`output`"):
+        check_outside_runs(run / "report.html", "output")
+
+
+def test_a_study_does_not_go_into_the_folder_of_a_search(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--landscape", "one.npz", "--n-trials", "1", "--output", str(run)]
+    assert f"`output` {run} is the folder of a search" in said(tune, words, capsys)
+    assert not (run / "study.jsonl").exists()
+
+
+def test_a_folder_that_is_no_run_is_not_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path / "typo", tmp_path):
+        line = said(search, ["--resume", "--output", str(folder)], capsys)
+        assert f"`resume`: {folder} holds no run to continue" in line
+    (tmp_path / "notes.txt").write_text("")
+    words = ["--model", "m", "--sparsity", "0.2", "--output", str(tmp_path)]
+    line = said(search, words, capsys)
+    assert line.endswith("already holds notes.txt: choose another folder")
+
+
+def test_the_folder_of_a_run_is_not_its_checkpoint(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = said(evaluate, [str(run), "--quiet"], capsys)
+    assert line.endswith(f"{run} has no config.json: give {run / 'model'}")
+
+
+@pytest.mark.parametrize("flag", ["--window", "--max-windows"])
+def test_windows_are_of_a_text(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name = flag.removeprefix("--").replace("-", "_")
+    assert f"`{name}` is for perplexity: give" in said(evaluate, ["m", flag, "64"], capsys)
