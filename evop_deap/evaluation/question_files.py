@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError, one_line
 from evop_deap.base.user_paths import existing_path
+from evop_deap.evaluation.question_rows import check_question_rows
 from evop_deap.evaluation.task_files import TASKS, write_task
 from evop_deap.evaluation.zero_shot import check_harness, quiet_harness
 from evop_deap.models.loading.quiet import quiet_transformers
-from evop_deap.text.json_rows import check_json_rows
 from evop_deap.text.questions import Option, Question
 from evop_deap.text.readers import quiet_datasets
 
@@ -57,7 +57,7 @@ def check_question_files(files: Sequence[str]) -> tuple[Path, ...]:
 
     Raises:
         InputError: the harness is not installed, or a file does not exist, is not named after a
-            task, or has a null in place of a row.
+            task, or has a row that is no question of it.
     """
     paths = []
     for name in files:
@@ -69,7 +69,7 @@ def check_question_files(files: Sequence[str]) -> tuple[Path, ...]:
                 f"`questions` must be named TASK.jsonl or TASK.PART.jsonl after one of the tasks "
                 f"{', '.join(TASKS)}, but got {path.name}"
             )
-        check_json_rows(path)
+        check_question_rows(path, _task_of(path), "questions")
         paths.append(path)
     check_harness("questions")
     return tuple(paths)

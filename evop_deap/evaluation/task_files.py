@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.text.json_rows import check_json_rows
+from evop_deap.evaluation.question_rows import check_question_rows
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ def check_tasks(tasks: Sequence[str], folder: Path) -> None:
     """Refuse tasks that cannot be read from a folder.
 
     Raises:
-        InputError: an unknown task, one without a file in `folder`, or a null in place of a row.
+        InputError: an unknown task, one without a file in `folder`, or a row that is no question.
     """
     for task in tasks:
         if task not in TASKS:
             raise InputError(
                 f"`tasks` with `tasks_from` must be among {', '.join(TASKS)}, but got '{task}'"
             )
-        check_json_rows(task_file(folder, task))
+        check_question_rows(task_file(folder, task), task, "tasks_from")
 
 
 def write_tasks(tasks: Sequence[str], folder: Path, target: Path) -> None:

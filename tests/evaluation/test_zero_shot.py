@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from evop_deap.base.errors import InputError
 from evop_deap.evaluation.question_files import check_question_files, read_questions
-from evop_deap.evaluation.task_files import TASKS, task_file
+from evop_deap.evaluation.task_files import TASKS, check_tasks, task_file
 from evop_deap.evaluation.zero_shot import TaskScore, measure_tasks, scores_of
 from evop_deap.fitness.answer_losses import answered_right
 from evop_deap.fitness.model.option_likelihoods import likelihoods_of
@@ -181,7 +182,8 @@ def test_rows_that_do_not_fit_a_task_are_one_line(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "piqa.jsonl").write_text('{"question": "Why?"}\n')
-    with pytest.raises(InputError, match="`tasks` piqa cannot be run") as refused:
+    says = "`tasks_from` .*line 1 of piqa: goal must be a text"
+    with pytest.raises(InputError, match=says) as refused:
         measure_tasks(model, tokenizer, ["piqa"], tasks_from=tmp_path)
     assert len(str(refused.value).splitlines()) == 1
     assert capfd.readouterr().err == ""
@@ -243,15 +245,50 @@ def test_questions_are_answered_as_the_harness_has_them_answered(
     assert all(len(question.options) >= 2 for question in questions.asked)
 
 
-def test_a_file_without_the_fields_of_its_task_is_refused(folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "piqa.other.jsonl"
-    path.write_text((folder / "hellaswag.jsonl").read_text())
-    with pytest.raises(InputError, match="`questions` .*piqa.other.jsonl cannot be read as piqa: "):
-        read_questions(path)
-    path = tmp_path / "arc_easy.jsonl"
-    path.write_text(json.dumps({**_arc(0), "answerKey": "E"}) + "\n")
-    with pytest.raises(InputError, match=r"arc_easy.jsonl"):
-        read_questions(path)
+@pytest.mark.parametrize(
+    ("task", "change", "says"),
+    [
+        ("piqa", {"goal": None}, "goal must be a text, but is None"),
+        ("piqa", {"sol2": " "}, "sol2 must be a text, but is ' '"),
+        ("piqa", {"label": 2}, "label must be one of 0, 1, but is 2"),
+        ("piqa", {"label": True}, "label must be one of 0, 1, but is True"),
+        ("arc_easy", {"question": 5}, "question must be a text, but is 5"),
+        ("arc_easy", {"answerKey": "E"}, "answerKey must be one of 'A', 'B', 'C', 'D', but is 'E'"),
+        ("arc_challenge", {"choices": ["x", "y"]}, "choices must be an object"),
+        ("openbookqa", {"question_stem": ""}, "question_stem must be a text"),
+        ("openbookqa", {"choices": {"text": ["x"], "label": ["A"]}}, "must be two texts or more"),
+        ("openbookqa", {"choices": {"text": ["x", "y"], "label": ["A"]}}, "one for each text"),
+        ("winogrande", {"sentence": "nothing"}, "sentence must have _ for the option"),
+        ("winogrande", {"answer": 1}, "answer must be one of '1', '2', but is 1"),
+        ("hellaswag", {"gold": 4}, "gold must be one of 0, 1, 2, 3, but is 4"),
+        ("hellaswag", {"endings": []}, "the published fields must be preprocessed"),
+    ],
+)
+def test_a_row_that_is_no_question_is_told_with_its_line_and_field(
+    task: str, change: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    rows = [ROWS[task](0), {**ROWS[task](1), **change}]
+    path = tmp_path / f"{task}.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(InputError, match=f"`questions` .*, line 2 of {task}: .*{re.escape(says)}"):
+        check_question_files([str(path)])
+    with pytest.raises(InputError, match=f"`tasks_from` .*, line 2 of {task}: "):
+        check_tasks([task], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "holds no question"),
+        ("\n\n", "holds no question"),
+        ("null\n", "line 1 of piqa: must hold an object, but holds None"),
+        ('{"goal": "Go"\n', "line 1 of piqa: "),
+    ],
+)
+def test_a_file_without_questions_is_refused(content: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "piqa.jsonl").write_text(content)
+    with pytest.raises(InputError, match=f"`questions` .*{says}"):
+        check_question_files([str(tmp_path / "piqa.jsonl")])
 
 
 @pytest.mark.parametrize(
