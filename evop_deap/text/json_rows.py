@@ -33,7 +33,9 @@ def check_json_rows(path: Path) -> None:
     except (OSError, EOFError, ImportError, ValueError, lzma.LZMAError):
         return
     if number is not None:
-        raise InputError(f"cannot read {path}: line {number} holds null in place of a row")
+        raise InputError(
+            f"`corpus`: cannot read {path}: line {number} holds null in place of a row"
+        )
 
 
 def _null_row(path: Path) -> int | None:

@@ -185,7 +185,7 @@ def _whole_text(path: Path) -> str:
     rows = _rows(path, "text", {"sample_by": "document"})
     text = "\n".join(row["text"] for row in rows)
     if "\0" in text:
-        raise InputError(f"cannot read {path}: it is not text, for it holds NUL bytes")
+        raise InputError(f"`corpus`: cannot read {path}: it is not text, for it holds NUL bytes")
     return normalised(text)
 
 
@@ -200,7 +200,8 @@ def _check_prose(text: str, path: Path) -> None:
         return
     if is_object:
         raise InputError(
-            f"cannot read {path} as text: it holds JSON objects, so rename it to end in .jsonl"
+            f"`corpus`: cannot read {path} as text: it holds JSON objects, so rename it to end in "
+            ".jsonl"
         )
 
 
@@ -211,7 +212,7 @@ def _rows(
     import datasets
 
     if (reason := obstacle(path)) is not None:
-        raise InputError(f"cannot read {path}: {reason}")
+        raise InputError(f"`corpus`: cannot read {path}: {reason}")
     if builder is None or options is None:
         builder, options = TABLES[suffix_of(path)]
     if builder == "json":
@@ -232,7 +233,7 @@ def _rows(
             )
             yield from stream
         except Exception as error:  # parsers of five formats raise many types
-            raise InputError(f"cannot read {path}: {reason_of(error)}") from error
+            raise InputError(f"`corpus`: cannot read {path}: {reason_of(error)}") from error
 
 
 def _strings(value: Any) -> Iterator[str]:

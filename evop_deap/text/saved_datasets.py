@@ -30,7 +30,7 @@ def saved_rows(folder: Path) -> Iterator[dict[str, Any]]:
     try:
         found: Any = datasets.load_from_disk(str(folder))
     except Exception as error:  # Arrow and JSON raise many types
-        raise InputError(f"cannot read {folder}: {reason_of(error)}") from error
+        raise InputError(f"`corpus`: cannot read {folder}: {reason_of(error)}") from error
     if isinstance(found, datasets.DatasetDict):
         name = _TRAIN if _TRAIN in found else next(iter(found), "")
         if len(found) != 1 and name != _TRAIN:
@@ -40,4 +40,4 @@ def saved_rows(folder: Path) -> Iterator[dict[str, Any]]:
     try:
         yield from found
     except Exception as error:  # so do decoders of pictures and sounds
-        raise InputError(f"cannot read {folder}: {reason_of(error)}") from error
+        raise InputError(f"`corpus`: cannot read {folder}: {reason_of(error)}") from error

@@ -69,6 +69,13 @@ def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
     Raises:
         InputError: there is no such source, or it cannot be read or holds no text.
     """
+    try:
+        return _read(source, text_column)
+    except InputError as error:  # of a reader of corpora
+        raise InputError(str(error).replace("`corpus`", "`perplexity`", 1)) from error
+
+
+def _read(source: str, text_column: str | None) -> EvaluationText:
     path = existing_path(source, "perplexity")
     if source == WIKITEXT:
         with quiet_datasets():
@@ -119,8 +126,4 @@ def _from_table(path: Path, text_column: str | None) -> EvaluationText:
 
 
 def _corpus(source: str, text_column: str | None) -> Corpus:
-    """Read a corpus; error messages name `perplexity` as the argument."""
-    try:
-        return load_corpus(source, text_column=text_column, max_documents=sys.maxsize)
-    except InputError as error:
-        raise InputError(str(error).replace("`corpus`", "`perplexity`", 1)) from error
+    return load_corpus(source, text_column=text_column, max_documents=sys.maxsize)

@@ -265,6 +265,14 @@ def test_a_text_that_is_not_there_is_said_of_perplexity(source: str) -> None:
         read_text(source)
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "packed.txt.gz"])
+def test_a_text_that_cannot_be_read_is_said_of_perplexity(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"text":')
+    for source in (tmp_path / name, tmp_path):
+        with pytest.raises(InputError, match=f"`perplexity`: cannot read .*{name}"):
+            read_text(str(source))
+
+
 def test_an_empty_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text(" \n")
     with pytest.raises(InputError, match="holds no text"):

@@ -323,7 +323,7 @@ def test_a_broken_file_makes_the_libraries_print_nothing_either(tmp_path: Path) 
     data = tmp_path / "rows.jsonl"
     data.write_bytes(b'{"text": "a"}\n{"text":')
     told, printed = read_elsewhere(str(data))
-    assert told.startswith("cannot read ")
+    assert told.startswith("`corpus`: cannot read ")
     assert printed == ""
 
 
