@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks.board.filled import filled
 from benchmarks.board.fitness_tables import BASELINE, Found, fitness_tables
-from benchmarks.board.models import folder_of
+from benchmarks.board.models import folder_of, folders_of
 from benchmarks.board.options import check_one_cell, parsed
 from benchmarks.board.run_files import Run, read_runs
 from benchmarks.board.shared_evaluations import ANSWERS, Beside
@@ -63,8 +63,7 @@ def fill_boards(given: argparse.Namespace) -> int:
         write_task_text(task_text(given), given.questions)
     cells = [(seed, name) for seed in range(given.seeds) for name in settings]
     failed = 0
-    for model in given.models:
-        output = folder_of(given.output, model)
+    for model, output in zip(given.models, folders_of(given.output, given.models), strict=True):
         known = given.patterns_from and folder_of(given.patterns_from, model)
         along = patterns_in([known / board_of(*cell) for cell in cells]) if known else []
         loaded = load(argparse.Namespace(**{**vars(given), "model": model, "questions": []}))

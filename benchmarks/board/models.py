@@ -46,6 +46,18 @@ def folder_of(output: Path, model: str) -> Path:
     return output / (path.resolve().name if path.exists() else model.replace("/", "--"))
 
 
+def folders_of(output: Path, models: Sequence[str]) -> list[Path]:
+    """Return the folder of each model's board.
+
+    Raises:
+        InputError: two models would share one.
+    """
+    folders = [folder_of(output, model) for model in models]
+    if len(set(folders)) < len(folders):
+        raise InputError(f"`models` {' '.join(models)} would share a folder: rename one")
+    return folders
+
+
 def fill_boards(given: argparse.Namespace) -> int:
     """Make the missing cells of all models; return how many failed.
 
@@ -54,11 +66,8 @@ def fill_boards(given: argparse.Namespace) -> int:
     """
     from benchmarks.board.missing_cells import fill  # imports PyTorch
 
-    folders = [folder_of(given.output, model) for model in given.models]
-    if len(set(folders)) < len(folders):
-        raise InputError(f"`models` {' '.join(given.models)} would share a folder: rename one")
     failed = 0
-    for model, folder in zip(given.models, folders, strict=True):
+    for model, folder in zip(given.models, folders_of(given.output, given.models), strict=True):
         board = {**vars(given), "model": model, "output": folder}
         if given.patterns_from is not None:
             board["patterns_from"] = folder_of(given.patterns_from, model)

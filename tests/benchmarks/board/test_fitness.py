@@ -97,6 +97,8 @@ def test_questions_are_asked_for_before_a_model_is_loaded(
     words = ["--models", "nowhere", "--output", str(tmp_path), "--fitnesses", "answers"]
     assert main(words) == 2
     assert "`questions` must be given for the fitness answers" in capsys.readouterr().err
+    assert main([*words[2:], "--models", "a/b", "a--b", "--fitnesses", "ce"]) == 2
+    assert "`models` a/b a--b would share a folder" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
