@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.board.cells import DENSE
@@ -26,18 +26,27 @@ def luck_command(runs: Sequence[Run]) -> str:
             last[cell["method"]] = max(cell["seed"], last.get(cell["method"], 0))
     sizes: dict[str, list[int]] = {}
     for size, of_draws in sorted(cells.items()):
-        for last in of_draws.values():
-            draws = 1 + max(draw for draw, more in of_draws.items() if last.items() <= more.items())
-            seeds = 1 + max(last.values())
-            flags = f"--draws {draws}" + (f" --seeds {seeds}" if seeds > 1 else "")
-            found = sizes.setdefault(f"{flags} --methods {' '.join(sorted(last))}", [])
-            found += [size] if size not in found else []
+        for methods, seed in dict.fromkeys(_in_steps(of_draws.values())):
+            having = (
+                draw
+                for draw, last in of_draws.items()
+                if all(last.get(method, -1) >= seed for method in methods)
+            )
+            flags = f"--draws {1 + max(having)}" + (f" --seeds {1 + seed}" if seed else "")
+            sizes.setdefault(f"{flags} --methods {' '.join(methods)}", []).append(size)
     protocol = runs[0]["protocol"]
     start = (
         f"benchmarks.board.luck --corpus {protocol['calibration']['corpus'].replace(' + ', ' ')} "
         f"--heldout mixed.jsonl{_computed(protocol)}"
     )
     return joined([f"{start} {f} --sizes {' '.join(map(str, some))}" for f, some in sizes.items()])
+
+
+def _in_steps(draws: Iterable[Mapping[str, int]]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield the methods that have a seed or a later one, for each last seed of a method."""
+    for last in draws:
+        for seed in sorted(set(last.values())):
+            yield tuple(sorted(name for name, most in last.items() if most >= seed)), seed
 
 
 def models_command(runs: Mapping[str, Sequence[Run]]) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.board.cells import cells_of
 from benchmarks.board.claims_across import claims_across
+from benchmarks.board.commands import luck_command
 from benchmarks.board.fitness import board_of
 from benchmarks.board.options import parsed
 
@@ -49,6 +50,28 @@ def test_a_flag_that_a_command_does_not_have_is_refused(
             settings_of(f"{command} {flag} 3")
         assert ended.value.code == 2
         assert f"unrecognized arguments: {flag}" in capsys.readouterr().err
+
+
+def test_draws_and_seeds_of_some_methods_are_commands_of_their_own() -> None:
+    cells = [
+        *(("search", draw, seed) for draw in (0, 1) for seed in (0, 1)),
+        *(("sleb", draw, 0) for draw in (0, 1)),
+        *(("search", draw, 0) for draw in (2, 3)),
+    ]
+    runs = [
+        {
+            "protocol": {"calibration": {"corpus": "a + b", "tokens": 8, "seed": draw},
+                         "dtype": "float32"},
+            "cell": {"method": method, "seed": seed},
+        }
+        for method, draw, seed in cells
+    ]  # fmt: skip
+    start = "benchmarks.board.luck --corpus a b --heldout mixed.jsonl --dtype float32 --draws "
+    assert luck_command(runs).split("; ") == [
+        f"{start}2 --methods search sleb --sizes 8",
+        f"{start}2 --seeds 2 --methods search --sizes 8",
+        f"{start}4 --methods search --sizes 8",
+    ]
 
 
 @pytest.mark.parametrize("file", COMMANDS)
