@@ -16,7 +16,8 @@ dtype_option = partial(
     option,
     "auto",
     MODEL,
-    "auto, float32, bfloat16 or float16; auto is the fastest type that keeps the stored precision",
+    "number format; auto is the fastest that keeps the stored precision",
+    choices=("auto", "float32", "bfloat16", "float16"),
 )
 device_option = partial(
     option,

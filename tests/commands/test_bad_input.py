@@ -130,7 +130,7 @@ def refused(good: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]):
         ),
         (["--device", "abacus"], "`device` must be 'auto' or a device of this machine"),
         (["--device", "meta"], "`device` must hold numbers"),
-        (["--dtype", "float7"], "`dtype` must be auto, float32, bfloat16, float16"),
+        (["--dtype", "float7"], "`dtype` must be 'auto' or 'float32' or 'bfloat16' or 'float16'"),
         (["--attn-implementation", "psychic"], '"psychic"` is not supported'),
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
         (["--generations", "many"], "argument --generations: invalid int value: 'many'"),
