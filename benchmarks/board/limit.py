@@ -111,10 +111,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.json:
         settings = {
             name: getattr(board, name)
-            for name in ("model", "window", "tokens", "heldout_window", "heldout_tokens")
+            for name in (
+                *("model", "dtype", "window", "tokens", "calibration_seed"),
+                *("heldout_window", "heldout_tokens", "exam_share"),
+            )
         }
         settings |= {"landscape": given.landscape.name, "sparsity": board.sparsity[0]}
         settings["corpus"] = [Path(source).name for source in board.corpus]
+        settings["heldout"] = Path(board.heldout).name
         write_json(given.json, {**circumstances(), "settings": settings, "patterns": rows})
 
 
