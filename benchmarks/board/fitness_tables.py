@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from benchmarks.board import ratios
 from benchmarks.board.cells import DENSE
-from benchmarks.board.ratios import Ratio, figure, perplexity
+from benchmarks.board.ratios import Pair, Ratio, figure, perplexity
 from benchmarks.board.run_files import Run, check_one_budget, check_protocol, comparable
 from benchmarks.board.zero_shot import (
-    difference,
     has_tasks,
     in_points,
     mean_accuracy,
+    mean_difference,
     task_accuracies,
     task_names,
     with_tasks,
@@ -77,10 +77,14 @@ class FitnessRuns:
 
     def lead(self, name: str, tasks: Collection[str]) -> Estimated | None:
         """Return the accuracy by a fitness less that by cross-entropy; None without both."""
+        return mean_lead([self], name, tasks)
+
+    def pair(self, name: str, tasks: Collection[str]) -> Pair | None:
+        """Return the answers of a fitness and of cross-entropy; None without both."""
         if name == BASELINE or BASELINE not in self.searches or name not in self.searches:
             return None
-        pair = [with_tasks(self.searches[one], tasks) for one in (name, BASELINE)]
-        return difference([(pair[0], pair[1])]) if all(map(has_tasks, pair)) else None
+        pair = tuple(with_tasks(self.searches[one], tasks) for one in (name, BASELINE))
+        return (pair[0], pair[1]) if all(map(has_tasks, pair)) else None
 
 
 def fitness_tables(found: Found) -> str:
@@ -150,8 +154,8 @@ def mean_ratio(models: Sequence[FitnessRuns], name: str) -> Ratio | None:
 
 def mean_lead(models: Sequence[FitnessRuns], name: str, tasks: Collection[str]) -> Estimated | None:
     """Return the mean difference in accuracy over models, each with equal weight."""
-    found = [lead for one in models if (lead := one.lead(name, tasks))]
-    return Estimated.mean(found) if found else None
+    found = [[pair] for one in models if (pair := one.pair(name, tasks))]
+    return mean_difference(found) if found else None
 
 
 def _task_table(one: FitnessRuns) -> str:

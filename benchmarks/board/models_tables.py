@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.board import ratios
+from benchmarks.board import ratios, zero_shot
 from benchmarks.board.cells import DENSE
 from benchmarks.board.ratios import Pair, Ratio, figure, perplexity
 from benchmarks.board.run_files import Run, check_protocol, comparable
@@ -138,10 +138,9 @@ def mean_difference(
     found = []
     for board in boards:
         pairs = [(view(searched), view(other)) for searched, other in board.pairs(method)]
-        asked = [pair for pair in pairs if all(map(has_tasks, pair))]
-        if asked:
-            found.append(difference(asked))
-    return Estimated.mean(found) if found else None
+        if asked := [pair for pair in pairs if all(map(has_tasks, pair))]:
+            found.append(asked)
+    return zero_shot.mean_difference(found) if found else None
 
 
 def _table(

@@ -9,7 +9,7 @@ windows of each domain, and that of seeds or draws of the calibration text if th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchmarks.board.run_files import HELDOUT, WIKI, Run
 from benchmarks.board.seeds import chance_of_seeds
-from benchmarks.common.estimated import Estimated
+from benchmarks.common.estimated import Estimated, mean_by_item
 
 Pair = tuple[Sequence[Run], Sequence[Run]]
 """The runs of two methods in one cell."""
@@ -98,8 +98,8 @@ def mean_ratio(boards: Sequence[Sequence[Pair]]) -> Ratio:
         boards: for each, the runs of two methods in each of its cells. All cells and boards have
             the same windows; the seeds of each are a sample of their own.
     """
-    differences = [_mean_by_window(map(_by_window, pairs)) for pairs in boards]
-    windows = Estimated.mean([Estimated.of(one) for one in _mean_by_window(iter(differences))])
+    differences = mean_by_item(mean_by_item(map(_by_window, pairs)) for pairs in boards)
+    windows = Estimated.mean([Estimated.of(domain) for domain in differences])
     logs = [np.mean([mean_loss(a) - mean_loss(b) for a, b in pairs]) for pairs in boards]
     log = replace(windows, value=float(np.mean(logs)))
     for pairs in boards:
@@ -110,17 +110,8 @@ def mean_ratio(boards: Sequence[Sequence[Pair]]) -> Ratio:
 
 def _by_window(pair: Pair) -> list[NDArray[np.float64]]:
     """The mean difference of two methods in each window, by domain."""
-    first, second = (_mean_by_window(map(_losses_of, runs)) for runs in pair)
+    first, second = (mean_by_item(map(_losses_of, runs)) for runs in pair)
     return [one - other for one, other in zip(first, second, strict=True)]
-
-
-def _mean_by_window(several: Iterator[list[NDArray[np.float64]]]) -> list[NDArray[np.float64]]:
-    """The mean in each window, by domain; over the windows that all have."""
-    found = []
-    for domain in zip(*several, strict=True):
-        shortest = min(map(len, domain))
-        found.append(np.mean([losses[:shortest] for losses in domain], axis=0))
-    return found
 
 
 def _losses_of(run: Run) -> list[NDArray[np.float64]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.board.ratios import Pair
 from benchmarks.board.run_files import Run
 from benchmarks.board.seeds import chance_of_seeds
-from benchmarks.common.estimated import Estimated
+from benchmarks.common.estimated import Estimated, mean_by_item
 from benchmarks.common.record import markdown_table
 from evop_deap.settings.heuristic_names import SEARCH
 
@@ -77,17 +79,28 @@ def accuracy_table(
     return markdown_table(header, rows + [row for *_, row in ranked])
 
 
-def difference(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> Estimated:
-    """Return the mean difference in accuracy within pairs of methods, in the same cells each.
+def difference(pairs: Sequence[Pair]) -> Estimated:
+    """Return the mean difference in accuracy within pairs of methods, in the same cells each."""
+    return mean_difference([pairs])
 
-    Tasks have equal weights. Questions are paired; they are the same in every cell. The seeds of a
-    method are a sample of their own in every cell, unless it has one.
+
+def mean_difference(boards: Sequence[Sequence[Pair]]) -> Estimated:
+    """Return the mean difference in accuracy over boards, each with equal weight.
+
+    Tasks have equal weights. Questions are paired; they are the same in all cells and boards. The
+    seeds of a method are a sample of their own in every cell, unless it has one.
+
+    Args:
+        boards: for each, the runs of two methods in each of its cells.
     """
-    first, second = zip(*pairs, strict=True)
-    asked = zip(_right(first), _right(second), strict=True)
-    of_questions = Estimated.mean([Estimated.of(one - other) for one, other in asked])
-    seeds = chain.from_iterable(chance_of_seeds(*pair, _mean_of) for pair in pairs)
-    return of_questions.with_errors(seeds, 1 / len(pairs))
+    leads = [mean_by_item(map(_by_question, pairs)) for pairs in boards]
+    questions = Estimated.mean([Estimated.of(task) for task in mean_by_item(leads)])
+    means = [statistics.fmean(float(task.mean()) for task in lead) for lead in leads]
+    found = replace(questions, value=statistics.fmean(means))
+    for pairs in boards:
+        seeds = chain.from_iterable(chance_of_seeds(*pair, _mean_of) for pair in pairs)
+        found = found.with_errors(seeds, 1 / len(boards) / len(pairs))
+    return found
 
 
 def in_points(found: Estimated) -> str:
@@ -134,14 +147,15 @@ def _mean_of(run: Run) -> float:
     return _mean_and_error([run])[0]
 
 
-def _lead(pairs: Sequence[tuple[Sequence[Run], Sequence[Run]]]) -> str:
+def _lead(pairs: Sequence[Pair]) -> str:
     found = difference(pairs)
     return f"{100 * found.value:+.1f} ± {100 * found.error:.1f}"
 
 
-def _right(cells: Iterable[Sequence[Run]]) -> list[NDArray[np.float64]]:
-    """For each task, how often each question was answered correctly, averaged over cells."""
-    return [np.mean(task, axis=0) for task in zip(*map(_right_in, cells), strict=True)]
+def _by_question(pair: Pair) -> list[NDArray[np.float64]]:
+    """For each task, the difference in how often two methods answer each question correctly."""
+    first, second = map(_right_in, pair)
+    return [one - other for one, other in zip(first, second, strict=True)]
 
 
 def _right_in(runs: Sequence[Run]) -> list[NDArray[np.float64]]:

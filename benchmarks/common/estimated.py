@@ -73,3 +73,21 @@ class Estimated:
 
         reach = -float(stdtrit(min(self.freedom, 1e9), _TAIL)) * self.error
         return self.value - reach, self.value + reach
+
+
+def mean_by_item(several: Iterable[Sequence[NDArray[np.float64]]]) -> list[NDArray[np.float64]]:
+    """Return the mean of several figures for each item of each part, over the items that all have.
+
+    Args:
+        several: at least one; for each, the figures of each part, such as a domain or a task.
+
+    Example:
+        >>> one, other = [np.array([1.0, 2.0])], [np.array([3.0, 6.0, 9.0])]
+        >>> [part.tolist() for part in mean_by_item([one, other])]
+        [[2.0, 4.0]]
+    """
+    found = []
+    for part in zip(*several, strict=True):
+        shortest = min(map(len, part))
+        found.append(np.mean([figures[:shortest] for figures in part], axis=0))
+    return found

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from own_text import own_corpus
 
@@ -19,7 +20,7 @@ from benchmarks.board.models_tables import models_tables
 from benchmarks.board.ratios import Ratio
 from benchmarks.board.run_files import Run, read_runs
 from benchmarks.board.table import board_tables
-from benchmarks.board.zero_shot import difference, in_points, with_arithmetic
+from benchmarks.board.zero_shot import difference, in_points, mean_difference, with_arithmetic
 from benchmarks.common.estimated import Estimated
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError
@@ -122,6 +123,19 @@ def test_an_interval_of_accuracy_holds_questions_and_seeds() -> None:
     assert in_points(alone) == "+25.0 (-54.6 to +104.6)"  # three degrees of freedom
 
 
+def test_questions_of_two_models_are_the_same() -> None:
+    search, other = [answered("1100")], [answered("0011")]
+    one = [([answered("1110")], other)]
+    assert mean_difference([one]) == difference(one)
+    opposite = [[(search, other)], [(other, search)]]
+    assert mean_difference(opposite) == Estimated(0.0, 0.0)
+    # A board that has fewer questions counts whole, and is paired as far as it goes.
+    shorter = [([answered("11")], [answered("00")])]
+    both = mean_difference([one, shorter])
+    assert both.value == pytest.approx((0.25 + 1.0) / 2)
+    assert both.error == pytest.approx(np.std([1.0, 1.0], ddof=1) / math.sqrt(2))
+
+
 def made_up(model: str, method: str, loss: float, tokens: int = 64) -> Run:
     entry = {"role": "heldout", "domain": "a", "window": 8, "losses": [loss] * 3}
     text: dict[str, Any] = {"corpus": "c", "window": 8, "tokens": tokens, "sha256": model}
@@ -201,8 +215,8 @@ def test_generated_text_is_compared_as_questions_are() -> None:
     assert f"| angular | {in_points(lead)} |\n" in said
     assert "mean over models" not in said
     more = models_tables({"toy": runs, "large": [generated(*cell, "large") for cell in cells]})
-    rows = [lead, lead, Estimated.mean([lead, lead])]
-    assert f"| angular | {' | '.join(map(in_points, rows))} |\n" in more
+    # Both models are asked the same questions, and answer alike.
+    assert f"| angular | {' | '.join([in_points(lead)] * 3)} |\n" in more
     assert more.count("| mean over models |") == 2  # perplexity and arithmetic
     halves = [{**run, "cell": {**run["cell"], "granularity": "half"}} for run in runs[1:]]
     both = models_tables({"toy": [*runs, *halves]})
