@@ -102,6 +102,16 @@ def models_tables(runs: Mapping[str, Sequence[Run]]) -> str:
     return "\n\n".join(parts)
 
 
+def summary_table(folders: Sequence[Mapping[str, Sequence[Run]]]) -> str:
+    """Return one table of the cells of several folders, which differ in their exam.
+
+    Args:
+        folders: the runs of each, by model.
+    """
+    boards = [board for runs in folders for board in boards_of(runs)]
+    return _table(boards, _ranked(boards), _ratio_and_lead, None)
+
+
 def boards_of(runs: Mapping[str, Sequence[Run]]) -> list[ModelBoard]:
     """Return the models that have a search to compare with.
 
