@@ -103,3 +103,8 @@ def test_the_command_of_the_readme_works_at_a_smaller_size(
     model = AutoModelForCausalLM.from_pretrained(output / "model")
     assert model.config.num_hidden_layers == 24
     assert "held-out" in capsys.readouterr().out
+
+
+def test_a_demo_model_of_another_name_is_not_asked_for_on_the_hub() -> None:
+    with pytest.raises(InputError, match="`model` demo-qwen is no demo model: .*demo-qwen-0.5b"):
+        load_model("demo-qwen")
