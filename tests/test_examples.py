@@ -16,7 +16,7 @@ import pytest
 
 import evop_deap
 from benchmarks.board.models import runs_by_model
-from benchmarks.board.models_tables import summary_table
+from benchmarks.board.tables.models_tables import summary_table
 
 MODULES = sorted(m.name for m in pkgutil.walk_packages(evop_deap.__path__, "evop_deap."))
 ROOT = Path(__file__).parents[1]

@@ -16,16 +16,18 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks.board.filled import filled
-from benchmarks.board.options import parsed
-from benchmarks.board.run_files import read_runs
+from benchmarks.board.making.filled import filled
+from benchmarks.board.making.options import parsed
+from benchmarks.board.making.run_files import read_runs
 from benchmarks.board.table import board_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, make what is missing and print the tables; returns the exit code."""
     given = parsed(arguments, description=__doc__)
-    from benchmarks.board.missing_cells import fill  # imports PyTorch, which --help does without
+    from benchmarks.board.making.missing_cells import (
+        fill,  # imports PyTorch, which --help does without
+    )
 
     return filled(partial(fill, given), lambda: board_tables(read_runs(given.output)))
 

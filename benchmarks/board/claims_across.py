@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.board import fitness_tables
 from benchmarks.board.commands import fitness_command, luck_command, models_command
 from benchmarks.board.fitness import runs_by_fitness
 from benchmarks.board.luck import runs_of
-from benchmarks.board.luck_tables import answer, leads_of
+from benchmarks.board.making.run_files import Run
 from benchmarks.board.models import runs_by_model
-from benchmarks.board.models_tables import boards_of, mean_difference, mean_ratio
-from benchmarks.board.run_files import Run
-from benchmarks.board.zero_shot import in_points
+from benchmarks.board.tables import fitness_tables
+from benchmarks.board.tables.luck_tables import answer, leads_of
+from benchmarks.board.tables.models_tables import boards_of, mean_difference, mean_ratio
+from benchmarks.board.tables.zero_shot import in_points
 from benchmarks.common.claim import ROOT, Claim, measured_at
 
 RIVALS = ("evopress", "sleb", "angular", "relative-magnitude", "block-influence")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.board.cells import DENSE
-from benchmarks.board.run_files import Run
+from benchmarks.board.making.cells import DENSE
+from benchmarks.board.making.run_files import Run
 
 _TEXTS = "--corpus mixed.jsonl --heldout mixed.jsonl"
 

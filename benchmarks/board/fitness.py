@@ -24,12 +24,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.board.filled import filled
-from benchmarks.board.fitness_tables import BASELINE, Found, fitness_tables
+from benchmarks.board.making.filled import filled
+from benchmarks.board.making.options import check_one_cell, parsed
+from benchmarks.board.making.run_files import Run, read_runs
+from benchmarks.board.making.shared_evaluations import ANSWERS, Beside
 from benchmarks.board.models import folder_of, folders_of
-from benchmarks.board.options import check_one_cell, parsed
-from benchmarks.board.run_files import Run, read_runs
-from benchmarks.board.shared_evaluations import ANSWERS, Beside
+from benchmarks.board.tables.fitness_tables import BASELINE, Found, fitness_tables
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_text
 from evop_deap.fitness.fitnesses import read_fitness
@@ -55,7 +55,7 @@ def fill_boards(given: argparse.Namespace) -> int:
     Raises:
         EvopError: an argument, a model, a text or a file of questions cannot be used.
     """
-    from benchmarks.board.missing_cells import fill, load  # imports PyTorch
+    from benchmarks.board.making.missing_cells import fill, load  # imports PyTorch
 
     check_one_cell(given)
     settings = {name: settings_of(name, given) for name in given.fitnesses}

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.board.options import parsed
-from benchmarks.board.protocol import calibration_for, plan_of
-from benchmarks.board.run_files import HELDOUT
+from benchmarks.board.making.options import parsed
+from benchmarks.board.making.protocol import calibration_for, plan_of
+from benchmarks.board.making.run_files import HELDOUT
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json

@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.board.filled import filled
-from benchmarks.board.luck_tables import luck_tables
-from benchmarks.board.options import check_one_cell, parsed
-from benchmarks.board.run_files import Run, read_runs
-from benchmarks.board.shared_evaluations import Beside
+from benchmarks.board.making.filled import filled
+from benchmarks.board.making.options import check_one_cell, parsed
+from benchmarks.board.making.run_files import Run, read_runs
+from benchmarks.board.making.shared_evaluations import Beside
+from benchmarks.board.tables.luck_tables import luck_tables
 from evop_deap.base.errors import InputError
 from evop_deap.settings.heuristic_names import SEARCH
 
@@ -50,7 +50,7 @@ def fill_boards(given: argparse.Namespace) -> int:
     Raises:
         EvopError: an argument, the model or a text cannot be used.
     """
-    from benchmarks.board.missing_cells import fill, load  # imports PyTorch
+    from benchmarks.board.making.missing_cells import fill, load  # imports PyTorch
 
     if given.draws < 1:
         raise InputError(f"`draws` must be at least 1, but got {given.draws}")

@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.board.filled import filled
-from benchmarks.board.models_tables import models_tables
-from benchmarks.board.options import parsed
-from benchmarks.board.run_files import Run, read_runs
+from benchmarks.board.making.filled import filled
+from benchmarks.board.making.options import parsed
+from benchmarks.board.making.run_files import Run, read_runs
+from benchmarks.board.tables.models_tables import models_tables
 from evop_deap.base.errors import InputError
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.settings.heuristic_names import SEARCH
@@ -64,7 +64,7 @@ def fill_boards(given: argparse.Namespace) -> int:
     Raises:
         EvopError: an argument, a model or a text cannot be used.
     """
-    from benchmarks.board.missing_cells import fill  # imports PyTorch
+    from benchmarks.board.making.missing_cells import fill  # imports PyTorch
 
     failed = 0
     for model, folder in zip(given.models, folders_of(given.output, given.models), strict=True):

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.board.cells import DENSE
-from benchmarks.board.comparison import comparison
-from benchmarks.board.ratios import figure, perplexity, ratio
-from benchmarks.board.run_files import HELDOUT, WIKI, Run, check_protocol, read_runs
-from benchmarks.board.zero_shot import (
+from benchmarks.board.making.cells import DENSE
+from benchmarks.board.making.run_files import HELDOUT, WIKI, Run, check_protocol, read_runs
+from benchmarks.board.tables.comparison import comparison
+from benchmarks.board.tables.ratios import figure, perplexity, ratio
+from benchmarks.board.tables.zero_shot import (
     accuracy_table,
     mean_accuracy,
     task_accuracies,
@@ -243,7 +243,7 @@ def main() -> None:
     runs = read_runs(given.folder)
     print(board_tables(runs))
     if given.png:
-        from benchmarks.board.picture import draw_board
+        from benchmarks.board.tables.picture import draw_board
 
         draw_board(cells_in(runs), given.png)
 

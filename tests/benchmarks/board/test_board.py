@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.board import missing_cells
 from benchmarks.board.__main__ import main
-from benchmarks.board.cells import ALL, Cell, cells_of
-from benchmarks.board.comparison import comparison
 from benchmarks.board.limit import main as limit
-from benchmarks.board.picture import draw_board
-from benchmarks.board.ratios import mean_ratio, perplexity, ratio
-from benchmarks.board.run_files import Run, check_protocol, path_of, read_runs, write_run
+from benchmarks.board.making import missing_cells
+from benchmarks.board.making.cells import ALL, Cell, cells_of
+from benchmarks.board.making.run_files import Run, check_protocol, path_of, read_runs, write_run
+from benchmarks.board.making.texts import calibration_of, heldout_text, joined_corpus
 from benchmarks.board.table import board_tables, cells_in
-from benchmarks.board.texts import calibration_of, heldout_text, joined_corpus
-from benchmarks.board.zero_shot import accuracy_table
+from benchmarks.board.tables.comparison import comparison
+from benchmarks.board.tables.picture import draw_board
+from benchmarks.board.tables.ratios import mean_ratio, perplexity, ratio
+from benchmarks.board.tables.zero_shot import accuracy_table
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError
 from evop_deap.evaluation.perplexity import measure_perplexity

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.board.cells import cells_of
 from benchmarks.board.claims_across import claims_across
 from benchmarks.board.commands import luck_command
 from benchmarks.board.fitness import board_of
-from benchmarks.board.options import parsed
+from benchmarks.board.making.cells import cells_of
+from benchmarks.board.making.options import parsed
 
 RESULTS = Path(__file__).parents[3] / "benchmarks"
 COMMANDS = {claim.file: claim.command for claim in claims_across()}

@@ -10,9 +10,9 @@ from own_text import own_corpus
 
 from benchmarks.board.claims_across import fitness_claims
 from benchmarks.board.fitness import main, runs_by_fitness
-from benchmarks.board.fitness_tables import FitnessRuns, fitness_tables
-from benchmarks.board.run_files import Run
-from benchmarks.board.zero_shot import task_accuracies
+from benchmarks.board.making.run_files import Run
+from benchmarks.board.tables.fitness_tables import FitnessRuns, fitness_tables
+from benchmarks.board.tables.zero_shot import task_accuracies
 
 PAGE = Path(__file__).parents[3] / "benchmarks/board"
 

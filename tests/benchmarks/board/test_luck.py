@@ -11,9 +11,9 @@ from own_text import own_corpus
 
 from benchmarks.board.claims_across import luck_claims
 from benchmarks.board.luck import main, runs_of
-from benchmarks.board.luck_tables import answer, lead, losses_of, luck_tables
-from benchmarks.board.run_files import Run
-from benchmarks.board.texts import is_exam
+from benchmarks.board.making.run_files import Run
+from benchmarks.board.making.texts import is_exam
+from benchmarks.board.tables.luck_tables import answer, lead, losses_of, luck_tables
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
 
@@ -69,7 +69,12 @@ def test_every_draw_and_size_is_a_board_with_the_same_exam(
 
 
 def test_a_document_is_in_the_exam_or_in_a_draw(toy: tuple[str, str]) -> None:
-    from benchmarks.board.texts import calibration_of, heldout_text, joined_corpus, without_exam
+    from benchmarks.board.making.texts import (
+        calibration_of,
+        heldout_text,
+        joined_corpus,
+        without_exam,
+    )
     from evop_deap.models.loading.load_model import load_model
 
     model, corpus = toy

@@ -12,15 +12,20 @@ import numpy as np
 import pytest
 from own_text import own_corpus
 
-from benchmarks.board.cells import cells_of
 from benchmarks.board.claims_across import models_claims
-from benchmarks.board.earlier_runs import EarlierRuns
+from benchmarks.board.making.cells import cells_of
+from benchmarks.board.making.earlier_runs import EarlierRuns
+from benchmarks.board.making.run_files import Run, read_runs
 from benchmarks.board.models import main, runs_by_model
-from benchmarks.board.models_tables import models_tables
-from benchmarks.board.ratios import Ratio
-from benchmarks.board.run_files import Run, read_runs
 from benchmarks.board.table import board_tables
-from benchmarks.board.zero_shot import difference, in_points, mean_difference, with_arithmetic
+from benchmarks.board.tables.models_tables import models_tables
+from benchmarks.board.tables.ratios import Ratio
+from benchmarks.board.tables.zero_shot import (
+    difference,
+    in_points,
+    mean_difference,
+    with_arithmetic,
+)
 from benchmarks.common.estimated import Estimated
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.board import ratios
-from benchmarks.board.cells import DENSE
-from benchmarks.board.ratios import Pair, Ratio, figure, perplexity
-from benchmarks.board.run_files import Run, check_one_budget, check_protocol, comparable
-from benchmarks.board.zero_shot import (
+from benchmarks.board.making.cells import DENSE
+from benchmarks.board.making.run_files import Run, check_one_budget, check_protocol, comparable
+from benchmarks.board.tables import ratios
+from benchmarks.board.tables.ratios import Pair, Ratio, figure, perplexity
+from benchmarks.board.tables.zero_shot import (
     has_tasks,
     in_points,
     mean_accuracy,

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.board.ratios import Pair
-from benchmarks.board.run_files import Run
-from benchmarks.board.seeds import chance_of_seeds
+from benchmarks.board.making.run_files import Run
+from benchmarks.board.tables.ratios import Pair
+from benchmarks.board.tables.seeds import chance_of_seeds
 from benchmarks.common.estimated import Estimated, mean_by_item
 from benchmarks.common.record import markdown_table
 from evop_deap.settings.heuristic_names import SEARCH

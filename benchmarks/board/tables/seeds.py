@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-from benchmarks.board.run_files import Run
+from benchmarks.board.making.run_files import Run
 from benchmarks.common.estimated import Estimated
 
 Figure = Callable[[Run], float]

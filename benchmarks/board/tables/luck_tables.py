@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.board.cells import DENSE
-from benchmarks.board.ratios import mean_loss
-from benchmarks.board.run_files import Run, check_one_budget, check_protocol, comparable
+from benchmarks.board.making.cells import DENSE
+from benchmarks.board.making.run_files import Run, check_one_budget, check_protocol, comparable
+from benchmarks.board.tables.ratios import mean_loss
 from benchmarks.common.estimated import Estimated
 from benchmarks.common.record import markdown_table
 from evop_deap.base.errors import InputError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.board.run_files import Run, read_runs
+from benchmarks.board.making.run_files import Run, read_runs
 
 ANSWERS = "answers"
 """The folder of answers in that of a board, or of the boards of a model."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.board.evaluation_plan import CutText, EvaluationPlan
-from benchmarks.board.run_files import HELDOUT, WIKI
-from benchmarks.board.texts import (
+from benchmarks.board.making.evaluation_plan import CutText, EvaluationPlan
+from benchmarks.board.making.run_files import HELDOUT, WIKI
+from benchmarks.board.making.texts import (
     calibration_of,
     check_share,
     heldout_text,

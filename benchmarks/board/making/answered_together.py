@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.board.evaluation_plan import EvaluationPlan, of_task
-from benchmarks.board.pruned_model import Bench
+from benchmarks.board.making.evaluation_plan import EvaluationPlan, of_task
+from benchmarks.board.making.pruned_model import Bench
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.files import sha256_of_file, write_json
 from evop_deap.evaluation.question_files import read_questions

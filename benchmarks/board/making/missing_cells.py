@@ -9,26 +9,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.board.answered_together import AnsweredTogether, answer_together
-from benchmarks.board.cells import DENSE, Cell, cells_of
-from benchmarks.board.earlier_runs import EarlierRuns
-from benchmarks.board.evaluation_plan import EvaluationPlan, evaluate_model
-from benchmarks.board.protocol import (
+from benchmarks.board.making.answered_together import AnsweredTogether, answer_together
+from benchmarks.board.making.cells import DENSE, Cell, cells_of
+from benchmarks.board.making.earlier_runs import EarlierRuns
+from benchmarks.board.making.evaluation_plan import EvaluationPlan, evaluate_model
+from benchmarks.board.making.protocol import (
     calibration_for,
     check_sizes,
     plan_of,
     protocol_of,
     questions_for,
 )
-from benchmarks.board.pruned_model import Bench, config_of, prune, pruned_before
-from benchmarks.board.run_files import (
+from benchmarks.board.making.pruned_model import Bench, config_of, prune, pruned_before
+from benchmarks.board.making.run_files import (
     check_protocol,
     path_of,
     read_run,
     read_runs,
     write_run,
 )
-from benchmarks.board.shared_evaluations import ANSWERS, Beside, evaluated_before
+from benchmarks.board.making.shared_evaluations import ANSWERS, Beside, evaluated_before
 from benchmarks.common.exclusive_files import claimed
 from benchmarks.common.record import circumstances
 from evop_deap.base.errors import EvopError, InputError

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.board import ratios, zero_shot
-from benchmarks.board.cells import DENSE
-from benchmarks.board.ratios import Pair, Ratio, figure, perplexity
-from benchmarks.board.run_files import Run, check_protocol, comparable
+from benchmarks.board.making.cells import DENSE
+from benchmarks.board.making.run_files import Run, check_protocol, comparable
 from benchmarks.board.table import Methods, cells_in, repetition
-from benchmarks.board.zero_shot import (
+from benchmarks.board.tables import ratios, zero_shot
+from benchmarks.board.tables.ratios import Pair, Ratio, figure, perplexity
+from benchmarks.board.tables.zero_shot import (
     difference,
     has_tasks,
     in_points,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.board.cells import DENSE, Cell
+from benchmarks.board.making.cells import DENSE, Cell
 from evop_deap.base.numbers import finite_or_none
 from evop_deap.calibration import CalibrationSet
 from evop_deap.fitness.model.reference import ReferenceEvaluator

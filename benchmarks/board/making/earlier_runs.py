@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.board.cells import Cell
-from benchmarks.board.protocol import method_settings
-from benchmarks.board.run_files import Run, check_protocol, path_of, read_run
+from benchmarks.board.making.cells import Cell
+from benchmarks.board.making.protocol import method_settings
+from benchmarks.board.making.run_files import Run, check_protocol, path_of, read_run
 from evop_deap.base.errors import InputError
 
 _CIRCUMSTANCES = ("versions", "machine", "commit", "date")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.board.cells import ALL
+from benchmarks.board.making.cells import ALL
 from evop_deap.base.errors import InputError
 from evop_deap.evaluation.task_files import TASKS
 from evop_deap.recovery.compensation.form_names import CHOICES, OFF

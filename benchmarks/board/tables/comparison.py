@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from benchmarks.board.ratios import figure, mean_ratio, perplexity
-from benchmarks.board.run_files import Run
+from benchmarks.board.making.run_files import Run
+from benchmarks.board.tables.ratios import figure, mean_ratio, perplexity
 from benchmarks.common.record import markdown_table
 from evop_deap.settings.heuristic_names import SEARCH
 

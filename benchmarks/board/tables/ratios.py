@@ -16,8 +16,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.board.run_files import HELDOUT, WIKI, Run
-from benchmarks.board.seeds import chance_of_seeds
+from benchmarks.board.making.run_files import HELDOUT, WIKI, Run
+from benchmarks.board.tables.seeds import chance_of_seeds
 from benchmarks.common.estimated import Estimated, mean_by_item
 
 Pair = tuple[Sequence[Run], Sequence[Run]]

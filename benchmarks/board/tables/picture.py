@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.board.ratios import perplexity
-from benchmarks.board.run_files import Run
+from benchmarks.board.making.run_files import Run
+from benchmarks.board.tables.ratios import perplexity
 from evop_deap.base.files import write_bytes
 from evop_deap.base.formatting import plural
 from evop_deap.settings.heuristic_names import SEARCH

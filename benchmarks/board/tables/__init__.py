@@ -1,0 +1,1 @@
+"""The tables of boards, from the files of their cells."""
