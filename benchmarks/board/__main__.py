@@ -19,7 +19,7 @@ from functools import partial
 from benchmarks.board.making.filled import filled
 from benchmarks.board.making.options import parsed
 from benchmarks.board.making.run_files import read_runs
-from benchmarks.board.table import board_tables
+from benchmarks.board.tables.board_tables import board_tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

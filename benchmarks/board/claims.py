@@ -6,7 +6,7 @@ import math
 
 from benchmarks.board.claims_across import claims_across
 from benchmarks.board.making.run_files import read_runs
-from benchmarks.board.table import board_tables
+from benchmarks.board.tables.board_tables import board_tables
 from benchmarks.common.claim import ROOT, Claim, measured_at, read
 from benchmarks.common.record import table_rows
 

@@ -9,8 +9,8 @@ from functools import partial
 
 from benchmarks.board.making.cells import DENSE
 from benchmarks.board.making.run_files import Run, check_protocol, comparable
-from benchmarks.board.table import Methods, cells_in, repetition
 from benchmarks.board.tables import ratios, zero_shot
+from benchmarks.board.tables.board_tables import Methods, cells_in, repetition
 from benchmarks.board.tables.ratios import Pair, Ratio, figure, perplexity
 from benchmarks.board.tables.zero_shot import (
     difference,

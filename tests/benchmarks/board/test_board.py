@@ -23,7 +23,7 @@ from benchmarks.board.making import missing_cells
 from benchmarks.board.making.cells import ALL, Cell, cells_of
 from benchmarks.board.making.run_files import Run, check_protocol, path_of, read_runs, write_run
 from benchmarks.board.making.texts import calibration_of, heldout_text, joined_corpus
-from benchmarks.board.table import board_tables, cells_in
+from benchmarks.board.tables.board_tables import board_tables, cells_in
 from benchmarks.board.tables.comparison import comparison
 from benchmarks.board.tables.picture import draw_board
 from benchmarks.board.tables.ratios import mean_ratio, perplexity, ratio

@@ -17,7 +17,7 @@ from benchmarks.board.making.cells import cells_of
 from benchmarks.board.making.earlier_runs import EarlierRuns
 from benchmarks.board.making.run_files import Run, read_runs
 from benchmarks.board.models import main, runs_by_model
-from benchmarks.board.table import board_tables
+from benchmarks.board.tables.board_tables import board_tables
 from benchmarks.board.tables.models_tables import models_tables
 from benchmarks.board.tables.ratios import Ratio
 from benchmarks.board.tables.zero_shot import (
