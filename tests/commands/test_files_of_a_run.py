@@ -13,7 +13,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.evaluate import main as evaluate
 from evop_deap.export import main as export
 from evop_deap.report import main as report
-from evop_deap.runs.storage.folder import check_outside_runs
+from evop_deap.runs.storage.folder import RunFolder, check_outside_runs
 from evop_deap.search import main as search
 from evop_deap.tune import main as tune
 
@@ -63,6 +63,12 @@ def test_other_files_beside_a_run_may_be_written(run: Path) -> None:
     check_outside_runs(run.parent / "result.json", "json")
     with pytest.raises(InputError, match="`output`"):
         check_outside_runs(run / "report.html", "output")
+
+
+def test_settings_of_another_program_make_no_run(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("name: mine\n")
+    check_outside_runs(tmp_path / "model", "output")
+    assert not RunFolder(tmp_path).has_settings
 
 
 def test_a_study_does_not_go_into_the_folder_of_a_search(

@@ -161,6 +161,11 @@ class RunFolder:
             )
         check_writable(self.path)
 
+    @property
+    def has_settings(self) -> bool:
+        """Whether the folder holds the settings of a run, and not another `config.yaml`."""
+        return self.config.is_file() and self._is_run()
+
     def _is_run(self) -> bool:
         """Return whether the folder holds a run's settings, or only leftovers of a run."""
         try:
@@ -255,7 +260,7 @@ def check_outside_runs(path: Path, argument: str, but: Collection[str] = ()) -> 
         InputError: it is a file of a run.
     """
     folder = RunFolder(path.parent)
-    if folder.config.is_file() and path.name in {own.name for own in folder.own} - {*but}:
+    if path.name in {own.name for own in folder.own} - {*but} and folder.has_settings:
         raise InputError(
             f"`{argument}` {path} is a file of the run in {folder.path}: choose another path"
         )
