@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from evop_deap.base.files import sha256_of_file, write_json
 from evop_deap.evaluation.question_files import read_questions
 from evop_deap.evaluation.task_files import task_file
 from evop_deap.evaluation.zero_shot import TaskScore
-from evop_deap.fitness.model.right_answers import right_answers
+from evop_deap.fitness.model.right_answers import RightAnswers, checked_answering
+from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.space import Pattern
 from evop_deap.text.questions import Questions
 
@@ -100,19 +102,33 @@ def answer_together(
         written = read_questions(path)[: plan.limit]
         asked = [one.encoded(bench.loaded.tokenizer) for one in written]
         about = _short_sha256(model_sha256, str(bench.loaded.model.dtype), files[task])
+        # What a task is answered by is checked once, if something is to be answered.
+        answering = cache(partial(_answering, bench, wanted, Questions(tuple(asked))))
         parts = []
         for start in range(0, len(asked), _PART):
             questions = Questions(tuple(asked[start : start + _PART]))
             stem = folder / f"{task}-{about}-{start}-{len(questions)}"
-            parts.append(_part(bench, wanted, questions, stem))
+            parts.append(_part(bench, wanted, questions, stem, answering))
         finished = [part for part in parts if part is not None]
         if len(finished) == len(parts):
             right[task] = np.concatenate(finished, axis=1)
     return AnsweredTogether(places, right, files) if len(right) == len(plan.tasks) else None
 
 
+def _answering(
+    bench: Bench, wanted: Sequence[_Gone], questions: Questions, granularity: str
+) -> RightAnswers:
+    anatomy = bench.anatomies[granularity]
+    patterns = [_pattern(anatomy, one) for one in wanted if one[0] == granularity]
+    return checked_answering(bench.loaded.model, anatomy, patterns, questions, on_fallback=_tell)
+
+
 def _part(
-    bench: Bench, wanted: Sequence[_Gone], questions: Questions, stem: Path
+    bench: Bench,
+    wanted: Sequence[_Gone],
+    questions: Questions,
+    stem: Path,
+    answering: Callable[[str], RightAnswers],
 ) -> NDArray[np.bool_] | None:
     """(patterns, questions) of a part, known or anew; None while another process has some."""
     for granularity in sorted({unit for unit, _ in wanted}):
@@ -124,18 +140,18 @@ def _part(
         with claimed(path) as mine:
             if mine:
                 anatomy = bench.anatomies[granularity]
-                patterns: list[Pattern] = [
-                    tuple(int(part.name not in gone) for part in anatomy.parts) for _, gone in new
-                ]
-                right = right_answers(
-                    bench.loaded.model, anatomy, patterns, questions, on_fallback=_tell
-                )
+                patterns = [_pattern(anatomy, one) for one in new]
+                right = answering(granularity)(patterns, questions)
                 rows = ("".join(map(str, row)) for row in right.astype(int))
                 write_json(path, dict(zip(map(_name, new), rows, strict=True)))
     known = _known(stem)
     if not all(_name(one) in known for one in wanted):
         return None
     return np.array([[one == "1" for one in known[_name(pattern)]] for pattern in wanted])
+
+
+def _pattern(anatomy: Anatomy, gone: _Gone) -> Pattern:
+    return tuple(int(part.name not in gone[1]) for part in anatomy.parts)
 
 
 def _known(stem: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ right one: `acc_norm` of lm-evaluation-harness, and `acc` where all options have
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from evop_deap.models.anatomy.parts import Anatomy
+
+RightAnswers = Callable[[Sequence[Pattern], Questions], NDArray[np.bool_]]
+"""From patterns and questions to (patterns, questions) right answers."""
 
 
 class MistakesEvaluator(PopulationEvaluator):
@@ -72,27 +76,52 @@ def right_answers(
 ) -> NDArray[np.bool_]:
     """Return (patterns, questions) whether each pruned model answers each question right.
 
-    The likelihoods are checked as a search checks its losses. If they differ from the model's own,
-    every option is a forward pass of its own.
+    Args: as of `checked_answering`.
+    """
+    answers = checked_answering(model, anatomy, patterns, questions, on_fallback=on_fallback)
+    return answers(patterns, questions)
+
+
+def checked_answering(
+    model: PreTrainedModel,
+    anatomy: Anatomy,
+    patterns: Sequence[Pattern],
+    questions: Questions,
+    *,
+    on_fallback: Callable[[str], object] | None = None,
+) -> RightAnswers:
+    """Return a function from patterns and questions to right answers, as of `right_answers`.
+
+    The likelihoods are checked once, as a search checks its losses. If they differ from the model's
+    own, every option is a forward pass of its own.
 
     Args:
         model: the dense model, in evaluation mode.
         anatomy: its blocks or halves.
-        patterns: the patterns, at least one.
-        questions: the questions.
+        patterns: patterns that will be asked for, at least one. The first two are checked.
+        questions: those that will be asked. The longest are checked.
         on_fallback: called with the reason if the population evaluator is not used.
     """
     checked = checked_evaluator(
         model, anatomy, questions, patterns[:2], fitness="answers", on_fallback=on_fallback
     )
     if isinstance(checked, PopulationEvaluator):
-        wrong = MistakesEvaluator(model, anatomy, questions, fitness="answers")
-        return np.equal(wrong.evaluate(patterns).sums, 0)
-    return np.array([_answers_alone(model, anatomy, one, questions) for one in patterns])
+        return partial(_answers_together, model, anatomy)
+    return partial(_answers_alone, model, anatomy)
+
+
+def _answers_together(
+    model: PreTrainedModel, anatomy: Anatomy, patterns: Sequence[Pattern], questions: Questions
+) -> NDArray[np.bool_]:
+    wrong = MistakesEvaluator(model, anatomy, questions, fitness="answers")
+    return np.equal(wrong.evaluate(patterns).sums, 0)
 
 
 def _answers_alone(
-    model: PreTrainedModel, anatomy: Anatomy, pattern: Pattern, questions: Questions
+    model: PreTrainedModel, anatomy: Anatomy, patterns: Sequence[Pattern], questions: Questions
 ) -> NDArray[np.bool_]:
-    with bypassed(anatomy, dropped_units(pattern)):
-        return np.equal(mistakes(likelihoods_of(model, questions), questions.asked), 0)
+    found = []
+    for pattern in patterns:
+        with bypassed(anatomy, dropped_units(pattern)):
+            found.append(mistakes(likelihoods_of(model, questions), questions.asked))
+    return np.equal(found, 0)

@@ -13,6 +13,7 @@ import pytest
 from own_text import own_corpus
 
 from benchmarks.board.claims_across import models_claims
+from benchmarks.board.making import answered_together
 from benchmarks.board.making.cells import cells_of
 from benchmarks.board.making.earlier_runs import EarlierRuns
 from benchmarks.board.making.run_files import Run, read_runs
@@ -29,6 +30,7 @@ from benchmarks.board.tables.zero_shot import (
 from benchmarks.common.estimated import Estimated
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError
+from evop_deap.fitness.model.right_answers import RightAnswers, checked_answering
 
 CIRCUMSTANCES = ("versions", "machine", "commit", "date")
 PAGE = Path(__file__).parents[3] / "benchmarks/board"
@@ -294,8 +296,19 @@ def test_a_cell_that_appears_later_is_not_taken_over(
 
 
 def test_questions_are_answered_by_all_patterns_at_once_as_by_each_model_alone(
-    toys: tuple[list[str], str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toys: tuple[list[str], str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    checks: list[int] = []
+
+    def counted(*given: Any, **options: Any) -> RightAnswers:
+        checks.append(len(given[3]))
+        return checked_answering(*given, **options)
+
+    monkeypatch.setattr(answered_together, "_PART", 4)
+    monkeypatch.setattr(answered_together, "checked_answering", counted)
     tasks = tmp_path / "tasks"
     tasks.mkdir()
     rows = [
@@ -323,13 +336,15 @@ def test_questions_are_answered_by_all_patterns_at_once_as_by_each_model_alone(
     lead = difference([([halves["search"]], [r for r in runs if r["cell"]["method"] == "dense"])])
     assert f"; {in_points(lead)} |" in capsys.readouterr().out
     parts = {path: path.stat().st_mtime_ns for path in second.glob("*/answers/*.json")}
-    assert len(parts) == 2  # one for each granularity
+    assert len(parts) == 4  # of four questions and of three, for each granularity
+    assert checks == [7, 7]  # the whole task, for each granularity
     dense = second / "llama/dense.json"
     before = json.loads(dense.read_text())["judged"]
     for path in second.glob("*/*.json"):
         path.unlink()
     assert main([*words, *more]) == 0
     assert {path: path.stat().st_mtime_ns for path in parts} == parts
+    assert len(checks) == 2  # nothing was answered anew
     assert json.loads(dense.read_text())["judged"] == before
     # A part that another process works on leaves the cells for later.
     for path in [*second.glob("*/*.json"), *parts]:
