@@ -78,7 +78,7 @@ def _search(given: Mapping[str, Any], run: argparse.Namespace) -> str:
         found = run_search(config, folder, progress=progress, **how)
     if run.json:
         return json.dumps(found.as_dict(), ensure_ascii=False, allow_nan=False)
-    return f"{table_of(found)}\n\n{next_steps(folder, config)}"
+    return f"{table_of(found)}\n\n{next_steps(folder, config, found)}"
 
 
 def _parser() -> argparse.ArgumentParser:

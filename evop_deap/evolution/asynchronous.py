@@ -21,7 +21,7 @@ from evop_deap.evolution.generation import Generation
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.state import EvolutionState
-from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.stopping import EXHAUSTED, Stopping
 from evop_deap.evolution.strategies import PLAIN, Breed, Foresight, Preference, Strategies
 from evop_deap.evolution.succession import before_the_first, beginners, preferred, succeeded
 from evop_deap.fitness.in_flight import InFlight
@@ -82,7 +82,7 @@ def evolve_asynchronously(
             if not course.finish_one(state):
                 # Nothing is in flight, and nothing is left to begin.
                 if not course.finished and state.records:
-                    return replace(state, stopped="every pattern within reach was evaluated")
+                    return replace(state, stopped=EXHAUSTED)
             elif len(course.finished) < course.size:
                 continue
             state = replace(course.next_state(state), rng_state=rng.getstate())

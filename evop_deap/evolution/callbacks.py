@@ -29,7 +29,7 @@ def after_generation(
     state = at_limit(replace(state, seconds=time.monotonic() - began), stopping)
     results = [callback(state) for callback in callbacks]
     if any(results) and state.stopped is None:
-        state = replace(state, stopped="a callback asked for it")
+        state = replace(state, stopped="as a callback asked for it")
     return state
 
 

@@ -20,7 +20,7 @@ from evop_deap.evolution.generation import evaluate_by_map, evaluate_generation
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.state import EvolutionState
-from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.stopping import EXHAUSTED, Stopping
 from evop_deap.evolution.strategies import PLAIN, Breed, Choice, Preference, Strategies
 from evop_deap.evolution.succession import before_the_first, beginners, preferred, succeeded
 from evop_deap.space import Pattern
@@ -79,7 +79,7 @@ def evolve(
             state.population, count, breed, toolbox, settings, strategies, anew=anew
         )
         if not preference.chosen:
-            return replace(state, stopped="every pattern within reach was evaluated")
+            return replace(state, stopped=EXHAUSTED)
         if anew:
             state = replace(state, population=state.population[:1], restarted=state.generation + 1)
         choice = Choice.of_all(preference.chosen)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 SURE_GENERATIONS = 2
 """Generations in a row in which a surrogate must be sure before the search ends."""
 
+EXHAUSTED = "after every pattern within reach was evaluated"
+"""Why a search ends that finds no new pattern."""
+
 
 @dataclass(frozen=True)
 class Prospect:

@@ -49,6 +49,10 @@ def search_budgets(
         with nullcontext() if alone else context.folder.exclusive():
             result = _finished(context, before)
             if result is not None and before is not None and before.evolution is not None:
+                over = f"nothing is left to search: it stopped {result.stopped}"
+                context.progress.stage(
+                    over if alone else f"sparsity {context.config.share:g}: {over}"
+                )
                 found = Found.of_evolution(before.evolution)
                 if not context.folder.report.exists():  # killed after the result was written
                     draw_report([context.folder.path], context.folder.report, context.progress)

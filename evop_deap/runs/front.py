@@ -53,6 +53,8 @@ def search_front(
     search = assemble_front(trade, whole.evaluator.cached, whole.rng, config.evolution)
     state = search.run(config.stopping, state, callbacks=(recorder.record, progress.generation))
     progress.close()
+    if stored and state.generation == stored.state.generation:
+        progress.stage(f"nothing is left to search: it stopped {state.stopped}")
     results, seconds = [], loading + state.seconds
     for context in contexts:
         with context.folder.exclusive():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evop_deap.evolution.stopping import EXHAUSTED
 from evop_deap.settings.heuristic_names import SEARCH
 from evop_deap.settings.search_config import SearchConfig
 
@@ -24,12 +26,13 @@ def table_of(found: SearchResult | Curve) -> str:
     return curve_table(found) if isinstance(found, Curve) else result_table(found)
 
 
-def next_steps(output: Path, config: SearchConfig) -> str:
+def next_steps(output: Path, config: SearchConfig, found: SearchResult | Curve) -> str:
     """Return how to load the result, where its report is, and how to continue the search.
 
     Args:
         output: folder of the run.
         config: settings of the run.
+        found: its result.
     """
     figures, model = "result.json", output / "model"
     if config.several:
@@ -41,9 +44,15 @@ def next_steps(output: Path, config: SearchConfig) -> str:
     if not page.is_file():
         shown = f"figures    {output / figures}; there is no {page.name}"
     lines = [f"load it    {_auto_class(model)}.from_pretrained({str(model)!r})", shown]
-    if config.method == SEARCH:
+    if config.method == SEARCH and any(one.stopped != EXHAUSTED for one in _results(found)):
         lines.append(f"search on  {_resume(output)}{_longer(config)}")
     return "\n".join(lines)
+
+
+def _results(found: SearchResult | Curve) -> Sequence[SearchResult]:
+    from evop_deap.runs.storage.curve import Curve
+
+    return found.results if isinstance(found, Curve) else [found]
 
 
 def _longer(config: SearchConfig) -> str:

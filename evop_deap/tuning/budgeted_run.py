@@ -11,7 +11,7 @@ from typing import Any
 from evop_deap.evolution.assemble import Search, assemble
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.state import EvolutionState
-from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.stopping import EXHAUSTED, Stopping
 from evop_deap.evolution.strategies import Seeds
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.meter import Meter
@@ -74,7 +74,7 @@ class BudgetedRun:
             check: called after each generation; may raise to end the search.
         """
         state = self.state
-        if state is not None and (state.cost >= cost or _exhausted(state)):
+        if state is not None and (state.cost >= cost or state.stopped == EXHAUSTED):
             return
 
         def done(state: EvolutionState) -> bool:
@@ -157,8 +157,3 @@ def evaluations_within(points: Sequence[Point], cost: float, epsilon: float) -> 
         if point.cost <= cost and point.regret <= epsilon:
             return float(point.evaluations)
     return 2.0 * points[-1].evaluations
-
-
-def _exhausted(state: EvolutionState) -> bool:
-    """Return whether the search ended because no new pattern was left."""
-    return state.stopped is not None and state.stopped.startswith("every pattern")

@@ -15,7 +15,7 @@ from toy_landscapes import toy_landscape
 from evop_deap.evolution.assemble import Search, assemble
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.state import EvolutionState
-from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.stopping import EXHAUSTED, Stopping
 from evop_deap.evolution.strategies import Seeds
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.in_flight import InFlight
@@ -134,7 +134,7 @@ def test_a_small_space_is_evaluated_to_its_end() -> None:
     flight = InFlight(cached, ordered.background)
     search = assemble(space, cached, random.Random(0), PLAIN, flight=flight)
     state = search.run(Stopping())
-    assert state.stopped == "every pattern within reach was evaluated"
+    assert state.stopped == EXHAUSTED
     assert len(state.losses) == space.size == len(ordered.asked)
 
 

@@ -17,7 +17,7 @@ from evop_deap.evolution.loop import evolve
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.racing import Racing, race
 from evop_deap.evolution.state import EvolutionState
-from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.stopping import EXHAUSTED, Stopping
 from evop_deap.evolution.strategies import Choice, Seeds, Strategies
 from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
@@ -172,7 +172,7 @@ def test_a_callback_can_stop_the_search_and_all_callbacks_hear_of_each_generatio
         Stopping(generations=9),
         callbacks=[lambda s: s.generation == 2, lambda s: heard.append(s.generation)],
     )
-    assert (state.generation, state.stopped) == (2, "a callback asked for it")
+    assert (state.generation, state.stopped) == (2, "as a callback asked for it")
     assert heard == [0, 1, 2]
 
 
@@ -181,7 +181,7 @@ def test_a_small_space_is_searched_whole_and_then_the_search_ends() -> None:
     evaluator = Counting()
     state = search(evaluator, Stopping(), space=space)
     assert len(state.losses) == space.size == 10
-    assert state.stopped == "every pattern within reach was evaluated"
+    assert state.stopped == EXHAUSTED
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -392,7 +392,7 @@ def test_a_small_space_is_raced_through_and_then_the_search_ends() -> None:
     state = search_raced(Windowed(), Stopping(), space=space)
     assert state.evaluations == space.size == 15
     assert state.eliminated
-    assert state.stopped == "every pattern within reach was evaluated"
+    assert state.stopped == EXHAUSTED
 
 
 def test_records_tell_what_was_eliminated_what_was_known_and_what_was_executed() -> None:

@@ -19,6 +19,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.evolution.assemble import assemble_front
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.operators import mutate_resize, select_crowded
+from evop_deap.evolution.stopping import EXHAUSTED
 from evop_deap.evolution.trade import Member, Trade, best_within, front_of
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.space import SearchSpace, Unit, dropped_units
@@ -92,7 +93,7 @@ def test_a_long_search_finds_the_true_front_and_a_third_of_the_patterns_half_of_
     everything = {p: float(LANDSCAPE.losses[row]) for p, row in LANDSCAPE.rows.items() if 0 in p}
     true = {member.pattern for member in front_of(replace(state, losses=everything), TRADE)}
     assert {member.pattern for member in front_of(state, TRADE)} == true
-    assert state.stopped == "every pattern within reach was evaluated"
+    assert state.stopped == EXHAUSTED
     for seed in range(3):
         state = searched(seed, evaluations=len(everything) // 3)
         assert len({m.pattern for m in front_of(state, TRADE)} & true) >= len(true) / 2

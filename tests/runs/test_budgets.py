@@ -282,10 +282,13 @@ def test_a_run_killed_when(moment: str, settings: list[str], curve: Path, tmp_pa
     assert_same_outcome(output, curve)
 
 
-def test_a_finished_budget_is_not_searched_or_exported_again(curve: Path) -> None:
+def test_a_finished_budget_is_not_searched_or_exported_again(
+    curve: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in curve.glob("*/result.json")}
-    assert main(["--output", str(curve), "--resume", "--quiet"]) == 0
+    assert main(["--output", str(curve), "--resume"]) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "sparsity 0.2: nothing is left to search: it stopped after" in capsys.readouterr().err
 
 
 def test_resuming_with_a_later_end_goes_on_at_every_budget(

@@ -14,6 +14,7 @@ from forked_searches import run_and_kill
 from transformers import AutoModelForCausalLM
 
 from evop_deap import Curve, SearchConfig, load_run, run_budgets, run_front, run_search
+from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.storage.checkpoint import load_checkpoint
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.search import main
@@ -163,10 +164,14 @@ def test_what_a_front_cannot_be_of_is_refused_in_one_line(
 def test_every_entry_searches_for_the_front_that_the_settings_ask_for(
     run: Callable[..., Any], front: Path
 ) -> None:
+    told: list[str] = []
+    progress = Progress()
+    progress.stage = told.append  # type: ignore[method-assign]
     written, found = read(front / "curve.json"), read(front / "front.json")
     config = SearchConfig(**yaml.safe_load((front / "config.yaml").read_text()))
     shares = () if run is run_search else (config.sparsity,)
-    curve = run(config, *shares, front, resume=True)
+    curve = run(config, *shares, front, resume=True, progress=progress)
     assert isinstance(curve, Curve)
     assert timeless(curve.as_dict()) == timeless(written)
     assert timeless(read(front / "front.json")) == timeless(found)
+    assert any(text.startswith("nothing is left to search: it stopped after") for text in told)

@@ -61,6 +61,12 @@ def test_the_last_thing_a_search_says_is_what_to_do_next(
     resumed = load_run(tmp_path / "run").result
     assert resumed is not None
     assert resumed.generations == 2
+    assert main([*words[:-1], "2"]) == 0
+    assert "nothing is left to search: it stopped after 2 generations\n" in capsys.readouterr().err
+    assert main([*words[:-1], "90", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "stopped after every pattern within reach was evaluated\n" in out
+    assert "search on" not in out
     limited = [*command, "--quiet", "--overwrite", "--max-evaluations", "3", "--patience", "9"]
     assert main(limited) == 0
     *_, longer = capsys.readouterr().out.strip().splitlines()

@@ -21,7 +21,7 @@ from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.state import EvolutionState
-from evop_deap.evolution.stopping import Stopping
+from evop_deap.evolution.stopping import EXHAUSTED, Stopping
 from evop_deap.evolution.strategies import Breed
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.landscape import Landscape, load_landscape
@@ -274,7 +274,7 @@ def test_the_search_needs_fewer_evaluations_than_without() -> None:
 def test_a_search_goes_on_until_every_pattern_was_evaluated() -> None:
     state = search(Stopping(evaluations=10_000))
     assert 0.9 * SPACE.size < len(state.losses) <= SPACE.size
-    assert state.stopped == "every pattern within reach was evaluated"
+    assert state.stopped == EXHAUSTED
 
 
 @pytest.mark.parametrize("interrupted_at", [0, 1, 3])
