@@ -55,7 +55,7 @@ def _evaluate(given: dict[str, Any], *, json: str | None, quiet: bool) -> str:
 
 def _check_output(path: Path) -> None:
     """Refuse a file that cannot be written, before the work begins."""
-    from evop_deap.runs.storage.folder import check_outside_runs
+    from evop_deap.runs.files_of_runs import check_outside_runs
 
     if path.is_dir():
         raise InputError(f"`json` must name a file, but {path} is a folder")

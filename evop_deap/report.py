@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(runs: list[Path], output: str) -> str:
     from evop_deap.reporting.page import write_report
-    from evop_deap.runs.storage.folder import RunFolder, check_outside_runs
+    from evop_deap.runs.files_of_runs import check_outside_runs
+    from evop_deap.runs.storage.folder import RunFolder
 
     check_outside_runs(Path(output), "output", but=["report.html"])
     each = [

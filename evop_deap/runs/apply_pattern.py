@@ -17,11 +17,11 @@ from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.calibration_folder import responder_of
 from evop_deap.runs.draw_calibration import check_text, make_calibration
 from evop_deap.runs.export_base import config_of_base
+from evop_deap.runs.files_of_runs import check_outside_runs
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named, parts_of
 from evop_deap.runs.pruned_model import PrunedModel
 from evop_deap.runs.quantised_choice import not_compensated
-from evop_deap.runs.storage.folder import check_outside_runs
 from evop_deap.settings.calibration_config import CalibrationConfig
 
 if TYPE_CHECKING:

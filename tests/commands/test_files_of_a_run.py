@@ -13,7 +13,8 @@ from evop_deap.base.errors import InputError
 from evop_deap.evaluate import main as evaluate
 from evop_deap.export import main as export
 from evop_deap.report import main as report
-from evop_deap.runs.storage.folder import RunFolder, check_outside_runs
+from evop_deap.runs.files_of_runs import check_outside_runs
+from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.search import main as search
 from evop_deap.tune import main as tune
 
@@ -53,8 +54,21 @@ def test_a_file_of_a_run_is_not_replaced(
 ) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     line = said(main, [word.format(run=run) for word in words], capsys)
-    assert f"is a file of the run in {run}: choose another path" in line
+    assert f"is a file of the search in {run}: choose another path" in line
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["healing.json", "report.html", "model"])
+@pytest.mark.parametrize("kept", ["healing.json", "work/settings.json"])
+def test_a_file_of_a_training_is_not_replaced(
+    name: str, kept: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_outside_runs(tmp_path / name, "json")
+    (tmp_path / kept).parent.mkdir(exist_ok=True)
+    (tmp_path / kept).write_text("{}")
+    line = said(evaluate, ["m", "--json", str(tmp_path / name)], capsys)
+    assert f"is a file of the training in {tmp_path}: choose another path" in line
+    check_outside_runs(tmp_path / "evaluation.json", "json")
 
 
 def test_other_files_beside_a_run_may_be_written(run: Path) -> None:
@@ -71,11 +85,14 @@ def test_settings_of_another_program_make_no_run(tmp_path: Path) -> None:
     assert not RunFolder(tmp_path).has_settings
 
 
-def test_a_study_does_not_go_into_the_folder_of_a_search(
-    run: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kind", ["search", "training"])
+def test_a_study_does_not_go_into_the_folder_of_another_command(
+    kind: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if kind == "training":
+        (run / "config.yaml").rename(run / "healing.json")
     words = ["--landscape", "one.npz", "--n-trials", "1", "--output", str(run)]
-    assert f"`output` {run} is the folder of a search" in said(tune, words, capsys)
+    assert f"`output` {run} is the folder of a {kind}" in said(tune, words, capsys)
     assert not (run / "study.jsonl").exists()
 
 

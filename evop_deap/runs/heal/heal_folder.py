@@ -91,7 +91,7 @@ class HealFolder:
                 f"`output` {self.path} already holds {holds[0]}: "
                 "choose another folder, or add --resume or --overwrite"
             )
-        own = {path.name for path in self._own}
+        own = {path.name for path in self.own}
         others = [name for name in holds if name not in own and not name.startswith(".")]
         if others:
             raise InputError(
@@ -110,9 +110,14 @@ class HealFolder:
 
     def _is_training(self) -> bool:
         """Return whether the folder holds a training, or only leftovers of one."""
-        if self.result.is_file() or self.settings.is_file():
-            return True
-        return all(path.is_dir() or path.name.startswith(".") for path in self.path.rglob("*"))
+        return self.has_training or all(
+            path.is_dir() or path.name.startswith(".") for path in self.path.rglob("*")
+        )
+
+    @property
+    def has_training(self) -> bool:
+        """Whether the folder holds a training, finished or not."""
+        return self.result.is_file() or self.settings.is_file()
 
     def abandon(self) -> None:
         """Remove a training that has not begun, and the folder if nothing else is in it."""
@@ -181,7 +186,7 @@ class HealFolder:
 
     def _clear(self) -> None:
         """Remove an earlier training but the settings, its result first."""
-        earlier = [path for path in self._own if path != self.work]
+        earlier = [path for path in self.own if path != self.work]
         for path in (*earlier, *self.work.iterdir()):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -198,11 +203,12 @@ class HealFolder:
             InputError: another process holds the lock.
             OutputError: the folder cannot be written.
         """
-        with exclusive(self.path, [path.name for path in self._own]):
+        with exclusive(self.path, [path.name for path in self.own]):
             yield
 
     @property
-    def _own(self) -> tuple[Path, ...]:
+    def own(self) -> tuple[Path, ...]:
+        """Everything that a training writes."""
         return self.result, self.report, self.adapter, self.tracking, self.work, self.model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -246,24 +246,6 @@ class RunFolder:
             if type(place) is int and place <= generation:
                 kept.append(line)
         write_text(self.history, "".join(f"{line}\n" for line in kept))
-
-
-def check_outside_runs(path: Path, argument: str, but: Collection[str] = ()) -> None:
-    """Refuse a path that is one of a run's own files; other commands must not replace these.
-
-    Args:
-        path: the path to write.
-        argument: the user's name for it.
-        but: names of a run's files that may be replaced.
-
-    Raises:
-        InputError: it is a file of a run.
-    """
-    folder = RunFolder(path.parent)
-    if path.name in {own.name for own in folder.own} - {*but} and folder.has_settings:
-        raise InputError(
-            f"`{argument}` {path} is a file of the run in {folder.path}: choose another path"
-        )
 
 
 def _share(name: str) -> float:
