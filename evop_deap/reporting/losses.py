@@ -1,8 +1,8 @@
-"""Perplexity of the dense model, the best heuristic's pick and the pattern found."""
+"""Perplexity of the dense model, the best heuristic's pick, the pattern found and the export."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from evop_deap.base.formatting import listed, millions, number
 from evop_deap.reporting.named_units import label_of
@@ -13,6 +13,7 @@ from evop_deap.runs.storage.result import SearchResult
 from evop_deap.runs.storage.text_losses import TextLoss
 
 _TEXTS = {"calibration": "calibration", "heldout": "held-out"}
+_KINDS = ("dense", "best heuristic", "found", "compensated")
 _OFF_THE_SCALE = 4  # times the perplexity of the pattern found
 
 
@@ -32,8 +33,12 @@ def losses_figure(runs: Sequence[Run]) -> str:
             denses.add(dense)
             beside = f", as {name}" if len(done) > 1 and len(denses) > 1 else ""
             traces.append(_bars(f"dense{beside}", texts, dense, "--muted/.35"))
+        made, colour = result.is_compensated, run_colour(place)
         called = "found" if len(done) == 1 else name
-        traces.append(_bars(called, texts, _found(result), run_colour(place)))
+        traces.append(_bars(called, texts, _found(result), f"{colour}/.5" if made else colour))
+        if made:
+            called = "compensated" if len(done) == 1 else f"{name}, compensated"
+            traces.append(_bars(called, texts, _exported(result), colour))
     note = "Held-out text is from documents that the search did not use."
     if len(picked) == 1 and (pick := picked.pop()):  # the same in all runs
         most = max(figure for _, result in done for figure in _found(result))
@@ -41,12 +46,13 @@ def losses_figure(runs: Sequence[Run]) -> str:
             traces.insert(1, _bars("best heuristic", texts, pick, "--muted"))
         else:
             note += f" Off the scale, best heuristic: {listed([number(f) for f in pick])}."
-    rows = [_row(label_of(runs, place), result, name) for place, result in done for name in _TEXTS]
-    figures = " ".join(
-        f"{row[0]}, {row[1]}: {number(row[3])} dense, "  # type: ignore[arg-type]
-        f"{number(row[5])} found, {number(row[4])} best heuristic."  # type: ignore[arg-type]
-        for row in rows
-    )
+    rows, said = [], []
+    for place, result in done:
+        for name in _TEXTS:
+            about, figures = (label_of(runs, place), _TEXTS[name]), _figures(result, name)
+            rows.append((*about, *_row(result, name, figures)))
+            shown = [f"{number(f)} {kind}" for kind, f in figures.items() if f is not None]
+            said.append(f"{', '.join(about)}: {listed(shown)}.")
     layout = {
         "height": 300,
         "barmode": "group",
@@ -55,13 +61,13 @@ def losses_figure(runs: Sequence[Run]) -> str:
         "yaxis": {"title": "perplexity, lower is better", "rangemode": "tozero"},
     }
     columns = (
-        "run", "text", "windows", "dense", "best heuristic", "found", "found / dense",
+        "run", "text", "windows", *_KINDS, "exported / dense",
         Column("parameters", _count),
     )  # fmt: skip
     return figure(
         "perplexity",
         "Perplexity, dense and pruned",
-        alt=f"Bars of perplexity. {figures}",
+        alt=f"Bars of perplexity. {' '.join(said)}",
         drawing=plot(traces, layout),
         table=Table(columns, rows),
         note=note,
@@ -77,7 +83,7 @@ def curve_figure(runs: Sequence[Run]) -> str:
     dense = done[0][1]
     points = [("dense", dense.parameters["dense"], dense.heldout.perplexity["dense"])]
     points += [
-        (label_of(runs, place), result.parameters["pruned"], result.heldout.perplexity["pruned"])
+        (label_of(runs, place), result.parameters["pruned"], result.heldout.exported)
         for place, result in done
     ]
     points.sort(key=lambda point: (point[1], -point[2]))
@@ -128,24 +134,38 @@ def _bars(name: str, x: list[str], y: tuple[float, ...], colour: str) -> dict[st
     }
 
 
-def _row(name: str, result: SearchResult, text: str) -> tuple[str | float | None, ...]:
-    losses = _texts(result)[text]
-    figures = losses.perplexity
-    dense, pruned = figures["dense"], figures["pruned"]
-    size = f"{losses.windows} x {losses.window} tokens"
+def _figures(result: SearchResult, text: str) -> dict[str, float | None]:
+    """Return the perplexities on a text; None where there is none to compare."""
     pick = dict(zip(_TEXTS, _by_heuristic(result) or (None, None), strict=True))[text]
-    count = result.parameters["pruned"]
-    return name, _TEXTS[text], size, dense, pick, pruned, pruned / dense, count
+    figures = _texts(result)[text].perplexity
+    found = (figures["dense"], pick, figures["pruned"], figures.get("compensated"))
+    return dict(zip(_KINDS, found, strict=True))
+
+
+def _row(
+    result: SearchResult, text: str, figures: Mapping[str, float | None]
+) -> tuple[str | float | None, ...]:
+    losses = _texts(result)[text]
+    size = f"{losses.windows} x {losses.window} tokens"
+    share = losses.exported / losses.perplexity["dense"]
+    return size, *figures.values(), share, result.parameters["pruned"]
 
 
 def _found(result: SearchResult) -> tuple[float, ...]:
     return tuple(text.perplexity["pruned"] for text in _texts(result).values())
 
 
+def _exported(result: SearchResult) -> tuple[float, ...]:
+    return tuple(text.exported for text in _texts(result).values())
+
+
 def _by_heuristic(result: SearchResult) -> tuple[float, ...]:
-    """Return perplexities of the best heuristic's pick on both texts; empty without one."""
-    best = result.heuristics[:1]
-    return tuple(text.perplexity for pick in best for text in (pick.calibration, pick.heldout))
+    """Return perplexities of the best heuristic's pick on both texts; empty without one.
+
+    A pick that was compensated is compared with the pattern found elsewhere, on equal terms.
+    """
+    pick = result.beside
+    return (pick.calibration.perplexity, pick.heldout.perplexity) if pick else ()
 
 
 def _count(value: float) -> str:

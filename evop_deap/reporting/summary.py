@@ -54,8 +54,8 @@ def sentences(result: SearchResult, model: str) -> list[str]:
     names = [unit["name"] for unit in result.units]
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     held, seen = result.heldout, result.calibration
-    best = result.heuristics[:1]
-    picked = "".join(f" ({one.name} alone: {number(one.heldout.perplexity)})" for one in best)
+    pick = result.beside
+    picked = f" ({pick.name} alone: {number(pick.heldout.perplexity)})" if pick else ""
     partly = f", {result.cut_short} of them in part," if result.cut_short else ""
     known = f" ({result.cache_hits} known from earlier searches)" if result.cache_hits else ""
     return [
@@ -109,13 +109,12 @@ def _so_far(run: Run) -> str:
 def _tiles(result: SearchResult) -> list[tuple[str, str, str]]:
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     figures = result.heldout.perplexity
-    made = figures.get("compensated")
-    picks = [f"best heuristic {number(one.heldout.perplexity)}" for one in result.heuristics[:1]]
-    alone = [] if made is None else [f"pruned alone {number(figures['pruned'])}"]
+    pick, made = result.beside, result.is_compensated
+    picks = [f"best heuristic {number(pick.heldout.perplexity)}"] if pick else []
+    alone = [f"pruned alone {number(figures['pruned'])}"] if made else []
     against = ", ".join([f"dense {number(figures['dense'])}", *alone, *picks])
-    left = figures["pruned"] if made is None else made
     return [
-        ("held-out perplexity", number(left), against),
+        ("held-out perplexity", number(result.heldout.exported), against),
         *_lead(result),
         ("parameters", millions(pruned), f"dense {millions(dense)}"),
         ("patterns evaluated", number(result.evaluations), f"{result.cut_short} eliminated"),

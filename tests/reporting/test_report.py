@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_text import own_corpus
 
 from evop_deap.base.files import sha256_of_file
 from evop_deap.report import main as report
@@ -24,6 +25,7 @@ from evop_deap.reporting.strip import strip
 from evop_deap.reporting.summary import sentences
 from evop_deap.runs.run_search import run_search
 from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.runs.storage.result import SearchResult
 from evop_deap.runs.storage.text_losses import PairedLoss
 from evop_deap.settings.search_config import SearchConfig
 
@@ -90,10 +92,39 @@ def test_a_page_shows_the_best_rule_and_the_runner_up_beside_what_was_found(
             assert f'data-sort="{text.error}"' in figure
         assert f"<td>{', '.join(rival.dropped)}</td>" in figure
     rule = run.result.heuristics[0]
-    assert f"{rule.name} alone: {rule.heldout.perplexity:.2f}" in text_of(html)
-    (bars,) = re.findall(r'<figure id="perplexity".*?</figure>', html, re.S)
-    assert f'data-sort="{rule.heldout.perplexity}"' in bars
     assert html.count(f'<span class="strip-name">{rule.name}</span>') == 1
+
+
+def test_perplexities_side_by_side_are_of_models_made_alike(tmp_path: Path) -> None:
+    model, corpus = own_corpus(tmp_path, 60)
+    config = SearchConfig(
+        model=model, corpus=corpus, sparsity=0.4, window=16, tokens=256, heldout_tokens=256,
+        generations=0,
+    )  # fmt: skip
+    result = run_search(config, tmp_path / "run")
+    assert isinstance(result, SearchResult)
+    assert result.is_compensated
+    run = load_run(tmp_path / "run")
+    for compensated in (False, True):
+        rule = dataclasses.replace(result.heuristics[0], compensated=compensated)
+        shown = dataclasses.replace(result, heuristics=(rule,))
+        html = page([dataclasses.replace(run, result=shown)])
+        (bars,) = re.findall(r'<figure id="perplexity".*?</figure>', html, re.S)
+        # A compensated pick is not put beside the pruned model, which is not.
+        beside = [
+            f"{rule.name} alone: {rule.heldout.perplexity:.2f}" in text_of(html),
+            f"best heuristic {rule.heldout.perplexity:.2f}" in text_of(html),
+            f'data-sort="{rule.heldout.perplexity}"' in bars,
+            '"name": "best heuristic"' in bars,
+        ]
+        assert beside == [not compensated] * 4
+        for text in (result.calibration, result.heldout):
+            assert f'data-sort="{text.perplexity["compensated"]}"' in bars
+        assert '"name": "compensated"' in bars
+    twice = page([run, dataclasses.replace(run, folder=tmp_path / "other")])
+    (curve,) = re.findall(r'<figure id="curve".*?</figure>', twice, re.S)
+    assert f'data-sort="{result.heldout.perplexity["compensated"]}"' in curve
+    assert f'data-sort="{result.heldout.perplexity["pruned"]}"' not in curve
 
 
 def test_a_page_without_heuristics_shows_the_runner_up_alone(finished_run: Path) -> None:
@@ -116,7 +147,9 @@ def test_a_rule_that_is_far_worse_leaves_the_bars_their_scale(
     run = load_run(finished_run)
     assert run.result is not None
     far = PairedLoss(loss, None, None)
-    rule = dataclasses.replace(run.result.heuristics[0], calibration=far, heldout=far)
+    rule = dataclasses.replace(
+        run.result.heuristics[0], calibration=far, heldout=far, compensated=False
+    )
     result = dataclasses.replace(run.result, heuristics=(rule,))
     html = page([dataclasses.replace(run, result=result)])
     (figure,) = re.findall(r'<figure id="perplexity".*?</figure>', html, re.S)

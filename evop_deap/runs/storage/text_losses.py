@@ -38,6 +38,12 @@ class TextLoss:
         """The exponential of the loss; infinite where that is too large for a float."""
         return {name: exponential(loss) for name, loss in self.loss.items()}
 
+    @property
+    def exported(self) -> float:
+        """The perplexity of the model handed over: of the compensated one if there is one."""
+        figures = self.perplexity
+        return figures.get("compensated", figures["pruned"])
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; what is not finite becomes None."""
         figures = {"loss": self.loss, "perplexity": self.perplexity}
