@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from evop_deap.base.errors import InputError
 from evop_deap.evolution.callbacks import at_limit
+from evop_deap.evolution.stopping import EXHAUSTED
 from evop_deap.runs.context import Context
 from evop_deap.runs.pipeline import run_stages, write_beginning
 from evop_deap.runs.recorder import Recorder
@@ -19,7 +19,7 @@ from evop_deap.runs.stages.conclude import draw_report
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.search_patterns import search_patterns
 from evop_deap.runs.storage.checkpoint import Checkpoint
-from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.runs.storage.loaded_run import whole_result
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.heuristic_names import SEARCH
 
@@ -84,14 +84,8 @@ def _search(
 
 def _finished(context: Context, before: Checkpoint | None) -> SearchResult | None:
     """Return the result of a budget that is finished, else None."""
-    state = before.evolution if before else None
-    if state is None or not context.folder.result.exists():
+    state, result = before.evolution if before else None, whole_result(context.folder)
+    if state is None or result is None or result.generations != state.generation:
         return None
-    try:
-        result = load_run(context.folder.path).result
-    except InputError:  # an unreadable result is written again
-        return None
-    reason = at_limit(state, context.config.stopping).stopped
-    if result is None or result.generations != state.generation or reason is None:
-        return None
-    return result if result.checkpoint is None or context.folder.model.is_dir() else None
+    over = at_limit(state, context.config.stopping).stopped or result.stopped == EXHAUSTED
+    return result if over else None

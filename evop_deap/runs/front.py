@@ -25,7 +25,7 @@ from evop_deap.runs.stages.found import Found
 from evop_deap.runs.storage.checkpoint import Checkpoint
 from evop_deap.runs.storage.file_shapes import LatencyEntry
 from evop_deap.runs.storage.folder import RunFolder
-from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.runs.storage.loaded_run import whole_result
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.space import dropped_units
 
@@ -55,22 +55,32 @@ def search_front(
     progress.close()
     if stored and state.generation == stored.state.generation:
         progress.stage(f"nothing is left to search: it stopped {state.stopped}")
-    results, seconds = [], loading + state.seconds
+    results: list[SearchResult] = []
     for context in contexts:
+        # The first point is charged for what all have in common.
+        searched, loaded = (0.0, 0.0) if results else (state.seconds, loading)
         with context.folder.exclusive():
-            results.append(_finished(context, state) or _at_point(context, state, seconds))
-        seconds = 0.0
+            results.append(_finished(context, state) or _at_point(context, state, searched, loaded))
     return results, state, _front(whole, state, trade)
 
 
-def _at_point(context: Context, state: EvolutionState, seconds: float) -> SearchResult:
-    """Run the later stages for the best pattern that drops at least `n_drop` units."""
+def _at_point(
+    context: Context, state: EvolutionState, searched: float, loaded: float
+) -> SearchResult:
+    """Run the later stages for the best pattern that drops at least `n_drop` units.
+
+    Args:
+        context: the point.
+        state: of the search.
+        searched: seconds of the search that are charged to this point.
+        loaded: seconds before the search that are charged to it.
+    """
     n_drop, folder = context.space.n_drop, context.folder
-    found = _within(state, n_drop)
+    found = replace(_within(state, n_drop), seconds=searched)
     share = context.config.share
     context.progress.budget(folder.path, f"sparsity {share:g}: the best on the front")
     write_beginning(context, -1)
-    return run_stages(context, found, Recorder(context, None), seconds)
+    return run_stages(context, found, Recorder(context, None), loaded + searched)
 
 
 def _within(state: EvolutionState, n_drop: int) -> Found:
@@ -91,11 +101,10 @@ def _within(state: EvolutionState, n_drop: int) -> Found:
 
 def _finished(context: Context, state: EvolutionState) -> SearchResult | None:
     """Return the result of a point that is already written for this state, else None."""
-    folder = context.folder
-    if not (folder.result.exists() and folder.report.exists()):
+    result = whole_result(context.folder)
+    if result is None or not context.folder.report.exists():
         return None
-    result = load_run(folder.path).result
-    return result if result is not None and result.generations == state.generation else None
+    return result if result.generations == state.generation else None
 
 
 def _trade(whole: Context) -> Trade:

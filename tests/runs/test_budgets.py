@@ -23,6 +23,7 @@ from evop_deap import Curve, SearchConfig, load_run, run_budgets, run_search
 from evop_deap.base.errors import InputError
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.grown_patterns import grow
+from evop_deap.evolution.stopping import EXHAUSTED
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.report import main as report
@@ -289,6 +290,17 @@ def test_a_finished_budget_is_not_searched_or_exported_again(
     assert main(["--output", str(curve), "--resume"]) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert "sparsity 0.2: nothing is left to search: it stopped after" in capsys.readouterr().err
+
+
+def test_a_budget_without_patterns_left_is_finished(settings: list[str], tmp_path: Path) -> None:
+    words = ["--output", str(tmp_path), "--quiet", "--generations", "50"]
+    sure = ["--sparsity", "0.2,0.4", "--stop-when-sure", "off"]
+    assert main([*settings, *sure, *words]) == 0
+    results = sorted(tmp_path.glob("*/result.json"))
+    assert {json.loads(path.read_text())["stopped"] for path in results} == {EXHAUSTED}
+    before = [path.read_text() for path in results]
+    assert main([*words, "--resume"]) == 0
+    assert [path.read_text() for path in results] == before
 
 
 def test_resuming_with_a_later_end_goes_on_at_every_budget(

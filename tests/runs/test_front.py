@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +147,25 @@ def test_a_killed_search_goes_on_to_the_same_front(
         one, other = (RunFolder(folder).budget(share) for folder in (output, front))
         assert timeless(read(one.result)) == timeless(read(other.result))
     assert sorted(p.name for p in output.iterdir()) == sorted(p.name for p in front.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["no model", "no result"])
+def test_a_damaged_point_is_made_again(
+    damage: str, settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = [word for word in settings if word != "--quiet"]
+    assert main([*told, "--output", str(tmp_path)]) == 0
+    spent = re.findall(r"time spent: .*", capsys.readouterr().err)
+    assert [sum(map(int, re.findall(r"(\d+)%", line))) <= 103 for line in spent] == [True] * 2
+    point = RunFolder(tmp_path).budget(0.2)
+    before = timeless(read(point.result))
+    if damage == "no model":
+        shutil.rmtree(point.model)
+    else:
+        point.result.write_text('{"x": 1')
+    assert main(["--output", str(tmp_path), "--resume", "--quiet"]) == 0
+    assert point.model.is_dir()
+    assert timeless(read(point.result)) == before
 
 
 @pytest.mark.parametrize(

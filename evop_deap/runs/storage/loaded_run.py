@@ -53,6 +53,18 @@ class Run:
         return pandas.DataFrame(self.rows).set_index("gen") if self.rows else pandas.DataFrame()
 
 
+def whole_result(folder: RunFolder) -> SearchResult | None:
+    """Return the result of a run whose files are all there, else None: it is then made again."""
+    if not folder.result.exists():
+        return None
+    try:
+        result = load_run(folder.path).result
+    except InputError:
+        return None
+    missing = result is None or (result.checkpoint is not None and not folder.model.is_dir())
+    return None if missing else result
+
+
 def load_run(folder: str | Path) -> Run:
     """Read the run in `folder`, which may still be in progress.
 
