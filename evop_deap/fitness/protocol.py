@@ -18,7 +18,7 @@ class Work:
     """The work that was executed, in counts that are the same on every machine.
 
     Attributes:
-        block_tokens: tokens processed by blocks, summed over all blocks run.
+        block_tokens: tokens processed by blocks, or by halves, summed over all of them run.
         head_tokens: tokens processed by the head.
         bytes_held: peak size of the hidden states held, including states kept for later calls.
         executed: dense-forward equivalents of the blocks and heads run.

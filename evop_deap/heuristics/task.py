@@ -166,5 +166,4 @@ def lowest(
 def passes(parts: ModelParts, count: int = 1, *, cost: float) -> Work:
     """Return the work of `count` passes over the windows, of this cost together."""
     tokens = count * parts.windows.size
-    blocks = len(parts.anatomy.blocks)
-    return Work(block_tokens=tokens * blocks, head_tokens=tokens, executed=cost)
+    return Work(block_tokens=tokens * len(parts.anatomy.parts), head_tokens=tokens, executed=cost)

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from evop_deap.base.errors import EvopError
 from evop_deap.reporting.page import content, page
 from evop_deap.runs.listeners.progress import Progress
-from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.runs.storage.loaded_run import load_search
 
 if TYPE_CHECKING:
     from evop_deap.evolution.state import EvolutionState
@@ -105,7 +105,7 @@ class LiveReport(Progress):
         with self._changed:
             version, status = self._version, self._status
             self._expect_request()
-        return page([load_run(self._folder)], live=str(version), status=status)
+        return page([load_search(self._folder)], live=str(version), status=status)
 
     def news(self, since: str) -> tuple[str, dict[str, str]] | None:
         """Return the content and its headers if it is newer than `since`, else None."""
@@ -122,7 +122,7 @@ class LiveReport(Progress):
         if str(version) == since:
             return None
         headers = {"X-Version": str(version), "X-Status": quote(status)}
-        return content([load_run(self._folder)]), headers | ({"X-Ended": "yes"} if ended else {})
+        return content([load_search(self._folder)]), headers | ({"X-Ended": "yes"} if ended else {})
 
     def _expect_request(self) -> None:
         """Expect another request of the page that is answered now, unless it is closed."""

@@ -13,6 +13,7 @@ from evop_deap.reporting.page_parts import Table, escaped
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.search_config import SearchConfig
+from evop_deap.settings.switched_off import OFF
 
 
 def settings_parts(runs: Sequence[Run]) -> str:
@@ -50,9 +51,11 @@ def command_of(run: Run) -> str:
         if option.name not in run.settings or value == default:
             continue
         flag = "--" + option.name.replace("_", "-")
-        if isinstance(value, bool):
+        if value is None:
+            words += [flag, OFF]
+        elif isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
-        elif value is not None:
+        else:
             values = value if isinstance(value, list) else [value]
             words += [flag, *map(str, values)]
     return shlex.join(words)

@@ -24,33 +24,45 @@ def totals_table(runs: Sequence[Run]) -> str:
     if not done:
         return ""
     columns = [_totals(result) for _, result in done]
-    rows: list[list[str | float]] = [[what, *(c[what] for c in columns)] for what in columns[0]]
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows: list[list[str | float | None]] = [
+        [what, *(c.get(what) for c in columns)] for what in names
+    ]
     labels = [label_of(runs, place) for place, _ in done]
     return Table(("total", *labels), rows).html("Total work")
 
 
 def _totals(result: SearchResult) -> dict[str, float]:
-    blocks, head = _dense_pass(result)
     return {
         "patterns evaluated": result.evaluations,
         "eliminated in a race": result.cut_short,
         "cached losses, from this or earlier searches": result.cache_hits,
-        "passes through the blocks": result.work["block_tokens"] / blocks,
-        "passes through the blocks, with each pattern alone and on all windows": (
-            result.evaluations * (1 - result.sparsity)
-        ),
-        "passes through the head": result.work["head_tokens"] / head,
-        "passes through the head, with each pattern on all windows": float(result.evaluations),
+        **_passes(result),
         "cost in dense forward passes, with the dense model's own": result.cost,
         "peak MiB of kept hidden states": result.work["bytes_held"] / 2**20,
         "seconds, with loading and exporting": result.seconds,
     }
 
 
+def _passes(result: SearchResult) -> dict[str, float]:
+    """Return passes over the calibration text; nothing for a search that reads questions."""
+    if result.answers is not None:
+        return {}
+    blocks, head = _dense_pass(result)
+    return {
+        "passes through the blocks": result.work["block_tokens"] / blocks,
+        "passes through the blocks, with each pattern alone and on all windows": (
+            result.evaluations * (1 - result.sparsity)
+        ),
+        "passes through the head": result.work["head_tokens"] / head,
+        "passes through the head, with each pattern on all windows": float(result.evaluations),
+    }
+
+
 def _figure(runs: Sequence[Run], place: int, run: Run, result: SearchResult) -> str:
     blocks, head = _dense_pass(result)
     rows = run.rows
-    if not rows:
+    if not rows or result.answers is not None:
         return ""
     generations = [row["gen"] for row in rows]
     series = {
@@ -107,6 +119,6 @@ def _figure(runs: Sequence[Run], place: int, run: Run, result: SearchResult) -> 
 
 
 def _dense_pass(result: SearchResult) -> tuple[float, float]:
-    """Return tokens times blocks, and tokens, of one dense pass over the calibration text."""
+    """Return tokens times units, and tokens, of one dense pass over the calibration text."""
     tokens = result.calibration.windows * result.calibration.window
-    return result.n_blocks * tokens, tokens
+    return len(result.units) * tokens, tokens

@@ -11,7 +11,7 @@ from evop_deap.base.data_files import read_yaml
 from evop_deap.base.errors import InputError
 from evop_deap.base.user_text import shown
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.settings.switched_off import number_or_off
+from evop_deap.settings.switched_off import SWITCHES
 
 
 def check_names(settings: Mapping[str, Any], *, source: str) -> None:
@@ -79,7 +79,7 @@ def _word(name: str, value: Any) -> Any:
     (known,) = (field for field in dataclasses.fields(SearchConfig) if field.name == name)
     if isinstance(value, bool) and "on" in known.metadata["choices"]:
         return "on" if value else "off"
-    if value is False and known.metadata["read"] is number_or_off:
+    if value is False and known.metadata["read"] in SWITCHES:
         return None
     return value
 

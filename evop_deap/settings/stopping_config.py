@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.settings.options import Settings, option
-from evop_deap.settings.switched_off import number_or_off
+from evop_deap.settings.switched_off import count_or_off, number_or_off
 
 STOPPING = "when to stop (the first limit reached)"
 
@@ -16,7 +16,12 @@ class StoppingConfig(Settings):
     """The limits of a search, and the confidence at which it ends by itself."""
 
     generations: int | None = option(
-        60, STOPPING, "generations after the first population", metavar="N", least=0
+        60,
+        STOPPING,
+        "generations after the first population",
+        metavar="N|off",
+        read=count_or_off,
+        least=0,
     )
     max_evaluations: int | None = option(None, STOPPING, "patterns evaluated", metavar="N", least=1)
     max_cost: float | None = option(

@@ -83,6 +83,20 @@ def test_the_page_follows_the_run_and_stops_with_it(
         answer(live.url)
 
 
+def test_the_page_follows_the_search_of_a_front(
+    run_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evop_deap.reporting.live._GRACE", 0.1)
+    config = SearchConfig(
+        sparsity=(0.2, 0.4), pareto="parameters", **{**run_settings, "compensate": "off"}
+    )
+    with LiveReport(tmp_path) as live:
+        watcher = Watcher(live)
+        run_search(config, tmp_path, progress=Together(live, watcher))
+    assert len(watcher.pages) == 3
+    assert len(watcher.versions) == 4
+
+
 def test_who_is_about_to_ask_again_is_waited_for_and_told_of_the_end(
     finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from evop_deap.reporting.settings import command_of
 from evop_deap.reporting.strip import strip
 from evop_deap.reporting.summary import sentences
 from evop_deap.runs.run_search import run_search
-from evop_deap.runs.storage.loaded_run import load_run
+from evop_deap.runs.storage.loaded_run import Run, load_run
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.runs.storage.text_losses import PairedLoss
 from evop_deap.settings.search_config import SearchConfig
@@ -125,6 +125,23 @@ def test_perplexities_side_by_side_are_of_models_made_alike(tmp_path: Path) -> N
     (curve,) = re.findall(r'<figure id="curve".*?</figure>', twice, re.S)
     assert f'data-sort="{result.heldout.perplexity["compensated"]}"' in curve
     assert f'data-sort="{result.heldout.perplexity["pruned"]}"' not in curve
+
+
+@pytest.mark.parametrize("granularity", ["block", "half"])
+def test_one_pass_is_through_all_units(
+    granularity: str, run_settings: dict[str, Any], tmp_path: Path
+) -> None:
+    config = SearchConfig(
+        sparsity=0.4, granularity=granularity, init=("balanced",), racing="off", **run_settings
+    )
+    run_search(config, tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    sort = r"</td><td[^>]*data-sort=\"([0-9.]+)\""
+    passes = r"passes through the blocks"
+    (shared,) = re.findall(passes + sort, html)
+    (alone,) = re.findall(passes + ", with each pattern alone and on all windows" + sort, html)
+    # The dense model is evaluated, too.
+    assert 1 < float(shared) <= float(alone) + 1
 
 
 def test_a_page_without_heuristics_shows_the_runner_up_alone(finished_run: Path) -> None:
@@ -297,6 +314,13 @@ def test_the_command_repeats_the_run(finished_run: Path, run_settings: dict[str,
         **{k: v for k, v in given.items() if k in SearchConfig.__dataclass_fields__}
     )
     assert config == SearchConfig(sparsity=0.4, dtype="float32", **run_settings)
+
+
+def test_the_command_switches_off_what_a_run_has_switched_off() -> None:
+    settings = SearchConfig(model="m", sparsity=0.4, generations=None, stop_when_sure=None)
+    words = command_of(Run(Path("run"), settings.as_dict(), (), None, None))
+    assert " --generations off" in words
+    assert " --stop-when-sure off" in words
 
 
 def test_numbers_in_a_table_are_kept_for_sorting() -> None:

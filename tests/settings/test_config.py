@@ -74,6 +74,13 @@ def test_settings_survive_a_round_trip_through_yaml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("written", ["off", "null", "false"])
+def test_the_limit_of_generations_is_switched_off_in_a_file(written: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"generations: {written}")
+    assert read_settings(path) == {"generations": None}
+
+
+@pytest.mark.parametrize("written", ["off", "null", "false"])
 def test_the_rule_that_ends_a_sure_search_is_switched_off_in_a_file(
     written: str, tmp_path: Path
 ) -> None:

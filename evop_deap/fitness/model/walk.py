@@ -39,7 +39,7 @@ class Tally:
 
     Attributes:
         spent: (patterns,) multiply-adds per token times rows, by the pattern that is charged.
-        block_rows: rows processed by a block, or by a part of one.
+        block_rows: rows processed by a block, or by a half of one.
         head_rows: rows processed by the head.
         walking: largest number of hidden states held at a time, without kept ones.
         states: the same, including kept ones.

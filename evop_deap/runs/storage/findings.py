@@ -73,7 +73,7 @@ class Findings:
             is what the search would have cost alone: losses that other searches have paid for
             are charged too.
         executed: dense-forward equivalents of them that were executed.
-        work: executed work: "block_tokens" (tokens times blocks run), "head_tokens" and
+        work: executed work: "block_tokens" (tokens times units run), "head_tokens" and
             "bytes_held" (peak size of kept hidden states).
         finalists: the pattern found, then its near-equals. Each has the units "dropped", the
             "loss" in the search, the difference "behind" the best and its standard "error" over

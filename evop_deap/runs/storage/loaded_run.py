@@ -72,13 +72,23 @@ def load_run(folder: str | Path) -> Run:
         InputError: `folder` holds no run, or one that this version cannot read.
     """
     names = RunFolder(Path(folder))
-    if not names.config.is_file():
-        raise InputError(f"`run` {folder} is not the folder of a run: it has no config.yaml")
-    if names.is_several:
+    if names.config.is_file() and names.is_several:
         each = ", ".join(str(budget.path) for budget in names.budgets) or "none so far"
         raise InputError(
             f"`run` {folder} holds a run for each of several budgets: name one of them ({each})"
         )
+    return load_search(folder)
+
+
+def load_search(folder: str | Path) -> Run:
+    """Read the search in `folder`: of a run, or of a front, which has its points in folders below.
+
+    Raises:
+        InputError: as of `load_run`.
+    """
+    names = RunFolder(Path(folder))
+    if not names.config.is_file():
+        raise InputError(f"`run` {folder} is not the folder of a run: it has no config.yaml")
     manifest = _json(names.calibration)
     if manifest is not None:
         _named(names.calibration, lambda: typed(ManifestEntry, manifest))
