@@ -22,7 +22,10 @@ DEGENERACY = "degeneracy"
 ARITHMETIC = "arithmetic"
 RANDOMNESS = "randomness"
 
-_OF_TEXT = ("window", "max_windows", "text_column")
+_KINDS = {
+    PERPLEXITY: "perplexity", TASKS: "tasks", SPEED: "speed", DEGENERACY: "degeneracy",
+}  # fmt: skip
+"""The measurement that the settings of a group are for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,6 @@ class EvaluationConfig(Settings):
     limit: int | None = option(
         None, TASKS, "ask only the first N questions of each task", metavar="N", least=1
     )
-    batch_size: int = option(8, TASKS, "answers scored in one batch", metavar="N", least=1)
 
     speed: bool = option(
         False, SPEED, "time prefill, first token and decoding; measure peak memory"
@@ -113,6 +115,9 @@ class EvaluationConfig(Settings):
         least=2,
         most=2000,
     )
+    batch_size: int = option(
+        8, ARITHMETIC, "answers in one batch, of tasks too", metavar="N", least=1
+    )
 
     seed: int = option(
         0, RANDOMNESS, "seed of the timed prompts and of --arithmetic", metavar="N", least=0
@@ -120,14 +125,12 @@ class EvaluationConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        of_text = [one for one in fields(self) if one.name in _OF_TEXT]
-        changed = [one.name for one in of_text if getattr(self, one.name) != one.default]
-        if changed and not self.perplexity:
-            raise InputError(f"`{changed[0]}` is for perplexity: give `perplexity` as well")
-        if self.tasks_from is not None and not self.tasks:
-            raise InputError("`tasks_from` names the folder of `tasks`: give `tasks` as well")
-        if self.limit is not None and not self.tasks:
-            raise InputError("`limit` is for tasks: give `tasks`, or `max_windows` for perplexity")
+        for one in fields(self):
+            kind = _KINDS.get(one.metadata["group"])
+            if kind in (None, one.name, *self.measured) or getattr(self, one.name) == one.default:
+                continue
+            instead = ", or `max_windows` for perplexity" if one.name == "limit" else ""
+            raise InputError(f"`{one.name}` is for {kind}: give `{kind}` as well{instead}")
 
     @property
     def measured(self) -> tuple[str, ...]:

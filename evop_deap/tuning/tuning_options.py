@@ -56,6 +56,11 @@ class TuningOptions:
             )
         if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"`timeout` must be above 0, but got {self.timeout}")
+        if self.pruner != "none" and self.objective == "regret-cost":
+            raise InputError(
+                f"`pruner` {self.pruner} cannot stop trials of two values: leave it out, or take "
+                "another `objective` than regret-cost"
+            )
 
     @property
     def journal(self) -> str:

@@ -115,7 +115,22 @@ def test_the_folder_of_a_run_is_not_its_checkpoint(
     assert line.endswith(f"{run} has no config.json: give {run / 'model'}")
 
 
-@pytest.mark.parametrize("flag", ["--window", "--max-windows"])
-def test_windows_are_of_a_text(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    name = flag.removeprefix("--").replace("-", "_")
-    assert f"`{name}` is for perplexity: give" in said(evaluate, ["m", flag, "64"], capsys)
+@pytest.mark.parametrize(
+    ("kind", "flag"),
+    [
+        ("perplexity", "--window 64"),
+        ("perplexity", "--max-windows 64"),
+        ("perplexity", "--no-prefix"),
+        ("tasks", "--limit 3"),
+        ("tasks", "--tasks-from x"),
+        ("speed", "--batches 2"),
+        ("speed", "--repeats 2"),
+        ("degeneracy", "--prompts 4"),
+    ],
+)
+def test_a_setting_of_a_measurement_that_is_not_asked_for_is_refused(
+    kind: str, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["m", *flag.split(), "--arithmetic", "4"]
+    name = flag.split()[0].removeprefix("--").removeprefix("no-").replace("-", "_")
+    assert f"`{name}` is for {kind}: give `{kind}` as well" in said(evaluate, words, capsys)

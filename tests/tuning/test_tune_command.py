@@ -114,6 +114,11 @@ def test_the_other_ways_to_judge_work_too(more: list[str], good: list[str], tmp_
     assert len(rows[0]["regrets"]) == (4 if "--drop" in more else 2)
 
 
+def test_a_pruner_needs_one_value(good: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*good, "--objective", "regret-cost", "--pruner", "wilcoxon"]) == 2
+    assert "`pruner` wilcoxon cannot stop trials of two values" in capsys.readouterr().err
+
+
 def test_a_space_file_narrows_what_is_tried(good: list[str], tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("population: {low: 3, high: 5}\nracing: off\n")
     assert main([*good, "--space", str(tmp_path / "space.yaml")]) == 0
