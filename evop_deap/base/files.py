@@ -229,4 +229,7 @@ def _move_folder(source: Path, target: Path) -> None:
     except OSError:
         replaced.rename(target)
         raise
-    shutil.rmtree(replaced, ignore_errors=True)
+    if replaced.is_dir():
+        shutil.rmtree(replaced, ignore_errors=True)
+    else:
+        replaced.unlink(missing_ok=True)

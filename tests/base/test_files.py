@@ -60,6 +60,14 @@ def test_a_new_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
     assert names(tmp_path) == ["model"]
 
 
+def test_a_new_folder_replaces_a_file(tmp_path: Path) -> None:
+    (tmp_path / "made").write_text("a list")
+    with new_folder(tmp_path / "made") as folder:
+        (folder / "one").write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert (tmp_path / "made/one").read_text() == "1"
+
+
 def test_leftovers_of_a_killed_process_go_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".model.1234abcd.part").mkdir()
     (tmp_path / ".model.1234abcd.part" / "weights").touch()

@@ -121,7 +121,7 @@ def train(
             kind=plan.loss,
             narrow=plan.narrow,
             model=student,
-            args=_arguments(plan, folder, student.device),
+            args=arguments_of(plan, folder, student),
             train_dataset=training,
             eval_dataset=validation,
             callbacks=[watch],
@@ -143,9 +143,12 @@ def train(
     )
 
 
-def _arguments(plan: TrainingPlan, folder: Path, device: torch.device) -> TrainingArguments:
+def arguments_of(plan: TrainingPlan, folder: Path, student: PreTrainedModel) -> TrainingArguments:
+    """Return the Trainer's arguments for a training on the model's own device."""
+    device = student.device
     on_gpu = device.type == "cuda"
-    return TrainingArguments(
+    recomputes = on_gpu and student.supports_gradient_checkpointing
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=plan.steps,
         per_device_train_batch_size=plan.pass_windows,
@@ -155,8 +158,8 @@ def _arguments(plan: TrainingPlan, folder: Path, device: torch.device) -> Traini
         warmup_steps=round(_WARM_UP * plan.steps),
         weight_decay=0.0,
         max_grad_norm=1.0,
-        activation_checkpointing=on_gpu,
-        activation_checkpointing_kwargs={"use_reentrant": False} if on_gpu else None,
+        activation_checkpointing=recomputes,
+        activation_checkpointing_kwargs={"use_reentrant": False} if recomputes else None,
         logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="steps",
@@ -175,6 +178,12 @@ def _arguments(plan: TrainingPlan, folder: Path, device: torch.device) -> Traini
         log_level="error",
         report_to="none",
     )
+    # The Trainer takes the first GPU, and more windows in a pass for each further one.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    arguments.__dict__["_setup_devices"] = device  # a cached property
+    if on_gpu:
+        torch.cuda.set_device(device)
+    return arguments
 
 
 def _is_over(state: TrainerState) -> bool:

@@ -218,6 +218,7 @@ def _written(
     )
     adapter = folder.work / folder.adapter.name
     if result.taken and adapter.is_dir():
+        shutil.rmtree(folder.adapter, ignore_errors=True)  # of a process killed after this
         adapter.replace(folder.adapter)
     draw_page(folder.report, partial(write_healing_page, folder.report, result), listener.warn)
     write_json(folder.result, result.as_dict())

@@ -111,7 +111,8 @@ def _of_run(config: HealingConfig, path: Path) -> HealSource:
         fingerprint=other or result.model_fingerprint,
         dtype=(other and _field(card, "evop_base_dtype")) or result.dtype,
         corpus=corpus,
-        text_column=config.text_column or settings.text_column,
+        # The run's column is of the run's corpus.
+        text_column=config.text_column or (None if config.corpus else settings.text_column),
         revision=None if config.base or other else settings.revision,
         reported=frozenset(one["sha256"] for one in reported),
         dropped=() if result.merged else result.dropped,

@@ -22,7 +22,9 @@ from evop_deap.models.anatomy.probe import run_forward
 from evop_deap.recovery.healing.recipes import recipe_table
 from evop_deap.runs.heal.heal_folder import HealFolder
 from evop_deap.runs.heal.heal_run import heal
+from evop_deap.runs.heal.heal_source import heal_source
 from evop_deap.runs.run_search import run_search
+from evop_deap.settings.config_files import read_config, settings_as_yaml
 from evop_deap.settings.healing_config import HealingConfig
 from evop_deap.settings.search_config import SearchConfig
 
@@ -45,6 +47,20 @@ def _weights(folder: Path) -> bytes:
 
 def _load(folder: str | Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder)
+
+
+def test_the_column_of_a_run_is_of_the_corpus_of_the_run(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(settings["source"], tmp_path / "run"))
+    written = read_config(run / "config.yaml").replace(text_column="content")
+    (run / "config.yaml").write_text(settings_as_yaml(written))
+    own, other = (
+        HealingConfig(source=str(run)),
+        HealingConfig(source=str(run), corpus="other.jsonl"),
+    )
+    assert heal_source(own).text_column == "content"
+    assert heal_source(other).text_column is None
 
 
 def test_a_healed_model_is_better_on_text_that_it_was_not_trained_on(healed: Path):

@@ -9,6 +9,7 @@ import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from forked_searches import run_and_kill, start_search, wait_for
@@ -96,6 +97,26 @@ def test_a_training_killed_again_and_again_gets_there(
         arguments = [*command, weights, "--output", str(folder.path), "--resume"]
     assert main(arguments) == 0
     assert made(folder.path) == undisturbed
+
+
+def test_a_training_that_ended_between_its_adapters_and_its_result_goes_on(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("peft")
+    folder = HealFolder(tmp_path / "healed")
+    arguments = [*command, "--no-full", "--keep-adapter", "--output", str(folder.path)]
+
+    def killed(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("evop_deap.runs.heal.heal_run.draw_page", killed)
+        assert main(arguments) == 130
+    assert folder.adapter.is_dir()
+    assert not folder.result.exists()
+    assert main([*arguments, "--resume"]) == 0
+    assert folder.result.exists()
+    assert folder.adapter.is_dir()
 
 
 @pytest.mark.parametrize(
