@@ -60,6 +60,35 @@ CASES: list[tuple[str, dict[str, Any], list[int], dict[str, Any]]] = [
         [1, 2],
         {"decoder_sparse_step": 1, "mlp_only_layers": []},
     ),
+    (
+        "KimiLinear",
+        {
+            "num_hidden_layers": 4,
+            "linear_attn_config": {
+                "full_attn_layers": [2, 4],
+                "kda_layers": [1, 3],
+                "head_dim": 8,
+                "num_heads": 4,
+                "short_conv_kernel_size": 4,
+            },
+        },
+        [1, 2, 3],
+        {
+            "linear_attn_config": {
+                "full_attn_layers": [1, 3],
+                "kda_layers": [2],
+                "head_dim": 8,
+                "num_heads": 4,
+                "short_conv_kernel_size": 4,
+            },
+        },
+    ),
+    (
+        "GlmMoeDsa",
+        {"num_hidden_layers": 4, "index_topk_pattern": "FFSF"},
+        [1, 2, 3],
+        {"index_topk_pattern": "FSF", "indexer_types": ["full", "shared", "full"]},
+    ),
     ("DeepseekV3", {"num_hidden_layers": 6}, [0, 2, 4, 5], {"first_k_dense_replace": 2}),
     ("DeepseekV3", {"num_hidden_layers": 6}, [4, 5], {"first_k_dense_replace": 0}),
     ("DeepseekV3", {"num_hidden_layers": 6}, [4, 5], {"num_nextn_predict_layers": 0}),

@@ -18,6 +18,7 @@ from toy_multimodal import (
 from transformers import AutoModelForImageTextToText
 
 from evop_deap.apply import main as apply
+from evop_deap.models.loading.load_model import load_model
 from evop_deap.models.surgery.bypass import bypassed
 
 
@@ -51,6 +52,21 @@ def test_the_decoder_alone_is_pruned(name: str, pruned: Path) -> None:
     assert any("vis" in n for n in kept)
     state = reloaded.state_dict()
     assert all(torch.equal(state[n], t) for n, t in kept.items())
+
+
+@pytest.mark.parametrize("pattern", ["3", "3,2.mlp"])
+def test_the_dtype_is_that_of_the_files_throughout(pattern: str, name: str, tmp_path: Path) -> None:
+    write_multimodal(tmp_path / "dense", name)
+    narrow = AutoModelForImageTextToText.from_pretrained(tmp_path / "dense", dtype=torch.bfloat16)
+    narrow.save_pretrained(tmp_path / "dense")
+    words = ["--model", str(tmp_path / "dense"), "--dtype", "float32", "--quiet"]
+    folder = tmp_path / "made"
+    assert apply([*words, "--pattern", pattern, "--output", str(folder)]) == 0
+    config = json.loads((folder / "config.json").read_text())
+    parts = (config, config["text_config"], config["vision_config"])
+    assert {part.get("dtype", "bfloat16") for part in parts} == {"bfloat16"}
+    assert AutoModelForImageTextToText.from_pretrained(folder, dtype="auto").dtype is torch.bfloat16
+    assert load_model(str(folder)).stored_dtype is torch.bfloat16
 
 
 def test_images_are_read_as_by_the_bypassed_model(name: str, pruned: Path) -> None:

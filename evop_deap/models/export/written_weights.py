@@ -17,6 +17,7 @@ from evop_deap.models.export.checkpoint_checks import narrow
 from evop_deap.models.export.quantised_weights import write_quantised
 from evop_deap.models.export.written import Written
 from evop_deap.models.export.written_shards import write_shards
+from evop_deap.models.loading.precision import say_dtype
 from evop_deap.models.loading.put_together import whole
 from evop_deap.models.surgery.packed_layers import packed_layers
 from evop_deap.models.surgery.packing import leftovers
@@ -74,7 +75,7 @@ def _from_files(
     if values is None:
         return None
     pruned: Any = empty_repacked(model, anatomy, dropped, layers)
-    pruned.config.dtype = str(dtype).removeprefix("torch.")
+    say_dtype(pruned.config, dtype)
     pruned.config.architectures = [type(model).__name__]
     pruned.config.save_pretrained(folder)
     if pruned.can_generate():
@@ -95,6 +96,7 @@ def _from_memory(
     for weight in pruned.parameters():
         weight.data = whole(weight.data)
     narrow(pruned, stored_dtype)
+    say_dtype(pruned.config, pruned.dtype)
     pruned.save_pretrained(folder)
     return Written(
         layers=len(made.layers),

@@ -209,7 +209,7 @@ def _only(places: tuple[torch.device, ...], name: str) -> tuple[torch.device, ..
 def _stored_dtype(config: PreTrainedConfig) -> torch.dtype:
     import torch
 
-    stored = config.get_text_config(decoder=True).dtype or config.dtype
+    stored = config.dtype or config.get_text_config(decoder=True).dtype
     return stored if isinstance(stored, torch.dtype) else torch.float32
 
 

@@ -68,7 +68,7 @@ def compute_in_float32(model: PreTrainedModel) -> None:
     its buffers become those of a float32 model.
     """
     _take_buffers(without_weights(model, torch.float32), model)
-    _say_dtype(model.config, torch.float32)
+    say_dtype(model.config, torch.float32)
     return_freed_memory()
     replaced_when_called(model, widened)
     _IN_FLOAT32.add(model)
@@ -117,11 +117,12 @@ def _take_buffers(source: PreTrainedModel, model: PreTrainedModel) -> None:
             twin._buffers[key] = None if buffer is None else buffer.to(place)
 
 
-def _say_dtype(config: PreTrainedConfig, dtype: torch.dtype) -> None:
+def say_dtype(config: PreTrainedConfig, dtype: torch.dtype) -> None:
+    """Set the dtype in a configuration and in those inside it."""
     config.dtype = dtype
     for name in config.sub_configs:
         if getattr(config, name, None) is not None:
-            _say_dtype(getattr(config, name), dtype)
+            say_dtype(getattr(config, name), dtype)
 
 
 def without_weights(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:

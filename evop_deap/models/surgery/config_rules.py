@@ -143,6 +143,24 @@ def _attention_types(dense: Fields, sources: Sources) -> dict[str, Any]:
     return {"attention_types": [[sources.pick("attention_types", types), 1]]}
 
 
+def _linear_attention(dense: Fields, sources: Sources) -> dict[str, Any]:
+    """Kimi: inside `linear_attn_config`, the numbers of the layers of each kind, from 1."""
+    inner = dense.get("linear_attn_config")
+    if not isinstance(inner, dict):
+        return {}
+    numbers = {name: inner.get(name) for name in ("full_attn_layers", "kda_layers")}
+    picked = {
+        name: [1 + i for i in _positions(sources.pick(name, _counted_from_1(listed, sources)))]
+        for name, listed in numbers.items()
+        if isinstance(listed, list)
+    }
+    return {"linear_attn_config": {**inner, **picked}}
+
+
+def _counted_from_1(listed: Sequence[int], sources: Sources) -> list[bool]:
+    return [index + 1 in listed for index in range(sources.n_blocks)]
+
+
 def _block_types(dense: Fields, sources: Sources) -> dict[str, Any]:
     """RecurrentGemma: a cycle of types; written as one type for each new layer."""
     cycle = dense.get("block_types")
@@ -185,6 +203,7 @@ RULES: tuple[Rule, ...] = (
     _periods,
     _attention_types,
     _block_types,
+    _linear_attention,
     _layer_letters,
     _key_value_sources,
     _residual_depth,

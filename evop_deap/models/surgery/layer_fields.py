@@ -27,6 +27,10 @@ _OF_ATTENTION = frozenset(
         "block_types",
         "cross_attention_layers",
         "full_attn_idxs",
+        "full_attn_layers",
+        "index_topk_pattern",
+        "indexer_types",
+        "kda_layers",
         "layer_rope_theta",
         "layer_types",
         "layers_block_type",
@@ -146,10 +150,11 @@ def overridden(fields: Fields, n_blocks: int) -> Described:
 
 
 def lettered(fields: Fields, n_blocks: int) -> Described:
-    """Yield Nemotron-H's string with one letter per layer."""
-    letters = fields.get("hybrid_override_pattern")
-    if isinstance(letters, str) and len(letters) == n_blocks:
-        yield "hybrid_override_pattern", list(letters)
+    """Yield strings with one letter per layer, of Nemotron-H and GLM."""
+    for name in ("hybrid_override_pattern", "index_topk_pattern"):
+        letters = fields.get(name)
+        if isinstance(letters, str) and len(letters) == n_blocks:
+            yield name, list(letters)
 
 
 def _is_per_layer(name: str) -> bool:
