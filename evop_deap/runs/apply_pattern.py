@@ -211,13 +211,20 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     check_writable(path.parent)
 
 
-def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None = None) -> str:
+def card_of(
+    loaded: LoadedModel,
+    drops: Drops,
+    about: Mapping[str, Any] | None = None,
+    *,
+    stock: bool = True,
+) -> str:
     """Return the README.md of a checkpoint that was made without a search.
 
     Args:
         loaded: the dense model.
         drops: the dropped parts.
         about: outcome of compensation; None without it.
+        stock: whether plain transformers loads the checkpoint, and not vLLM alone.
     """
     from evop_deap.models.loading.fingerprint import fingerprint_model
     from evop_deap.reporting.model_card import else_changed, what_was_changed
@@ -230,7 +237,18 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
         f"evop_base_fingerprint: {fingerprint_model(loaded.model)}",
         f"evop_base_dtype: {str(loaded.model.dtype).removeprefix('torch.')}",
     ]
-    front += ["library_name: transformers", *front_matter(loaded.beside)]
+    checked = (
+        "The checkpoint was reloaded with plain transformers and its logits compared with those "
+        "of the model in memory."
+    )
+    if stock:
+        front += ["library_name: transformers", *front_matter(loaded.beside)]
+    else:
+        checked = (
+            "vLLM reads the checkpoint, with `--trust-remote-code`; transformers has no class for "
+            "it. Its weights were read back into the dense model without the dropped parts, and "
+            "the logits compared."
+        )
     return "\n".join(
         [
             "---",
@@ -241,9 +259,8 @@ def card_of(loaded: LoadedModel, drops: Drops, about: Mapping[str, Any] | None =
             f"# {source.rstrip('/').rsplit('/', 1)[-1]}, pruned",
             "",
             f"Of the {drops.n_blocks} decoder blocks of {source}, {', '.join(drops.names)} were "
-            f"removed (counted from 0; attn and mlp are halves), {else_changed(about)}. The "
-            "checkpoint was reloaded with plain transformers and its logits compared with those "
-            "of the model in memory.",
+            f"removed (counted from 0; attn and mlp are halves), {else_changed(about)}. "
+            f"{checked}",
             "",
             *what_was_kept(loaded.beside),
             *what_was_changed(about, "text"),

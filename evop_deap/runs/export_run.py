@@ -114,13 +114,13 @@ def export_run(
         loaded = load_named(source, progress, as_stored=stock)
         # The card of the run tells of the weights that the run has exported, and of no others.
         card = _card(folder, found, loaded, base) if base == config.export_from else None
-        same = card is not None and not compensated
+        same = card is not None and not compensated and stock
         report = write_checkpoint(
             loaded,
             drops,
             output,
             format=format,
-            card=card if same else card_of(loaded, drops),
+            card=card if same else card_of(loaded, drops, stock=stock),
             trust_remote_code=config.trust_remote_code,
             progress=progress,
         )

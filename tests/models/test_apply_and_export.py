@@ -178,6 +178,10 @@ def test_checkpoints_are_made_again(
     arguments = [str(halves), "--format", "block-configs", "--output", str(decilm), "--quiet"]
     assert export(arguments) == 0
     assert "5 layers (2 of one half)" in capsys.readouterr().out
+    card = (decilm / "README.md").read_text()
+    assert "vLLM reads the checkpoint" in card
+    assert "library_name" not in card
+    assert "plain transformers" not in card
     # A checkpoint with block_configs is itself a pattern.
     again = tmp_path / "again"
     command = ["--model", str(toy_checkpoint), "--pattern", str(decilm / "config.json")]
