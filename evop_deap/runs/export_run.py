@@ -95,6 +95,8 @@ def export_run(
         EvopError: there is no finished run, the format cannot hold the pattern, or the
             checkpoint differs from the pruned model.
     """
+    if export_from is not None and format in FORMATS and format not in CHECKPOINTS:
+        raise InputError(f"`export_from` is for a checkpoint, but `format` is {format}")
     folder = RunFolder(run)
     found, drops, config = _found(folder)
     compensated = found.compensation is not None and found.compensation.taken

@@ -186,14 +186,20 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
             head_work=prepared.anatomy.head_work,
             release=opened.release,
         )
-        typical = evaluator.evaluate([genome.pattern for genome in sample]).losses
+        losses = evaluator.evaluate([genome.pattern for genome in sample]).losses
+        finite = losses[np.isfinite(losses)]
+        if not len(finite):
+            raise InputError(
+                f"`model` {config.model}: no random pattern that drops {space.n_drop} units has a "
+                "finite loss: take a smaller `sparsity`, or `dtype` float32"
+            )
         yield Problem(
             name=f"{prepared.fingerprint[:12]} on {prepared.searched.calibration.fingerprint[:12]} "
             f"without {space.n_drop}",
             space=space,
             evaluator=evaluator,
             best=opened.dense_loss,
-            typical=float(np.median(typical)),
+            typical=float(np.median(finite)),
             optimum_known=False,
             together=prepared.together,
             knows_dense=True,

@@ -219,6 +219,8 @@ def test_what_cannot_be_exported_is_said_in_one_line(
     refused(export, [str(tmp_path / "no")], capsys, "must be the folder of a finished run")
     refused(export, [str(halves), "--format", "zip"], capsys, "`format` must be one of")
     refused(export, [str(halves)], capsys, "`output` is required")
+    text = [str(halves), "--format", "layer-drop", "--export-from", "m"]
+    refused(export, text, capsys, "`export_from` is for a checkpoint")
     refused(export, [], capsys, "RUN")
     (blocks / "model" / "config.json").unlink()
     refused(export, [str(blocks), "--format", "mergekit"], capsys, "no checkpoint in model/")
