@@ -19,6 +19,7 @@ from evop_deap.models.loading.hardware import choose_devices
 from evop_deap.models.loading.load_model import load_model
 from evop_deap.models.loading.spread import spread
 from evop_deap.models.surgery.repacking import without_blocks
+from evop_deap.recovery.healing.students import check_trainable
 from evop_deap.settings.healing_config import HealingConfig
 
 
@@ -79,6 +80,9 @@ def test_streamed_weights_are_for_one_device(tmp_path: Path) -> None:
 def test_healing_on_several_devices_is_refused() -> None:
     with pytest.raises(InputError, match="`device` must name one device to train on"):
         HealingConfig(source="runs/one", device="cuda:0,cuda:1")
+    # By `auto`, a model is spread that does not fit on one.
+    with pytest.raises(InputError, match="training needs one device"):
+        check_trainable(spread(toy_model("llama"), [FIRST, SECOND]), "runs/one")
 
 
 def test_the_fake_devices_do_not_mix() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import CheckpointError, InputError, UnsupportedModelError, one_line
+from evop_deap.models.anatomy.devices import is_spread
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +37,13 @@ def check_trainable(model: PreTrainedModel, name: str) -> None:
 
     Raises:
         UnsupportedModelError: the model is quantised.
+        InputError: it is spread over several devices.
     """
+    if is_spread(model):
+        raise InputError(
+            f"`device` auto spreads `source` {name} over several devices, because it does not fit "
+            "on one: training needs one device, or the CPU"
+        )
     if getattr(model.config, "quantization_config", None) is not None:
         raise not_trainable(name)
 
