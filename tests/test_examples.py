@@ -15,8 +15,13 @@ from pathlib import Path
 import pytest
 
 import evop_deap
+from benchmarks.board.claims import ONCE
+from benchmarks.board.making.run_files import read_runs
 from benchmarks.board.models import runs_by_model
+from benchmarks.board.tables.board_tables import cells_in
 from benchmarks.board.tables.models_tables import summary_table
+from benchmarks.board.tables.ratios import mean_ratio, perplexity
+from evop_deap.settings.heuristic_names import SEARCH
 
 MODULES = sorted(m.name for m in pkgutil.walk_packages(evop_deap.__path__, "evop_deap."))
 ROOT = Path(__file__).parents[1]
@@ -154,13 +159,25 @@ def test_the_results_in_the_readme_are_those_of_the_board() -> None:
     assert table in text
     interval = r"\d\.\d+ \(\d\.\d+ to \d\.\d+\)"
     assert set(re.findall(interval, text)) <= set(re.findall(interval, board + table))
-    losses, _ = board.split("## Zero-shot")
-    rows = [line for line in losses.splitlines() if line.count(" | ") == 8]
-    ratios = {row.split(" | ")[0].strip("|* "): row.split(" | ")[-2] for row in rows[2:]}
-    below = {name: f"{100 * (1 - float(ratio[:5])):.0f}" for name, ratio in ratios.items() if ratio}
-    assert f" {below['evopress']} % below EvoPress" in text
-    assert f" {below['sleb']} % below greedy removal" in text
-    assert f" {below['angular']} to {below['llm-drop']} % below heuristics that score" in text
+    cells = cells_in(read_runs(ROOT / "benchmarks/board/results/demo"))
+
+    def below(name: str, *units: str) -> str:
+        pairs = [(m[SEARCH], m[name]) for (unit, _), m in cells.items() if unit in units]
+        return f"{100 * (1 - mean_ratio([pairs]).value):.0f} %"
+
+    assert f"{below('evopress', 'block')} below EvoPress's procedure in perplexity" in text
+    assert f"{below('evopress', 'half')} on halves" in text
+    assert f"{below('sleb', 'block', 'half')} below greedy removal" in text
+    times = [
+        (share, perplexity(m[name]) / perplexity(m[SEARCH]))
+        for (_, share), m in cells.items()
+        for name in ONCE
+        if name in m
+    ]
+    few = [100 * (one - 1) for share, one in times if share < 0.3]
+    many = [one for share, one in times if share > 0.3]
+    assert f"up to {max(few):.0f} % more at 10 and 20 %" in text
+    assert f"{min(many):.1f} to {max(many):.1f} times as much at 33 %" in text
 
 
 def test_all_names_of_the_front_can_be_imported() -> None:

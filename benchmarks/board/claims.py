@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from benchmarks.board.claims_across import claims_across
+from benchmarks.board.making.cells import ALL
+from benchmarks.board.making.options import QUICK
 from benchmarks.board.making.run_files import read_runs
 from benchmarks.board.tables.board_tables import board_tables
 from benchmarks.common.claim import ROOT, Claim, measured_at, read
@@ -27,6 +30,13 @@ def _parts(name: str) -> list[str]:
     return board_tables(read_runs(ROOT / "board/results" / name)).split("\n\n")
 
 
+def _methods(name: str, default: Sequence[str] = ALL) -> str:
+    """The flag of a board's methods; empty if they are what a command without it has."""
+    kept = {run["cell"]["method"] for run in read_runs(ROOT / "board/results" / name)}
+    named = [method for method in ALL if method in kept]
+    return "" if set(named) == {*default} else f" --methods {' '.join(named)}"
+
+
 def _whole() -> list[Claim]:
     *_, whatever, affordable, table = _parts("demo")
     rows = {name: (row[-2], row[-1]) for name, row in table_rows(table).items()}
@@ -43,7 +53,7 @@ def _whole() -> list[Claim]:
         ),
     }
     file = "board/results/demo"
-    command = f"{BOARD} {EVALUATION} --dtype float32 --seeds 5"
+    command = f"{BOARD} {EVALUATION} --dtype float32 --seeds 5{_methods('demo')}"
     return [Claim(what, figure, command, file, measured_at(file)) for what, figure in said.items()]
 
 
@@ -53,7 +63,8 @@ def _zero_shot() -> Claim:
     return Claim(
         f"search - {', '.join(names)}, zero-shot accuracy in points, one seed",
         ", ".join(rows[name][-1] for name in names),
-        f"{BOARD} {EVALUATION} --dtype bfloat16 --seeds 1 --tasks-from tasks --limit 200",
+        f"{BOARD} {EVALUATION} --dtype bfloat16 --seeds 1 --tasks-from tasks --limit 200"
+        f"{_methods('tasks')}",
         file := "board/results/tasks",
         measured_at(file),
     )
@@ -66,7 +77,7 @@ def _less_text() -> Claim:
         "search / EvoPress's procedure, greedy removal, held-out, 1,024 tokens, three cells",
         ", ".join(rows[name][-2] for name in ("evopress", "sleb")),
         f"{BOARD} {sizes} --heldout-tokens 1024 --granularity block --dtype float32 "
-        "--seeds 3 --max-cost 55",
+        f"--seeds 3 --max-cost 55{_methods('blocks')}",
         file := "board/results/blocks",
         measured_at(file),
     )
@@ -77,7 +88,7 @@ def _quick() -> Claim:
     return Claim(
         "held-out perplexity by search, EvoPress's procedure, greedy removal, 3 of 30 blocks",
         ", ".join(rows[name][1] for name in ("**search**", "evopress", "sleb")),
-        f"{BOARD} --quick --dtype float32 --seeds 3",
+        f"{BOARD} --quick --dtype float32 --seeds 3{_methods('quick', QUICK['methods'])}",
         file := "board/results/quick",
         measured_at(file),
     )

@@ -95,7 +95,8 @@ def _in_two_steps(start: str, asked: str, folder: str) -> list[str]:
     """The command, or one that finds the patterns and one that asks them all at once."""
     if not asked:
         return [start]
-    return [f"{start} --output {folder}", f"{start} --patterns-from {folder}{asked}"]
+    asks = f"{start} --patterns-from {folder}{asked} --output {folder}.asked"
+    return [f"{start} --output {folder}", asks]
 
 
 def _computed(protocol: Mapping[str, Any]) -> str:

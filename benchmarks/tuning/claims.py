@@ -16,7 +16,12 @@ def claims() -> list[Claim]:
             claim
             for preset in ("default", "tuned")
             for claim in (
-                _saved(preset, "", "unseen landscapes", f"--seeds 40 --landscape {UNSEEN}"),
+                _saved(
+                    preset,
+                    "",
+                    "landscapes that the study never saw",
+                    f"--seeds 40 --landscape {UNSEEN}",
+                ),
                 _saved(
                     preset,
                     "demo.",

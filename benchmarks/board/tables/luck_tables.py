@@ -43,9 +43,12 @@ class Lead:
 
     @property
     def beyond_luck(self) -> bool:
-        """Whether the search is better by more than the spread over draws, for certain."""
+        """Whether the search is better by more than the spread over draws, for certain.
+
+        Draws that all end alike do not tell how far others would spread.
+        """
         low, _ = self.gain.interval()
-        return low > 0 and self.gain.value > self.spread
+        return self.spread > _EQUAL and low > 0 and self.gain.value > self.spread
 
 
 def luck_tables(runs: Sequence[Run]) -> str:
@@ -175,8 +178,7 @@ def _loss(draws: Mapping[int, Sequence[float]]) -> str:
     if not draws:
         return "-"
     mean = Estimated.of([statistics.fmean(seeds) for seeds in draws.values()])
-    low, high = mean.interval()
-    return f"{mean.value:.3f}" + (f" ({low:.3f} to {high:.3f})" if len(draws) > 1 else "")
+    return f"{mean.value:.3f}" + (_interval(mean, 1, ".3f") if len(draws) > 1 else "")
 
 
 def _spreads(draws: Mapping[int, Sequence[float]]) -> str:
@@ -239,8 +241,13 @@ def _lead_table(leads: Mapping[int, Lead]) -> str:
 
 
 def _thousandths(found: Estimated) -> str:
-    low, high = (1000 * end for end in found.interval())
-    return f"{1000 * found.value:+.0f} ({low:+.0f} to {high:+.0f})"
+    return f"{1000 * found.value:+.0f}" + _interval(found, 1000, "+.0f")
+
+
+def _interval(found: Estimated, scale: float, form: str) -> str:
+    """The interval in brackets, which draws that are all equal do not have."""
+    low, high = (format(scale * end, form) for end in found.interval())
+    return f" ({low} to {high})" if low != high else " (in every draw)"
 
 
 def _mean(losses: Losses, name: str) -> float:

@@ -82,6 +82,7 @@ def test_the_commands_of_a_folder_make_its_cells_and_no_others(file: str) -> Non
     kept = {str(path.relative_to(folder).with_suffix("")) for path in paths}
     assert set().union(*(made(kind, given) for kind, given in found)) == kept
     for kind, given in found:
+        assert given.output != given.patterns_from
         if given.patterns_from is None and any(other.patterns_from for _, other in found):
             continue  # a first step, whose cells are not kept
         for path in paths:

@@ -132,6 +132,22 @@ def test_the_search_must_lead_by_more_than_the_spread_over_draws() -> None:
     assert answer({8: few, 16: middle}).startswith("Up to 16 tokens, these draws do not show")
 
 
+def test_draws_that_all_end_alike_make_no_lead_certain() -> None:
+    runs = [
+        made_up(method, 8, draw, 0, loss)
+        for method, loss in (("search", 3.0), ("angular", 3.2))
+        for draw in range(3)
+    ]
+    alike = lead(losses_of(runs), 8)
+    assert alike is not None
+    assert (alike.gain.value, alike.spread) == (pytest.approx(0.2), 0)
+    assert not alike.beyond_luck
+    said = luck_tables(runs)
+    assert "| **search** | 3.000 (in every draw) |" in said
+    assert "| angular | +200 (in every draw) |" in said
+    assert answer({8: alike}).startswith("Up to 8 tokens, these draws do not show")
+
+
 def test_the_page_shows_the_tables_of_the_kept_cells() -> None:
     page = (PAGE / "luck.md").read_text(encoding="utf-8")
     assert luck_tables(runs_of(PAGE / "results/luck")) in page
