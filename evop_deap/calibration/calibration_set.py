@@ -230,4 +230,6 @@ def _drawn(
     if respond is None:
         return pool
     losses = respond(pool.windows.tokens)
-    return pool.take(herd_within(losses, pool.labels, tokens // window))
+    # A small stratum is exhausted in the pool: its share there is too small.
+    shares = {stratum.label: stratum.share for stratum in strata}
+    return pool.take(herd_within(losses, pool.labels, tokens // window, shares))

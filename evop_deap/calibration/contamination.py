@@ -18,7 +18,9 @@ WORDS = 13
 """Words in a row that two texts do not share by chance (Brown et al. 2020, arXiv 2005.14165)."""
 
 _FEWEST = 5  # shorter texts, such as "Yes.", occur everywhere
-_WORD = re.compile(r"\w+")
+# Thai, kana and Chinese have no spaces between words: each of their letters counts as one.
+_LETTERS = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[{_LETTERS}]|[^\W{_LETTERS}]+")
 
 
 @dataclass(frozen=True)

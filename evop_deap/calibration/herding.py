@@ -6,7 +6,7 @@ pattern, the mean loss over the chosen windows follows the mean over the pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -56,22 +56,29 @@ def herd(responses: NDArray[np.float64], count: int | None = None) -> list[int]:
     return chosen
 
 
-def herd_within(responses: NDArray[np.float64], labels: NDArray[np.int64], count: int) -> list[int]:
+def herd_within(
+    responses: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    count: int,
+    shares: Mapping[int, float] | None = None,
+) -> list[int]:
     """Herd within each stratum, and take windows from the strata by their shares.
 
     Args:
         responses: (patterns, windows) finite losses of probe patterns.
-        labels: (windows,) stratum of each; it has the same share of the choice as of the pool.
+        labels: (windows,) stratum of each.
         count: number of windows to choose.
+        shares: share of the choice of each stratum; None takes those of the pool.
 
     Raises:
         InputError: there is nothing to choose from, or a loss is not finite.
     """
     _standardised(responses)  # raises InputError for invalid responses
     names, counts = np.unique(labels, return_counts=True)
+    wanted = counts.tolist() if shares is None else [shares[name] for name in names.tolist()]
     members = [np.nonzero(labels == name)[0] for name in names]
     orders = [iter(rows[herd(responses[:, rows])].tolist()) for rows in members]
-    balance = Balance(counts.tolist())
+    balance = Balance(wanted)
     chosen: list[int] = []
     while len(chosen) < min(count, len(labels)):
         stratum = balance.next()

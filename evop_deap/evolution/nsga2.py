@@ -139,8 +139,9 @@ class FrontSurvival(Survival):
     """Survival by rank, and by crowding distance within the last rank.
 
     The logbook gets the "hypervolume" that the patterns dominate, in nats per token times units of
-    size, up to a reference point: "reference_loss" is the worst loss of the first generation,
-    "reference_size" the dense model's size. A generation is better if the hypervolume grows.
+    size, up to a reference point: "reference_loss" is the worst loss of the first generation that
+    has a finite one, "reference_size" the dense model's size. A generation is better if the
+    hypervolume grows.
     """
 
     trade: Trade
@@ -157,8 +158,8 @@ class FrontSurvival(Survival):
         import moocore
 
         points = self.trade.points(losses)
-        worst = max((loss for loss, _ in points), default=0.0)
-        reference = earlier[0]["reference_loss"] if earlier else worst
+        known = [row["reference_loss"] for row in earlier if row["reference_loss"] is not None]
+        reference = known[0] if known else max((loss for loss, _ in points), default=None)
         dense = self.trade.size(self.trade.space.dense)
         volume = moocore.hypervolume(np.array(points), ref=[reference, dense]) if points else 0.0
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.numbers import decimal_number
@@ -24,7 +25,8 @@ def units_to_drop(n_units: int, sparsity: float) -> int:
     """
     if not 0.0 < sparsity < 1.0:
         raise InputError(f"`sparsity` must lie between 0 and 1, both excluded, but got {sparsity}")
-    n_drop = math.floor(sparsity * n_units + 0.5)
+    # As written: 0.7 times 45 is 31.5, and not a little less.
+    n_drop = math.floor(Fraction(repr(float(sparsity))) * n_units + Fraction(1, 2))
     if not 0 < n_drop < n_units:
         what = "none" if n_drop == 0 else "all"
         raise InputError(
@@ -97,7 +99,8 @@ def _limit(kind: str, amount: str, weights: Sequence[int]) -> int:
             f"`budget` {kind} must be {whole}a share between 0 and 1, both excluded, "
             f"but got '{amount}'"
         )
-    limit = math.floor(share * total + 0.5) if counts else math.floor(share * total)
+    exact = Fraction(repr(share)) * total
+    limit = math.floor(exact + Fraction(1, 2)) if counts else math.floor(exact)
     lightest = min(weight for weight in weights if weight)
     if limit < lightest:
         raise InputError(

@@ -71,10 +71,21 @@ class SearchSpace:
         out = protected | {
             unit for unit in range(len(units)) if not any(a.weights[unit] for a in allowances)
         }
-        most = sum(
-            len(a.fill(sorted(set(range(len(units))) - out, key=a.weights.__getitem__)))
-            for a in allowances
-        )
+        free = sorted(set(range(len(units))) - out)
+        filled = [len(a.fill(sorted(free, key=a.weights.__getitem__))) for a in allowances]
+        for allowance, count in zip(allowances, filled, strict=True):
+            if max(allowance.weights) == 1 and count < allowance.limit:
+                raise InputError(
+                    f"`protect` leaves {count} of the {allowance.limit} units that `budget` "
+                    f"{allowance.name} drops: protect fewer, or lower the budget"
+                )
+        most = sum(filled)
+        if not 0 < most < len(units):
+            what = "none" if most == 0 else "all"
+            raise InputError(
+                f"`budget` drops {what} of {len(units)} units, {len(protected)} of which `protect` "
+                "keeps: choose another budget, or protect fewer"
+            )
         return cls(units, most, out, allowances)
 
     def __post_init__(self) -> None:

@@ -55,7 +55,14 @@ def units_by_block(
 
 
 def units_named(units: Sequence[Unit], names: Collection[str]) -> frozenset[int]:
-    """Positions of the units with these names; "-1" is the last unit, "3-5" is a range.
+    """Positions of the units with these names, or of all units of the blocks with these names.
+
+    "-1" is the last block, "3-5" is a range of blocks.
+
+    Example:
+        >>> halves = [Unit(f"{block}.{kind}", 1, 1) for block in "012" for kind in ("attn", "mlp")]
+        >>> sorted(units_named(halves, ["0", "-1", "1.mlp"]))
+        [0, 1, 3, 4, 5]
 
     Raises:
         InputError: no unit has the name.
@@ -67,14 +74,16 @@ def units_named(units: Sequence[Unit], names: Collection[str]) -> frozenset[int]
 
 
 def _positions(units: Sequence[Unit], name: str) -> range:
-    by_name = {unit.name: i for i, unit in enumerate(units)}
+    names = {unit.name: range(i, i + 1) for i, unit in enumerate(units)}
+    blocks = units_by_block(units)
+    names |= {block: range(of[0], of[-1] + 1) for block, of in blocks.items()}
     first, dash, last = name.partition("-")
-    if name in by_name:
-        return range(by_name[name], by_name[name] + 1)
-    if dash and first in by_name and last in by_name and by_name[first] <= by_name[last]:
-        return range(by_name[first], by_name[last] + 1)
-    if dash and not first and re.fullmatch("[0-9]{1,9}", last) and 1 <= int(last) <= len(units):
-        return range(len(units) - int(last), len(units) - int(last) + 1)
+    if name in names:
+        return names[name]
+    if dash and first in names and last in names and names[first].start < names[last].stop:
+        return range(names[first].start, names[last].stop)
+    if dash and not first and re.fullmatch("[0-9]{1,9}", last) and 1 <= int(last) <= len(blocks):
+        return names[list(blocks)[-int(last)]]
     raise InputError(
         f"`protect` has the unknown unit '{name}': the units are "
         f"'{units[0].name}' to '{units[-1].name}'"

@@ -10,12 +10,14 @@ from typing import Any
 from evop_deap.base.errors import InputError
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst", ".raw", ".tokens")
+# "None" and "NA" are words, too; surplus fields are no index, which would shift the columns.
+_PLAIN = {"keep_default_na": False, "index_col": False}
 TABLES: dict[str, tuple[str, dict[str, Any]]] = {
     ".jsonl": ("json", {}),
     ".ndjson": ("json", {}),
     ".json": ("json", {}),
-    ".csv": ("csv", {"keep_default_na": False}),  # "None" and "NA" are words, too
-    ".tsv": ("csv", {"sep": "\t", "keep_default_na": False}),
+    ".csv": ("csv", {**_PLAIN}),
+    ".tsv": ("csv", {**_PLAIN, "sep": "\t"}),
     ".parquet": ("parquet", {}),
 }
 """The builder of `datasets` that reads a table, and its options, by suffix."""

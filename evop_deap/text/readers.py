@@ -67,6 +67,8 @@ def documents_of(
             own_id = row.get("id")
             new = isinstance(own_id, str) and own_id != "" and own_id not in used_ids
             document_id = str(own_id) if new else f"{name}#{index}"
+            while document_id in used_ids:  # of a row that has such an id of its own
+                document_id += "'"
             used_ids.add(document_id)
             yield Document(document_id, value)
         elif value is not None:
@@ -153,6 +155,7 @@ def quiet_datasets() -> Iterator[None]:
         disable_progress_bars,
         enable_progress_bars,
     )
+    from pandas.errors import ParserWarning
 
     levels = [(logging, logging.get_verbosity()) for logging in (datasets.logging, hub_logging)]
     bars, hub_bars = not datasets.are_progress_bars_disabled(), not are_progress_bars_disabled()
@@ -163,6 +166,8 @@ def quiet_datasets() -> Iterator[None]:
         disable_progress_bars()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            # Pandas would leave out what follows a surplus comma.
+            warnings.filterwarnings("error", category=ParserWarning)
             yield
     finally:
         for logging, level in levels:

@@ -36,6 +36,15 @@ def test_thirteen_words_in_a_row_are_a_repeat_whatever_their_case_and_points(tmp
     assert len(found[2][0]["sha256"]) == 64
 
 
+def test_letters_of_texts_without_spaces_count_as_words(tmp_path) -> None:
+    text = "".join(chr(0x4E00 + 7 * i) for i in range(40))
+    corpus = make_corpus("c", [Document("a", text), Document("b", text[::-1])])
+    (tmp_path / "test.txt").write_text(f"{text[5:30]}", encoding="utf-8")
+    rest, refused, _ = without_repeats(corpus, [str(tmp_path / "test.txt")])
+    assert [one.document for one in refused] == ["a"]
+    assert [one.id for one in rest.documents] == ["b"]
+
+
 def test_every_string_of_a_table_counts_however_deep(tmp_path) -> None:
     row = {"goal": "none", "choices": {"text": ["a", PASSAGE]}, "label": 1}
     (tmp_path / "task.jsonl").write_text(json.dumps(row) + "\n")

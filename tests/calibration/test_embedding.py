@@ -172,6 +172,15 @@ def test_words_of_tiny_and_odd_corpora_are_embedded(texts: list[str]) -> None:
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(texts)))
 
 
+def test_texts_without_a_common_word_are_embedded_by_their_letters() -> None:
+    rng = np.random.default_rng(0)
+    kinds = ["AC", "GT"]
+    texts = ["".join(rng.choice(list(kinds[i % 2]), 40)) for i in range(160)]
+    vectors = TfidfEncoder().encode(texts)
+    assert vectors.shape[0] == 160
+    assert vectors[0] @ vectors[2] > vectors[0] @ vectors[1]
+
+
 def test_many_words_are_squeezed_the_same_way_each_time() -> None:
     texts = [f"word{i} word{i * 7 % 90} word{i * 13 % 90} common" for i in range(200)]
     first, second = embed(texts, TfidfEncoder()), embed(texts, TfidfEncoder())

@@ -62,6 +62,13 @@ def test_within_strata_every_beginning_keeps_their_shares(labels, count) -> None
             assert abs((labels[chosen[:length]] == name).sum() - length * share) <= 1 + 1e-9
 
 
+def test_a_small_stratum_has_its_own_share_and_not_that_of_the_pool() -> None:
+    labels = np.array([0] * 90 + [1] * 6)
+    chosen = herd_within(responses(3, 96, 0), labels, 24, {0: 0.8, 1: 0.2})
+    for length in range(1, 25):
+        assert abs((labels[chosen[:length]] == 1).sum() - 0.2 * length) <= 1 + 1e-9
+
+
 def test_a_pattern_that_all_windows_answer_alike_says_nothing() -> None:
     known = responses(2, 20, 3)
     flat = np.vstack([known, np.full((1, 20), 7.0)])

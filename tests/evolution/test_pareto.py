@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from evop_deap import EvolutionSettings, EvolutionState, Stopping
 from evop_deap.base.errors import InputError
 from evop_deap.evolution.assemble import assemble_front
 from evop_deap.evolution.genome import Genome
+from evop_deap.evolution.nsga2 import FrontSurvival
 from evop_deap.evolution.operators import mutate_resize, select_crowded
 from evop_deap.evolution.stopping import EXHAUSTED
 from evop_deap.evolution.trade import Member, Trade, best_within, front_of
@@ -74,6 +76,18 @@ def test_the_volume_is_the_area_up_to_the_reference_point() -> None:
     assert state.records[-1]["reference_size"] == 3.0
     if state.records[0]["reference_loss"] == 9.0:
         assert state.records[-1]["hypervolume"] == pytest.approx(7 + 4)
+
+
+def test_the_reference_is_of_the_first_generation_with_a_finite_loss() -> None:
+    trade = Trade(SearchSpace(LANDSCAPE.units[:3], n_drop=2), (1.0, 1.0, 1.0))
+    survival = FrontSurvival(trade)
+    first = survival.columns({(0, 1, 1): math.inf}, [])
+    assert (first["reference_loss"], first["hypervolume"]) == (None, 0.0)
+    second = survival.columns({(0, 1, 1): 2.0, (0, 0, 1): 5.0}, [first])
+    assert second["reference_loss"] == 5.0
+    assert second["hypervolume"] > 0
+    third = survival.columns({(0, 1, 1): 2.0, (0, 0, 1): 9.0}, [first, second])
+    assert third["reference_loss"] == 5.0
 
 
 def test_a_search_that_goes_on_ends_like_one_that_never_stopped() -> None:

@@ -14,7 +14,7 @@ from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.space import SearchSpace, Unit, dropped_units
 from evop_deap.space.allowances import Allowance
-from evop_deap.space.budget import parse_budget
+from evop_deap.space.budget import parse_budget, units_to_drop
 from evop_deap.surrogate.first_population import init_balanced
 
 NAMES = ["0.attn", "0.mlp", "1.attn", "1.mlp", "2.attn", "2.mlp"]
@@ -127,6 +127,33 @@ def test_a_budget_that_cannot_be_is_refused(text: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_budget(text, UNITS)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("budget", "protected", "says"),
+    [
+        ("units=4", {0, 1, 2}, "`protect` leaves 3 of the 4 units that `budget` units drops"),
+        ("units=0.7", {0, 1, 2}, "`protect` leaves 3 of the 4 units"),
+        ("units=6", set(), "`budget` drops all of 6 units"),
+        ("parameters=0.5", set(range(6)), "`budget` drops none of 6 units"),
+    ],
+)
+def test_what_protection_leaves_no_room_for_is_refused(
+    budget: str, protected: set[int], says: str
+) -> None:
+    units = tuple(Unit(str(i), parameters=100, work=100) for i in range(6))
+    with pytest.raises(InputError, match=says):
+        SearchSpace.within(units, parse_budget(budget, units), frozenset(protected))
+
+
+def test_a_share_is_taken_as_it_is_written() -> None:
+    assert [units_to_drop(45, 0.7), units_to_drop(25, 0.58), units_to_drop(90, 0.35)] == [
+        32,
+        15,
+        32,
+    ]
+    units = tuple(Unit(str(i), parameters=100, work=100) for i in range(30))
+    assert SearchSpace.within(units, parse_budget("parameters=0.7", units)).n_drop == 21
 
 
 def test_halves_have_no_budget_where_units_are_blocks() -> None:

@@ -153,6 +153,13 @@ def test_the_fingerprint_tells_order_and_texts_but_not_names() -> None:
     assert prints[3] == prints[0]
 
 
+def test_ids_that_files_make_up_are_new(tmp_path: Path) -> None:
+    rows = [{"id": "a.jsonl#1", "text": "one"}, {"id": None, "text": "two"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ids = [one.id for one in load_corpus(str(tmp_path / "a.jsonl")).documents]
+    assert ids == ["a.jsonl#1", "a.jsonl#1'"]
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 def test_every_row_of_a_longer_table_is_read(tmp_path: Path, suffix: str) -> None:
     words = [f"row {number}" for number in range(1234)]
@@ -217,6 +224,8 @@ TRUNCATED = gzip.compress(b"text " * 999, mtime=0)[:-9]
         ("a.csv", "text\né\n".encode("latin-1"), None, r"not UTF-8"),
         ("a.csv", b"text,n\nhi,1\na,b,c,d\n", None, r"cannot read .*a\.csv: Error tokenizing"),
         ("a.csv", b"text,n\n", None, r"holds no text"),
+        ("a.csv", b"text,label\nalpha one,x,\nbeta two,y,\n", None, r"cannot read .*header"),
+        ("a.csv", b"text\nfoo, bar\nbaz, qux\n", None, r"cannot read .*a\.csv: .*header"),
         ("a.txt", "é".encode("latin-1"), None, r"not UTF-8"),
         ("a.txt", "some text".encode("utf-16"), None, r"not UTF-8"),
         ("a.txt", b"a\0b", None, r"NUL"),

@@ -37,7 +37,11 @@ class TfidfEncoder:
             min_df=2 if len(texts) >= 100 else 1,
             token_pattern=r"(?u)\w+|[^\w\s]",
         )
-        counts = counting.fit_transform(texts)
+        try:
+            counts = counting.fit_transform(texts)
+        except ValueError:  # no two texts share a word: compare runs of letters
+            counting.set_params(analyzer="char_wb", ngram_range=(2, 4))
+            counts = counting.fit_transform(texts)
         if min(counts.shape) <= DIMENSIONS:
             return counts.toarray().astype(np.float32)
         return TruncatedSVD(DIMENSIONS, random_state=0).fit_transform(counts)
