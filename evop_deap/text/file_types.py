@@ -10,7 +10,8 @@ from typing import Any
 from evop_deap.base.errors import InputError
 
 TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst", ".raw", ".tokens")
-# "None" and "NA" are words, too; surplus fields are no index, which would shift the columns.
+# "None" and "NA" are words, too; surplus fields are no index, which would shift the columns: rows
+# with them are refused.
 _PLAIN = {"keep_default_na": False, "index_col": False}
 TABLES: dict[str, tuple[str, dict[str, Any]]] = {
     ".jsonl": ("json", {}),
