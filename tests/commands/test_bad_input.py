@@ -133,7 +133,11 @@ def refused(good: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]):
         (["--dtype", "float7"], "`dtype` must be 'auto' or 'float32' or 'bfloat16' or 'float16'"),
         (["--attn-implementation", "psychic"], '"psychic"` is not supported'),
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
-        (["--generations", "many"], "argument --generations: invalid int value: 'many'"),
+        (["--patience", "many"], "argument --patience: invalid int value: 'many'"),
+        (
+            ["--generations", "many"],
+            "argument --generations: 'many' must be a whole number such as 60, or off",
+        ),
         (["--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["--resume", "--overwrite"], "`resume` and `overwrite` exclude each other"),
     ],
