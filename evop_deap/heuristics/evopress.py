@@ -13,8 +13,8 @@ was evaluated before cost nothing. The authors' criterion is `--fitness kl`. The
 generations is that of their script, k (n - k) / 1.5, unless a limit is reached earlier.
 
 Their script differs in two more ways. It draws a child anew that repeats the parent or another
-child; here such a child costs nothing, but takes a place. Over halves, it begins with as many
-attention as MLP halves; here the first parents split them at random. Switches keep the split.
+child; here such a child takes a place. Over halves, it begins with as many attention as MLP halves;
+here the first parents split them at random. Switches keep the split.
 """
 
 from __future__ import annotations

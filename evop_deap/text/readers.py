@@ -182,6 +182,8 @@ def reason_of(error: BaseException) -> str:
     """Return the first line of an error's message."""
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
+    if type(error).__name__ == "ParserWarning":
+        return "a row has more fields than the header: quote fields that hold the separator"
     message = (getattr(error, "strerror", None) or str(error)).strip()
     return message.splitlines()[0][:200] if message else type(error).__name__
 
