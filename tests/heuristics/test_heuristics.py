@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +21,6 @@ from evop_deap.fitness.protocol import Evaluation
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics import METHODS, Task, method_named
 from evop_deap.heuristics.angular_distance import contiguous
-from evop_deap.heuristics.evopress import level_switch
 from evop_deap.heuristics.task import ranked
 from evop_deap.space import Pattern, SearchSpace, Unit, dropped_units
 from evop_deap.space.allowances import Allowance
@@ -44,18 +42,16 @@ def task(seed: int = 0, space: SearchSpace = SPACE, **limits: float) -> Task:
 
 
 class Recording(TabularEvaluator):
-    """A table that notes, of each request, for how many windows it was and what it cost."""
+    """A table that notes what each request cost."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.windows: list[int] = []
         self.costs: list[float] = []
 
     def evaluate(
         self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
     ) -> Evaluation:
         found = super().evaluate(patterns, windows)
-        self.windows.append(len(found.tokens))
         self.costs.append(found.cost)
         return found
 
@@ -165,34 +161,6 @@ def test_the_last_blocks_go_but_for_the_final_one() -> None:
     assert dropped_units(METHODS["last"](task(space=everything)).pattern) == (0, 2)
     both = METHODS["last"](task(space=SearchSpace(halves(3), 2)))
     assert dropped_units(both.pattern) == (2, 3)
-
-
-def test_a_level_switch_keeps_the_number_of_each_kind() -> None:
-    space, rng = SearchSpace(halves(5), 4, frozenset({0})), random.Random(1)
-    start = space.pattern([1, 2, 4, 7])
-    for _ in range(50):
-        (child,) = level_switch(list(start), rng=rng, space=space)
-        gone = dropped_units(child)
-        assert tuple(child) in space
-        assert sum(unit % 2 for unit in gone) == 2
-
-
-def test_evopress_looks_at_a_part_of_the_windows_and_pays_for_no_more() -> None:
-    given_task = task(evaluations=40)
-    pick = METHODS["evopress"](given_task)
-    rows = given_task.evaluator.rows  # type: ignore[attr-defined]
-    assert any(np.isnan(row).any() for row in rows.values())
-    assert len(rows) == pick.evaluations <= 40
-
-
-def test_evopress_ends_with_the_authors_generations_where_nothing_limits_it() -> None:
-    known = toy_landscape(units=5, drops=(1,), windows=8)
-    evaluator = Recording(known)
-    METHODS["evopress"](Task(SearchSpace(known.units, 1), evaluator, random.Random(0)))
-    # One of 5 units goes: 1 * (5 - 1) / 1.5 generations, to the nearest. Each looks at one of
-    # the 8 windows, then at four; before them the first parent is chosen by one.
-    about, *looks = evaluator.windows
-    assert (about, looks) == (8, [1, *[1, 4] * 3])
 
 
 def test_runs_of_neighbours_are_all_found_and_step_over_nothing() -> None:
