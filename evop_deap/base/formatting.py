@@ -60,6 +60,11 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count and its noun: "1 window", "2,048 windows"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def plural(granularity: str) -> str:
     """The plural of a unit's name: "blocks" or "halves" for a granularity of "block" or "half"."""
     return {"half": "halves"}.get(granularity, f"{granularity}s")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evop_deap.base.files import reporting_write_errors
-from evop_deap.base.formatting import mebibytes
+from evop_deap.base.formatting import counted, mebibytes
 from evop_deap.base.user_folders import KEPT_FOLDERS
 
 _OURS = re.compile(r"(generated-)?[0-9a-f]{32,40}\.(npz|safetensors)")
@@ -19,7 +19,7 @@ def what_folders_hold(cache: Path) -> list[str]:
     for folder in _folders(cache):
         sizes = [path.stat().st_size for path in _files(folder)]
         if sizes:
-            lines.append(f"{folder}: {_counted(len(sizes))}, {mebibytes(sum(sizes))}")
+            lines.append(f"{folder}: {counted(len(sizes), 'file')}, {mebibytes(sum(sizes))}")
     return lines
 
 
@@ -39,16 +39,12 @@ def clear_folders(cache: Path) -> list[str]:
                 path.unlink(missing_ok=True)
             removed += 1
         if removed:
-            lines.append(f"{folder}: removed {_counted(removed)}")
+            lines.append(f"{folder}: removed {counted(removed, 'file')}")
     return lines
 
 
 def _folders(cache: Path) -> list[Path]:
     return [cache / name for name in KEPT_FOLDERS]
-
-
-def _counted(files: int) -> str:
-    return "1 file" if files == 1 else f"{files:,} files"
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.formatting import counted
 from evop_deap.calibration.balance import shares_of
 from evop_deap.calibration.cluster_words import characteristic_words, sample_line
 from evop_deap.calibration.clustering import NOISE
@@ -101,11 +102,11 @@ class ClusterSampler:
         capacity = capacity_of(window, special_prefix(tokenizer))
         # Two streams, so that another order within clusters does not change the clusters.
         to_cluster, to_order = rng.spawn(2)
-        self.on_stage(f"embedding {len(documents)} documents")
+        self.on_stage(f"embedding {counted(len(documents), 'document')}")
         encoder = as_encoder(self.encoder)
         texts, fingerprint = [d.text for d in documents], encoder.fingerprint
         vectors = embed(texts, encoder, folder=self.folder, fingerprint=fingerprint)
-        self.on_stage(f"clustering {len(documents)} documents")
+        self.on_stage(f"clustering {counted(len(documents), 'document')}")
         found = kept_cluster(
             vectors,
             rng=to_cluster,
@@ -161,7 +162,9 @@ def _without_small(
     renamed = np.full_like(labels, NOISE)
     for rank, label in enumerate(kept):
         renamed[labels == label] = rank
-    return renamed, [f"{len(small)} clusters that are too small to fill a window count as noise"]
+    return renamed, [
+        f"too small to fill a window, and thus noise: {counted(len(small), 'cluster')}"
+    ]
 
 
 def _strata(

@@ -78,8 +78,8 @@ def without_repeats(
         return corpus, [], about
     if len(found) == len(corpus.documents):
         raise InputError(
-            f"`check_against`: all {len(found)} documents of {corpus.name} repeat evaluation "
-            "data: give another corpus"
+            f"`check_against`: every document of {corpus.name} repeats evaluation data: "
+            "give another corpus"
         )
     rest = make_corpus(corpus.name, (d for d in corpus.documents if d.id not in found))
     rest = replace(rest, skipped=corpus.skipped)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evop_deap.base.formatting import counted
+
 SURE_GENERATIONS = 2
 """Generations in a row in which a surrogate must be sure before the search ends."""
 
@@ -77,15 +79,15 @@ class Stopping:
     ) -> str | None:
         """Return the reason to end here, or None while no limit is reached."""
         if self.generations is not None and generation >= self.generations:
-            return f"after {generation} generations"
+            return f"after {counted(generation, 'generation')}"
         if self.evaluations is not None and evaluations >= self.evaluations:
-            return f"after {evaluations} evaluations"
+            return f"after {counted(evaluations, 'evaluation')}"
         if self.cost is not None and cost >= self.cost:
             return f"after a cost of {cost:.1f} dense forward passes"
         if self.seconds is not None and seconds >= self.seconds:
             return f"after {self.seconds:g} seconds"
         if self.patience is not None and stagnant >= self.patience:
-            return f"after {stagnant} generations without a better pattern"
+            return f"after {counted(stagnant, 'generation')} without a better pattern"
         if self.sure is not None and prospect.chance <= 1 - self.sure:
             return f"when {prospect}"
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evop_deap.base.formatting import counted
 from evop_deap.calibration.cluster_map import colour_of
 from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, figure, paragraph, plot
@@ -28,8 +29,8 @@ def clusters_figures(runs: Sequence[Run]) -> str:
 def _part(manifest: Mapping[str, Any], place: int, name: str, several: bool) -> str:
     drawn = manifest["calibration"]
     said = (
-        f"{len(drawn['windows'])} windows of {manifest['window']} tokens were drawn from "
-        f"{len(drawn['documents'])} of the {manifest['corpus']['documents']:,} documents of "
+        f"{counted(len(drawn['windows']), 'window')} of {manifest['window']} tokens were drawn "
+        f"from {len(drawn['documents'])} of the {manifest['corpus']['documents']:,} documents of "
         f"{manifest['corpus']['name']}"
     )
     clustering = manifest.get("clustering")

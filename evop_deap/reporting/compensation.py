@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evop_deap.base.formatting import listed, number
+from evop_deap.base.formatting import counted, listed, number
 from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, paragraph
 from evop_deap.runs.storage.loaded_run import Run
@@ -45,8 +45,9 @@ def _of_run(name: str, result: SearchResult) -> str:
     columns = ("without", "form", "changed", "distance before", "after", "why")
     figures = Table(("text", "dense", "pruned", "compensated"), losses)
     said = (
-        f"Weights{of} solved anew on {about['windows']} windows of {about['window']} tokens, for "
-        f"the work of {number(about['cost'])} forward passes of the dense model."
+        f"Weights{of} solved anew on {counted(about['windows'], 'window')} of "
+        f"{about['window']} tokens, for the work of {number(about['cost'])} forward passes of the "
+        "dense model."
     )
     return (
         paragraph(said)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evop_deap.base.formatting import number
+from evop_deap.base.formatting import counted, number
 from evop_deap.base.numbers import perplexity
 from evop_deap.reporting.axes import log_axis, reference_line
 from evop_deap.reporting.named_units import label_of
@@ -43,7 +43,7 @@ def course_figure(runs: Sequence[Run]) -> str:
         ]
         said.append(
             f"{name}: best {what} from {number(best[0])} to {number(best[-1])} in "
-            f"{run.rows[-1]['gen']} generations."
+            f"{counted(run.rows[-1]['gen'], 'generation')}."
         )
     layout = {
         "height": 380,
@@ -89,7 +89,7 @@ def foresight_figure(runs: Sequence[Run]) -> str:
             for row in known
         ]
         trusted = sum(bool(row["trusted"]) for row in known)
-        said.append(f"{name}: trusted in {trusted} of {len(known)} generations.")
+        said.append(f"{name}: trusted in {trusted} of {counted(len(known), 'generation')}.")
     if not traces:
         return ""
     layout = {

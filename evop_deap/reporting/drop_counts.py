@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evop_deap.base.formatting import listed
+from evop_deap.base.formatting import counted, listed
 from evop_deap.reporting.named_units import dropped_names, label_of, noun, unit_names
 from evop_deap.reporting.page_parts import Table, figure, plot
 from evop_deap.runs.storage.loaded_run import Run
@@ -84,8 +84,8 @@ def _figure(runs: Sequence[Run], place: int) -> str:
         f"drops-{place}",
         f"Dropped {noun(names)} by generation{beside}",
         alt=(
-            f"Heat map of {len(names)} {noun(names)} by {len(rows)} generations. Dropped most "
-            f"often: {listed([str(row[0]) for row in favourites])}."
+            f"Heat map of {len(names)} {noun(names)} by {counted(len(rows), 'generation')}. "
+            f"Dropped most often: {listed([str(row[0]) for row in favourites])}."
         ),
         drawing=plot([heat, marks], layout),
         table=Table(("unit", "in the end", *ends, "mean"), summaries),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evop_deap.base.formatting import markdown, number
+from evop_deap.base.formatting import counted, markdown, number
 from evop_deap.base.numbers import exponential
 from evop_deap.reporting.model_card import COMPENSATED, UNCHANGED
 from evop_deap.runs.storage.healing_result import HealingResult
@@ -33,7 +33,7 @@ def healing_card(card: str | None, result: HealingResult) -> str:
             "",
             f"After pruning, {result.trained} were trained on {result.tokens:,} tokens of "
             f"{markdown(result.corpus)} towards {markdown(result.base)} (loss {result.objective}, "
-            f"{result.best_step} of {result.steps} steps, seed {result.seed}).",
+            f"{result.best_step} of {counted(result.steps, 'step')}, seed {result.seed}).",
             "",
             f"| perplexity, {windows} held-out windows of {result.window} tokens of "
             f"{markdown(result.corpus)} | {' | '.join(loss)} |",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from evop_deap.base.formatting import markdown, plural
+from evop_deap.base.formatting import counted, markdown, plural
 from evop_deap.fitness.fitnesses import read_fitness
 from evop_deap.heuristics.registry import METHODS
 from evop_deap.reporting.parts_kept import front_matter, what_was_kept
@@ -78,9 +78,9 @@ def model_card(
     best = result.beside
     made = result.is_compensated
     rows = [
-        f"| {name}, {text.windows} windows of {text.window} tokens of {markdown(result.corpus)} "
-        f"| {text.perplexity['dense']:.2f} |{f' {other.perplexity:.2f} |' if other else ''} "
-        f"{text.perplexity['pruned']:.2f} |"
+        f"| {name}, {counted(text.windows, 'window')} of {text.window} tokens of "
+        f"{markdown(result.corpus)} | {text.perplexity['dense']:.2f} |"
+        f"{f' {other.perplexity:.2f} |' if other else ''} {text.perplexity['pruned']:.2f} |"
         f"{_compensated(text)}"
         for name, text, other in (
             ("calibration", result.calibration, best and best.calibration),
@@ -168,7 +168,7 @@ def what_was_changed(about: Mapping[str, Any] | None, corpus: str) -> list[str]:
     return [
         "## What was changed",
         "",
-        f"Weights were solved anew by least squares on {about['windows']} windows of "
+        f"Weights were solved anew by least squares on {counted(about['windows'], 'window')} of "
         f"{about['window']} tokens of {corpus}, so that states behind a cut are nearest "
         "the dense model's: full, the matrix on its own inputs; map, a map of its outputs; gains, "
         "a norm's channels; scale, a single number for all that is written behind the cut. "

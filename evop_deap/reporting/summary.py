@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evop_deap.base.formatting import duration, listed, millions, number
+from evop_deap.base.formatting import counted, duration, listed, millions, number
 from evop_deap.base.numbers import perplexity
 from evop_deap.models.loading.demo_model import DEMO_MODELS
 from evop_deap.reporting.named_units import dropped_names, label_of, noun, unit_names
@@ -63,14 +63,15 @@ def sentences(result: SearchResult, model: str) -> list[str]:
         f"{millions(pruned)} parameters instead of {millions(dense)}, "
         f"{(dense - pruned) / dense:.1%} fewer.",
         f"Perplexity goes from {number(held.perplexity['dense'])} to "
-        f"{number(held.perplexity['pruned'])}{picked}{_compensated(held)} on {held.windows} "
-        f"held-out windows of {held.window} tokens, and from {number(seen.perplexity['dense'])} to "
-        f"{number(seen.perplexity['pruned'])}{_compensated(seen)} on the {seen.windows} "
-        "calibration windows.",
+        f"{number(held.perplexity['pruned'])}{picked}{_compensated(held)} on "
+        f"{counted(held.windows, 'held-out window')} of {held.window} tokens, and from "
+        f"{number(seen.perplexity['dense'])} to {number(seen.perplexity['pruned'])}"
+        f"{_compensated(seen)} on {counted(seen.windows, 'calibration window')}.",
         *_answers(result),
-        f"The search evaluated {result.evaluations} patterns{known}{partly} for the work of "
-        f"{number(result.cost)} forward passes of the dense model, in {duration(result.seconds)}; "
-        f"the exported checkpoint was reloaded and its logits compared.",
+        f"The search evaluated {counted(result.evaluations, 'pattern')}{known}{partly} for the "
+        f"work of {number(result.cost)} forward passes of the dense model, in "
+        f"{duration(result.seconds)}; the exported checkpoint was reloaded and its logits "
+        "compared.",
     ]
 
 
@@ -82,9 +83,9 @@ def _answers(result: SearchResult) -> list[str]:
     shares = {kind: f"{share:.1%}" for kind, share in about["accuracy"].items()}
     made = f" (compensated: {shares['compensated']})" if "compensated" in shares else ""
     return [
-        f"Patterns were evaluated by their answers to {about['searched']} questions. Of "
-        f"{about['heldout']} held-out questions, the dense model answers {shares['dense']} right "
-        f"and the pruned model {shares['pruned']}{made}."
+        f"Patterns were evaluated by their answers to {counted(about['searched'], 'question')}. Of "
+        f"{counted(about['heldout'], 'held-out question')}, the dense model answers "
+        f"{shares['dense']} right and the pruned model {shares['pruned']}{made}."
     ]
 
 
@@ -100,8 +101,8 @@ def _so_far(run: Run) -> str:
     limit = run.settings.get("generations")
     of = f" of {limit}" if limit is not None else ""
     return (
-        f"Generation {row['gen']}{of}: {row['evaluations']} patterns evaluated for the work of "
-        f"{number(row['cost'])} forward passes of the dense model. The best so far drops "
+        f"Generation {row['gen']}{of}: {counted(row['evaluations'], 'pattern')} evaluated for the "
+        f"work of {number(row['cost'])} forward passes of the dense model. The best so far drops "
         f"{listed(dropped_names(run))}."
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from evop_deap.base.formatting import number
+from evop_deap.base.formatting import counted, number
 from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, figure, plot
 from evop_deap.runs.storage.loaded_run import Run
@@ -103,7 +103,7 @@ def _figure(runs: Sequence[Run], place: int, run: Run, result: SearchResult) -> 
         alt=(
             f"{number(result.work['block_tokens'] / blocks)} passes through the blocks and "
             f"{number(result.work['head_tokens'] / head)} through the head for "
-            f"{result.evaluations} patterns; {result.cache_hits} losses were cached."
+            f"{counted(result.evaluations, 'pattern')}; {result.cache_hits} losses were cached."
         ),
         drawing=plot(traces, layout),
         table=Table(

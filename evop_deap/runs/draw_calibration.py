@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import counted
 from evop_deap.base.user_folders import CLUSTERED, EMBEDDINGS
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.calibration_config import CLUSTERS, CalibrationConfig
@@ -75,7 +76,9 @@ def make_calibration(
         from evop_deap.calibration.contamination import WORDS, without_repeats
 
         corpus, refused, files = without_repeats(corpus, config.check_against)
-        progress.stage(f"{len(refused)} documents repeat evaluation data and are not used")
+        progress.stage(
+            f"left out, as they repeat evaluation data: {counted(len(refused), 'document')}"
+        )
         entries = [dataclasses.asdict(refusal) for refusal in refused]
         checked = {"files": files, "words": WORDS, "refused": entries}
     clustered = config.calibration == "ccds"

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from evop_deap.base.formatting import figure, listed, mebibytes, millions, number, plural
+from evop_deap.base.formatting import counted, figure, listed, mebibytes, millions, number, plural
 from evop_deap.base.numbers import (
     exponential,
     finite_or_none,
@@ -49,4 +49,6 @@ def test_figures_are_as_people_read_them() -> None:
     assert [mebibytes(size) for size in (2048, 3 * 2**20)] == ["2 KiB", "3.0 MiB"]
     assert [number(value) for value in (3, 0.5, 1234.5, math.inf)] == ["3", "0.5000", "1,234", "∞"]
     assert [listed(names) for names in ((), ("5",), ("5", "14", "25"))] == ["", "5", "5, 14 and 25"]
+    counts = [counted(count, "window") for count in (0, 1, 2048)]
+    assert counts == ["0 windows", "1 window", "2,048 windows"]
     assert [plural(granularity) for granularity in ("block", "half")] == ["blocks", "halves"]

@@ -71,7 +71,7 @@ def test_without_repeats_the_corpus_stays_as_it_is(tmp_path) -> None:
 
 def test_a_corpus_of_nothing_but_repeats_is_refused(tmp_path) -> None:
     (tmp_path / "eval.txt").write_text(PASSAGE)
-    with pytest.raises(InputError, match="all 1 documents of toy repeat evaluation data"):
+    with pytest.raises(InputError, match="every document of toy repeats evaluation data"):
         without_repeats(corpus(PASSAGE), [str(tmp_path / "eval.txt")])
 
 

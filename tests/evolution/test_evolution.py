@@ -12,6 +12,7 @@ import pytest
 from deap import algorithms, tools
 from numpy.typing import NDArray
 
+from evop_deap.base.formatting import counted
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.loop import evolve
 from evop_deap.evolution.parameters import EvolutionSettings
@@ -148,6 +149,7 @@ def test_a_search_continued_from_any_generation_ends_like_an_uninterrupted_one(
         (Stopping(generations=0), 6, "after 0 generations"),
         (Stopping(evaluations=17), 17, "after 17 evaluations"),
         (Stopping(evaluations=2), 2, "after 2 evaluations"),
+        (Stopping(generations=1), 14, "after 1 generation"),
         (Stopping(cost=6.5), 14, "after a cost of 7.0 dense forward passes"),
         (Stopping(seconds=1e-9), 6, "after 1e-09 seconds"),
         (Stopping(generations=9, evaluations=14), 14, "after 14 evaluations"),
@@ -384,7 +386,7 @@ def test_a_limit_on_evaluations_is_met_exactly_whether_they_are_full_or_cut_shor
 ) -> None:
     state = search_raced(Windowed(), Stopping(evaluations=limit))
     assert state.evaluations == len(state.losses) + len(state.eliminated) == limit
-    assert state.stopped == f"after {limit} evaluations"
+    assert state.stopped == f"after {counted(limit, 'evaluation')}"
 
 
 def test_a_small_space_is_raced_through_and_then_the_search_ends() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
+from evop_deap.base.formatting import counted
 from evop_deap.calibration.sampling import in_order, random_order, split_documents
 from evop_deap.text.documents import Corpus, Document
 from evop_deap.text.window_set import WindowSet
@@ -68,8 +69,8 @@ def draw_text(
 
     def too_little(part: str) -> InputError:
         return InputError(
-            f"`corpus` {corpus.name} has {len(corpus.documents)} documents, and those for "
-            f"{part} do not fill one `window` of {window} tokens: give at least {_DOCUMENTS} "
+            f"`corpus` {corpus.name} has {counted(len(corpus.documents), 'document')}, and those "
+            f"for {part} do not fill one `window` of {window} tokens: give at least {_DOCUMENTS} "
             f"documents with about {_DOCUMENTS * window:,} tokens, or a smaller --window"
         )
 

@@ -13,6 +13,7 @@ import torch
 from transformers import TrainerState, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
+from evop_deap.base.formatting import counted
 from evop_deap.models.loading.hardware import free_memory
 from evop_deap.recovery.healing.heal_trainer import (
     HealTrainer,
@@ -195,10 +196,10 @@ def _is_over(state: TrainerState) -> bool:
 
 def _reason(plan: TrainingPlan, state: TrainerState, rows: tuple[dict[str, Any], ...]) -> str:
     if state.global_step >= plan.steps:
-        return f"after {plan.steps} steps"
+        return f"after {counted(plan.steps, 'step')}"
     if plan.max_seconds is not None and rows and rows[-1]["seconds"] >= plan.max_seconds:
         return f"after {plan.max_seconds:g} seconds"
-    return f"after {state.global_step} steps, as the validation loss no longer fell"
+    return f"after {counted(state.global_step, 'step')}, as the validation loss no longer fell"
 
 
 @contextmanager

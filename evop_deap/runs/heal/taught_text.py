@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError, UnsupportedModelError
+from evop_deap.base.formatting import counted
 from evop_deap.base.user_folders import TEACHERS, cache_folder
 from evop_deap.recovery.healing.healing_listener import HealingListener
 from evop_deap.recovery.healing.recipes import Recipe
@@ -114,7 +115,9 @@ def taught_text(
             )
     left_out = total - sum(map(len, windows.values()))
     if left_out:
-        listener.stage(f"{left_out} windows are left out: the dense model is not finite there")
+        listener.stage(
+            f"left out, as the dense model is not finite there: {counted(left_out, 'window')}"
+        )
     pruned = {
         name: _pruned_loss(source, dense, windows[name]) for name in ("validation", "heldout")
     }

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from evop_deap.base.formatting import number
+from evop_deap.base.formatting import counted, number
 from evop_deap.base.numbers import exponential
 from evop_deap.recovery.healing.healing_listener import HealingListener
 
@@ -51,7 +51,7 @@ class HealingDisplay(HealingListener):
         self._best = given
         self._console.print(
             f"validation perplexity: {number(exponential(given))} given, "
-            f"{number(exponential(dense))} dense; {steps} steps"
+            f"{number(exponential(dense))} dense; {counted(steps, 'step')}"
         )
         self._show(self._said(), 0, steps)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from evop_deap.base.formatting import duration
+from evop_deap.base.formatting import counted, duration
 from evop_deap.base.numbers import exponential
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class TerminalProgress(Progress):
             )
         else:
             self.stage(
-                f"generation {state.generation}: {state.evaluations} evaluations, "
+                f"generation {state.generation}: {counted(state.evaluations, 'evaluation')}, "
                 f"best {best}, {', '.join(filter(None, [duration(state.seconds), self._left]))}"
             )
 

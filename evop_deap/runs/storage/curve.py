@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evop_deap.base.formatting import figure, millions, plural
+from evop_deap.base.formatting import counted, figure, millions, plural
 from evop_deap.runs.storage.result import SearchResult
 
 
@@ -109,7 +109,7 @@ def curve_table(curve: Curve) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = [_line(row, widths) for row in rows]
     total = (
-        f"{curve.evaluations} evaluations, cost {curve.cost:.1f} dense forward passes, "
+        f"{counted(curve.evaluations, 'evaluation')}, cost {curve.cost:.1f} dense forward passes, "
         f"{curve.seconds:.0f} s; perplexity on tokens of {first.corpus}"
     )
     return "\n".join([*lines, "", total])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.base.formatting import figure, millions, number, plural
+from evop_deap.base.formatting import counted, figure, millions, number, plural
 from evop_deap.base.numbers import finite_or_none
 from evop_deap.base.typed import typed
 from evop_deap.base.user_text import shown
@@ -96,8 +96,8 @@ class SearchResult(Findings):
             ["parameters", dense, *([""] if rule else []), pruned, *(pruned for _ in made)]
         )
         spent = (
-            f"{self.evaluations} patterns evaluated, cost {number(self.cost)} dense forward "
-            f"passes, stopped {self.stopped}"
+            f"{counted(self.evaluations, 'pattern')} evaluated, cost {number(self.cost)} dense "
+            f"forward passes, stopped {self.stopped}"
         )
         units = [unit["name"] for unit in self.units]
         notes = [spent, *standing(self), *recovery(self)]
@@ -171,8 +171,8 @@ def result_table(result: SearchResult) -> str:
     ]
     short = f" ({result.cut_short} cut short)" if result.cut_short else ""
     spent = (
-        f"{result.evaluations} evaluations{short}, cost {result.cost:.1f} dense forward passes"
-        f"{spared(result)}, {result.seconds:.0f} s; stopped {result.stopped}"
+        f"{counted(result.evaluations, 'evaluation')}{short}, cost {result.cost:.1f} dense "
+        f"forward passes{spared(result)}, {result.seconds:.0f} s; stopped {result.stopped}"
     )
     return "\n".join([*lines, "", *standing(result), *recovery(result), spent])
 
