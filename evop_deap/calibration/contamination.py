@@ -82,7 +82,7 @@ def without_repeats(
             "give another corpus"
         )
     rest = make_corpus(corpus.name, (d for d in corpus.documents if d.id not in found))
-    rest = replace(rest, skipped=corpus.skipped)
+    rest = replace(rest, skipped=corpus.skipped, is_cut=corpus.is_cut)
     return rest, list(found.values()), about
 
 

@@ -69,8 +69,8 @@ def make_calibration(
         return found
     progress.stage(f"reading the corpus {config.corpus}")
     corpus = load_corpus(config.corpus, text_column=config.text_column)
-    if corpus.skipped:
-        progress.stage(f"corpus {corpus.name}: {corpus.skipped_files}")
+    if corpus.left_out:
+        progress.stage(f"corpus {corpus.name}: {corpus.left_out}")
     checked = None
     if config.check_against:
         from evop_deap.calibration.contamination import WORDS, without_repeats

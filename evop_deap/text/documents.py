@@ -9,6 +9,7 @@ from itertools import islice
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
+from evop_deap.base.formatting import counted
 
 _BYTE_ORDER_MARK = "\ufeff"
 _NAMED = 5
@@ -36,20 +37,25 @@ class Corpus:
         documents: at least one.
         fingerprint: SHA-256 over the texts in order, without ids and name.
         skipped: files of its folder that were not read, as paths in it.
+        is_cut: whether its source has more documents.
     """
 
     name: str
     documents: tuple[Document, ...]
     fingerprint: str
     skipped: tuple[str, ...] = ()
+    is_cut: bool = False
 
     @property
-    def skipped_files(self) -> str:
-        """The skipped files in words, not more than five by name; "" if there are none."""
-        if not self.skipped:
-            return ""
-        more = f" and {len(self.skipped) - _NAMED} more" if len(self.skipped) > _NAMED else ""
-        return f"skipped {', '.join(self.skipped[:_NAMED])}{more}"
+    def left_out(self) -> str:
+        """What was not read, in words, with at most five files by name; "" if all was read."""
+        said = []
+        if self.skipped:
+            more = f" and {len(self.skipped) - _NAMED} more" if len(self.skipped) > _NAMED else ""
+            said.append(f"skipped {', '.join(self.skipped[:_NAMED])}{more}")
+        if self.is_cut:
+            said.append(f"only the first {counted(len(self.documents), 'document')} are read")
+        return "; ".join(said)
 
 
 def make_corpus(
@@ -62,16 +68,18 @@ def make_corpus(
     Args:
         name: for messages and the manifest.
         documents: read lazily, and no further than needed.
-        max_documents: the number of distinct documents to keep, from the start.
+        max_documents: the number of distinct documents to keep, from the start; one more is read.
 
     Raises:
         InputError: no document is left.
     """
-    kept = tuple(islice(_distinct(documents), max_documents))
+    distinct = iter(_distinct(documents))
+    kept = tuple(islice(distinct, max_documents))
     if not kept:
         raise InputError(f"`corpus` {name} holds no text")
     hashes = "".join(sha256_of_text(document.text) for document in kept)
-    return Corpus(name, kept, hashlib.sha256(hashes.encode()).hexdigest())
+    is_cut = next(distinct, None) is not None
+    return Corpus(name, kept, hashlib.sha256(hashes.encode()).hexdigest(), is_cut=is_cut)
 
 
 def _distinct(documents: Iterable[Document]) -> Iterable[Document]:

@@ -84,7 +84,7 @@ def _read(source: str, text_column: str | None) -> EvaluationText:
     if path is None or not path.is_file():
         corpus = _corpus(source, text_column)
         joined = _BETWEEN.join(document.text for document in corpus.documents)
-        how = filter(None, ["distinct documents joined by blank lines", corpus.skipped_files])
+        how = filter(None, ["distinct documents joined by blank lines", corpus.left_out])
         return EvaluationText(Path(source).name or source, {"": joined}, "; ".join(how))
     with quiet_datasets():
         if is_table(path):

@@ -172,7 +172,10 @@ def test_every_row_of_a_longer_table_is_read(tmp_path: Path, suffix: str) -> Non
     corpus = load_corpus(str(tmp_path / f"rows.{suffix}"))
     assert texts(corpus) == words
     assert ids(corpus)[-1] == f"rows.{suffix}#1233"
-    assert texts(load_corpus(str(tmp_path), max_documents=500)) == words[:500]
+    assert (corpus.is_cut, corpus.left_out) == (False, "")
+    cut = load_corpus(str(tmp_path), max_documents=500)
+    assert texts(cut) == words[:500]
+    assert cut.left_out == "only the first 500 documents are read"
 
 
 def test_the_first_documents_are_kept_and_the_rest_not_even_read() -> None:
@@ -184,6 +187,7 @@ def test_the_first_documents_are_kept_and_the_rest_not_even_read() -> None:
 
     corpus = make_corpus("endless", endless(), max_documents=3)
     assert ids(corpus) == ["0", "2", "4"]
+    assert corpus.is_cut
 
 
 @pytest.mark.parametrize(
@@ -493,7 +497,7 @@ def test_files_of_a_cloned_data_set_that_hold_no_text_are_skipped_and_told(tmp_p
     corpus = load_corpus(str(tmp_path))
     assert texts(corpus) == ["alpha one", "beta two", "gamma three"]
     assert corpus.skipped == ("LICENSE.txt", "README.md", "dataset_infos.json", "picture.png")
-    assert corpus.skipped_files.startswith("skipped LICENSE.txt, README.md")
+    assert corpus.left_out.startswith("skipped LICENSE.txt, README.md")
 
 
 def test_the_readme_of_a_folder_of_texts_is_a_text(tmp_path: Path) -> None:
@@ -501,7 +505,7 @@ def test_the_readme_of_a_folder_of_texts_is_a_text(tmp_path: Path) -> None:
     (tmp_path / "more.md").write_text("More of it.")
     corpus = load_corpus(str(tmp_path))
     assert texts(corpus) == ["About it.", "More of it."]
-    assert (corpus.skipped, corpus.skipped_files) == ((), "")
+    assert (corpus.skipped, corpus.left_out) == ((), "")
 
 
 @pytest.mark.parametrize("name", ["rows", "rows.dat", "rows.jsonl.1"])

@@ -73,8 +73,8 @@ def taught_text(
     check_window(window, student.context)
     listener.stage(f"reading the corpus {source.corpus}")
     corpus = load_corpus(source.corpus, text_column=source.text_column)
-    if corpus.skipped:
-        listener.stage(f"corpus {corpus.name}: {corpus.skipped_files}")
+    if corpus.left_out:
+        listener.stage(f"corpus {corpus.name}: {corpus.left_out}")
     text = draw_text(
         corpus,
         student.tokenizer,
