@@ -95,7 +95,8 @@ def answer_together(
     assert plan.tasks_from is not None
     wanted = sorted({(granularity, tuple(sorted(dropped))) for granularity, dropped in patterns})
     places = {(unit, frozenset(dropped)): at for at, (unit, dropped) in enumerate(wanted)}
-    right, files = {}, {}
+    stems: dict[str, list[Path]] = {}
+    files = {}
     for task in plan.tasks:
         path = task_file(plan.tasks_from, task)
         files[task] = sha256_of_file(path)
@@ -104,15 +105,20 @@ def answer_together(
         about = _short_sha256(model_sha256, str(bench.loaded.model.dtype), files[task])
         # What a task is answered by is checked once, if something is to be answered.
         answering = cache(partial(_answering, bench, wanted, Questions(tuple(asked))))
-        parts = []
+        stems[task] = []
         for start in range(0, len(asked), _PART):
             questions = Questions(tuple(asked[start : start + _PART]))
             stem = folder / f"{task}-{about}-{start}-{len(questions)}"
-            parts.append(_part(bench, wanted, questions, stem, answering))
-        finished = [part for part in parts if part is not None]
-        if len(finished) == len(parts):
-            right[task] = np.concatenate(finished, axis=1)
-    return AnsweredTogether(places, right, files) if len(right) == len(plan.tasks) else None
+            _answer(bench, wanted, questions, stem, answering)
+            stems[task].append(stem)
+    # Read after all is answered: the process that ends last then finds the parts of the others.
+    right = {}
+    for task, names in stems.items():
+        parts = [part for stem in names if (part := _part(wanted, stem)) is not None]
+        if len(parts) < len(names):
+            return None
+        right[task] = np.concatenate(parts, axis=1)
+    return AnsweredTogether(places, right, files)
 
 
 def _answering(
@@ -123,14 +129,14 @@ def _answering(
     return checked_answering(bench.loaded.model, anatomy, patterns, questions, on_fallback=_tell)
 
 
-def _part(
+def _answer(
     bench: Bench,
     wanted: Sequence[_Gone],
     questions: Questions,
     stem: Path,
     answering: Callable[[str], RightAnswers],
-) -> NDArray[np.bool_] | None:
-    """(patterns, questions) of a part, known or anew; None while another process has some."""
+) -> None:
+    """Answer what is not known of a part, and what no other process is at."""
     for granularity in sorted({unit for unit, _ in wanted}):
         known = _known(stem)
         new = [one for one in wanted if one[0] == granularity and _name(one) not in known]
@@ -144,6 +150,10 @@ def _part(
                 right = answering(granularity)(patterns, questions)
                 rows = ("".join(map(str, row)) for row in right.astype(int))
                 write_json(path, dict(zip(map(_name, new), rows, strict=True)))
+
+
+def _part(wanted: Sequence[_Gone], stem: Path) -> NDArray[np.bool_] | None:
+    """(patterns, questions) of a part; None while another process is at some."""
     known = _known(stem)
     if not all(_name(one) in known for one in wanted):
         return None

@@ -30,6 +30,7 @@ from benchmarks.board.tables.zero_shot import (
 from benchmarks.common.estimated import Estimated
 from benchmarks.common.exclusive_files import claimed
 from evop_deap.base.errors import InputError
+from evop_deap.base.files import write_json
 from evop_deap.fitness.model.right_answers import RightAnswers, checked_answering
 
 CIRCUMSTANCES = ("versions", "machine", "commit", "date")
@@ -336,6 +337,7 @@ def test_questions_are_answered_by_all_patterns_at_once_as_by_each_model_alone(
     lead = difference([([halves["search"]], [r for r in runs if r["cell"]["method"] == "dense"])])
     assert f"; {in_points(lead)} |" in capsys.readouterr().out
     parts = {path: path.stat().st_mtime_ns for path in second.glob("*/answers/*.json")}
+    whole = {path: path.read_text() for path in parts}
     assert len(parts) == 4  # of four questions and of three, for each granularity
     assert checks == [7, 7]  # the whole task, for each granularity
     dense = second / "llama/dense.json"
@@ -355,6 +357,22 @@ def test_questions_are_answered_by_all_patterns_at_once_as_by_each_model_alone(
         assert main([*words, *more]) == 2  # there is nothing to compare yet
         assert "another process answers the rest" in capsys.readouterr().err
     assert not dense.exists()
+    # A part that another process finishes while this one answers the last is not missed.
+    kept = {path: path.read_text() for path in second.glob("*/answers/*.json")}
+    (open_part,) = parts.keys() - kept
+    for path in kept:
+        path.unlink()
+
+    def written(path: Path, value: Any) -> None:
+        write_json(path, value)
+        if {*second.glob("*/answers/*.json")} == {*kept}:
+            open_part.write_text(whole[open_part])
+
+    monkeypatch.setattr(answered_together, "write_json", written)
+    with claimed(open_part) as mine:
+        assert mine
+        assert main([*words, *more]) == 0
+    assert json.loads(dense.read_text())["judged"] == before
 
 
 @pytest.mark.parametrize(
