@@ -29,9 +29,11 @@ def units_to_drop(n_units: int, sparsity: float) -> int:
     n_drop = math.floor(Fraction(repr(float(sparsity))) * n_units + Fraction(1, 2))
     if not 0 < n_drop < n_units:
         what = "none" if n_drop == 0 else "all"
+        digits = 10 ** max(3, len(str(n_units)))
+        least = Fraction(math.ceil(Fraction(digits, 2 * n_units)), digits)
         raise InputError(
             f"`sparsity` {sparsity} rounds to {what} of {n_units} units: "
-            f"choose between {0.5 / n_units:.3f} and {(n_units - 0.5) / n_units:.3f}"
+            f"choose between {float(least)} and {float(1 - least - Fraction(1, digits))}"
         )
     return n_drop
 
@@ -56,7 +58,8 @@ def parse_budget(text: str, units: Sequence[Unit]) -> tuple[Allowance, ...]:
                 f"`budget` must be KIND=AMOUNT with a kind among {', '.join(KINDS)}, "
                 f"but got '{part.strip()}'"
             )
-        found.append(Allowance(kind, weights[kind], _limit(kind, amount, weights[kind])))
+        limit = _limit(kind, amount, weights[kind])
+        found.append(Allowance(kind, _that_count(weights[kind], limit), limit))
     taken: set[int] = set()
     for allowance in found:
         weighed = {unit for unit, weight in enumerate(allowance.weights) if weight}
@@ -78,6 +81,17 @@ def _weights(units: Sequence[Unit]) -> dict[str, tuple[int, ...]]:
         "parameters": tuple(unit.parameters for unit in units),
         "kv": tuple(unit.kv_bytes for unit in units),
     }
+
+
+def _that_count(weights: Sequence[int], limit: int) -> tuple[int, ...]:
+    """Return the weights, with 0 for units below a tenth of the heaviest one that fits.
+
+    Such a unit always fits, so each of them would be dropped for next to nothing, as the sliding
+    blocks of a model with a few blocks of full attention. They count if the others do not suffice.
+    """
+    heaviest = max(weight for weight in weights if weight <= limit)
+    heavy = tuple(weight if 10 * weight >= heaviest else 0 for weight in weights)
+    return heavy if sum(heavy) >= limit else tuple(weights)
 
 
 def _limit(kind: str, amount: str, weights: Sequence[int]) -> int:

@@ -82,10 +82,19 @@ class SearchSpace:
         most = sum(filled)
         if not 0 < most < len(units):
             what = "none" if most == 0 else "all"
+            kept = f", {len(protected)} of which `protect` keeps" if protected else ""
             raise InputError(
-                f"`budget` drops {what} of {len(units)} units, {len(protected)} of which `protect` "
-                "keeps: choose another budget, or protect fewer"
+                f"`budget` drops {what} of {len(units)} units{kept}: choose another budget"
+                f"{', or protect fewer' if protected else ''}"
             )
+        for allowance in allowances:
+            total, rest = sum(allowance.weights), allowance.used(free)
+            if rest < allowance.limit:
+                raise InputError(
+                    f"`protect` leaves {100 * rest / total:.1f} % of the {allowance.name}, but "
+                    f"`budget` {allowance.name} drops up to {100 * allowance.limit / total:.1f} %: "
+                    "protect fewer, or lower the budget"
+                )
         return cls(units, most, out, allowances)
 
     def __post_init__(self) -> None:

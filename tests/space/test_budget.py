@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import sys
 
 import pytest
@@ -105,6 +106,21 @@ def test_what_holds_no_cache_stays() -> None:
     assert space.size == 3
 
 
+def test_units_that_hardly_count_stay_where_the_others_suffice() -> None:
+    # Of 12 blocks, every fourth attends to the whole context, and the others to a short window.
+    held = tuple(1024 if block % 4 == 3 else 8 for block in range(12))
+    units = tuple(Unit(str(i), 100, 100, kv_bytes=size) for i, size in enumerate(held))
+    space = SearchSpace.within(units, parse_budget("kv=0.7", units))
+    assert space.droppable == (3, 7, 11)
+    assert space.n_drop == 2
+    # Without them, less than the limit would go.
+    most = SearchSpace.within(units, parse_budget("kv=0.99", units))
+    assert most.droppable == tuple(range(12))
+    # What does not fit is no measure of the others.
+    little = SearchSpace.within(units, parse_budget("kv=0.006", units))
+    assert (little.n_drop, little.droppable[:3]) == (2, (0, 1, 2))
+
+
 def test_a_space_with_too_many_different_weights_is_not_counted() -> None:
     weights = tuple(1 << i for i in range(40))
     assert Allowance("parameters", weights, sum(weights) // 2).count(()) == sys.maxsize
@@ -135,7 +151,9 @@ def test_a_budget_that_cannot_be_is_refused(text: str, words: str) -> None:
         ("units=4", {0, 1, 2}, "`protect` leaves 3 of the 4 units that `budget` units drops"),
         ("units=0.7", {0, 1, 2}, "`protect` leaves 3 of the 4 units"),
         ("units=6", set(), "`budget` drops all of 6 units"),
-        ("parameters=0.5", set(range(6)), "`budget` drops none of 6 units"),
+        ("units=6", set(), "all of 6 units: choose another budget$"),
+        ("parameters=0.5", set(range(6)), "drops none of 6 units, 6 of which `protect` keeps"),
+        ("parameters=0.5", {0, 1, 2, 3}, "33.3 % of the parameters, but `budget` .* up to 50.0 %"),
     ],
 )
 def test_what_protection_leaves_no_room_for_is_refused(
@@ -144,6 +162,16 @@ def test_what_protection_leaves_no_room_for_is_refused(
     units = tuple(Unit(str(i), parameters=100, work=100) for i in range(6))
     with pytest.raises(InputError, match=says):
         SearchSpace.within(units, parse_budget(budget, units), frozenset(protected))
+
+
+@pytest.mark.parametrize("units", [2, 3, 6, 7, 12, 30, 48, 333, 2048])
+def test_the_shares_that_are_named_instead_are_not_refused(units: int) -> None:
+    for refused in (0.4 / units, (units - 0.4) / units):
+        with pytest.raises(InputError, match="choose between") as caught:
+            units_to_drop(units, refused)
+        least, most = map(float, re.findall(r"between (\S+) and (\S+)", str(caught.value))[0])
+        assert units_to_drop(units, least) == 1
+        assert units_to_drop(units, most) == units - 1
 
 
 def test_a_share_is_taken_as_it_is_written() -> None:
