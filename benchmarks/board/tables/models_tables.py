@@ -28,9 +28,7 @@ from evop_deap.settings.heuristic_names import SEARCH
 View = Callable[[Sequence[Run]], list[Run]]
 """Selects the questions of runs."""
 
-_OWN = (
-    "model", "model_sha256", "dtype", "tasks", "limit", "answered", "arithmetic", "prompts",
-)  # fmt: skip
+_OWN = ("model", "model_sha256", "dtype", "answered")
 """Settings that may differ between models: methods are compared within a model alone."""
 
 
