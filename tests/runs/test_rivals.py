@@ -33,36 +33,40 @@ def result(finished_run: Path) -> SearchResult:
     return found
 
 
-@pytest.fixture(scope="module")
-def prepared(run_settings: dict[str, Any]) -> Prepared:
-    return prepare(SearchConfig(sparsity=0.4, **run_settings), Progress())
-
-
 def sums(prepared: Prepared, part: str, dropped: tuple[str, ...]) -> NDArray[np.float64]:
-    """(windows,) nats a token by an ordinary forward pass of the compensated model."""
+    """(windows,) nats a token by an ordinary forward pass."""
     pattern = tuple(int(unit.name not in dropped) for unit in prepared.space.units)
     windows = getattr(prepared.text, part).tokens
     found = prepared.evaluators.plain(windows).evaluate([pattern])
     return found.sums[0] / found.tokens
 
 
-def test_rivals_are_told_with_the_paired_difference_and_its_error(
-    result: SearchResult, prepared: Prepared
+@pytest.mark.parametrize(("seed", "compensated"), [(0, False), (2, True)])
+def test_rivals_are_told_with_the_paired_difference_and_compensated_as_the_export_is(
+    seed: int, compensated: bool, run_settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert sorted(name for rival in result.heuristics for name in rival.names) == sorted(RULES)
+    given = {**run_settings, "sparsity": 0.4, "seed": seed, "compensation_tokens": 64}
+    result = run_search(SearchConfig(**given), tmp_path / "run")
+    assert result.is_compensated == compensated
+    without = {} if compensated else {"compensate": "off"}
+    prepared = prepare(SearchConfig(**{**given, **without}), Progress())
     assert result.runner_up is not None
     assert result.runner_up.names == ()
     assert result.runner_up.dropped != result.dropped
     for rival in (*result.heuristics, result.runner_up):
+        assert rival.compensated == compensated
         for part in ("calibration", "heldout"):
             told: PairedLoss = getattr(rival, part)
             found, other = (sums(prepared, part, d) for d in (result.dropped, rival.dropped))
+            if not compensated:  # the fit of the model that is written has more text
+                assert getattr(result, part).loss["pruned"] == pytest.approx(found.mean(), abs=1e-5)
             assert told.loss == pytest.approx(other.mean(), abs=1e-5)
             assert told.perplexity == pytest.approx(math.exp(other.mean()), rel=1e-4)
             difference = found - other
             assert told.difference == pytest.approx(difference.mean(), abs=1e-5)
             error = difference.std(ddof=1) / len(difference) ** 0.5
             assert told.error == pytest.approx(error, abs=1e-5)
+    assert ("both compensated" in " ".join(standing(result))) == compensated
 
 
 def test_the_best_heuristic_on_calibration_text_stands_first(result: SearchResult) -> None:

@@ -71,8 +71,8 @@ class Measured:
 def measure(context: Context, before: Outputs) -> Measured:
     """Measure the dense model, the pruned model and two patterns to compare it with.
 
-    These are the best pick of a heuristic, and the runner-up. They are compared as the search
-    evaluates them: with compensation if it has any.
+    These are the best pick of a heuristic, and the runner-up. All are compensated if the model
+    that is exported is, and if the search evaluates patterns so; else none is.
     """
     context.progress.stage("measuring on held-out text")
     found, validated = before[Found], before[Validated]
@@ -81,7 +81,7 @@ def measure(context: Context, before: Outputs) -> Measured:
     pick = next(iter(picked_by_heuristics(found).items()), None)
     second = None if pruned.changed else second_best(found.losses, validated.near_equals)
     others = [*([pick[0]] if pick else []), *([second] if second else [])]
-    beside = context.compensator
+    beside = context.compensator if before[Compensated].taken else None
     own = list(dict.fromkeys([space.dense, best, *([] if beside else others)]))
     seen = _calibration_sums(context, own, pruned)
     held = _sums(context, context.evaluators_of("ce"), text.heldout, own, pruned)
