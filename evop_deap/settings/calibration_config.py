@@ -150,11 +150,11 @@ class CalibrationConfig(Settings):
             raise InputError(
                 f"`tokens` must be at least one `window` ({self.window}), but got {self.tokens}"
             )
-        if self.heldout_tokens < self.window:
-            raise InputError(
-                f"`heldout_tokens` must be at least one `window` ({self.window}), "
-                f"but got {self.heldout_tokens}"
-            )
+        for name in ("heldout_tokens", "compensation_tokens"):
+            if (tokens := getattr(self, name)) < self.window:
+                raise InputError(
+                    f"`{name}` must be at least one `window` ({self.window}), but got {tokens}"
+                )
 
     @property
     def is_stored(self) -> bool:

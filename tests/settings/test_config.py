@@ -8,6 +8,7 @@ import yaml
 
 from evop_deap.base.errors import InputError
 from evop_deap.settings.config_files import read_settings, settings_as_yaml
+from evop_deap.settings.presets import layered_settings
 from evop_deap.settings.search_config import SearchConfig
 
 
@@ -28,6 +29,7 @@ def config(**changes: Any) -> SearchConfig:
         ({"window": True}, "`window` must be a whole number, but got True"),
         ({"tokens": 100}, "`tokens` must be at least one `window` \\(256\\), but got 100"),
         ({"heldout_tokens": 100}, "`heldout_tokens` must be at least one `window`"),
+        ({"compensation_tokens": 100}, "`compensation_tokens` must be at least one `window`"),
         ({"tokens": -1}, "`tokens` must be at least 2, but got -1"),
         ({"seed": -1}, "`seed` must be at least 0"),
         ({"population": 0}, "`population` must be at least 1"),
@@ -120,3 +122,17 @@ def test_a_missing_configuration_file_is_named(tmp_path: Path) -> None:
 
 def test_every_setting_has_help_and_plain_values() -> None:
     assert yaml.safe_load(settings_as_yaml(config())) == config().as_dict()
+
+
+@pytest.mark.parametrize(
+    ("written", "given"),
+    [("sparsity: 0.3", {"budget": "units=1"}), ("budget: units=2", {"sparsity": "0.2"})],
+)
+def test_a_budget_by_flag_takes_the_place_of_one_of_the_other_kind_in_the_file(
+    written: str, given: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"{written}\nwindow: 64\n")
+    assert layered_settings(None, str(file), given) == {"window": 64, **given}
+    more = layered_settings(None, str(file), {"seed": 1})
+    assert more == {**read_settings(file), "seed": 1}

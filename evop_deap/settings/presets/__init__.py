@@ -10,6 +10,8 @@ from typing import Any
 from evop_deap.base.errors import InputError
 from evop_deap.settings.config_files import read_settings
 
+_BUDGETS = ("sparsity", "budget")
+
 
 def preset_names() -> list[str]:
     """The names of all presets, sorted."""
@@ -41,11 +43,14 @@ def layered_settings(
 ) -> dict[str, Any]:
     """Merge settings: `given` override those of the YAML file, which override the preset's.
 
+    A budget of one kind, `sparsity` or `budget`, takes the place of one of the other.
+
     Raises:
         InputError: there is no such preset, or the file cannot be used.
     """
-    return {
-        **(preset_settings(preset) if preset else {}),
-        **(read_settings(Path(file)) if file else {}),
-        **given,
-    }
+    merged = preset_settings(preset) if preset else {}
+    for layer in (read_settings(Path(file)) if file else {}, given):
+        if any(layer.get(kind) for kind in _BUDGETS):
+            merged = {name: value for name, value in merged.items() if name not in _BUDGETS}
+        merged = {**merged, **layer}
+    return merged
