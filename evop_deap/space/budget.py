@@ -29,13 +29,24 @@ def units_to_drop(n_units: int, sparsity: float) -> int:
     n_drop = math.floor(Fraction(repr(float(sparsity))) * n_units + Fraction(1, 2))
     if not 0 < n_drop < n_units:
         what = "none" if n_drop == 0 else "all"
-        digits = 10 ** max(3, len(str(n_units)))
-        least = Fraction(math.ceil(Fraction(digits, 2 * n_units)), digits)
+        # Halves round up: the largest share that keeps a unit is just below the other bound.
+        least, most = least_share(1, n_units), least_share(n_units, n_units) - _step(n_units)
         raise InputError(
             f"`sparsity` {sparsity} rounds to {what} of {n_units} units: "
-            f"choose between {float(least)} and {float(1 - least - Fraction(1, digits))}"
+            f"choose between {float(least)} and {float(most)}"
         )
     return n_drop
+
+
+def least_share(count: int, n_units: int) -> Fraction:
+    """The smallest share, as a short decimal number, that rounds to `count` units."""
+    step = _step(n_units)
+    return math.ceil(Fraction(2 * count - 1, 2 * n_units) / step) * step
+
+
+def _step(n_units: int) -> Fraction:
+    """The last decimal place of a share that can tell one unit from the next."""
+    return Fraction(1, 10 ** max(3, len(str(n_units))))
 
 
 def parse_budget(text: str, units: Sequence[Unit]) -> tuple[Allowance, ...]:

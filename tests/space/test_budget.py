@@ -15,7 +15,7 @@ from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.space import SearchSpace, Unit, dropped_units
 from evop_deap.space.allowances import Allowance
-from evop_deap.space.budget import parse_budget, units_to_drop
+from evop_deap.space.budget import least_share, parse_budget, units_to_drop
 from evop_deap.surrogate.first_population import init_balanced
 
 NAMES = ["0.attn", "0.mlp", "1.attn", "1.mlp", "2.attn", "2.mlp"]
@@ -172,6 +172,7 @@ def test_the_shares_that_are_named_instead_are_not_refused(units: int) -> None:
         least, most = map(float, re.findall(r"between (\S+) and (\S+)", str(caught.value))[0])
         assert units_to_drop(units, least) == 1
         assert units_to_drop(units, most) == units - 1
+    assert units_to_drop(units, float(least_share(min(2, units - 1), units))) == min(2, units - 1)
 
 
 def test_a_share_is_taken_as_it_is_written() -> None:

@@ -21,7 +21,7 @@ from evop_deap.runs.quantised_choice import for_weights
 from evop_deap.runs.streaming_choice import where_weights
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace, Unit, dropped_units, units_named, units_to_drop
-from evop_deap.space.budget import parse_budget
+from evop_deap.space.budget import least_share, parse_budget
 
 if TYPE_CHECKING:
     from evop_deap.models.surgery.kept_rehearsal import Check
@@ -145,7 +145,7 @@ def space_of(
         if count < 2:
             raise InputError(
                 f"`repackable` drops halves in pairs, but `sparsity` {config.share} rounds to "
-                f"one of {len(units)} units: at least {1.5 / len(units):.3f}"
+                f"one of {len(units)} units: at least {float(least_share(2, len(units)))}"
             )
         # Round down to an even number.
         return SearchSpace(units, count - count % 2, protected, pairs=frozenset(free))
