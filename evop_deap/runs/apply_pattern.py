@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from evop_deap.runs.calibration_folder import responder_of
 from evop_deap.runs.draw_calibration import check_text, make_calibration
 from evop_deap.runs.export_base import config_of_base
 from evop_deap.runs.files_of_runs import check_outside_runs
+from evop_deap.runs.folders_of_models import check_outside_models
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named, parts_of
 from evop_deap.runs.pruned_model import PrunedModel
@@ -58,7 +59,7 @@ def apply_pattern(
             checkpoint differs from the pruned model.
     """
     with claimed(folder):
-        check_output(folder, overwrite=overwrite)
+        check_output(folder, (config.model, export_from), overwrite=overwrite)
         progress = progress or Progress()
         base = config if export_from is None else config_of_base(export_from, config)
         return _applied(base, pattern, folder, compensate, progress)
@@ -191,14 +192,20 @@ def write_checkpoint(
     return replace(report, left_out=loaded.beside.left_out)
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
+def check_output(path: Path, models: Iterable[str | None], *, overwrite: bool) -> None:
     """Refuse a path that cannot be written, or that holds anything but a checkpoint.
 
+    Args:
+        path: the path to write.
+        models: names of the models that are read.
+        overwrite: whether a checkpoint at `path` may be replaced.
+
     Raises:
-        InputError: the path exists and `overwrite` is not given, or it is no checkpoint or of a
-            run.
+        InputError: the path exists and `overwrite` is not given, or it is no checkpoint, or of a
+            run or of one of the models.
         OutputError: the path cannot be written.
     """
+    check_outside_models(path, "output", models)
     check_outside_runs(path, "output")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         if not overwrite:

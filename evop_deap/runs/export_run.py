@@ -106,7 +106,8 @@ def export_run(
             raise InputError(f"`output` is required: name a folder for the {format} checkpoint")
         return _text(folder, config, drops, format, comment).rstrip("\n")
     with claimed(output):
-        check_output(output, overwrite=overwrite)
+        read = (config.model, config.export_from, export_from)
+        check_output(output, read, overwrite=overwrite)
         if format not in CHECKPOINTS:
             write_text(output, _text(folder, config, drops, format, comment))
             return f"{output}: {format} without {', '.join(drops.names)}"

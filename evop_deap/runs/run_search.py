@@ -17,6 +17,8 @@ from evop_deap.base.errors import ExportError, InputError
 from evop_deap.base.files import write_json, write_text
 from evop_deap.runs.budgets import search_budgets
 from evop_deap.runs.context import Context
+from evop_deap.runs.files_of_runs import check_outside_runs
+from evop_deap.runs.folders_of_models import check_outside_models
 from evop_deap.runs.front import search_front
 from evop_deap.runs.identity import stored_in
 from evop_deap.runs.listeners.progress import Progress
@@ -62,6 +64,8 @@ def run_search(
     """
     began = time.monotonic()
     progress = progress or Progress()
+    check_outside_models(Path(output), "output", (config.model, config.export_from))
+    check_outside_runs(Path(output), "output")
     opened = RunFolder.opened(output, resume=resume, overwrite=overwrite, several=config.several)
     with closing(progress), opened as folder:
         found = _run(config, folder, resume, overwrite, progress, began)
