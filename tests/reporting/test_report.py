@@ -95,6 +95,22 @@ def test_a_page_shows_the_best_rule_and_the_runner_up_beside_what_was_found(
     assert html.count(f'<span class="strip-name">{rule.name}</span>') == 1
 
 
+def test_a_page_says_how_far_the_pattern_found_is_behind_the_best(finished_run: Path) -> None:
+    run = load_run(finished_run)
+    assert run.result is not None
+    one = {**run.result.finalists[0], "behind": 0.0088, "error": 0.0095}
+    other = {**one, "dropped": ("0", "1"), "behind": 0.0, "error": 0.0}
+    result = dataclasses.replace(run.result, finalists=(one, other))  # type: ignore[arg-type]
+    html = page([dataclasses.replace(run, result=result)])
+    (figure,) = re.findall(r'<figure id="pattern".*?</figure>', html, re.S)
+    rows = re.findall(r"<tr>(<td>found.*?)</tr>", figure, re.S)
+    assert 'data-sort="0.0088"' in rows[0]
+    assert 'data-sort="0.0095"' in rows[0]
+    assert 'data-sort="0.0"' in rows[1]
+    assert "near-equals by calibration text" not in figure
+    assert "other finalists" in figure
+
+
 def test_perplexities_side_by_side_are_of_models_made_alike(tmp_path: Path) -> None:
     model, corpus = own_corpus(tmp_path, 60)
     config = SearchConfig(
