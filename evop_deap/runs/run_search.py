@@ -15,6 +15,7 @@ from typing import Any
 
 from evop_deap.base.errors import ExportError, InputError
 from evop_deap.base.files import write_json, write_text
+from evop_deap.base.formatting import counted
 from evop_deap.runs.budgets import search_budgets
 from evop_deap.runs.context import Context
 from evop_deap.runs.files_of_runs import check_outside_runs
@@ -174,7 +175,7 @@ def _refuse_unexported(found: SearchResult | Curve, folder: RunFolder) -> None:
     for result, place in made:
         if result.checkpoint is None:
             first, others = result.refused[0], len(result.refused) - 1
-            tried = f" nor any of {others} near-equals" if others else ""
+            tried = f", nor can {counted(others, 'other finalist')}" if others else ""
             raise ExportError(
                 f"the pattern without {', '.join(first['dropped'])} cannot be exported{tried}: "
                 f"{first['reason']}; its result.json and pattern files are in {place}, without "
