@@ -20,6 +20,7 @@ from evop_deap.models.formats import (
     per_layer_config,
     prune_layers,
 )
+from evop_deap.models.formats.run_results import why_no_result
 from evop_deap.runs.apply_pattern import CHECKPOINTS, card_of, check_output, write_checkpoint
 from evop_deap.runs.card_fields import card_field
 from evop_deap.runs.compensating import PATTERN_ALONE
@@ -133,6 +134,9 @@ def export_run(
 
 def _found(folder: RunFolder) -> tuple[_Pattern, Drops, SearchConfig]:
     """Return the result of a finished run, its pattern and its settings."""
+    must = f"`run` {folder.path} must be the folder of a finished run with a pattern, but"
+    if reason := why_no_result(folder.path):
+        raise InputError(f"{must} {reason}")
     try:
         found = typed(_Pattern, read_json(folder.result, "it"))
         if found.merged:
@@ -143,10 +147,7 @@ def _found(folder: RunFolder) -> tuple[_Pattern, Drops, SearchConfig]:
             raise InputError(f"n_blocks: expected {blocks} as in the model, found {found.n_blocks}")
         return found, Drops.named(found.n_blocks, found.dropped), config
     except InputError as error:
-        raise InputError(
-            f"`run` {folder.path} must be the folder of a finished run with a pattern, but its "
-            f"result.json cannot be used: {error}"
-        ) from error
+        raise InputError(f"{must} its result.json cannot be used: {error}") from error
 
 
 def _card(folder: RunFolder, found: _Pattern, loaded: LoadedModel, base: str | None) -> str | None:
