@@ -119,7 +119,8 @@ def _compensated(
     )
     progress.stage("compensating")
     about, made = compensated(loaded, anatomy, dropped, text, form)
-    progress.stage(_told(about))
+    outcome = _told(about)
+    progress.stage(outcome)
     pruned = made or PrunedModel(loaded.model, anatomy, dropped)
     progress.stage(f"writing and checking {folder}")
     with written(pruned.changes):
@@ -136,7 +137,7 @@ def _compensated(
             beside=loaded.beside.processor,
             trust_remote_code=config.trust_remote_code,
         )
-    return replace(report, left_out=loaded.beside.left_out)
+    return replace(report, left_out=loaded.beside.left_out, compensation=outcome)
 
 
 def _told(about: Mapping[str, Any]) -> str:
@@ -238,6 +239,7 @@ def card_of(
     from evop_deap.reporting.parts_kept import front_matter, what_was_kept
 
     source = markdown(loaded.hub_id or loaded.name)
+    were = "was" if len(drops.names) == 1 else "were"
     front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
     front += [
         f"evop_base: {json.dumps(loaded.name)}",
@@ -265,7 +267,7 @@ def card_of(
             "",
             f"# {source.rstrip('/').rsplit('/', 1)[-1]}, pruned",
             "",
-            f"Of the {drops.n_blocks} decoder blocks of {source}, {', '.join(drops.names)} were "
+            f"Of the {drops.n_blocks} decoder blocks of {source}, {', '.join(drops.names)} {were} "
             f"removed (counted from 0; attn and mlp are halves), {else_changed(about)}. "
             f"{checked}",
             "",
