@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evaluate(given: dict[str, Any], *, json: str | None, quiet: bool) -> str:
     config = EvaluationConfig(**given)
     if json is not None:
-        _check_output(Path(json))
+        _check_output(Path(json), config)
 
     from evop_deap.evaluation.evaluating import run_evaluation
     from evop_deap.evaluation.evaluation_report import report_dict, report_table
@@ -53,12 +53,14 @@ def _evaluate(given: dict[str, Any], *, json: str | None, quiet: bool) -> str:
     return report_table(found)
 
 
-def _check_output(path: Path) -> None:
+def _check_output(path: Path, config: EvaluationConfig) -> None:
     """Refuse a file that cannot be written, before the work begins."""
     from evop_deap.runs.files_of_runs import check_outside_runs
+    from evop_deap.runs.folders_of_models import check_outside_models
 
     if path.is_dir():
         raise InputError(f"`json` must name a file, but {path} is a folder")
+    check_outside_models(path, "json", (config.checkpoint, config.against))
     check_outside_runs(path, "json")
     check_writable(path.parent)
 

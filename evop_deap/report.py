@@ -32,7 +32,9 @@ def _report(runs: list[Path], output: str) -> str:
     from evop_deap.runs.files_of_runs import check_outside_runs
     from evop_deap.runs.storage.folder import RunFolder
 
-    check_outside_runs(Path(output), "output", but=["report.html"])
+    # The page of a run is replaced by one about that run alone.
+    about, beside = {run.resolve() for run in runs}, Path(output).parent.resolve()
+    check_outside_runs(Path(output), "output", but=["report.html"] if about == {beside} else [])
     each = [
         one.path
         for folder in map(RunFolder, runs)

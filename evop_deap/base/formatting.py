@@ -65,9 +65,9 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def plural(granularity: str) -> str:
-    """The plural of a unit's name: "blocks" or "halves" for a granularity of "block" or "half"."""
-    return {"half": "halves"}.get(granularity, f"{granularity}s")
+def plural(granularity: str, count: int | None = None) -> str:
+    """The name of units: "blocks" or "halves" for "block" or "half"; of a `count` of 1 as it is."""
+    return granularity if count == 1 else {"half": "halves"}.get(granularity, f"{granularity}s")
 
 
 def markdown(text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import counted
 from evop_deap.base.user_paths import existing_path, why_no_path
 from evop_deap.base.user_text import shown
 from evop_deap.evaluation.arithmetic import check_arithmetic, measure_arithmetic
@@ -153,7 +154,7 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
         texts = texts or (read_text("demo"),)
         prompts = _prompts(loaded, texts[0], config)
         for found, one in zip(figures, loaded, strict=True):
-            tell(f"continuing {len(prompts)} prompts: {one.name}")
+            tell(f"continuing {counted(len(prompts), 'prompt')}: {one.name}")
             found["degeneracy"] = measure_degeneracy(
                 one.model, prompts, new_tokens=config.continuation
             )
@@ -227,7 +228,7 @@ def _add_perplexities(
         measured: list[Perplexity] = []
         for text in texts:
             for window in config.window:
-                tell(f"perplexity on {text.name} in windows of {window}: {one.name}")
+                tell(f"perplexity on {text.name} in windows of {window} tokens: {one.name}")
                 measured += measure_perplexity(
                     one.model,
                     tokenizer,

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from evop_deap.base.formatting import counted
 from evop_deap.base.numbers import exponential, finite_or_none
 from evop_deap.evaluation.degeneracy import Degeneracy
 from evop_deap.evaluation.estimates import Estimate, mean_of
@@ -146,7 +147,7 @@ def _paced(speed: Speed, measure: str) -> str:
 def _degeneracy_rows(mine: Degeneracy, theirs: Degeneracy | None) -> Iterator[_Row]:
     repetition = mean_of(mine.repetition)
     flag = "DEGENERATE" if mine.degenerate(theirs) else ""
-    name = f"rep-4 of {len(mine.continuations)} continuations"
+    name = f"rep-4 of {counted(len(mine.continuations), 'continuation')}"
     if theirs is None:
         yield name, _percent(repetition), "", flag
     else:

@@ -54,7 +54,10 @@ def _part(manifest: Mapping[str, Any], place: int, name: str, several: bool) -> 
     return figure(
         f"clusters-{place}",
         f"Documents and clusters{beside}",
-        alt=f"Map of the documents in {len(clusters)} clusters; documents used are ringed.",
+        alt=(
+            f"Map of the documents in {counted(len(clusters), 'cluster')}; documents used are "
+            "ringed."
+        ),
         drawing=plot(_traces(spots, clusters), _layout()),
         table=Table(_COLUMNS, rows),
         note=f"{said}. Similar documents are close together; documents used are ringed.",

@@ -35,7 +35,7 @@ def healing_card(card: str | None, result: HealingResult) -> str:
             f"{markdown(result.corpus)} towards {markdown(result.base)} (loss {result.objective}, "
             f"{result.best_step} of {counted(result.steps, 'step')}, seed {result.seed}).",
             "",
-            f"| perplexity, {windows} held-out windows of {result.window} tokens of "
+            f"| perplexity, {counted(windows, 'held-out window')} of {result.window} tokens of "
             f"{markdown(result.corpus)} | {' | '.join(loss)} |",
             f"|---|{'---|' * len(loss)}",
             f"| | {' | '.join(number(exponential(value)) for value in loss.values())} |",

@@ -54,8 +54,14 @@ def model_card(
         else METHODS[result.method].title
     )
     merges = result.method != SEARCH and METHODS[result.method].merges
-    removed = "merged into blocks before them" if merges else "removed"
-    units = plural(result.granularity)
+    one = len(result.dropped) == 1
+    subject, were = ("It was", "was") if one else ("They were", "were")
+    removed = "removed"
+    if merges:
+        removed = "merged into the block before it" if one else "merged into blocks before them"
+    units = plural(result.granularity, len(result.dropped))
+    patterns = counted(result.evaluations, "pattern")
+    evaluated = f"{patterns} {'was' if result.evaluations == 1 else 'were'}"
     dense, pruned = result.parameters["dense"], result.parameters["pruned"]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     name, fingerprint, dtype = base or (result.model, result.model_fingerprint, result.dtype)
@@ -95,8 +101,8 @@ def model_card(
             f"# {source.rstrip('/').rsplit('/', 1)[-1]} without {len(result.dropped)} {units}",
             "",
             f"Of the {result.n_blocks} decoder blocks of {source}, the {units} "
-            f"{', '.join(result.dropped)} (counted from 0) were {removed}, "
-            f"{else_changed(result.compensation)}. They were chosen by {chosen_by} with "
+            f"{', '.join(result.dropped)} (counted from 0) {were} {removed}, "
+            f"{else_changed(result.compensation)}. {subject} chosen by {chosen_by} with "
             "evop_deap. The checkpoint was reloaded with plain transformers, and its logits were "
             "compared with those of the model in memory.",
             "",
@@ -111,8 +117,8 @@ def model_card(
             *stands,
             *([of_base, ""] if base else []),
             *what_was_kept(beside),
-            f"{result.evaluations} patterns were evaluated, at the cost of {result.cost:.1f} "
-            f"forward passes of the dense model over the calibration windows, seed {result.seed}. "
+            f"{evaluated} evaluated, at the cost of {result.cost:.1f} forward passes of the dense "
+            f"model over the calibration windows, seed {result.seed}. "
             "The held-out windows are from documents that the search did not use.",
             "",
             *what_was_changed(result.compensation, result.corpus),
@@ -136,7 +142,9 @@ def _answers(result: Findings, *, beside: bool) -> list[str]:
     cells = [f"{share:.1%}" for share in about["accuracy"].values()]
     if beside:
         cells.insert(1, "")
-    return [f"| right answers, {about['heldout']} held-out questions | {' | '.join(cells)} |"]
+    return [
+        f"| right answers, {counted(about['heldout'], 'held-out question')} | {' | '.join(cells)} |"
+    ]
 
 
 def _compensated(text: TextLoss) -> str:

@@ -39,9 +39,9 @@ def rows_of_units(names: Sequence[str]) -> dict[str, list[str]]:
     return rows
 
 
-def noun(names: Sequence[str]) -> str:
-    """Return the noun for the units: blocks or halves."""
-    return plural(granularity_of(names))
+def noun(names: Sequence[str], count: int | None = None) -> str:
+    """Return the noun for so many of the units: blocks or halves, block or half for 1."""
+    return plural(granularity_of(names), count)
 
 
 def label_of(runs: Sequence[Run], place: int) -> str:

@@ -23,13 +23,14 @@ from evop_deap.runs.storage.loaded_run import Run, load_run
 
 
 def write_report(runs: Sequence[Path], output: Path) -> None:
-    """Write one page of the runs in these folders.
+    """Write one page of the runs in these folders; a folder named twice is one run.
 
     Raises:
         InputError: one of them cannot be read.
         OutputError: the page cannot be written.
     """
-    write_text(output, page([load_run(folder) for folder in runs]))
+    different = {folder.resolve(): folder for folder in reversed(runs)}  # the first name stays
+    write_text(output, page([load_run(folder) for folder in reversed(different.values())]))
 
 
 def page(runs: Sequence[Run], *, live: str | None = None, status: str = "") -> str:

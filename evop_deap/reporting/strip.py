@@ -16,7 +16,7 @@ _TITLES = {ATTENTION: "attention", MLP: "MLP"}
 
 
 def pattern_figure(runs: Sequence[Run]) -> str:
-    """Return the strips of all runs, of their near-equals and of the picks of heuristics."""
+    """Return the strips of all runs, of their finalists and of the picks of heuristics."""
     drawings, rows, said = [], [], []
     for place, run in enumerate(runs):
         names, dropped = unit_names(run), dropped_names(run)
@@ -25,9 +25,11 @@ def pattern_figure(runs: Sequence[Run]) -> str:
         title = label_of(runs, place) if len(runs) > 1 else "found" if run.result else "best so far"
         drawings.append(strip(names, dropped, title))
         said.append(f"{title} drops {listed(dropped)} of {len(names)} {noun(names)}.")
-        rows.append((title, ", ".join(dropped), None, None))
-        near = run.result.finalists[1:] if run.result else ()
-        for rank, one in enumerate(near, start=2):
+        finalists = run.result.finalists if run.result else ()
+        # The pattern found is a finalist too, and not always the best in the search.
+        behind = (finalists[0]["behind"], finalists[0]["error"]) if finalists else (None, None)
+        rows.append((title, ", ".join(dropped), *behind))
+        for rank, one in enumerate(finalists[1:], start=2):
             drawings.append(strip(names, one["dropped"], f"{rank}", near=True))
             gone = ", ".join(one["dropped"])
             rows.append((f"{title}, {rank}", gone, one["behind"], one["error"]))
@@ -36,10 +38,13 @@ def pattern_figure(runs: Sequence[Run]) -> str:
             rows.append((f"{title}, by {pick.name}", ", ".join(pick.dropped), None, None))
     if not drawings:
         return ""
-    near_too = any(run.result and len(run.result.finalists) > 1 for run in runs)
+    others = any(run.result and len(run.result.finalists) > 1 for run in runs)
     note = "Kept units are blue; dropped units are short and orange."
-    if near_too:
-        note += " Thin strips with numbers are near-equals by calibration text."
+    if others:
+        note += (
+            " Thin strips with numbers are the other finalists: in the search, within three "
+            "standard errors of the best."
+        )
     if len(runs) == 1 and runs[0].result:
         note += "".join(f" The pattern found was {said}." for said in naming(runs[0].result))
     if any(run.result and run.result.heuristics for run in runs):

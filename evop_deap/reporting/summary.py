@@ -59,7 +59,7 @@ def sentences(result: SearchResult, model: str) -> list[str]:
     partly = f", {result.cut_short} of them in part," if result.cut_short else ""
     known = f" ({result.cache_hits} known from earlier searches)" if result.cache_hits else ""
     return [
-        f"Without {noun(names)} {listed(result.dropped)}, {model} has "
+        f"Without {noun(names, len(result.dropped))} {listed(result.dropped)}, {model} has "
         f"{millions(pruned)} parameters instead of {millions(dense)}, "
         f"{(dense - pruned) / dense:.1%} fewer.",
         f"Perplexity goes from {number(held.perplexity['dense'])} to "

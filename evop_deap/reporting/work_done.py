@@ -10,6 +10,7 @@ from evop_deap.reporting.named_units import label_of
 from evop_deap.reporting.page_parts import Table, figure, plot
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
+from evop_deap.settings.heuristic_names import SEARCH
 
 
 def work_figure(runs: Sequence[Run]) -> str:
@@ -23,7 +24,7 @@ def totals_table(runs: Sequence[Run]) -> str:
     done = [(place, run.result) for place, run in enumerate(runs) if run.result is not None]
     if not done:
         return ""
-    columns = [_totals(result) for _, result in done]
+    columns = [_totals(runs[place], result) for place, result in done]
     names = dict.fromkeys(name for column in columns for name in column)
     rows: list[list[str | float | None]] = [
         [what, *(c.get(what) for c in columns)] for what in names
@@ -32,31 +33,44 @@ def totals_table(runs: Sequence[Run]) -> str:
     return Table(("total", *labels), rows).html("Total work")
 
 
-def _totals(result: SearchResult) -> dict[str, float]:
+def _totals(run: Run, result: SearchResult) -> dict[str, float]:
     return {
         "patterns evaluated": result.evaluations,
         "eliminated in a race": result.cut_short,
         "cached losses, from this or earlier searches": result.cache_hits,
-        **_passes(result),
+        **_passes(run, result),
         "cost in dense forward passes, with the dense model's own": result.cost,
         "peak MiB of kept hidden states": result.work["bytes_held"] / 2**20,
         "seconds, with loading and exporting": result.seconds,
     }
 
 
-def _passes(result: SearchResult) -> dict[str, float]:
+def _passes(run: Run, result: SearchResult) -> dict[str, float]:
     """Return passes over the calibration text; nothing for a search that reads questions."""
     if result.answers is not None:
         return {}
     blocks, head = _dense_pass(result)
+    alone = {}
+    if _drops_as_many(run, result):
+        alone["passes through the blocks, with each pattern alone and on all windows"] = (
+            1 + result.evaluations * (1 - result.sparsity)
+        )
+    # Executed passes include that of the dense model, so the others do, too.
     return {
         "passes through the blocks": result.work["block_tokens"] / blocks,
-        "passes through the blocks, with each pattern alone and on all windows": (
-            result.evaluations * (1 - result.sparsity)
-        ),
+        **alone,
         "passes through the head": result.work["head_tokens"] / head,
-        "passes through the head, with each pattern on all windows": float(result.evaluations),
+        "passes through the head, with each pattern on all windows": 1.0 + result.evaluations,
     }
+
+
+def _drops_as_many(run: Run, result: SearchResult) -> bool:
+    """Return whether all patterns evaluated drop as many units as the pattern found.
+
+    Those of a front, of a budget that weighs units, and of a heuristic on its way do not.
+    """
+    by_count = all(limit["kind"] == "units" for limit in result.budget)
+    return by_count and result.method == SEARCH and run.settings.get("pareto", "none") == "none"
 
 
 def _figure(runs: Sequence[Run], place: int, run: Run, result: SearchResult) -> str:
@@ -103,7 +117,7 @@ def _figure(runs: Sequence[Run], place: int, run: Run, result: SearchResult) -> 
         alt=(
             f"{number(result.work['block_tokens'] / blocks)} passes through the blocks and "
             f"{number(result.work['head_tokens'] / head)} through the head for "
-            f"{counted(result.evaluations, 'pattern')}; {result.cache_hits} losses were cached."
+            f"{counted(result.evaluations, 'pattern')}; cached losses: {result.cache_hits:,}."
         ),
         drawing=plot(traces, layout),
         table=Table(

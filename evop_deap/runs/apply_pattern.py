@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from evop_deap.runs.calibration_folder import responder_of
 from evop_deap.runs.draw_calibration import check_text, make_calibration
 from evop_deap.runs.export_base import config_of_base
 from evop_deap.runs.files_of_runs import check_outside_runs
+from evop_deap.runs.folders_of_models import check_outside_models
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named, parts_of
 from evop_deap.runs.pruned_model import PrunedModel
@@ -58,7 +59,7 @@ def apply_pattern(
             checkpoint differs from the pruned model.
     """
     with claimed(folder):
-        check_output(folder, overwrite=overwrite)
+        check_output(folder, (config.model, export_from), overwrite=overwrite)
         progress = progress or Progress()
         base = config if export_from is None else config_of_base(export_from, config)
         return _applied(base, pattern, folder, compensate, progress)
@@ -118,7 +119,8 @@ def _compensated(
     )
     progress.stage("compensating")
     about, made = compensated(loaded, anatomy, dropped, text, form)
-    progress.stage(_told(about))
+    outcome = _told(about)
+    progress.stage(outcome)
     pruned = made or PrunedModel(loaded.model, anatomy, dropped)
     progress.stage(f"writing and checking {folder}")
     with written(pruned.changes):
@@ -135,7 +137,7 @@ def _compensated(
             beside=loaded.beside.processor,
             trust_remote_code=config.trust_remote_code,
         )
-    return replace(report, left_out=loaded.beside.left_out)
+    return replace(report, left_out=loaded.beside.left_out, compensation=outcome)
 
 
 def _told(about: Mapping[str, Any]) -> str:
@@ -191,14 +193,20 @@ def write_checkpoint(
     return replace(report, left_out=loaded.beside.left_out)
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
+def check_output(path: Path, models: Iterable[str | None], *, overwrite: bool) -> None:
     """Refuse a path that cannot be written, or that holds anything but a checkpoint.
 
+    Args:
+        path: the path to write.
+        models: names of the models that are read.
+        overwrite: whether a checkpoint at `path` may be replaced.
+
     Raises:
-        InputError: the path exists and `overwrite` is not given, or it is no checkpoint or of a
-            run.
+        InputError: the path exists and `overwrite` is not given, or it is no checkpoint, or of a
+            run or of one of the models.
         OutputError: the path cannot be written.
     """
+    check_outside_models(path, "output", models)
     check_outside_runs(path, "output")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         if not overwrite:
@@ -231,6 +239,7 @@ def card_of(
     from evop_deap.reporting.parts_kept import front_matter, what_was_kept
 
     source = markdown(loaded.hub_id or loaded.name)
+    were = "was" if len(drops.names) == 1 else "were"
     front = [f"base_model: {loaded.hub_id}"] if loaded.hub_id else []
     front += [
         f"evop_base: {json.dumps(loaded.name)}",
@@ -258,7 +267,7 @@ def card_of(
             "",
             f"# {source.rstrip('/').rsplit('/', 1)[-1]}, pruned",
             "",
-            f"Of the {drops.n_blocks} decoder blocks of {source}, {', '.join(drops.names)} were "
+            f"Of the {drops.n_blocks} decoder blocks of {source}, {', '.join(drops.names)} {were} "
             f"removed (counted from 0; attn and mlp are halves), {else_changed(about)}. "
             f"{checked}",
             "",

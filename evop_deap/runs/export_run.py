@@ -20,6 +20,7 @@ from evop_deap.models.formats import (
     per_layer_config,
     prune_layers,
 )
+from evop_deap.models.formats.run_results import why_no_result
 from evop_deap.runs.apply_pattern import CHECKPOINTS, card_of, check_output, write_checkpoint
 from evop_deap.runs.card_fields import card_field
 from evop_deap.runs.compensating import PATTERN_ALONE
@@ -106,7 +107,8 @@ def export_run(
             raise InputError(f"`output` is required: name a folder for the {format} checkpoint")
         return _text(folder, config, drops, format, comment).rstrip("\n")
     with claimed(output):
-        check_output(output, overwrite=overwrite)
+        read = (config.model, config.export_from, export_from)
+        check_output(output, read, overwrite=overwrite)
         if format not in CHECKPOINTS:
             write_text(output, _text(folder, config, drops, format, comment))
             return f"{output}: {format} without {', '.join(drops.names)}"
@@ -132,6 +134,9 @@ def export_run(
 
 def _found(folder: RunFolder) -> tuple[_Pattern, Drops, SearchConfig]:
     """Return the result of a finished run, its pattern and its settings."""
+    must = f"`run` {folder.path} must be the folder of a finished run with a pattern, but"
+    if reason := why_no_result(folder.path):
+        raise InputError(f"{must} {reason}")
     try:
         found = typed(_Pattern, read_json(folder.result, "it"))
         if found.merged:
@@ -142,10 +147,7 @@ def _found(folder: RunFolder) -> tuple[_Pattern, Drops, SearchConfig]:
             raise InputError(f"n_blocks: expected {blocks} as in the model, found {found.n_blocks}")
         return found, Drops.named(found.n_blocks, found.dropped), config
     except InputError as error:
-        raise InputError(
-            f"`run` {folder.path} must be the folder of a finished run with a pattern, but its "
-            f"result.json cannot be used: {error}"
-        ) from error
+        raise InputError(f"{must} its result.json cannot be used: {error}") from error
 
 
 def _card(folder: RunFolder, found: _Pattern, loaded: LoadedModel, base: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from evop_deap.runs.storage.folder import RunFolder
 
 
 def check_outside_runs(path: Path, argument: str, but: Collection[str] = ()) -> None:
-    """Refuse a path that is a file of a search or of a training.
+    """Refuse a path that is a file of a search or of a training, or lies in a folder of one.
 
     Args:
         path: the path to write.
@@ -19,17 +20,24 @@ def check_outside_runs(path: Path, argument: str, but: Collection[str] = ()) -> 
         but: names of a search's files that may be replaced.
 
     Raises:
-        InputError: it is such a file.
+        InputError: it is such a file, or lies in such a folder.
     """
-    kind = kind_of_run(path.parent)
-    own = {
-        "search": [one for one in RunFolder(path.parent).own if one.name not in but],
-        "training": HealFolder(path.parent).own,
-    }
-    if kind is not None and path.name in {one.name for one in own[kind]}:
-        raise InputError(
-            f"`{argument}` {path} is a file of the {kind} in {path.parent}: choose another path"
-        )
+    # The user's words make the better message; a link may lead elsewhere.
+    for place in (path, Path(os.path.realpath(path))):
+        for inner in (place, *place.parents):
+            kind = kind_of_run(inner.parent)
+            if kind is None or inner.name not in _own_names(inner.parent, kind):
+                continue
+            if inner != place:
+                raise InputError(
+                    f"`{argument}` {path} lies in {inner}, a folder of the {kind} in "
+                    f"{inner.parent}: choose another path"
+                )
+            if kind == "training" or inner.name not in but:
+                raise InputError(
+                    f"`{argument}` {path} is a file of the {kind} in {inner.parent}: choose "
+                    "another path"
+                )
 
 
 def kind_of_run(folder: Path) -> str | None:
@@ -37,3 +45,8 @@ def kind_of_run(folder: Path) -> str | None:
     if RunFolder(folder).has_settings:
         return "search"
     return "training" if HealFolder(folder).has_training else None
+
+
+def _own_names(folder: Path, kind: str) -> set[str]:
+    own = RunFolder(folder).own if kind == "search" else HealFolder(folder).own
+    return {one.name for one in own}

@@ -14,6 +14,7 @@ from typing import Any
 from evop_deap.base.data_files import read_json
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
+from evop_deap.base.formatting import counted
 from evop_deap.base.typed import typed
 from evop_deap.evolution.assemble import assemble_front
 from evop_deap.evolution.state import EvolutionState
@@ -92,7 +93,8 @@ def _within(state: EvolutionState, n_drop: int) -> Found:
     best = best_within(state, n_drop)
     if best is None:
         raise InputError(
-            f"`pareto` has evaluated no pattern that drops {n_drop} units: search for longer"
+            f"`pareto` has evaluated no pattern that drops {counted(n_drop, 'unit')}: search for "
+            "longer"
         )
     losses = {pattern: loss for pattern, loss in state.losses.items() if pattern.count(0) >= n_drop}
     found = Found.of_evolution(state)

@@ -15,8 +15,11 @@ from typing import Any
 
 from evop_deap.base.errors import ExportError, InputError
 from evop_deap.base.files import write_json, write_text
+from evop_deap.base.formatting import counted
 from evop_deap.runs.budgets import search_budgets
 from evop_deap.runs.context import Context
+from evop_deap.runs.files_of_runs import check_outside_runs
+from evop_deap.runs.folders_of_models import check_outside_models
 from evop_deap.runs.front import search_front
 from evop_deap.runs.identity import stored_in
 from evop_deap.runs.listeners.progress import Progress
@@ -62,6 +65,8 @@ def run_search(
     """
     began = time.monotonic()
     progress = progress or Progress()
+    check_outside_models(Path(output), "output", (config.model, config.export_from))
+    check_outside_runs(Path(output), "output")
     opened = RunFolder.opened(output, resume=resume, overwrite=overwrite, several=config.several)
     with closing(progress), opened as folder:
         found = _run(config, folder, resume, overwrite, progress, began)
@@ -170,7 +175,7 @@ def _refuse_unexported(found: SearchResult | Curve, folder: RunFolder) -> None:
     for result, place in made:
         if result.checkpoint is None:
             first, others = result.refused[0], len(result.refused) - 1
-            tried = f" nor any of {others} near-equals" if others else ""
+            tried = f", nor can {counted(others, 'other finalist')}" if others else ""
             raise ExportError(
                 f"the pattern without {', '.join(first['dropped'])} cannot be exported{tried}: "
                 f"{first['reason']}; its result.json and pattern files are in {place}, without "

@@ -41,5 +41,5 @@ def telling_of_reading(
         progress.stage(
             f"`offspring` {offspring} is small for streamed weights: a generation reads "
             f"{mebibytes(size)} in {read:.1f} s and computes a pattern in {computing:.1f} s; "
-            f"{enough} or more make reading less than half of the time"
+            f"with {enough} or more, reading takes less than half of the time"
         )

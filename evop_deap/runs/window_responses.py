@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import counted
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.operators import init_uniform, mutate_swap
 from evop_deap.runs.listeners.progress import Progress
@@ -68,7 +69,7 @@ def responder(
         from evop_deap.fitness.model.evaluators import Evaluators
         from evop_deap.heuristics.block_influence import block_influence, least_influential
 
-        progress.stage(f"evaluating {PROBES} probe patterns on {len(tokens)} windows")
+        progress.stage(f"evaluating {PROBES} probe patterns on {counted(len(tokens), 'window')}")
         rng = random.Random(seed)
         some = tokens[:_WINDOWS_FOR_INFLUENCE]
         influences = block_influence(loaded.model, anatomy, some)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
+from evop_deap.base.formatting import counted
 from evop_deap.distributed.workers_option import most_workers
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named, parts_of
@@ -193,5 +194,7 @@ def _share(prepared: Prepared) -> Share:
 def _told(workers: int, offspring: int) -> str:
     few = ""
     if offspring < workers:
-        few = f"; a generation of {offspring} patterns is small for them: see --offspring"
-    return f"{workers} worker{'s' * (workers > 1)} ready{few}"
+        few = (
+            f"; a generation of {counted(offspring, 'pattern')} is small for them: see --offspring"
+        )
+    return f"{counted(workers, 'worker')} ready{few}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -56,6 +57,32 @@ def test_a_file_of_a_run_is_not_replaced(
     line = said(main, [word.format(run=run) for word in words], capsys)
     assert f"is a file of the search in {run}: choose another path" in line
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_page_replaces_that_of_the_run_that_it_is_about_alone(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(run, run.with_name("other"))
+    page = other / "report.html"
+    for runs in ([run], [run, other]):
+        line = said(report, [*map(str, runs), "--output", str(page)], capsys)
+        assert f"`output` {page} is a file of the search in {other}" in line
+    # Its own page is refused by what the run lacks, and not by its place.
+    line = said(report, [str(other), "--output", str(page)], capsys)
+    assert "is a file of" not in line
+    assert not page.exists()
+
+
+@pytest.mark.parametrize("inner", ["model/page.html", "tracking/a/page.html", "link/page.html"])
+def test_nothing_is_written_into_a_folder_of_a_run(
+    inner: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "link").symlink_to(run / "model")
+    for main, words in ((report, [str(run), "--output"]), (evaluate, ["m", "--json"])):
+        line = said(main, [*words, str(run / inner)], capsys)
+        folder = run / inner.split("/")[0].replace("link", "model")
+        assert f"lies in {folder}, a folder of the search in {run}" in line
+    assert not (run / inner).exists()
 
 
 @pytest.mark.parametrize("name", ["healing.json", "report.html", "model"])

@@ -228,6 +228,28 @@ def test_what_cannot_be_exported_is_said_in_one_line(
     refused(export, [str(blocks), "--format", "layer-drop"], capsys, "result.json cannot be used")
 
 
+def test_what_is_no_finished_run_is_told_apart(
+    blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    must = "must be the folder of a finished run with a pattern, but"
+    text = ["--format", "layer-drop"]
+    refused(export, [str(tmp_path / "no"), *text], capsys, f"{must} it does not exist")
+    named = f"{must} it holds several runs: name one of them ({blocks})"
+    refused(export, [str(tmp_path), *text], capsys, named)
+    (blocks / "result.json").unlink()
+    refused(export, [str(blocks), *text], capsys, f"{must} it has no result.json yet: finish it")
+
+
+def test_one_layer_and_one_unit_are_spoken_of_in_the_singular(
+    toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--model", str(toy_checkpoint), "--quiet", "--pattern"]
+    assert apply([*command, "0,1,2,3", "--output", str(tmp_path / "one")]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'one'}: 1 layer, ")
+    assert apply([*command, "2", "--output", str(tmp_path / "four")]) == 0
+    assert ", 2 was removed (counted" in (tmp_path / "four/README.md").read_text()
+
+
 def test_the_library_call_knows_the_same_formats(blocks: Path) -> None:
     assert export_run(blocks, "prune-layers") == "1,3"
     with pytest.raises(InputError, match=", ".join(FORMATS)):

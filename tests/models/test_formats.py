@@ -317,3 +317,29 @@ def test_bytes_are_no_pattern(tmp_path: Path) -> None:
 def test_neither_file_nor_list_is_refused(given: str) -> None:
     with pytest.raises(InputError, match="is no file, and no list"):
         read_pattern(given, 16)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("16", r"must be from 0 to 15, but got \[16\]"),
+        (",".join(map(str, range(16))), "at least one of the 16 blocks must stay"),
+    ],
+)
+def test_a_list_of_wrong_blocks_is_still_a_list(given: str, reason: str) -> None:
+    with pytest.raises(InputError, match=f"^`pattern` {given} cannot be used: .*{reason}$"):
+        read_pattern(given, 16)
+
+
+def test_a_folder_without_a_result_says_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"it has no result.json$"):
+        read_pattern(str(tmp_path), 16)
+    (tmp_path / "config.yaml").write_text("model: m\nsparsity: [0.1, 0.2]\n")
+    with pytest.raises(InputError, match="no result.json yet: finish it with --resume"):
+        read_pattern(str(tmp_path), 16)
+    for share in ("0.1", "0.2"):
+        (tmp_path / f"sparsity-{share}").mkdir()
+        (tmp_path / f"sparsity-{share}/result.json").write_text("{}")
+    each = f"{tmp_path}/sparsity-0.1, {tmp_path}/sparsity-0.2"
+    with pytest.raises(InputError, match=rf"several runs: name one of them \({each}\)$"):
+        read_pattern(str(tmp_path), 16)

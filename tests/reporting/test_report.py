@@ -14,10 +14,12 @@ import pytest
 from own_text import own_corpus
 
 from evop_deap.base.files import sha256_of_file
+from evop_deap.models.loading.beside_decoder import BesideDecoder
 from evop_deap.report import main as report
 from evop_deap.reporting import page as page_module
 from evop_deap.reporting.axes import round_numbers
 from evop_deap.reporting.compared_patterns import rivals_of
+from evop_deap.reporting.model_card import model_card
 from evop_deap.reporting.page import page
 from evop_deap.reporting.page_parts import Column, Table, plot
 from evop_deap.reporting.settings import command_of
@@ -95,6 +97,22 @@ def test_a_page_shows_the_best_rule_and_the_runner_up_beside_what_was_found(
     assert html.count(f'<span class="strip-name">{rule.name}</span>') == 1
 
 
+def test_a_page_says_how_far_the_pattern_found_is_behind_the_best(finished_run: Path) -> None:
+    run = load_run(finished_run)
+    assert run.result is not None
+    one = {**run.result.finalists[0], "behind": 0.0088, "error": 0.0095}
+    other = {**one, "dropped": ("0", "1"), "behind": 0.0, "error": 0.0}
+    result = dataclasses.replace(run.result, finalists=(one, other))  # type: ignore[arg-type]
+    html = page([dataclasses.replace(run, result=result)])
+    (figure,) = re.findall(r'<figure id="pattern".*?</figure>', html, re.S)
+    rows = re.findall(r"<tr>(<td>found.*?)</tr>", figure, re.S)
+    assert 'data-sort="0.0088"' in rows[0]
+    assert 'data-sort="0.0095"' in rows[0]
+    assert 'data-sort="0.0"' in rows[1]
+    assert "near-equals by calibration text" not in figure
+    assert "other finalists" in figure
+
+
 def test_perplexities_side_by_side_are_of_models_made_alike(tmp_path: Path) -> None:
     model, corpus = own_corpus(tmp_path, 60)
     config = SearchConfig(
@@ -142,6 +160,66 @@ def test_one_pass_is_through_all_units(
     (alone,) = re.findall(passes + ", with each pattern alone and on all windows" + sort, html)
     # The dense model is evaluated, too.
     assert 1 < float(shared) <= float(alone) + 1
+
+
+PASSES = "passes through the (?:blocks|head)[^<]*"
+
+
+def passes_of(run: Run) -> list[float]:
+    cells = re.findall(rf"<td>{PASSES}</td><td[^>]*data-sort=\"([0-9.]+)\"", page([run]))
+    return [float(cell) for cell in cells]
+
+
+def test_work_of_each_pattern_alone_includes_the_dense_pass_as_executed_work_does(
+    finished_run: Path,
+) -> None:
+    run = load_run(finished_run)
+    assert run.result is not None
+    shared, alone, heads, whole = passes_of(run)
+    evaluations = run.result.evaluations
+    assert alone == pytest.approx(1 + evaluations * (1 - run.result.sparsity))
+    assert whole == 1 + evaluations
+    assert (shared <= alone, heads <= whole) == (True, True)
+
+
+def test_patterns_of_many_sizes_have_no_common_share_of_work_alone(finished_run: Path) -> None:
+    run = load_run(finished_run)
+    assert run.result is not None
+    front = dataclasses.replace(run, settings={**run.settings, "pareto": "parameters"})
+    by_size = {**run.result.budget[0], "kind": "parameters"}
+    weighed = dataclasses.replace(run.result, budget=(by_size,))  # type: ignore[arg-type]
+    greedy = dataclasses.replace(run.result, method="greedy")
+    for other in (
+        front,
+        dataclasses.replace(run, result=weighed),
+        dataclasses.replace(run, result=greedy),
+    ):
+        assert len(passes_of(other)) == 3
+
+
+def test_a_run_named_twice_is_shown_once(finished_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(finished_run)
+    runs = [str(finished_run), f"{finished_run}/../one", str(tmp_path / "link")]
+    assert report([*runs, "--output", str(tmp_path / "page.html")]) == 0
+    html = (tmp_path / "page.html").read_text()
+    assert "side by side" not in html
+    assert "llama without 2 of its 5 blocks" in html
+
+
+def test_one_unit_is_spoken_of_in_the_singular(finished_run: Path) -> None:
+    run = load_run(finished_run)
+    assert run.result is not None
+    first, *_ = sentences(dataclasses.replace(run.result, dropped=("0",)), "gpt2")
+    assert first.startswith("Without block 0, gpt2 has ")
+    card = model_card(
+        dataclasses.replace(run.result, dropped=("0",)),
+        "seed: 0",
+        base_model="gpt2",
+        beside=BesideDecoder(),
+    )
+    assert "# gpt2 without 1 block\n" in card
+    assert "the block 0 (counted from 0) was removed" in card
+    assert "It was chosen by" in card
 
 
 def test_a_page_without_heuristics_shows_the_runner_up_alone(finished_run: Path) -> None:

@@ -196,3 +196,17 @@ def test_every_entry_searches_for_the_front_that_the_settings_ask_for(
     assert timeless(curve.as_dict()) == timeless(written)
     assert timeless(read(front / "front.json")) == timeless(found)
     assert any(text.startswith("nothing is left to search: it stopped after") for text in told)
+
+
+def test_a_point_of_a_front_is_not_resumed_alone(
+    front: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = front / "sparsity-0.2"
+    before = {path: path.read_bytes() for path in point.rglob("*") if path.is_file()}
+    assert main(["--resume", "--output", str(point), "--quiet"]) == 2
+    said = capsys.readouterr().err
+    assert said.strip().endswith(f"{point} is a point of the front in {front}: resume that")
+    monkeypatch.chdir(point)
+    assert main(["--resume", "--output", ".", "--quiet"]) == 2
+    assert f"is a point of the front in {front}: resume that" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in point.rglob("*") if path.is_file()} == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from evop_deap.fitness.model.window_kinds import TextAndQuestions, weight_beside
 from evop_deap.fitness.paired import paired_difference
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
+from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.near_equals import NearEqual, near_the_best
 from evop_deap.runs.stages.validate import (
     Evaluate,
@@ -27,6 +29,7 @@ from evop_deap.runs.stages.validate import (
     decide,
     ranked_on_both,
     tied_with_the_best,
+    validate,
 )
 from evop_deap.text.questions import Option, Question, Questions
 
@@ -198,3 +201,31 @@ def test_equals_on_calibration_text_are_told_apart_by_validation_text(
     losses = [one.validation for one in found.near_equals]
     assert losses == sorted(losses)  # type: ignore[type-var]
     assert found.near_equals[0].pattern != near[0].pattern or losses[0] == min(losses)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("finalists", "said"), [((0, 1, 2), ["validating 2 near-equals"]), ((0, 2), [])]
+)
+def test_the_message_counts_the_near_equals_and_not_all_finalists(
+    finalists: tuple[int, ...], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {PATTERNS[place]: ROWS[PATTERNS[place]] for place in finalists}
+    found = SimpleNamespace(losses={p: float(row.mean()) for p, row in rows.items()}, pruned=None)
+    told: list[str] = []
+    context: Any = SimpleNamespace(
+        config=SimpleNamespace(method="search"),
+        evaluator=SimpleNamespace(cached=SimpleNamespace(rows=rows, tokens=TOKENS)),
+        evaluators=None,
+        progress=SimpleNamespace(stage=told.append),
+        searched=SimpleNamespace(
+            calibration=SimpleNamespace(tokens=np.zeros((4, 11), dtype=np.int64)),
+            validation=SimpleNamespace(tokens=np.zeros((2, 11), dtype=np.int64)),
+        ),
+    )
+    monkeypatch.setattr(
+        "evop_deap.runs.stages.validate.evaluate_on",
+        lambda context, evaluators, windows, patterns: evaluation([[30.0, 30.0]] * len(patterns)),
+    )
+    before: Any = {Found: found}
+    assert len(validate(context, before).near_equals) == len(finalists)
+    assert told == said

@@ -51,11 +51,11 @@ class Drops:
         invalid = sorted(i for i in touched if not 0 <= i < self.n_blocks)
         if invalid:
             raise InputError(
-                f"`dropped` must hold block indices from 0 to {self.n_blocks - 1}, "
+                f"the blocks to drop must be from 0 to {self.n_blocks - 1}, "
                 f"but got {shown(invalid)}"
             )
         if len(self.blocks) == self.n_blocks:
-            raise InputError(f"`dropped` must leave at least one of the {self.n_blocks} blocks")
+            raise InputError(f"at least one of the {self.n_blocks} blocks must stay")
 
     @classmethod
     def of_blocks(cls, n_blocks: int, dropped: Iterable[int]) -> Drops:

@@ -14,7 +14,9 @@ from evop_deap.models.formats.drops import Drops
 from evop_deap.models.formats.layer_drop import is_layer_drop_config, parse_layer_drop_config
 from evop_deap.models.formats.mergekit import parse_mergekit
 from evop_deap.models.formats.per_layer_config import parse_per_layer_config
+from evop_deap.models.formats.run_results import RESULT, why_no_result
 from evop_deap.models.formats.sleb_results import is_sleb, parse_sleb
+from evop_deap.space.unit_names import is_unit_name
 
 MERGED = (
     "dropped blocks were merged into kept ones, which a pattern cannot express: use the "
@@ -43,7 +45,10 @@ def read_pattern(given: str, n_blocks: int, dense: Mapping[str, Any] | None = No
         InputError: it is none of these, or is for another number of blocks.
     """
     path = existing_path(given, "pattern")
-    path = path / "result.json" if path is not None and path.is_dir() else path
+    if path is not None and path.is_dir():
+        if reason := why_no_result(path):
+            raise InputError(f"`pattern` {path} is no folder of a finished run: {reason}")
+        path = path / RESULT
     if path is None or not path.is_file():
         return _listed(given, n_blocks)
     text = read_utf8(path, f"`pattern` {path}")
@@ -127,11 +132,15 @@ def _of_dtype(drops: Drops, dtype: str | None, dense: Mapping[str, Any]) -> Drop
 
 
 def _listed(given: str, n_blocks: int) -> Drops:
+    words: list[str] = []
     try:
-        return Drops.named(n_blocks, _words(given))
+        words = _words(given)
+        return Drops.named(n_blocks, words)
     except InputError as error:
         short = message_line(shown(given)[1:-1])
-        raise InputError(f"`pattern` {short} is no file, and no list: {error}") from error
+        listed = words and all(map(is_unit_name, words))
+        what = "cannot be used" if listed else "is no file, and no list"
+        raise InputError(f"`pattern` {short} {what}: {error}") from error
 
 
 def _words(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from evop_deap.base.files import write_json
 from evop_deap.recovery.healing.healing_listener import HealingListener
 from evop_deap.recovery.healing.recipes import RECIPES
 from evop_deap.runs.drawn_page import draw_page
+from evop_deap.runs.folders_of_models import check_outside_models
 from evop_deap.runs.heal.heal_folder import HealFolder
 from evop_deap.runs.heal.heal_source import HealSource, heal_source
 from evop_deap.runs.heal.plan_training import plan_training
@@ -59,6 +60,7 @@ def heal(
     folder = HealFolder(output)
     folder.check_usable(resume=resume, overwrite=overwrite)
     source = heal_source(config)
+    check_outside_models(folder.path, "output", (str(source.checkpoint), source.base))
     check_corpus(source.corpus)
     if config.full is False or config.keep_adapter:
         check_peft()

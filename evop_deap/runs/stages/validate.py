@@ -1,6 +1,6 @@
 """The validation stage: choose among patterns that calibration text cannot tell apart.
 
-Near-equals whose paired difference from the best is within its standard error are also evaluated
+Near-equals, whose paired difference from the best is within its standard error, are also evaluated
 on validation windows. These are from documents used for neither calibration nor the report. The
 pattern with the lowest mean loss over calibration and validation windows together wins. Both sets
 are samples of the same text, and more windows give a smaller error. The search has selected on
@@ -19,12 +19,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evop_deap.base.formatting import counted
 from evop_deap.base.numbers import finite_or_none, finite_or_worst
 from evop_deap.base.typed import typed
 from evop_deap.fitness.paired import paired_difference
@@ -54,12 +54,12 @@ class Validated:
     """The outcome of validation.
 
     Attributes:
-        near_equals: the chosen pattern, then its near-equals.
-        tied: near-equals within one standard error of the best; 1 where there was nothing to
-            decide.
+        near_equals: the finalists, the chosen pattern first.
+        tied: number of near-equals, which are within one standard error of the best; 1 where
+            there was nothing to decide.
         cost: dense-forward equivalents over the calibration windows.
         executed: those that were executed.
-        refused: why each near-equal that was tried cannot be exported, in the order of trying.
+        refused: why each finalist that was tried cannot be exported, in the order of trying.
             These are the last of `near_equals`.
     """
 
@@ -80,7 +80,7 @@ class Validated:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether no near-equal can be exported; the chosen pattern is the best again."""
+        """Whether no finalist can be exported; the chosen pattern is the best again."""
         return len(self.refused) == len(self.near_equals)
 
     @property
@@ -91,7 +91,7 @@ class Validated:
         return tuple(zip(patterns, self.refused, strict=True))
 
     def after_refusal(self, reason: str) -> Validated:
-        """Return the choice of the next near-equal, as the chosen one cannot be exported."""
+        """Return the choice of the next finalist, as the chosen one cannot be exported."""
         first, *others = self.near_equals
         return dataclasses.replace(
             self, near_equals=(*others, first), refused=(*self.refused, reason)
@@ -119,9 +119,11 @@ def validate(context: Context, before: Outputs) -> Validated:
     near = near_the_best(found.losses, evaluator.rows, evaluator.tokens)
     if context.config.method != SEARCH:
         return Validated(tuple(near))
-    if len(near) > 1:
-        context.progress.stage(f"validating {len(near)} near-equals")
-    evaluate = partial(evaluate_on, context, context.evaluators)
+
+    def evaluate(windows: Windows, patterns: Sequence[Pattern]) -> Evaluation:
+        context.progress.stage(f"validating {counted(len(patterns), 'near-equal')}")
+        return evaluate_on(context, context.evaluators, windows, patterns)
+
     return decide(near, evaluator.rows, evaluate=evaluate, text=context.searched)
 
 
@@ -135,7 +137,7 @@ def decide(
     """Choose between near-equals on validation windows.
 
     Args:
-        near: near-equals of the search, best first.
+        near: finalists of the search, best first.
         rows: their (calibration windows,) sums in the search, in nats.
         evaluate: evaluates patterns on windows.
         text: the windows or questions; without validation windows, calibration windows decide.
@@ -160,10 +162,10 @@ def decide(
 def tied_with_the_best(
     near: Sequence[NearEqual], rows: Rows, tokens: NDArray[np.int64]
 ) -> list[NearEqual]:
-    """Return the best near-equal and those whose paired difference from it is within its error.
+    """Return the near-equals: the best, and those whose difference from it is within its error.
 
     Args:
-        near: near-equals, best first.
+        near: finalists, best first.
         rows: their (windows,) sums in nats.
         tokens: (windows,) predicted tokens of each window.
     """

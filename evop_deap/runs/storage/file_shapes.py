@@ -51,7 +51,7 @@ class WorkEntry:
 
 @dataclass(frozen=True)
 class FinalistEntry:
-    """The pattern found, or a near-equal of it."""
+    """The pattern found, or another finalist."""
 
     dropped: tuple[str, ...]
     loss: Loss

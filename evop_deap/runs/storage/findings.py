@@ -75,14 +75,15 @@ class Findings:
         executed: dense-forward equivalents of them that were executed.
         work: executed work: "block_tokens" (tokens times units run), "head_tokens" and
             "bytes_held" (peak size of kept hidden states).
-        finalists: the pattern found, then its near-equals. Each has the units "dropped", the
-            "loss" in the search, the difference "behind" the best and its standard "error" over
-            windows, in nats a token, and the loss on "validation" windows if they were needed.
-        validation: how the pattern was chosen: the number of "contenders" within one standard
-            error of the best (1: nothing to decide), the number of validation "windows" (0: the
-            corpus has no document left, and calibration windows decide alone) of "window"
-            tokens, their "fingerprint", the "cost", and what was "executed" of it. A question
-            counts as a window, with null as its "window".
+        finalists: the pattern found, then the others within three standard errors of the best.
+            Each has the units "dropped", the "loss" in the search, the difference "behind" the
+            best and its standard "error" over windows, in nats a token, and the loss on
+            "validation" windows if they were needed.
+        validation: how the pattern was chosen: the number of near-equals, "contenders" within one
+            standard error of the best (1: nothing to decide), the number of validation "windows"
+            (0: the corpus has no document left, and calibration windows decide alone) of
+            "window" tokens, their "fingerprint", the "cost", and what was "executed" of it. A
+            question counts as a window, with null as its "window".
         answers: where the search had questions, how many were "searched" on, for "validation" and
             "heldout"; and on the held-out ones the mean "loss" in nats a question and the
             "accuracy", the share answered right by length-normalised likelihood, of the "dense",

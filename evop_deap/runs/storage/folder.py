@@ -124,6 +124,18 @@ class RunFolder:
             return False
 
     @property
+    def _is_point(self) -> bool:
+        """Whether the run is a point of a front, whose search is in the folder above."""
+        try:
+            settings, above = (
+                read_settings(folder.config) for folder in (self, RunFolder(self.path / ".."))
+            )
+        except InputError:
+            return False
+        fronts = [one.get("pareto", "none") != "none" for one in (settings, above)]
+        return all(fronts) and self.path.resolve().name.startswith(_BUDGET)
+
+    @property
     def own(self) -> tuple[Path, ...]:
         """All paths that a run may write, its settings first."""
         files = (self.config, self.history, self.checkpoint, self.calibration, self.result)
@@ -152,6 +164,11 @@ class RunFolder:
             raise InputError(
                 f"`output` {self.path} is not the folder of a run (no config.yaml of one), "
                 f"so --{'resume' if resume else 'overwrite'} leaves it alone: choose another folder"
+            )
+        if resume and self._is_point:
+            front = self.path.parent if self.path.name else self.path.resolve().parent
+            raise InputError(
+                f"`resume`: {self.path} is a point of the front in {front}: resume that"
             )
         if resume and self.config.is_file() and self.is_several != several:
             here, wanted = ("several", "one") if self.is_several else ("one", "several")

@@ -180,8 +180,11 @@ def test_apply_compensates_for_a_known_pattern(
     words = ["--model", settings["model"], "--pattern", "2"]
     text = ["--corpus", settings["corpus"], *flags]
     assert apply([*words, *text, "--compensate", "--output", str(tmp_path / "with")]) == 0
-    assert "compensated: " in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    (outcome,) = (line for line in err.splitlines() if line.startswith("compensated: "))
+    assert out.strip().endswith(f"; {outcome}")
     assert apply([*words, "--output", str(tmp_path / "without"), "--quiet"]) == 0
+    assert "compensated" not in capsys.readouterr().out
     card = (tmp_path / "with" / "README.md").read_text()
     assert "model.layers.1.mlp.down_proj" in card
     ids = torch.arange(3, 40)[None]
