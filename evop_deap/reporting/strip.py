@@ -16,7 +16,7 @@ _TITLES = {ATTENTION: "attention", MLP: "MLP"}
 
 
 def pattern_figure(runs: Sequence[Run]) -> str:
-    """Return the strips of all runs, of their finalists and of the picks of heuristics."""
+    """Return the strips of all runs, of their close patterns and of the picks of heuristics."""
     drawings, rows, said = [], [], []
     for place, run in enumerate(runs):
         names, dropped = unit_names(run), dropped_names(run)
@@ -26,7 +26,7 @@ def pattern_figure(runs: Sequence[Run]) -> str:
         drawings.append(strip(names, dropped, title))
         said.append(f"{title} drops {listed(dropped)} of {len(names)} {noun(names)}.")
         finalists = run.result.finalists if run.result else ()
-        # The pattern found is a finalist too, and not always the best in the search.
+        # The pattern found is a close pattern too, and not always the best in the search.
         behind = (finalists[0]["behind"], finalists[0]["error"]) if finalists else (None, None)
         rows.append((title, ", ".join(dropped), *behind))
         for rank, one in enumerate(finalists[1:], start=2):
@@ -42,7 +42,7 @@ def pattern_figure(runs: Sequence[Run]) -> str:
     note = "Kept units are blue; dropped units are short and orange."
     if others:
         note += (
-            " Thin strips with numbers are the other finalists: in the search, within three "
+            " Thin strips with numbers are the other close patterns: in the search, within three "
             "standard errors of the best."
         )
     if len(runs) == 1 and runs[0].result:

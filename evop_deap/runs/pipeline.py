@@ -84,9 +84,9 @@ def run_stages(context: Context, found: Found, recorder: Recorder, seconds: floa
         output = stage.run(context, outputs)
         spent[stage.name] = spent.get(stage.name, 0.0) + time.monotonic() - began
         if isinstance(output, Exported) and output.failure and not outputs[Validated].is_exhausted:
-            # The next finalist goes through the same stages.
+            # The next close pattern goes through the same stages.
             validated = outputs[Validated].after_refusal(output.failure)
-            context.progress.stage(f"the next finalist is tried, because {output.failure}")
+            context.progress.stage(f"the next close pattern is tried, because {output.failure}")
             recorder.forget_after(STAGES[0].name, validated.as_dict())
             outputs, left = Outputs(found, validated), list(STAGES[1:])
             continue

@@ -175,7 +175,7 @@ def _refuse_unexported(found: SearchResult | Curve, folder: RunFolder) -> None:
     for result, place in made:
         if result.checkpoint is None:
             first, others = result.refused[0], len(result.refused) - 1
-            tried = f", nor can {counted(others, 'other finalist')}" if others else ""
+            tried = f", nor can {counted(others, 'other close pattern')}" if others else ""
             raise ExportError(
                 f"the pattern without {', '.join(first['dropped'])} cannot be exported{tried}: "
                 f"{first['reason']}; its result.json and pattern files are in {place}, without "

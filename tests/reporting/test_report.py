@@ -110,7 +110,7 @@ def test_a_page_says_how_far_the_pattern_found_is_behind_the_best(finished_run: 
     assert 'data-sort="0.0095"' in rows[0]
     assert 'data-sort="0.0"' in rows[1]
     assert "near-equals by calibration text" not in figure
-    assert "other finalists" in figure
+    assert "other close patterns" in figure
 
 
 def test_perplexities_side_by_side_are_of_models_made_alike(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def _refused(validated: Validated, space: SearchSpace) -> Iterator[dict[str, Any
 
 
 def _described(one: NearEqual, space: SearchSpace) -> dict[str, Any]:
-    """Return a finalist as JSON values, with its pattern as names of dropped units."""
+    """Return a close pattern as JSON values, with its pattern as names of dropped units."""
     dropped = [space.units[i].name for i in dropped_units(one.pattern)]
     numbers = {n: v for n, v in dataclasses.asdict(one).items() if n != "pattern"}
     return {"dropped": dropped, **numbers}

@@ -68,8 +68,8 @@ class Exported:
 def export_model(context: Context, before: Outputs) -> Exported:
     """Write the pruned model and reload it; write its pattern in the formats of other tools.
 
-    Of a pattern that cannot be exported, `failure` has the reason. If no finalist is left to try,
-    the pattern alone is written.
+    Of a pattern that cannot be exported, `failure` has the reason. If no close pattern is left to
+    try, the pattern alone is written.
 
     Raises:
         OutputError: a file cannot be written; existing files stay intact.

@@ -1,6 +1,6 @@
-"""Finalists: the best pattern of a search and those close behind it.
+"""Close patterns: the best pattern of a search and those close behind it.
 
-Near-equals are the finalists within one standard error of the best; validation decides between
+Near-equals are the close patterns within one standard error of the best; validation decides between
 them. The others are left to export if no near-equal can be exported.
 """
 
@@ -16,12 +16,12 @@ from evop_deap.fitness.paired import paired_difference
 from evop_deap.space import Pattern
 
 MOST = 8
-_ERRORS = 3.0  # standard errors behind the best within which a pattern is a finalist
+_ERRORS = 3.0  # standard errors behind the best within which a pattern is a close pattern
 
 
 @dataclass(frozen=True)
 class NearEqual:
-    """A finalist: a pattern within three standard errors of the best.
+    """A close pattern: a pattern within three standard errors of the best.
 
     Attributes:
         pattern: 1 = keep.
@@ -55,7 +55,7 @@ def near_the_best(
         tokens: (windows,) predicted tokens of each window.
 
     Returns:
-        The finalists, the best first.
+        The close patterns, the best first.
     """
     ranked = sorted(losses, key=losses.__getitem__)[: 4 * MOST]
     best = rows[ranked[0]]

@@ -166,7 +166,7 @@ def _rehearse(check: Check, space: SearchSpace, rng: random.Random, progress: Pr
 
     The test removes a random pattern, and the first and the last unit alone, because special
     layers are usually at the ends. If the pattern cannot be removed, but another one can, the
-    search goes on: of its finalists, it exports one that can.
+    search goes on: of its close patterns, it exports one that can.
     """
     faults: list[UnsupportedModelError] = []
     for _ in range(_PATTERNS):

@@ -54,12 +54,12 @@ class Validated:
     """The outcome of validation.
 
     Attributes:
-        near_equals: the finalists, the chosen pattern first.
+        near_equals: the close patterns, the chosen pattern first.
         tied: number of near-equals, which are within one standard error of the best; 1 where
             there was nothing to decide.
         cost: dense-forward equivalents over the calibration windows.
         executed: those that were executed.
-        refused: why each finalist that was tried cannot be exported, in the order of trying.
+        refused: why each close pattern that was tried cannot be exported, in the order of trying.
             These are the last of `near_equals`.
     """
 
@@ -80,7 +80,7 @@ class Validated:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether no finalist can be exported; the chosen pattern is the best again."""
+        """Whether no close pattern can be exported; the chosen pattern is the best again."""
         return len(self.refused) == len(self.near_equals)
 
     @property
@@ -91,7 +91,7 @@ class Validated:
         return tuple(zip(patterns, self.refused, strict=True))
 
     def after_refusal(self, reason: str) -> Validated:
-        """Return the choice of the next finalist, as the chosen one cannot be exported."""
+        """Return the choice of the next close pattern, as the chosen one cannot be exported."""
         first, *others = self.near_equals
         return dataclasses.replace(
             self, near_equals=(*others, first), refused=(*self.refused, reason)
@@ -137,7 +137,7 @@ def decide(
     """Choose between near-equals on validation windows.
 
     Args:
-        near: finalists of the search, best first.
+        near: close patterns of the search, best first.
         rows: their (calibration windows,) sums in the search, in nats.
         evaluate: evaluates patterns on windows.
         text: the windows or questions; without validation windows, calibration windows decide.
@@ -165,7 +165,7 @@ def tied_with_the_best(
     """Return the near-equals: the best, and those whose difference from it is within its error.
 
     Args:
-        near: finalists, best first.
+        near: close patterns, best first.
         rows: their (windows,) sums in nats.
         tokens: (windows,) predicted tokens of each window.
     """

@@ -51,7 +51,7 @@ class WorkEntry:
 
 @dataclass(frozen=True)
 class FinalistEntry:
-    """The pattern found, or another finalist."""
+    """The pattern found, or another close pattern."""
 
     dropped: tuple[str, ...]
     loss: Loss

@@ -30,7 +30,7 @@ class SearchResult(Findings):
     Attributes:
         checkpoint: sizes of the checkpoint: "layers", "half_layers" (layers with a single active
             half), "parameters", "zeroed" (stored parameters without effect) and "bytes"; None if
-            neither the pattern nor a near-equal can be exported.
+            neither the pattern nor another close pattern can be exported.
         export_difference: largest difference between the logits of the reloaded checkpoint
             and those of the model in memory; None without a checkpoint.
         refused: patterns that cannot be exported, with the units "dropped" and the "reason", in
