@@ -17,9 +17,9 @@ from evop_deap.settings.parser import Parser, answer, path_flag
 _EXAMPLES = """examples:
   show what is stored, and where:
     python -m evop_deap.cache info
-  remove everything, or only the losses of contexts that begin with a prefix:
+  remove everything, or only the losses of contexts that begin so (`info` shows them):
     python -m evop_deap.cache clear
-    python -m evop_deap.cache clear --context 3f9a
+    python -m evop_deap.cache clear --context gpt2
 """
 
 

@@ -1,7 +1,8 @@
-"""List a model's blocks and halves, and which of them can be dropped.
+"""List a model's blocks with their halves, and which blocks can be dropped.
 
 The command removes one block of each kind on a few tokens, as a search does before it starts. It
-says what the weights take in memory, and with --measure what a generation takes.
+says what the weights take in memory, and with --measure what a generation takes. Whether halves can
+be dropped, a search over them finds out.
 """
 
 from __future__ import annotations

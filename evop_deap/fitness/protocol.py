@@ -134,6 +134,10 @@ class CostAlone(Protocol):
         """(patterns,) costs of `evaluate` with these arguments, after all earlier calls."""
         ...
 
+    def anew(self) -> CostAlone:
+        """Return the costs of another search, before its first call."""
+        ...
+
 
 class ModelEvaluator(Evaluator, Protocol):
     """An evaluator that runs a model, with the properties that a run needs."""

@@ -18,8 +18,8 @@ def pick(task: Task) -> Pick:
     from evop_deap.evolution.operators import init_distinct, init_uniform
 
     meter, misses = LimitedMeter(task), 0
-    while (left := meter.left) and misses < _MISSES:
-        drawn = init_distinct(lambda: init_uniform(task.space, rng=task.rng), min(_TOGETHER, left))
+    while (count := meter.affordable(_TOGETHER)) and misses < _MISSES:
+        drawn = init_distinct(lambda: init_uniform(task.space, rng=task.rng), count)
         new = [genome.pattern for genome in drawn if genome.pattern not in meter.losses]
         misses = 0 if new else misses + 1
         if new:

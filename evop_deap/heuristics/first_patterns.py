@@ -19,9 +19,16 @@ from evop_deap.space.unit_names import granularity_of
 
 
 def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Heuristic]:
-    """Return the heuristics of these names; for "heuristics", all cheap ones for these units."""
+    """Return the heuristics of these names; for "heuristics", all cheap ones for these units.
+
+    Raises:
+        InputError: one is not defined for these units.
+    """
     if names != (ALL_CHEAP,):
-        return [METHODS[name] for name in names]
+        methods = [METHODS[name] for name in names]
+        for method in methods:
+            method.check_units(space, "init")
+        return methods
     found = granularity_of(unit.name for unit in space.units)
     return [method for method in METHODS.values() if method.cheap and found in method.granularities]
 

@@ -10,7 +10,9 @@ from evop_deap.base.errors import InputError
 from evop_deap.space.unit_names import GRANULARITIES, granularity_of
 
 if TYPE_CHECKING:
+    from evop_deap.evolution.stopping import Stopping
     from evop_deap.heuristics.task import Pick, Task
+    from evop_deap.space import SearchSpace
 
 BLOCK, HALF = "block", "half"
 
@@ -50,12 +52,37 @@ class Heuristic:
             InputError: the heuristic is not defined for these units or this budget, or it needs
                 a model and there is none.
         """
-        found = granularity_of(unit.name for unit in task.space.units)
-        if found not in self.granularities:
-            raise InputError(
-                f"`method` {self.name} is defined for `granularity` "
-                f"{' or '.join(self.granularities)}, but got {found}"
-            )
+        self.check_units(task.space, "method")
         if (picked := task.recalled(self.name)) is not None:
             return picked
         return self.pick(task)
+
+    def check_units(self, space: SearchSpace, setting: str) -> None:
+        """Check that the heuristic is defined for the units of `space`.
+
+        Args:
+            space: the patterns to choose from.
+            setting: the setting that names the heuristic, for the message.
+
+        Raises:
+            InputError: it is not.
+        """
+        found = granularity_of(unit.name for unit in space.units)
+        if found not in self.granularities:
+            raise InputError(
+                f"`{setting}` {self.name} is defined for `granularity` "
+                f"{' or '.join(self.granularities)}, but got {found}"
+            )
+
+    def unheeded(self, limits: Stopping) -> str | None:
+        """Return a line that names the limits which do not end this heuristic; None without any."""
+        given = {
+            "max_cost": limits.cost,
+            "max_evaluations": limits.evaluations,
+            "max_seconds": limits.seconds,
+        }
+        names = [f"`{name}`" for name, limit in given.items() if limit is not None]
+        if self.searches or not names:
+            return None
+        does = "does" if len(names) == 1 else "do"
+        return f"{' and '.join(names)} {does} not limit {self.name}: it ends when it is through"

@@ -31,6 +31,14 @@ class LimitedMeter(Meter):
         inside = self._task.space.size - len(self.losses)
         return 0 if reached else stopping.evaluations_left(self.evaluations, inside)
 
+    def affordable(self, at_once: int) -> int:
+        """Return how many of `at_once` patterns to evaluate next: those that are paid for.
+
+        A pattern is taken to cost a whole pass, so only the last one can pass the limit of cost.
+        """
+        most, cost = min(at_once, self.left), self._task.stopping.cost
+        return most if cost is None or not most else max(1, min(most, int(cost - self.cost)))
+
     def pick_best(self) -> Pick:
         """Pick the pattern of the lowest loss so far, ties in order of evaluation.
 

@@ -14,7 +14,7 @@ from evop_deap.distributed.workers_option import needs_cluster
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.charged import ChargedEvaluator
 from evop_deap.fitness.in_flight import Background
-from evop_deap.fitness.protocol import Evaluator, KeptNames, ModelEvaluator
+from evop_deap.fitness.protocol import CostAlone, Evaluator, KeptNames, ModelEvaluator
 from evop_deap.fitness.weighted import weighted
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.prepared import Prepared
@@ -34,7 +34,7 @@ class SearchEvaluator:
         name: class name of the evaluator behind the cache.
         cached: evaluator with a cache of all losses of this run.
         kept: hidden states kept for the next generation.
-        kept_alone: those that would be kept if no loss were shared; None if none can be.
+        alone: costs of its calls if no loss were shared; None if they cannot be told.
         share: gives an evaluator of the model on any windows the losses that are known.
         release: shares new losses with other searches.
         background: evaluations that an asynchronous search does not wait for; else None.
@@ -46,13 +46,18 @@ class SearchEvaluator:
     name: str
     cached: CachedEvaluator
     kept: KeptNames
-    kept_alone: KeptNames | None
+    alone: CostAlone | None
     share: Share
     release: Callable[[], object]
     background: Background | None
     dense_loss: float
     dense_cost: float
     dense_executed: float
+
+    @property
+    def kept_alone(self) -> KeptNames | None:
+        """Hidden states that would be kept if no loss were shared; None if none can be."""
+        return None if self.alone is None else self.alone.kept
 
 
 @contextmanager
@@ -99,7 +104,7 @@ def open_evaluator(
         share, release = _sharing(prepared, stack, progress)
         # Other searches may weight the windows differently, so unweighted sums are shared.
         shared, alone = share(working, prepared.searched.calibration.tokens), working.alone
-        whole, fitting = _with_fits(shared, prepared, stored)
+        whole, fitting = with_fits(shared, prepared, stored)
         cached = CachedEvaluator(weighted(whole, prepared.searched.weights))
         if stored is not None:
             cached.restore(stored.rows)
@@ -118,7 +123,7 @@ def open_evaluator(
             name=working.name,
             cached=cached,
             kept=working.kept,
-            kept_alone=None if alone is None else alone.kept,
+            alone=alone,
             share=share,
             release=release,
             background=background,
@@ -128,8 +133,8 @@ def open_evaluator(
         )
 
 
-def _with_fits(
-    evaluator: Evaluator, prepared: Prepared, stored: Checkpoint | None
+def with_fits(
+    evaluator: Evaluator, prepared: Prepared, stored: Checkpoint | None = None
 ) -> tuple[Evaluator, float]:
     """Return `evaluator` with fits of the compensator charged, and the cost of its beginning."""
     compensator = prepared.compensator

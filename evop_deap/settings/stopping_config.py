@@ -8,7 +8,7 @@ from evop_deap.evolution.stopping import Stopping
 from evop_deap.settings.options import Settings, option
 from evop_deap.settings.switched_off import count_or_off, number_or_off
 
-STOPPING = "when to stop (the first limit reached)"
+STOPPING = "when to stop (the first limit reached; rules that do not search end by themselves)"
 
 
 @dataclass(frozen=True, kw_only=True)

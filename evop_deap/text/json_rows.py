@@ -40,7 +40,7 @@ def check_json_rows(path: Path) -> None:
 
 def _null_row(path: Path) -> int | None:
     """Return the number of a line in which a row is null, counted from 1, or None."""
-    with _opener(path.suffix.lower())(path) as file:
+    with opener(path)(path) as file:
         head = file.read(_HEAD).removeprefix(codecs.BOM_UTF8)
         if found := _BEGINS_WITH_NULL.match(head):
             return head[: found.end()].count(b"\n") + 1
@@ -56,7 +56,9 @@ def _null_row(path: Path) -> int | None:
     return None
 
 
-def _opener(suffix: str) -> Callable[[Path], IO[bytes]]:
+def opener(path: Path) -> Callable[[Path], IO[bytes]]:
+    """Return what opens a file to read its bytes, unpacked as its suffix says."""
+    suffix = path.suffix.lower()
     if suffix == ".zst":
         import zstandard
 

@@ -17,6 +17,7 @@ from evop_deap.text.documents import Document, normalised
 from evop_deap.text.file_types import READABLE_SUFFIXES, TABLES, is_table, obstacle, suffix_of
 from evop_deap.text.json_rows import check_json_rows
 from evop_deap.text.split_text import split_text
+from evop_deap.text.table_headers import check_header
 
 _HEAD_ROWS = 100
 
@@ -224,6 +225,8 @@ def _rows(
         builder, options = TABLES[suffix_of(path)]
     if builder == "json":
         check_json_rows(path)
+    if builder == "csv":
+        check_header(path, options.get("sep", ","))
     # Even a streamed data set locks its cache folder, and a home may be read-only.
     with tempfile.TemporaryDirectory(prefix="evop-", ignore_cleanup_errors=True) as scratch:
         try:

@@ -50,7 +50,7 @@ class BudgetedRun:
         self.problem = problem
         self.seed = seed
         self.state: EvolutionState | None = None
-        self._meter = Meter(problem.fitness)
+        self._meter = Meter(problem.evaluator_of_search())
         evaluator = CachedEvaluator(self._meter)
         self._search = search_in(problem, evaluator, random.Random(seed), settings)
 
@@ -118,7 +118,7 @@ def search_in(
     """
     evolution = EvolutionSettings.of(settings)
     begin: Callable[[], Seeds] = Seeds
-    if evolution.surrogate != "none" and problem.knows_dense:
+    if problem.knows_dense:  # every search begins with it, and keeps its hidden states
         evaluator.evaluate([problem.space.dense])
     if methods := _seeding_heuristics(problem, settings["init"]):
         task = Task(problem.space, evaluator, rng, scores=problem.scores)

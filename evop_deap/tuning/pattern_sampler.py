@@ -8,6 +8,7 @@ twice while there is a new one.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from evop_deap.base.errors import InputError
 from evop_deap.base.numbers import finite_or_worst
+from evop_deap.base.user_text import shown
 from evop_deap.evolution.genome import Genome
 from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.proposals import propose
@@ -65,7 +68,8 @@ class PatternSampler(BaseSampler):
         (3.0, 5)
 
     Raises:
-        InputError: `n_drop` leaves nothing to choose.
+        InputError: `names` has fewer than two, or one twice, or `n_drop` is no whole number that
+            leaves something to choose.
         ValueError: when used in a study of several objectives.
     """
 
@@ -83,8 +87,8 @@ class PatternSampler(BaseSampler):
         seed: int | None = None,
         other: BaseSampler | None = None,
     ) -> None:
-        self._space = SearchSpace(tuple(Unit(name, 1, 1) for name in names), n_drop)
-        self._names = tuple(names)
+        self._names = _checked(names, n_drop)
+        self._space = SearchSpace(tuple(Unit(name, 1, 1) for name in self._names), n_drop)
         self._settings = EvolutionSettings(
             population=population, crossover=crossover, mutation=mutation
         )
@@ -204,6 +208,26 @@ class PatternSampler(BaseSampler):
 def suggest_pattern(trial: Trial, names: Iterable[str]) -> Pattern:
     """Return a 0 or 1 for each unit, 1 = keep, from a trial of a study with `PatternSampler`."""
     return tuple(trial.suggest_int(name, 0, 1) for name in names)
+
+
+def _checked(names: Sequence[str], n_drop: int) -> tuple[str, ...]:
+    """Return the names of the units, which must be different and leave something to choose."""
+    if isinstance(names, str):
+        raise InputError(f"`names` must be a list of names, but got {shown(names)}")
+    known = tuple(names)
+    repeated = [name for name, count in Counter(known).items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"`names` must be different, but got {shown(repeated[0])} "
+            f"{known.count(repeated[0])} times: name each unit once"
+        )
+    if len(known) < 2:
+        raise InputError(f"`names` must hold at least two units, but got {len(known)}")
+    if type(n_drop) is not int:
+        raise InputError(
+            f"`n_drop` must be a whole number from 1 to {len(known) - 1}, but got {n_drop!r}"
+        )
+    return known
 
 
 def _all_trials(study: Study) -> list[FrozenTrial]:

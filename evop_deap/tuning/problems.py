@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,6 @@ from evop_deap.heuristics.task import UnitScores
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.space import SearchSpace
-from evop_deap.tuning.even_charge import evenly_charged
 
 _SAMPLE = 16  # random patterns to estimate the typical loss, where not all losses are known
 
@@ -39,6 +39,8 @@ class Problem:
         evaluator: evaluates patterns: an evaluator, or a function that returns the loss of each of
             some patterns. Its cost must not depend on earlier requests, or later trials would get
             more for their budget; a pattern costs 1 with a function.
+        begin: returns the evaluator of one search, where what a pattern costs depends on what the
+            same search has asked for before; None takes `evaluator` for all.
         best: loss with a regret of 0.
         typical: loss with a regret of 1, that of a random pattern.
         optimum_known: whether `best` is the loss of a pattern, and not only a bound.
@@ -56,11 +58,26 @@ class Problem:
     together: int = 1
     knows_dense: bool = False
     scores: Mapping[str, UnitScores] = field(default_factory=dict)
+    begin: Callable[[], Evaluator] | None = None
+
+    def __post_init__(self) -> None:
+        for name, loss in (("best", self.best), ("typical", self.typical)):
+            if not math.isfinite(loss):
+                raise InputError(f"`{name}` must be finite, but got {loss}")
+        if self.best > self.typical:
+            raise InputError(
+                f"`best` must be at most `typical`, {self.typical}, but got {self.best}: lower "
+                "losses are better"
+            )
 
     @property
     def fitness(self) -> Evaluator:
         """The evaluator, also where a function was given."""
         return as_evaluator(self.evaluator)
+
+    def evaluator_of_search(self) -> Evaluator:
+        """Return the evaluator of one search, which has asked for nothing yet."""
+        return self.fitness if self.begin is None else self.begin()
 
     def regret(self, loss: float) -> float:
         """Return the regret of `loss`: 0 at `best`, 1 at `typical`."""
@@ -173,6 +190,7 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
     from evop_deap.heuristics.task import Task
     from evop_deap.runs.search_evaluator import open_evaluator
     from evop_deap.runs.stages.prepare import prepare
+    from evop_deap.tuning.even_charge import searches_alone
 
     # Group windows as races need it, because some trials race.
     prepared = prepare(config.replace(racing="on"), progress)
@@ -180,13 +198,8 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
         space = prepared.space
         rng = random.Random(config.seed)
         sample = init_distinct(lambda: init_uniform(space, rng=rng), _SAMPLE)
-        evaluator = evenly_charged(
-            opened.cached,
-            work=[unit.work for unit in space.units],
-            head_work=prepared.anatomy.head_work,
-            release=opened.release,
-        )
-        losses = evaluator.evaluate([genome.pattern for genome in sample]).losses
+        losses = opened.cached.evaluate([genome.pattern for genome in sample]).losses
+        opened.release()
         finite = losses[np.isfinite(losses)]
         if not len(finite):
             raise InputError(
@@ -197,8 +210,9 @@ def model_problem(config: SearchConfig, progress: Progress) -> Iterator[Problem]
             name=f"{prepared.fingerprint[:12]} on {prepared.searched.calibration.fingerprint[:12]} "
             f"without {space.n_drop}",
             space=space,
-            evaluator=evaluator,
-            best=opened.dense_loss,
+            evaluator=opened.cached,
+            begin=searches_alone(prepared, opened),
+            best=min(opened.dense_loss, *finite.tolist()),
             typical=float(np.median(finite)),
             optimum_known=False,
             together=prepared.together,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -186,11 +186,17 @@ def _describe(study: Study, objective: Objective) -> None:
     other = sorted(name for name in wanted if known.get(name) != wanted[name])
     if other:
         raise InputError(
-            f"`study_name` {study.study_name} has another {' and '.join(other)} in this storage: "
+            f"`study_name` {study.study_name} has {_others(other)} in this storage: "
             f"{known.get(other[0])}, not {wanted[other[0]]}; use the same, or another name"
         )
     if study.metric_names not in (None, [*objective.names]):
         raise foreign
+
+
+def _others(names: Sequence[str]) -> str:
+    """Return names of what a study has, each with "another" or "other" before it."""
+    plural = ("problems", "seeds")
+    return " and ".join(f"{'other' if name in plural else 'another'} {name}" for name in names)
 
 
 def _settled(study: Study) -> int:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from toy_models import shared_toy
 
 from evop_deap.base.kept_answers import KeptAnswer, KeptAnswers
 from evop_deap.cache import main
+from evop_deap.fitness.model.population import PopulationEvaluator
+from evop_deap.fitness.model.shared_losses import HeldBackStore, sharing_evaluator
 from evop_deap.fitness.store import LossStore
+from evop_deap.models.anatomy.find_anatomy import find_anatomy
 
 
 @pytest.fixture
@@ -74,6 +80,33 @@ def test_clear_with_a_context_removes_those_that_begin_so(
     assert main(["clear", "--context", prefix]) == 0
     assert f"removed {sums} window sums" in capsys.readouterr().out
     assert contexts(store_file) == left
+
+
+def test_the_example_of_a_context_begins_one_as_searches_name_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model = shared_toy("gpt2")
+    anatomy = find_anatomy(model)
+    windows = np.arange(32).reshape(2, 16) % 50
+    path = tmp_path / "cache" / "losses.sqlite"
+    guide = Path(__file__).parents[2] / "evop_deap" / "fitness" / "README.md"
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    for text in (capsys.readouterr().out, guide.read_text("utf-8")):
+        (prefix,) = set(re.findall(r"cache clear --context (\S+)", text))
+        with LossStore(path) as store:
+            held = HeldBackStore(store)
+            working = PopulationEvaluator(model, anatomy, windows)
+            sharing_evaluator(
+                working, held, model=model, name="gpt2", fingerprint="f" * 64, tokens=windows
+            ).evaluate([(1,) * len(anatomy.parts)])
+            held.release()
+        assert main(["clear", "--context", "f" * 4]) == 2
+        assert "must begin a stored one, such as 'gpt2, float32, " in capsys.readouterr().err
+        assert main(["clear", "--context", prefix]) == 0
+        assert "removed 2 window sums" in capsys.readouterr().out
+    assert main(["clear", "--context", "gpt2"]) == 2
+    assert "must begin a stored one, and none is stored, but" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["info", "clear"])

@@ -21,6 +21,7 @@ from evop_deap.fitness.protocol import Evaluation
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics import METHODS, Task, method_named
 from evop_deap.heuristics.angular_distance import contiguous
+from evop_deap.heuristics.first_patterns import seeding_methods
 from evop_deap.heuristics.task import ranked
 from evop_deap.space import Pattern, SearchSpace, Unit, dropped_units
 from evop_deap.space.allowances import Allowance
@@ -76,6 +77,32 @@ def test_a_searching_rule_keeps_to_its_limits(name: str) -> None:
     assert spent.cost == pytest.approx(sum(evaluator.costs))
     before_the_last = evaluator.costs[: -2 if name == "evopress" else -1]
     assert sum(before_the_last) < 5.0 <= spent.cost
+
+
+@pytest.mark.parametrize("cost", [0.1, 2.0, 7.5])
+@pytest.mark.parametrize("name", ["random-best", "tpe"])
+def test_patterns_that_can_be_asked_for_one_by_one_pass_the_limit_by_less_than_a_pass(
+    name: str, cost: float
+) -> None:
+    pick = METHODS[name](task(cost=cost))
+    assert cost <= pick.cost < cost + 1
+
+
+def test_rules_that_end_by_themselves_say_which_limits_they_do_not_heed() -> None:
+    limits = Stopping(generations=60, cost=1.0, evaluations=2)
+    said = "`max_cost` and `max_evaluations` do not limit sleb: it ends when it is through"
+    assert METHODS["sleb"].unheeded(limits) == said
+    alone = "`max_seconds` does not limit last: it ends when it is through"
+    assert METHODS["last"].unheeded(Stopping(seconds=3)) == alone
+    assert METHODS["sleb"].unheeded(Stopping(generations=60, patience=3)) is None
+    assert METHODS["evopress"].unheeded(limits) is None
+
+
+def test_a_rule_that_is_not_for_these_units_is_named_by_the_setting_that_asks_for_it() -> None:
+    message = "`init` llm-drop is defined for `granularity` half, but got block"
+    with pytest.raises(InputError, match=message):
+        seeding_methods(("last", "llm-drop"), SPACE)
+    assert seeding_methods(("llm-drop",), SearchSpace(halves(4), 2)) == [METHODS["llm-drop"]]
 
 
 @pytest.mark.parametrize("name", ["random-best", "tpe", "nsga2", "cmaes"])

@@ -39,6 +39,14 @@ def test_each_way_takes_what_its_weights_do(tmp_path: Path) -> None:
     assert [way.fits for way in found.values()] == [False, True, True, True]
 
 
+def test_the_dtype_that_was_asked_for_is_among_the_ways(tmp_path: Path) -> None:
+    folder = str(write_toy_checkpoint(tmp_path / "model"))
+    needs = needs_of(load_model(folder, device="cpu", dtype="float16"), 2**30)
+    ways = {(way.weights, way.dtype): way for way in needs.ways}
+    assert {dtype for _, dtype in ways} == {"float32", "float16"}
+    assert 2 * ways["resident", "float16"].bytes == ways["resident", "float32"].bytes
+
+
 def test_what_cannot_be_streamed_is_named(tmp_path: Path) -> None:
     loaded = load_model(str(write_toy_checkpoint(tmp_path / "model")), device="cpu")
     needs = needs_of(loaded, 2**30, (torch.device("cpu", 0), torch.device("cpu", 1)))

@@ -169,6 +169,10 @@ def test_seeding_by_all_cheap_rules_ends_in_a_model(command: list[str], tmp_path
         (["--init", "evopress"], "`init` must be balanced, heuristics or some of"),
         (["--init", "balanced", "last"], "`init` must be"),
         (["--init", "sleb", "--max-evaluations", "6"], "`init` evaluates 9 patterns"),
+        (
+            ["--init", "llm-drop"],
+            "`init` llm-drop is defined for `granularity` half, but got block",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(
@@ -176,6 +180,16 @@ def test_what_cannot_be_is_refused_in_one_line(
 ) -> None:
     assert main([*command, *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("setting", ["method", "init"])
+def test_a_limit_that_does_not_end_a_rule_is_said_to(
+    setting: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command.remove("--quiet")
+    assert main([*command, f"--{setting}", "sleb", "--max-cost", "1"]) == 0
+    said = "`max_cost` does not limit sleb: it ends when it is through"
+    assert capsys.readouterr().err.splitlines().count(said) == 1
 
 
 def test_seeds_that_lie_in_the_space_are_counted_once() -> None:

@@ -207,6 +207,24 @@ def test_the_text_column_is_found_or_chosen(tmp_path, rows, column, expected) ->
     assert texts(load_corpus(str(tmp_path / "rows.jsonl"), text_column=column)) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", b"text\none; two\n"),
+        ("a.csv", b'"id;text"\none; two\n'),
+        ("a.csv", b'"a ""text""; raw"\r\none; two\r\n'),
+        ("a.csv", b"id;number,text\n1,one; two\n"),
+        ("a.tsv", b"text\none; two\n"),
+        ("a.tsv", b'"a, b; c"\none; two\n'),
+    ],
+)
+def test_a_table_of_one_column_may_hold_other_separators(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert texts(load_corpus(str(tmp_path / name))) == ["one; two"]
+
+
 # Without the time in it: every process must name the test alike.
 TRUNCATED = gzip.compress(b"text " * 999, mtime=0)[:-9]
 
@@ -228,6 +246,17 @@ TRUNCATED = gzip.compress(b"text " * 999, mtime=0)[:-9]
         ("a.csv", "text\né\n".encode("latin-1"), None, r"not UTF-8"),
         ("a.csv", b"text,n\nhi,1\na,b,c,d\n", None, r"cannot read .*a\.csv: Error tokenizing"),
         ("a.csv", b"text,n\n", None, r"holds no text"),
+        ("a.csv", b"id;text\n1;hi\n", None, r"no commas, but semicolons: 'id;text'; put commas"),
+        ("a.csv", b'\n"id";"text"\n1;hi\n', None, r"no commas, but semicolons"),
+        ("a.csv", b"\xef\xbb\xbfid\ttext\n1\thi\n", None, r"but tabs.*rename it to end in \.tsv"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"id;text\n1;hi\n", mtime=0),
+            None,
+            r"no commas, but semicolons",
+        ),
+        ("a.tsv", b"id,text\n1,hi\n", None, r"no tabs, but commas.*rename it to end in \.csv"),
+        ("a.tsv", b"id;text\n1;hi\n", None, r"no tabs, but semicolons"),
         (
             "a.csv",
             b"text,label\nalpha one,x,\nbeta two,y,\n",

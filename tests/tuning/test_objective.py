@@ -423,6 +423,24 @@ def test_what_a_cache_knows_is_charged_like_anything_else_and_counted_as_a_hit()
     assert alike[0].hits > 0 == alike[1].hits
 
 
+@pytest.mark.parametrize(
+    ("best", "typical", "message"),
+    [
+        (math.nan, 2.0, "`best` must be finite, but got nan"),
+        (-math.inf, 2.0, "`best` must be finite, but got -inf"),
+        (0.0, math.inf, "`typical` must be finite, but got inf"),
+        (3.0, 2.0, "`best` must be at most `typical`, 2.0, but got 3.0"),
+    ],
+)
+def test_a_scale_of_regret_runs_from_the_best_loss_to_a_worse_one(
+    best: float, typical: float, message: str
+) -> None:
+    space = SearchSpace(toy_landscape().units, 3)
+    with pytest.raises(InputError, match=message):
+        Problem("own", space, TabularEvaluator(toy_landscape()), best, typical, True)
+    assert Problem("own", space, TabularEvaluator(toy_landscape()), 2, 2, True).regret(3) == 1
+
+
 def test_a_plain_function_of_patterns_is_the_fitness_of_a_problem() -> None:
     space = SearchSpace(toy_landscape().units, 3)
     problem = Problem(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -41,6 +42,25 @@ class TestConformance(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlyS
             "tpe": lambda: TPESampler(n_startup_trials=0, seed=0),
         }
         return lambda: PatternSampler(NAMES, 3, seed=0, other=others[request.param]())
+
+
+@pytest.mark.parametrize(
+    ("names", "n_drop", "message"),
+    [
+        (["a", "a", "b"], 1, "`names` must be different, but got 'a' 2 times"),
+        ("abc", 1, "`names` must be a list of names, but got 'abc'"),
+        ([], 1, "`names` must hold at least two units, but got 0"),
+        (["a"], 1, "`names` must hold at least two units, but got 1"),
+        (["a", "b"], True, "`n_drop` must be a whole number from 1 to 1, but got True"),
+        (["a", "b", "c"], 2.0, r"`n_drop` must be a whole number from 1 to 2, but got 2\.0"),
+        (["a", "b", "c"], 3, "`n_drop` must be between 1 and 2 of 3 units, but got 3"),
+    ],
+)
+def test_names_and_a_number_that_no_pattern_can_keep_are_refused(
+    names: Any, n_drop: Any, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        PatternSampler(names, n_drop)
 
 
 def distance(keep: Sequence[int]) -> float:

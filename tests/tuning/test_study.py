@@ -286,7 +286,7 @@ def test_a_study_that_measures_something_else_is_refused(tmp_path: Path, landsca
     run(path, Spied(landscape, nothing), 1)
     for changes, says in (
         ({"max_cost": 5}, "another max_cost in this storage: 4, not 5"),
-        ({"seeds": (0, 1)}, "another seeds"),
+        ({"seeds": (0, 1)}, "has other seeds in this storage"),
         ({"measure": "area"}, "another measure"),
         ({"measure": "regret-cost"}, "another measure"),
         ({"space": SettingsSpace.from_mapping({"racing": "on"})}, "another space"),

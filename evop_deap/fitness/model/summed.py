@@ -192,3 +192,7 @@ class _AloneOfBoth:
             wanted = None if windows is None else self._scales.wanted(part, asked)
             costs += self._scales.costs[part] * alone.costs(patterns, wanted)
         return costs
+
+    def anew(self) -> _AloneOfBoth:
+        text, questions = (one.anew() for one in self._both)
+        return _AloneOfBoth((text, questions), self._count, self._scales)

@@ -8,6 +8,7 @@ alone. These walks go through every pattern asked for, so their costs do not dep
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -44,6 +45,7 @@ class WalkedAlone:
         criterion: HeadRuns,
     ) -> None:
         self.kept = KeptStates(plan.kept)
+        self._anew = partial(WalkedAlone, anatomy, steps, material, plan, criterion)
         self._steps = steps
         self._material, self._group = material, plan.group * material.together
         self._head_work = anatomy.head_work
@@ -74,3 +76,7 @@ class WalkedAlone:
             while rows := list(islice(ended, self._criterion.at_once)):
                 tally.heads(rows, self._head_work, self._criterion.heads(len(rows)), head_rows)
         return tally.spent / self._dense_work
+
+    def anew(self) -> WalkedAlone:
+        """Return the costs of another search, which keeps no states yet."""
+        return self._anew()

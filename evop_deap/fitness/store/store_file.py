@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evop_deap.base.errors import InputError, OutputError
 from evop_deap.base.formatting import mebibytes
+from evop_deap.base.user_text import shown
 from evop_deap.fitness.store.loss_store import LossStore
 from evop_deap.fitness.store.queries import ContextSummary
 
@@ -53,9 +54,11 @@ def clear(path: Path, prefix: str | None, tell: Tell) -> str:
         if prefix is None:
             sums = store.clear()
         else:
-            chosen = [c.context for c in store.summary() if c.context.startswith(prefix)]
+            known = [c.context for c in store.summary()]
+            chosen = [context for context in known if context.startswith(prefix)]
             if not chosen:
-                raise InputError(f"`context` must begin a stored one, but got '{prefix}'")
+                like = f", such as {shown(known[0])}" if known else ", and none is stored"
+                raise InputError(f"`context` must begin a stored one{like}, but got '{prefix}'")
             sums = sum(store.clear(context) for context in chosen)
     freed = before - _size(path)
     if prefix is None:

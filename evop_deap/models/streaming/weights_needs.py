@@ -87,7 +87,7 @@ def weights_needs(
         takes = [(RESIDENT, dtype_of(model), _held(model)), (STREAMED, dtype_of(model), 0)]
     else:
         counts = ((RESIDENT, sum(p.numel() for p in model.parameters())), (STREAMED, _two(anatomy)))
-        dtypes = dict.fromkeys((torch.float32, loaded.stored_dtype))
+        dtypes = dict.fromkeys((torch.float32, loaded.stored_dtype, dtype_of(model)))
         takes = [(held, t, count * t.itemsize) for held, count in counts for t in dtypes]
     return WeightsNeeds(free, tuple(_way(loaded, *one, free, devices) for one in takes))
 

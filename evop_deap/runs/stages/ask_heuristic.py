@@ -49,6 +49,8 @@ def ask_heuristic(
     config, progress, evaluator = context.config, context.progress, context.evaluator.cached
     method = METHODS[config.method]
     progress.stage(f"choosing by {method.title}")
+    if (said := method.unheeded(config.stopping)) is not None:
+        progress.stage(said)
     progress.searching(0, stopping.evaluations if method.searches else None)
 
     def told(state: HeuristicState) -> None:

@@ -35,6 +35,9 @@ def find_seeds(
     methods = seeding_methods(init, space)
     for method in methods:
         context.progress.stage(f"seeding the search by {method.title}")
+        said = method.unheeded(replace(stopping, evaluations=None))  # more of them are refused
+        if said is not None and not method.cheap:
+            context.progress.stage(said)
     task = Task(space, context.evaluator.cached, context.rng, stopping, context.model_parts)
     task = replace(task, scores=kept.known(task, scorers_of(methods)))
     return replace(seeds_of(methods, task, kept.hold), grown=grown)
