@@ -27,7 +27,7 @@ from benchmarks.common.domains import domains_of
 from benchmarks.common.kept_runs import searched
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError
-from evop_deap.base.files import write_json, write_text
+from evop_deap.base.files import sha256_of_text, write_json, write_text
 from evop_deap.evaluation.perplexity import cut_windows
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
@@ -43,16 +43,22 @@ KEPT_OUT = 3  # every third document is for evaluation
 def part(corpus: str, folder: Path) -> tuple[Path, Path]:
     """Split the corpus into a file for the searches and a file for evaluation.
 
+    Their names tell what is in them: runs are told apart by the path of their corpus.
+
     Raises:
         InputError: `corpus` is not a file of JSON lines with a domain each.
     """
     domains_of(corpus)
     lines = [line for line in Path(corpus).read_text(encoding="utf-8").split("\n") if line]
-    parts = folder / "pool.jsonl", folder / "judged.jsonl"
-    for path, held_out in zip(parts, (False, True), strict=True):
+
+    def written(name: str, held_out: bool) -> Path:
         some = [line for number, line in enumerate(lines) if (number % KEPT_OUT == 0) == held_out]
-        write_text(path, "".join(f"{line}\n" for line in some))
-    return parts
+        text = "".join(f"{line}\n" for line in some)
+        path = folder / f"{name}.{sha256_of_text(text)[:12]}.jsonl"
+        write_text(path, text)
+        return path
+
+    return written("pool", False), written("judged", True)
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
