@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 import pytest
 from toy_landscapes import toy_landscape, write_toy_landscape
 
+from benchmarks.common.claim import measured_at
+from benchmarks.common.record import errors_in_one_line
+from benchmarks.search import quality
 from benchmarks.search.curve_reports import best_at, cost_to_reach
 from benchmarks.search.curves import Metered
 from benchmarks.search.methods import METHODS, TABULAR, trace
@@ -128,11 +132,56 @@ def test_the_command_writes_hit_rates_and_regrets_and_makes_only_what_is_missing
     told, more = run("random", "surrogate", "plain")
     assert told == "toy.npz: plain\n"
     assert first.items() <= more.items()
+    assert all(one["versions"] and one["date"] and "commit" in one for one in more.values())
     told, others = run("random", seeds=3)
     assert told == "toy.npz: random\n"
     assert others["random"]["seeds"] == 3
     # A search by rules cannot begin where the file keeps no look of theirs.
     assert "seeded left out" in run("seeded")[0]
+
+
+def test_a_result_keeps_the_versions_it_was_made_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landscape, kept = write_toy_landscape(tmp_path / "toy.npz"), tmp_path / "out.json"
+    arguments = ["quality", "--landscape", str(landscape), "--seeds", "1", "--workers", "1"]
+    arguments += ["--json", str(kept), "--methods"]
+    for day, method in (("2026-01-01", "random"), ("2026-02-02", "plain")):
+        about = {"date": day, "commit": method[0] * 40}
+        monkeypatch.setattr(quality, "circumstances", lambda about=about: about)
+        monkeypatch.setattr(sys, "argv", [*arguments, method])
+        quality.main()
+    found = json.loads(kept.read_text())
+    (report,) = found["reports"]
+    dates = {name: one["date"] for name, one in report["methods"].items()}
+    assert dates == {"random": "2026-01-01", "plain": "2026-02-02"}
+    assert found["date"] == "2026-01-01"
+    assert measured_at(str(kept)) == "rrrrrrr, ppppppp"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--workers", "0"], "--workers: must be at least 1, but got 0"),
+        (["--seeds", "0"], "--seeds: must be at least 1, but got 0"),
+        (["--json", "FILE"], "`json` .*other.json is no file of this benchmark"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(
+    words: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"reports": [{"a": 1}]}')
+    words = [str(other) if word == "FILE" else word for word in words]
+    monkeypatch.setattr(sys, "argv", ["quality", *words])
+    with pytest.raises(SystemExit) as ended, errors_in_one_line():
+        quality.main()
+    assert ended.value.code == 2
+    assert re.search(told, capsys.readouterr().err.splitlines()[-1])
 
 
 def test_a_search_ends_with_the_optimum_and_no_figure_knows(tmp_path: Path) -> None:
