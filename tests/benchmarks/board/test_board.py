@@ -480,7 +480,7 @@ def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() 
     assert "The best: sleb (cost 50.0), laco (cost 9.0)." in said
     rows = [line for line in said.splitlines() if line.startswith("| ")]
     assert rows == [
-        "| held-out | few | many | search / this | cost at the most |",
+        "| held-out | few | many | search / this | highest mean cost |",
         "| --- | --- | --- | --- | --- |",
         "| **search** | 20.1 | 54.6 |  | 55.0 |",
         "| sleb | 16.4 | 81.5 | 0.905 (0.905 to 0.905) | 90.0 |",
