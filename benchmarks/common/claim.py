@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,7 @@ def measured_at(file: str) -> str:
 
 def _records(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield each part of a result that has a date and a commit."""
-    methods = (one for report in result.get("reports", ()) for one in _methods_of(report))
+    reports = result.get("reports", ())
+    methods = (one for report in reports for one in report.get("methods", {}).values())
     parts = (result, result.get("found_at", {}), *result.get("runs", ()), *methods)
     yield from (one for one in parts if one.get("commit"))
-
-
-def _methods_of(report: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    return report.get("methods", {}).values()
