@@ -25,7 +25,12 @@ from numpy.typing import NDArray
 from benchmarks.common.count_flag import count_flag
 from benchmarks.common.domains import domains_of
 from benchmarks.common.kept_runs import searched
-from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.common.record import (
+    circumstances,
+    errors_in_one_line,
+    markdown_table,
+    without_folders,
+)
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text, write_json, write_text
 from evop_deap.evaluation.perplexity import cut_windows
@@ -185,9 +190,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    settings = {k: v for k, v in vars(given).items() if k not in ("json", "text", "output")}
-    for name in ("corpus", "other"):  # where they lie is nobody's business
-        settings[name] = Path(settings[name]).name
+    settings = without_folders(
+        {k: v for k, v in vars(given).items() if k not in ("json", "text", "output")},
+        *("corpus", "other"),
+    )
     report = {**circumstances(), "settings": settings, **measure(given)}
     print(table(report))
     if given.json:
