@@ -169,6 +169,15 @@ def test_seeds_within_a_draw_have_a_spread_of_their_own() -> None:
     assert "| **search** | 0 / 141 |" in luck_tables(runs)
 
 
+def test_folders_that_are_no_draws_are_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "demo-qwen-0.5b").mkdir()
+    (tmp_path / "demo-qwen-0.5b" / "dense.json").write_text(json.dumps(made_up("x", 8, 0, 0, 1.0)))
+    assert main(["--table", "--output", str(tmp_path)]) == 2
+    assert "`output` holds no finished cell" in capsys.readouterr().err
+
+
 def test_several_budgets_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--model", "nowhere", "--output", str(tmp_path), "--sparsity", "0.2", "0.4"]
     assert main(words) == 2
