@@ -1,4 +1,4 @@
-"""The index of claims: every figure that the project states, with its source.
+"""The index of claims: the main figures of the project, each with its source.
 
 python -m benchmarks.claims
 

@@ -48,7 +48,7 @@ def _whole() -> list[Claim]:
             1
         ],
         "search / the best heuristic of each cell, whatever it costs": whatever.split("**")[1],
-        "highest cost of the search, EvoPress's procedure, greedy removal": ", ".join(
+        "highest mean cost of a cell by search, EvoPress's procedure, greedy removal": ", ".join(
             rows[name][1] for name in ("**search**", "evopress", "sleb")
         ),
     }

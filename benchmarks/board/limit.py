@@ -22,9 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.board.making.options import parsed
-from benchmarks.board.making.protocol import calibration_for, plan_of
+from benchmarks.board.making.protocol import calibration_for, check_sizes, plan_of
 from benchmarks.board.making.run_files import HELDOUT
-from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.common.count_flag import count_flag
+from benchmarks.common.record import (
+    circumstances,
+    errors_in_one_line,
+    markdown_table,
+    without_folders,
+)
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
 from evop_deap.fitness.landscape import Landscape, load_landscape
@@ -41,10 +47,8 @@ def least(landscape: Landscape, sparsity: float, count: int) -> list[Pattern]:
     """Return the `count` patterns of lowest loss that drop this share of the units.
 
     Raises:
-        InputError: the landscape has no such patterns, or `count` is too small.
+        InputError: the landscape has no such patterns.
     """
-    if count < 1:
-        raise InputError(f"`best` must be at least 1, but got {count}")
     n_drop = units_to_drop(len(landscape.units), sparsity)
     (some,) = np.nonzero(landscape.patterns.sum(axis=1) == len(landscape.units) - n_drop)
     if not len(some):
@@ -55,6 +59,7 @@ def least(landscape: Landscape, sparsity: float, count: int) -> list[Pattern]:
 
 def measure(given: argparse.Namespace, board: argparse.Namespace) -> list[dict[str, Any]]:
     """Evaluate each pattern; return losses in nats per token, the best by held-out text first."""
+    check_sizes(board)
     patterns = least(load_landscape(given.landscape), board.sparsity[0], given.best)
     loaded = load_model(board.model, dtype=board.dtype, device=board.device)
     anatomy = find_anatomy(loaded.model, board.granularity[0])
@@ -102,7 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, evaluate, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--landscape", type=Path, required=True)
-    parser.add_argument("--best", type=int, default=60, help="patterns (default: %(default)s)")
+    parser.add_argument(
+        "--best", type=count_flag, default=60, help="patterns (default: %(default)s)"
+    )
     parser.add_argument("--json", type=Path)
     given, others = parser.parse_known_args(arguments)
     board = parsed(others)
@@ -116,9 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 *("heldout_window", "heldout_tokens", "exam_share"),
             )
         }
-        settings |= {"landscape": given.landscape.name, "sparsity": board.sparsity[0]}
-        settings["corpus"] = [Path(source).name for source in board.corpus]
-        settings["heldout"] = Path(board.heldout).name
+        settings |= {"landscape": given.landscape, "sparsity": board.sparsity[0]}
+        settings |= {"corpus": board.corpus, "heldout": board.heldout}
+        settings = without_folders(settings, "landscape", "corpus", "heldout")
         write_json(given.json, {**circumstances(), "settings": settings, "patterns": rows})
 
 

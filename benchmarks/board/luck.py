@@ -14,6 +14,7 @@ the same command share the work. All other flags are the board's own.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +25,7 @@ from benchmarks.board.making.options import check_one_cell, parsed
 from benchmarks.board.making.run_files import Run, read_runs
 from benchmarks.board.making.shared_evaluations import Beside
 from benchmarks.board.tables.luck_tables import luck_tables
-from evop_deap.base.errors import InputError
+from benchmarks.common.count_flag import count_flag
 from evop_deap.settings.heuristic_names import SEARCH
 
 DEFAULTS = {
@@ -41,6 +42,8 @@ DEFAULTS = {
     "output": Path("runs/luck"),
 }  # fmt: skip
 
+_BOARD = re.compile(r"\d+-\d+")
+
 WITHOUT = ("--quick", "--tokens", "--calibration-seed", "--patterns-from")
 
 
@@ -52,8 +55,6 @@ def fill_boards(given: argparse.Namespace) -> int:
     """
     from benchmarks.board.making.missing_cells import fill, load  # imports PyTorch
 
-    if given.draws < 1:
-        raise InputError(f"`draws` must be at least 1, but got {given.draws}")
     check_one_cell(given)
     loaded, failed = load(given), 0
     for draw in range(given.draws):
@@ -61,7 +62,7 @@ def fill_boards(given: argparse.Namespace) -> int:
             folder = given.output / f"{size}-{draw}"
             print(f"{size:,} tokens, draw {draw}", file=sys.stderr, flush=True)
             board = {**vars(given), "tokens": size, "calibration_seed": draw, "output": folder}
-            others = sorted(path for path in given.output.glob("*-*") if path != folder)
+            others = [path for path in _boards(given.output) if path != folder]
             failed += len(fill(argparse.Namespace(**board), loaded, Beside(others)))
     return failed
 
@@ -72,17 +73,28 @@ def runs_of(output: Path) -> list[Run]:
     Raises:
         InputError: a file is not a run.
     """
-    return [run for folder in sorted(output.glob("*-*")) for run in read_runs(folder)]
+    return [run for folder in _boards(output) for run in read_runs(folder)]
+
+
+def _boards(output: Path) -> list[Path]:
+    """The folders of the boards, each named by its number of tokens and its draw."""
+    return sorted(path for path in output.glob("*-*") if _BOARD.fullmatch(path.name))
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that the board does not have."""
     add = parser.add_argument_group("luck").add_argument
     add("--table", action="store_true", help="only print the tables of the cells that are there")
-    add("--draws", type=int, default=5, metavar="N", help="of the text (default: %(default)s)")
+    add(
+        "--draws",
+        type=count_flag,
+        default=5,
+        metavar="N",
+        help="of the text (default: %(default)s)",
+    )
     add(
         "--sizes",
-        type=int,
+        type=count_flag,
         nargs="+",
         default=[1024, 2048, 4096, 8192, 16384],
         metavar="N",

@@ -24,7 +24,7 @@ from benchmarks.calibration.loss_matrix import load_matrix, matrix_of, pool_of, 
 from benchmarks.calibration.replay import replay, strategies
 from benchmarks.calibration.replay_tables import replay_table
 from benchmarks.common.count_flag import count_flag
-from benchmarks.common.record import circumstances, errors_in_one_line
+from benchmarks.common.record import circumstances, errors_in_one_line, without_folders
 from evop_deap.base.files import write_text
 
 
@@ -55,17 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         report = measure_replay(given)
     if given.json:
-        settings = {k: v for k, v in vars(given).items() if k not in ("json", "command")}
-        for name in ("corpus", "losses"):  # where they lie is nobody's business
-            if settings.get(name):
-                settings[name] = _without_folders(settings[name])
+        settings = without_folders(
+            {k: v for k, v in vars(given).items() if k not in ("json", "command")},
+            *("corpus", "losses"),
+        )
         whole = {**circumstances(), "settings": settings, **report}
         write_text(given.json, json.dumps(whole, allow_nan=False) + "\n")  # of thousands of figures
         print(given.json, file=sys.stderr)
-
-
-def _without_folders(given: str | Path | list[Path]) -> str | list[str]:
-    return [path.name for path in given] if isinstance(given, list) else Path(given).name
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,9 +25,14 @@ from numpy.typing import NDArray
 from benchmarks.common.count_flag import count_flag
 from benchmarks.common.domains import domains_of
 from benchmarks.common.kept_runs import searched
-from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.common.record import (
+    circumstances,
+    errors_in_one_line,
+    markdown_table,
+    without_folders,
+)
 from evop_deap.base.errors import InputError
-from evop_deap.base.files import write_json, write_text
+from evop_deap.base.files import sha256_of_text, write_json, write_text
 from evop_deap.evaluation.perplexity import cut_windows
 from evop_deap.fitness.model.population import PopulationEvaluator
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
@@ -43,16 +48,22 @@ KEPT_OUT = 3  # every third document is for evaluation
 def part(corpus: str, folder: Path) -> tuple[Path, Path]:
     """Split the corpus into a file for the searches and a file for evaluation.
 
+    Their names tell what is in them: runs are told apart by the path of their corpus.
+
     Raises:
         InputError: `corpus` is not a file of JSON lines with a domain each.
     """
     domains_of(corpus)
     lines = [line for line in Path(corpus).read_text(encoding="utf-8").split("\n") if line]
-    parts = folder / "pool.jsonl", folder / "judged.jsonl"
-    for path, held_out in zip(parts, (False, True), strict=True):
+
+    def written(name: str, held_out: bool) -> Path:
         some = [line for number, line in enumerate(lines) if (number % KEPT_OUT == 0) == held_out]
-        write_text(path, "".join(f"{line}\n" for line in some))
-    return parts
+        text = "".join(f"{line}\n" for line in some)
+        path = folder / f"{name}.{sha256_of_text(text)[:12]}.jsonl"
+        write_text(path, text)
+        return path
+
+    return written("pool", False), written("judged", True)
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
@@ -179,9 +190,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
-    settings = {k: v for k, v in vars(given).items() if k not in ("json", "text", "output")}
-    for name in ("corpus", "other"):  # where they lie is nobody's business
-        settings[name] = Path(settings[name]).name
+    settings = without_folders(
+        {k: v for k, v in vars(given).items() if k not in ("json", "text", "output")},
+        *("corpus", "other"),
+    )
     report = {**circumstances(), "settings": settings, **measure(given)}
     print(table(report))
     if given.json:

@@ -54,5 +54,7 @@ def measured_at(file: str) -> str:
 
 def _records(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield each part of a result that has a date and a commit."""
-    parts = (result, result.get("found_at", {}), *result.get("runs", ()))
+    reports = result.get("reports", ())
+    methods = (one for report in reports for one in report.get("methods", {}).values())
+    parts = (result, result.get("found_at", {}), *result.get("runs", ()), *methods)
     yield from (one for one in parts if one.get("commit"))

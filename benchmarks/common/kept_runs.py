@@ -24,7 +24,9 @@ def searched(config: SearchConfig, folder: RunFolder) -> SearchResult:
         assert isinstance(found, SearchResult)
         return found
     run = load_run(folder.path)
-    asked = {name: value for name, value in config.as_dict().items() if name != "dtype"}
+    asked = config.as_dict()
+    if asked["dtype"] == "auto":  # a run keeps the dtype that this became
+        del asked["dtype"]
     other = [name for name, value in asked.items() if run.settings.get(name) != value]
     if other or run.result is None:
         raise InputError(f"`output` {folder.path} holds a run of other settings: {other}")

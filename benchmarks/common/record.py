@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +44,25 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def without_folders(settings: Mapping[str, Any], *places: str) -> dict[str, Any]:
+    """Settings in which files have their names alone: where they lie is nobody's business.
+
+    Args:
+        settings: what a result keeps.
+        places: the settings that are a path, or several; what is not given stays as it is.
+
+    Example:
+        >>> without_folders({"corpus": "texts/mixed.jsonl", "other": None}, "corpus", "other")
+        {'corpus': 'mixed.jsonl', 'other': None}
+    """
+    named = {place: _name_of(settings[place]) for place in places if settings.get(place)}
+    return {**settings, **named}
+
+
+def _name_of(place: str | Path | Sequence[str | Path]) -> str | list[str]:
+    return Path(place).name if isinstance(place, str | Path) else [Path(one).name for one in place]
 
 
 def _accelerator() -> dict[str, str]:

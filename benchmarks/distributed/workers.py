@@ -12,6 +12,7 @@ process. A second table has single generations, without a search.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import statistics
 import sys
@@ -65,8 +66,10 @@ def durations_of(path: Path, dense: float | None) -> Durations:
     """Return the durations that a measurement recorded, with other seconds of a dense pass.
 
     Raises:
-        InputError: it cannot be read, or is no such measurement.
+        InputError: it cannot be read, or is no such measurement; or the seconds are none.
     """
+    if dense is not None and not 0 < dense < math.inf:
+        raise InputError(f"`dense_seconds` must be above 0, but got {dense:g}")
     content = read_json(path, f"`recorded` {path}")
     try:
         recorded = typed(_Recorded, content)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from benchmarks.common.claim import Claim, measured_at, read
 from benchmarks.evaluator.streaming import compared
@@ -58,12 +58,16 @@ def _streaming() -> Iterator[Claim]:
     ):  # fmt: skip
         file = f"evaluator/results/streaming.{name}.json"
         report = read(file)
-        last = compared(report)[-1]
+        rows = compared(report)
+        resident = [row["peak"] for row in report["resident"]["rows"]]
+        counts = ", ".join(str(row["patterns"]) for row in rows)
         yield Claim(
-            f"streamed weights of {size} parameters, {last['patterns']} patterns: peak MiB, with "
-            "weights in memory; share of time waiting; time, of that in memory",
-            f"{last['peak'] / 2**20:,.0f}, {report['resident']['rows'][-1]['peak'] / 2**20:,.0f}; "
-            f"{last['waited']:.2%}; {last['times_resident']:.2f}",
+            f"streamed weights of {size} parameters, {counts} patterns: peak MiB, with weights in "
+            "memory; share of time waiting; time, of that in memory",
+            f"{_range([row['peak'] / 2**20 for row in rows], ',.0f')}, "
+            f"{_range([peak / 2**20 for peak in resident], ',.0f')}; "
+            f"{_range([row['waited'] for row in rows], '.2%')}; "
+            f"{_range([row['times_resident'] for row in rows], '.2f')}",
             f"benchmarks.evaluator.streaming --model demo-{name} {flags}",
             file,
             measured_at(file),
@@ -80,6 +84,10 @@ def _streaming() -> Iterator[Claim]:
         file,
         measured_at(file),
     )
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    return f"{min(values):{form}} to {max(values):{form}}"
 
 
 def _look_up() -> Claim:

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.count_flag import count_flag
-from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.common.record import (
+    circumstances,
+    errors_in_one_line,
+    markdown_table,
+    without_folders,
+)
 from benchmarks.evaluator.speed import children_of, seconds_of
 from evop_deap.base.files import write_json
 from evop_deap.evolution.operators import init_uniform
@@ -128,7 +133,7 @@ def main() -> None:
     rows = measure(prepared, given.sparsities, given.sizes)
     print(table(rows))
     if given.json:
-        settings = {**config.as_dict(), "corpus": Path(given.corpus).name}
+        settings = without_folders(config.as_dict(), "corpus")
         settings["dtype"] = str(prepared.loaded.model.dtype)
         write_json(given.json, {**circumstances(), "settings": settings, "rows": rows})
     if given.plot:

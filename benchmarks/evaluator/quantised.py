@@ -25,7 +25,12 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.common.count_flag import count_flag
-from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.common.record import (
+    circumstances,
+    errors_in_one_line,
+    markdown_table,
+    without_folders,
+)
 from evop_deap.base.files import write_json
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.model.population import PopulationEvaluator
@@ -141,10 +146,9 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     return {
         **circumstances(),
         "bitsandbytes": version("bitsandbytes"),
-        "settings": {
-            **{name: value for name, value in vars(given).items() if name != "json"},
-            "corpus": Path(given.corpus).name,
-        },
+        "settings": without_folders(
+            {name: value for name, value in vars(given).items() if name != "json"}, "corpus"
+        ),
         "calibration": text.fingerprint,
         "patterns": ["".join(map(str, pattern)) for pattern in patterns],
         "found": found,

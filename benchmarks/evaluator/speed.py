@@ -29,7 +29,12 @@ import torch
 
 from benchmarks.common.count_flag import count_flag
 from benchmarks.common.peak_memory import forget_peak_memory, peak_memory
-from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.common.record import (
+    circumstances,
+    errors_in_one_line,
+    markdown_table,
+    without_folders,
+)
 from benchmarks.landscapes import DEMO_LANDSCAPE
 from benchmarks.search import racing
 from benchmarks.search.racing import DEFAULTS
@@ -243,7 +248,7 @@ def main() -> None:
         f"at {report['racing_cost_share']:.2f} of the cost"
     )
     if given.json:
-        settings = {**config.as_dict(), "corpus": Path(given.corpus).name}
+        settings = without_folders(config.as_dict(), "corpus")
         settings["dtype"] = str(prepared.loaded.model.dtype)
         write_json(given.json, {**report, **circumstances(), "settings": settings})
 

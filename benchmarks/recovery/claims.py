@@ -14,7 +14,10 @@ def claims() -> list[Claim]:
     """Claims on compensation."""
     return [
         _compensation("demo", "--others wiki.valid.raw"),
-        _compensation("qwen-0.5b", "--model models/qwen-0.5b --heldout-tokens 1024"),
+        _compensation(
+            "qwen-0.5b",
+            "--model models/qwen-0.5b --forms full map --tokens 40960 --heldout-tokens 1024",
+        ),
         _methods(),
         _ranking(),
     ]

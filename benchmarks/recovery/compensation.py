@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
-from benchmarks.recovery.exam import Exam, add_exam_flags, exam_of
+from benchmarks.recovery.exam import Exam, add_exam_flags, check_sizes, exam_of
 from evop_deap.base.files import write_json
 from evop_deap.models.formats import read_pattern
 
@@ -103,6 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--forms", nargs="+", default=["full", "map", "scale"])
     add_exam_flags(parser, heldout_tokens=2048)
     given = parser.parse_args(arguments)
+    check_sizes(given)
 
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
     from evop_deap.models.loading.load_model import load_model

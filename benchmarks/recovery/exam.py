@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.count_flag import count_flag
+from benchmarks.common.count_flag import count_flag, seed_flag
 from benchmarks.common.domains import domains_of
 from evop_deap.base.errors import InputError
 from evop_deap.calibration import load_corpus
@@ -83,10 +83,14 @@ def set_exam(
     of: dict[str, list[Document]] = {}
     for document in dealt[:held]:
         of.setdefault(domains[document.id], []).append(document)
+    mixed, named = f"`corpus` {corpus}", {}
     for other in others:
-        of[other.rsplit("/", 1)[-1]] = list(load_corpus(other).documents)
+        name = other.rsplit("/", 1)[-1]
+        of[name], named[name] = _documents(other), f"`others` {other}"
 
-    def windows(chosen: Sequence[Document], tokens: int, stream: int) -> NDArray[np.int64]:
+    def windows(
+        source: str, chosen: Sequence[Document], tokens: int, stream: int
+    ) -> NDArray[np.int64]:
         made = spare_windows(
             chosen,
             tokenizer,
@@ -95,15 +99,36 @@ def set_exam(
             rng=np.random.default_rng([seed, stream]),
         )
         if made is None:
-            raise InputError(
-                f"`corpus` {corpus} has too little text for windows of {window} tokens"
-            )
+            raise InputError(f"{source} has too little text for windows of {window} tokens")
         return made.tokens
 
     return Exam(
-        fit=windows(dealt[held:], fit_tokens, 1),
-        domains={name: windows(of[name], domain_tokens, 2) for name in sorted(of)},
+        fit=windows(mixed, dealt[held:], fit_tokens, 1),
+        domains={
+            name: windows(named.get(name, mixed), of[name], domain_tokens, 2) for name in sorted(of)
+        },
     )
+
+
+def _documents(other: str) -> list[Document]:
+    try:
+        return list(load_corpus(other).documents)
+    except InputError as error:
+        raise InputError(str(error).replace("`corpus`", "`others`", 1)) from error
+
+
+def check_sizes(given: argparse.Namespace) -> None:
+    """Check, before the model is loaded, that no number of tokens is below a window.
+
+    Raises:
+        InputError: one is.
+    """
+    for name, several in (("tokens", given.tokens), ("heldout_tokens", given.heldout_tokens)):
+        least = min(several) if isinstance(several, list) else several
+        if least < given.window:
+            raise InputError(
+                f"`{name}` must be at least one `window` ({given.window}), but got {least}"
+            )
 
 
 def add_exam_flags(parser: argparse.ArgumentParser, *, heldout_tokens: int) -> None:
@@ -117,7 +142,7 @@ def add_exam_flags(parser: argparse.ArgumentParser, *, heldout_tokens: int) -> N
     parser.add_argument("--others", nargs="*", default=[], metavar="FILE")
     parser.add_argument("--heldout-tokens", type=count_flag, default=heldout_tokens, metavar="N")
     parser.add_argument("--window", type=count_flag, default=256, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=seed_flag, default=0, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE")
 
 

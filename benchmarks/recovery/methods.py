@@ -21,7 +21,7 @@ from benchmarks.board.tables.ratios import figure
 from benchmarks.common.claim import ROOT
 from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
-from benchmarks.recovery.exam import Exam, add_exam_flags, exam_of
+from benchmarks.recovery.exam import Exam, add_exam_flags, check_sizes, exam_of
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
 from evop_deap.runs.storage.loaded_run import load_run
@@ -144,6 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--runs", nargs="*", default=[], metavar="RUN")
     add_exam_flags(parser, heldout_tokens=1024)
     given = parser.parse_args(arguments)
+    check_sizes(given)
 
     from evop_deap.models.loading.load_model import load_model
 

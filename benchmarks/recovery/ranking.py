@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
-from benchmarks.recovery.exam import add_exam_flags, exam_of
+from benchmarks.recovery.exam import add_exam_flags, check_sizes, exam_of
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
 from evop_deap.runs.storage.checkpoint import load_checkpoint
@@ -156,6 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tokens", type=count_flag, default=16384, metavar="N")
     add_exam_flags(parser, heldout_tokens=512)
     given = parser.parse_args(arguments)
+    check_sizes(given)
 
     from evop_deap.models.anatomy.find_anatomy import find_anatomy
     from evop_deap.models.loading.load_model import load_model

@@ -19,7 +19,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.count_flag import count_flag
-from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.common.record import (
+    circumstances,
+    errors_in_one_line,
+    markdown_table,
+    without_folders,
+)
 from evop_deap.base.files import write_json
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.fitness.model.reference import ReferenceEvaluator
@@ -126,7 +131,7 @@ def main() -> None:
         runs.append(measure(config.replace(seed=seed)))
         print(table(runs), flush=True)
         if given.json:
-            settings = {**config.as_dict(), "corpus": Path(given.corpus).name}
+            settings = without_folders(config.as_dict(), "corpus")
             write_json(given.json, {**circumstances(), "settings": settings, "runs": runs})
 
 

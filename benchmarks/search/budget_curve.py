@@ -17,7 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.count_flag import count_flag
-from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
+from benchmarks.common.record import (
+    circumstances,
+    errors_in_one_line,
+    markdown_table,
+    without_folders,
+)
 from evop_deap.base.files import write_json
 from evop_deap.runs.listeners.progress import TerminalProgress
 from evop_deap.runs.run_search import run_budgets, run_search
@@ -114,11 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runs.append(measure(config.replace(seed=seed), shares))
         print(table(runs), flush=True)
         if output:
-            settings = {
-                **config.as_dict(),
-                "corpus": Path(config.corpus).name,
-                "sparsity": list(shares),
-            }
+            settings = without_folders(config.as_dict(), "corpus") | {"sparsity": list(shares)}
             write_json(output, {**circumstances(), "settings": settings, "runs": runs})
 
 

@@ -88,6 +88,25 @@ def check_runs(
                 )
 
 
+def check_content(runs: Sequence[Kept], content: Mapping[str, str]) -> None:
+    """Check that the runs of a folder are of this model and these windows.
+
+    Args:
+        runs: the runs of a folder; one that names no fingerprint is taken as it is.
+        content: fingerprints, by name.
+
+    Raises:
+        InputError: a fingerprint differs.
+    """
+    for kept in runs:
+        for name, now in content.items():
+            if kept["of"].get(name, now) != now:
+                raise InputError(
+                    f"`output` holds runs with another {name}: give another folder, or the text "
+                    "and the model that they had"
+                )
+
+
 def report_of(runs: Sequence[Kept], of: Mapping[str, Any]) -> dict[str, Any]:
     """Join all runs to one report; a folder may have been filled on several machines."""
     return {

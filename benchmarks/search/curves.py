@@ -12,6 +12,7 @@ processes can share the work.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import random
 import sys
@@ -26,7 +27,15 @@ from numpy.typing import NDArray
 from benchmarks.common.count_flag import count_flag
 from benchmarks.common.exclusive_files import claimed
 from benchmarks.common.record import errors_in_one_line
-from benchmarks.search.curve_runs import check_runs, path_of, read_runs, report_of, steps, write_run
+from benchmarks.search.curve_runs import (
+    check_content,
+    check_runs,
+    path_of,
+    read_runs,
+    report_of,
+    steps,
+    write_run,
+)
 from benchmarks.search.curve_tables import table
 from benchmarks.search.methods import METHODS, ScoringCost
 from evop_deap.base.errors import InputError
@@ -107,15 +116,21 @@ def first_windows(path: Path, tokenizer: Any, window: int, tokens: int) -> NDArr
     return ids[: count * window].reshape(count, window)
 
 
-def fill(given: argparse.Namespace) -> None:
-    """Make the missing runs of the folder.
+def fill(given: argparse.Namespace) -> dict[str, str]:
+    """Make the missing runs of the folder; return the fingerprints of their model and windows.
 
     Raises:
-        InputError: the text or the model cannot be used.
+        InputError: the text or the model cannot be used, or is another than that of the runs.
     """
     loaded = load_model(given.model, dtype=given.dtype)
     model, anatomy = loaded.model, find_anatomy(loaded.model, given.granularity)
     windows = first_windows(given.text, loaded.tokenizer, given.window, given.tokens)
+    fingerprint = fingerprint_model(model)
+    content = {
+        "model_sha256": fingerprint,
+        "windows_sha256": hashlib.sha256(windows.astype("<i8").tobytes()).hexdigest(),
+    }
+    check_content(read_runs(given.output), content)
     units = model_units(anatomy)
     space, limit = SearchSpace(units, given.drop), Stopping(evaluations=given.evaluations)
     parts = ModelParts(model, anatomy, windows)
@@ -127,7 +142,7 @@ def fill(given: argparse.Namespace) -> None:
             held_back,
             model=model,
             name=given.model,
-            fingerprint=fingerprint_model(model),
+            fingerprint=fingerprint,
             tokens=windows,
         )
         for method, seed in asked_for(given):
@@ -142,8 +157,9 @@ def fill(given: argparse.Namespace) -> None:
                 run = _run(method, seed, evaluator, space, scoring)
                 # "auto" is another format on another machine.
                 about = {"limit": given.evaluations, "dtype": str(model.dtype)}
-                write_run(given.output, settings_of(given), {**about, **run})
+                write_run(given.output, {**settings_of(given), **content}, {**about, **run})
             print(_line(run), file=sys.stderr, flush=True)
+    return content
 
 
 def asked_for(given: argparse.Namespace) -> list[tuple[str, int]]:
@@ -212,8 +228,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     of, wanted = settings_of(given), asked_for(given)
     check_runs(read_runs(given.output), of, wanted, given.evaluations)
-    fill(given)
-    report = {**report_of(read_runs(given.output), of), "target": given.target}
+    content = fill(given)
+    report = {**report_of(read_runs(given.output), {**of, **content}), "target": given.target}
     print(table(report, given.target))
     if given.json:
         write_json(given.json, report)

@@ -7,7 +7,8 @@ evaluations. Regret is the best loss seen minus the optimum's, in nats per token
 different patterns, each on all windows.
 
 The JSON file is written whenever a method has finished all seeds of a landscape. Results in it are
-not repeated; an interrupted method is not in it.
+not repeated; an interrupted method is not in it. Each has its own versions, machine and commit; one
+that has none is of those at the top of the file, or earlier.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line
 from benchmarks.landscapes import DEMO_LANDSCAPE
 from benchmarks.search.methods import TABULAR, settings_of, trace
@@ -107,7 +109,7 @@ def measure(
     reports: list[dict[str, Any]], given: argparse.Namespace, pool: Executor
 ) -> Iterator[None]:
     """Add missing results to `reports`, one method on one landscape at a time."""
-    known = {report["landscape"]["fingerprint"]: report for report in reports}
+    known = _by_fingerprint(reports)
     for path in given.landscape:
         landscape, problem = opened(path)
         if (report := known.get(landscape.fingerprint)) is None:
@@ -131,7 +133,7 @@ def measure(
             except InputError as error:  # heuristics that drop fewer units need patterns outside
                 print(f"{path.name}: {method} left out: {error}", file=sys.stderr, flush=True)
                 continue
-            report["methods"][method] = {**asked, **figures}
+            report["methods"][method] = {**circumstances(), **asked, **figures}
             print(f"{path.name}: {method}", file=sys.stderr, flush=True)
             yield
 
@@ -177,15 +179,25 @@ def wilson(hits: NDArray[np.bool_]) -> list[float]:
     return [max(0.0, ends[0]), min(1.0, ends[1])]
 
 
-def reports_in(path: Path | None) -> list[dict[str, Any]]:
-    """Read the results of an earlier call."""
+def kept_in(path: Path | None) -> dict[str, Any]:
+    """Read the file of an earlier call; an empty one of today if there is none.
+
+    Raises:
+        InputError: the file is no result of this benchmark.
+    """
     if path is None or not path.exists():
-        return []
+        return {**circumstances(), "reports": []}
     try:
-        reports: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["reports"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"`json` {path} is no file of this benchmark: {error}") from error
-    return reports
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        tables(kept["reports"])
+        _by_fingerprint(kept["reports"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"`json` {path} is no file of this benchmark: {error!r}") from error
+    return kept
+
+
+def _by_fingerprint(reports: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {report["landscape"]["fingerprint"]: report for report in reports}
 
 
 def main() -> None:
@@ -193,20 +205,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--landscape", type=Path, nargs="+", default=[DEMO_LANDSCAPE])
     parser.add_argument("--methods", nargs="+", choices=TABULAR, default=list(TABULAR))
-    parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seeds", type=count_flag, default=100)
+    parser.add_argument("--workers", type=count_flag, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="PNG or SVG; needs the extra `bench`")
     given = parser.parse_args()
-    if given.seeds < 1:
-        raise InputError(f"`seeds` must be at least 1, but got {given.seeds}")
-    reports = reports_in(given.json)
+    kept = kept_in(given.json)
+    reports = kept["reports"]
     # Spawned interpreters use the number of threads set here: one each.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
         for _ in measure(reports, given, pool):
             if given.json:
-                write_json(given.json, {**circumstances(), "reports": reports})
+                write_json(given.json, kept)
     print(tables(reports))
     if given.plot:
         plot(reports, given.plot)

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.landscapes import DEMO_LANDSCAPE
-from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
 from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.state import EvolutionState
@@ -47,8 +47,6 @@ def search(
 
 def measure(path: Path, seeds: int, generations: int) -> dict[str, Any]:
     """Run each seed both ways; return the share of cost, and how often the result is the same."""
-    if seeds < 1:
-        raise InputError(f"`seeds` must be at least 1, but got {seeds}")
     landscape = load_landscape(path)
     problem = landscape_problem(path)
     space, optimum = problem.space, problem.best
@@ -119,8 +117,8 @@ def main() -> None:
     """Parse, search, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--landscape", type=Path, default=DEMO_LANDSCAPE)
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--generations", type=int, nargs="+", default=[16, 32, 60])
+    parser.add_argument("--seeds", type=count_flag, default=20)
+    parser.add_argument("--generations", type=count_flag, nargs="+", default=[16, 32, 60])
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     reports = [measure(given.landscape, given.seeds, count) for count in given.generations]

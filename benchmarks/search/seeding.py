@@ -26,6 +26,7 @@ from benchmarks.common.record import circumstances, errors_in_one_line, markdown
 from benchmarks.landscapes import DEMO_LANDSCAPE
 from benchmarks.search.curves import first_windows
 from benchmarks.search.methods import DEFAULTS
+from benchmarks.search.quality import EXACTLY
 from evop_deap.base.files import write_json
 from evop_deap.evolution.assemble import assemble
 from evop_deap.evolution.state import EvolutionState
@@ -50,7 +51,6 @@ INITS = (
     "sleb",
 )
 AFTER = (31, 46, 62, 77)  # evaluations
-_REACHED = 1e-12  # nats per token; tolerance within which a loss equals the optimum's
 
 Beginning = tuple[Seeds, Mapping[Pattern, NDArray[np.float64]]]
 """What heuristics pick, and the window sums that they have asked for."""
@@ -74,14 +74,14 @@ def search(problem: Problem, begun: Beginning, seed: int, evaluations: int) -> E
     settings = replace(DEFAULTS.evolution, racing="off")
     return assemble(problem.space, evaluator, rng, settings, begin=lambda: seeds).run(
         Stopping(evaluations=evaluations),
-        callbacks=[lambda state: state.best.loss <= problem.best + _REACHED],
+        callbacks=[lambda state: state.best.loss <= problem.best + EXACTLY],
     )
 
 
 def figures(problem: Problem, state: EvolutionState) -> dict[str, Any]:
     """Evaluations until the optimum, the cost by the end of that generation, and regrets."""
     lowest = np.minimum.accumulate(list(state.losses.values())) - problem.best
-    reached = np.flatnonzero(lowest <= _REACHED)
+    reached = np.flatnonzero(lowest <= EXACTLY)
     found = reached.size > 0
 
     def regret(evaluations: int) -> float:

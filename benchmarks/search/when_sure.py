@@ -37,6 +37,7 @@ from evop_deap.tuning.problems import landscape_problem
 GENERATIONS = 60
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95, 0.99)
 IN_A_ROW = 2
+_KEPT = {"min", "cost"}  # of every row of a history that is read
 
 Row = Mapping[str, Any]
 """A row of a search's logbook."""
@@ -118,6 +119,11 @@ def recorded(folder: Path) -> Course:
             f"`run` {folder} has {len(rows) - 1} generations: search {GENERATIONS} with "
             "--stop-when-sure off"
         )
+    if not all(isinstance(row, dict) and row.keys() >= _KEPT for row in rows):
+        raise InputError(
+            f"`run` {folder} must have a history.jsonl of a search, whose rows have "
+            f"{', '.join(sorted(_KEPT))}, but it has others"
+        )
     return Course("demo model", rows, min(row["min"] for row in rows))
 
 
@@ -182,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=count_flag, default=30)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
+    if not (given.landscape or given.run):
+        raise InputError("`landscape` and `run` name nothing: give a file or a folder of one")
 
     def courses() -> Iterator[Course]:
         yield from map(recorded, given.run)

@@ -85,7 +85,8 @@ def _mutation() -> Claim:
     return Claim(
         "largest share of searches without a surrogate that find the optimum in 120 evaluations",
         f"{share:.3f} with {population} patterns and a mutation rate of {rate:g}",
-        f"benchmarks.tuning.mutation --landscape {LANDSCAPES}/{{{','.join(names)}}}.npz",
+        f"benchmarks.tuning.mutation --seeds {report['seeds']} "
+        f"--landscape {LANDSCAPES}/{{{','.join(names)}}}.npz",
         file,
         "(81a87c7)",
     )

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from benchmarks.landscapes import DEMO_LANDSCAPE
-from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_bytes, write_json
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.cached import CachedEvaluator
@@ -123,14 +123,12 @@ def main() -> None:
     parser.add_argument("--landscape", type=Path, nargs="+", default=[DEMO_LANDSCAPE])
     parser.add_argument("--rates", type=float, nargs="+", default=RATES)
     parser.add_argument("--populations", type=int, nargs="+", default=POPULATIONS)
-    parser.add_argument("--evaluations", type=int, default=120, help="of each search")
+    parser.add_argument("--evaluations", type=count_flag, default=120, help="of each search")
     parser.add_argument("--surrogate", choices=("none", "linear", "gp"), default="none")
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=count_flag, default=20)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--png", type=Path)
     given = parser.parse_args()
-    if given.seeds < 1 or given.evaluations < 1:
-        raise InputError("`seeds` and `evaluations` must be at least 1")
     SettingsSpace.from_mapping(
         {"mutation": list(given.rates), "population": list(given.populations)}
     )

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.common.count_flag import count_flag
 from benchmarks.common.record import circumstances, errors_in_one_line, markdown_table
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json
@@ -108,11 +109,11 @@ def main() -> None:
         "--against", default="default", help="preset to compare with, or a file of settings"
     )
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--evaluations", type=int, help="at the most (default: all patterns)")
+    parser.add_argument(
+        "--evaluations", type=count_flag, help="at the most (default: all patterns)"
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    if given.evaluations is not None and given.evaluations < 1:
-        raise InputError(f"`evaluations` must be at least 1, but got {given.evaluations}")
     if given.seeds < 2:
         raise InputError(f"`seeds` must be at least 2 for an interval, but got {given.seeds}")
     tuned = read_settings(given.config) if given.config else preset_settings(given.preset)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.heuristics.registry import METHODS, method_named
+from evop_deap.heuristics.registry import METHODS
 from evop_deap.settings.heuristic_names import SEARCH
 
 DENSE = "dense"
@@ -58,6 +58,8 @@ def cells_of(
     Raises:
         InputError: a method is unknown, there is no seed, or there is nothing to run.
     """
+    if unknown := [method for method in methods if method not in ALL]:
+        raise InputError(f"`methods` must be of {', '.join(ALL)}, but got {' '.join(unknown)}")
     if seeds < 1:
         raise InputError(f"`seeds` must be at least 1, but got {seeds}")
     cells = [
@@ -66,7 +68,7 @@ def cells_of(
         for sparsity in sparsities
         for granularity in granularities
         for method in methods
-        if (method == SEARCH or granularity in method_named(method).granularities)
+        if (method == SEARCH or granularity in METHODS[method].granularities)
         and (seed == 0 or method in _RANDOM)
     ]
     if not cells:

@@ -139,7 +139,8 @@ def parsed(
         type=float,
         metavar="SHARE",
         help="keep this share of the documents for the held-out text, the same ones whatever is "
-        "calibrated on (default: %(default)s; None keeps all that decide nothing)",
+        "calibrated on (default: %(default)s; a board without a share keeps all that decide "
+        "nothing)",
     )
     add("--heldout-window", type=int, default=512, metavar="N")
     add("--heldout-tokens", type=int, default=8192, metavar="N", help="of each domain")

@@ -38,6 +38,12 @@ PROMPT = 32
 
 def check_sizes(given: argparse.Namespace) -> None:
     """Check, before the model is loaded, that no text is shorter than a window."""
+    for name, least in (
+        ("wiki_window", min(given.wiki_window)),
+        ("heldout_window", given.heldout_window),
+    ):
+        if least < 2:  # no first token is predicted
+            raise InputError(f"`{name}` must be at least 2, but got {least}")
     for name, window in (
         ("wiki_tokens", max(given.wiki_window)),
         ("heldout_tokens", given.heldout_window),

@@ -75,7 +75,7 @@ def against_each(cells: Cells) -> str | None:
         for name in sorted(ratios, key=lambda name: -ratios[name].value)
     ]
     return markdown_table(
-        ["held-out", *(name for name, _ in cells), "search / this", "cost at the most"], rows
+        ["held-out", *(name for name, _ in cells), "search / this", "highest mean cost"], rows
     )
 
 

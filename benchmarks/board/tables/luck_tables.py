@@ -127,12 +127,19 @@ def lead(losses: Losses, size: int) -> Lead | None:
 
 
 def answer(leads: Mapping[int, Lead]) -> str:
-    """Return a sentence on the size from which on the search leads by more than luck."""
+    """Return a sentence on the sizes at which the search leads by more than luck."""
     if not leads:
         return f"No {_FEWEST} draws have both the search and a one-shot rule."
     sizes = sorted(leads)
-    enough = [s for s in sizes if all(leads[more].beyond_luck for more in sizes if more >= s)]
-    if not enough:
+    ahead = [size for size in sizes if leads[size].beyond_luck]
+    enough = [s for s in ahead if all(more in ahead for more in sizes if more >= s)]
+    if ahead and not enough:
+        return (
+            f"At {', '.join(f'{size:,}' for size in ahead)} tokens the search beats the best "
+            "one-shot rule by more than the spread over draws; there is no size from which on it "
+            "always does."
+        )
+    if not ahead:
         return (
             f"Up to {sizes[-1]:,} tokens, these draws do not show that the search beats the best "
             "one-shot rule by more than the spread over draws."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -87,16 +86,18 @@ def difference(pairs: Sequence[Pair]) -> Estimated:
 def mean_difference(boards: Sequence[Sequence[Pair]]) -> Estimated:
     """Return the mean difference in accuracy over boards, each with equal weight.
 
-    Tasks have equal weights. Questions are paired; they are the same in all cells and boards. The
-    seeds of a method are a sample of their own in every cell, unless it has one.
+    Tasks have equal weights. Questions are paired; they are the same in all cells of a board.
+    Boards that were asked equally many were asked the same ones, and are paired too; of others
+    the questions count as a sample of each board's own. The seeds of a method are a sample of
+    their own in every cell, unless it has one.
 
     Args:
         boards: for each, the runs of two methods in each of its cells.
     """
     leads = [mean_by_item(map(_by_question, pairs)) for pairs in boards]
-    questions = Estimated.mean([Estimated.of(task) for task in mean_by_item(leads)])
-    means = [statistics.fmean(float(task.mean()) for task in lead) for lead in leads]
-    found = replace(questions, value=statistics.fmean(means))
+    alike = len({tuple(map(len, lead)) for lead in leads}) == 1
+    several = [mean_by_item(leads)] if alike else leads
+    found = Estimated.mean([_over_tasks(lead) for lead in several])
     for pairs in boards:
         seeds = chain.from_iterable(chance_of_seeds(*pair, _mean_of) for pair in pairs)
         found = found.with_errors(seeds, 1 / len(boards) / len(pairs))
@@ -162,6 +163,11 @@ def _right_in(runs: Sequence[Run]) -> list[NDArray[np.float64]]:
     """For each task, the share of runs that answered each question correctly."""
     asked = [[list(map(int, task["scores"])) for task in _tasks(run).values()] for run in runs]
     return [np.mean(task, axis=0) for task in zip(*asked, strict=True)]
+
+
+def _over_tasks(lead: Sequence[NDArray[np.float64]]) -> Estimated:
+    """The mean difference over tasks, each with equal weight."""
+    return Estimated.mean([Estimated.of(task) for task in lead])
 
 
 def _accuracy(value: float, error: float) -> str:

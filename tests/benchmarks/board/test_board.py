@@ -480,7 +480,7 @@ def test_the_search_stands_beside_each_rule_over_the_cells_that_it_was_run_in() 
     assert "The best: sleb (cost 50.0), laco (cost 9.0)." in said
     rows = [line for line in said.splitlines() if line.startswith("| ")]
     assert rows == [
-        "| held-out | few | many | search / this | cost at the most |",
+        "| held-out | few | many | search / this | highest mean cost |",
         "| --- | --- | --- | --- | --- |",
         "| **search** | 20.1 | 54.6 |  | 55.0 |",
         "| sleb | 16.4 | 81.5 | 0.905 (0.905 to 0.905) | 90.0 |",
@@ -513,7 +513,7 @@ def test_runs_of_two_protocols_make_no_table(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--methods", "nothing"], "`method` must be one of"),
+        (["--methods", "nothing"], "`methods` must be of search, "),
         (["--methods", "laco", "--granularity", "half"], "`methods` laco are not defined"),
         (["--seeds", "0"], "`seeds` must be at least 1"),
         (["--sparsity", "1.5"], "`sparsity` must be above 0 and below 1"),
@@ -524,6 +524,9 @@ def test_runs_of_two_protocols_make_no_table(folder: Path) -> None:
         (["--wiki-test", "none.raw"], "`wiki_test` "),
         (["--heldout", "none.jsonl"], "`heldout` must be a file"),
         (["--wiki-window", "4096", "--wiki-tokens", "4096"], "`wiki_window`"),
+        (["--heldout-window", "0"], "`heldout_window` must be at least 2, but got 0"),
+        (["--wiki-window", "0"], "`wiki_window` must be at least 2, but got 0"),
+        (["--patterns-from", "none"], "`patterns_from` must be a folder of cells, but none has no dense.json"),
         (["--tasks-from", "none"], "`tasks_from` none must hold piqa.jsonl"),
         (["--limit", "1"], "`limit` must be at least 2"),
         (["--batch-size", "0"], "`batch_size` must be at least 1"),
@@ -601,7 +604,7 @@ def test_the_best_of_a_landscape_by_held_out_text_is_what_a_board_can_find(
     assert math.exp(row["heldout"]) == pytest.approx(perplexity([run]), rel=1e-4)
     with pytest.raises(InputError, match="`landscape` has 5 units, but the model has 10"):
         limit(["--landscape", str(path), *board, "--granularity", "half"])
-    with pytest.raises(InputError, match="`best` must be at least 1, but got 0"):
-        limit(["--landscape", str(path), "--best", "0", *board])
+    with pytest.raises(InputError, match=r"`heldout_tokens` must be at least one window \(32\)"):
+        limit(["--landscape", str(path), *board, "--heldout-tokens", "1"])
     with pytest.raises(InputError, match="`landscape` has no pattern without 1 of its units"):
         limit(["--landscape", str(path), *board, "--sparsity", "0.2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from benchmarks.board.claims_across import luck_claims
 from benchmarks.board.luck import main, runs_of
 from benchmarks.board.making.run_files import Run
 from benchmarks.board.making.texts import is_exam
-from benchmarks.board.tables.luck_tables import answer, lead, losses_of, luck_tables
+from benchmarks.board.tables.luck_tables import Lead, answer, lead, losses_of, luck_tables
+from benchmarks.common.estimated import Estimated
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
 
@@ -129,7 +131,16 @@ def test_the_search_must_lead_by_more_than_the_spread_over_draws() -> None:
     assert "**From 32 tokens on**" in said
     assert "| **search** | 100 / 0 | 100 / 0 | 100 / 0 |" in said
     assert "| sleb | -1900 | - | - |" in said
-    assert answer({8: few, 16: middle}).startswith("Up to 16 tokens, these draws do not show")
+    assert answer({16: middle}).startswith("Up to 16 tokens, these draws do not show")
+
+
+def test_a_lead_at_some_sizes_is_told_though_it_does_not_last() -> None:
+    won = Lead("angular", Estimated(0.2, 0.01, 2.0), 0.1, 3, 3)
+    lost = replace(won, spread=0.3)
+    said = answer({1024: won, 2048: lost, 4096: won, 8192: lost})
+    assert said.startswith("At 1,024, 4,096 tokens the search beats the best one-shot rule")
+    assert said.endswith("there is no size from which on it always does.")
+    assert answer({1024: lost, 2048: won}).startswith("**From 2,048 tokens on**")
 
 
 def test_draws_that_all_end_alike_make_no_lead_certain() -> None:
@@ -156,6 +167,15 @@ def test_the_page_shows_the_tables_of_the_kept_cells() -> None:
 def test_seeds_within_a_draw_have_a_spread_of_their_own() -> None:
     runs = [made_up("search", 8, d, s, 3.0 + x) for d in (0, 1) for s, x in ((0, 0.0), (1, 0.2))]
     assert "| **search** | 0 / 141 |" in luck_tables(runs)
+
+
+def test_folders_that_are_no_draws_are_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "demo-qwen-0.5b").mkdir()
+    (tmp_path / "demo-qwen-0.5b" / "dense.json").write_text(json.dumps(made_up("x", 8, 0, 0, 1.0)))
+    assert main(["--table", "--output", str(tmp_path)]) == 2
+    assert "`output` holds no finished cell" in capsys.readouterr().err
 
 
 def test_several_budgets_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from own_text import own_corpus
 
@@ -137,11 +136,12 @@ def test_questions_of_two_models_are_the_same() -> None:
     assert mean_difference([one]) == difference(one)
     opposite = [[(search, other)], [(other, search)]]
     assert mean_difference(opposite) == Estimated(0.0, 0.0)
-    # A board that has fewer questions counts whole, and is paired as far as it goes.
+    # A board that has fewer questions counts whole, and its questions are its own.
     shorter = [([answered("11")], [answered("00")])]
     both = mean_difference([one, shorter])
     assert both.value == pytest.approx((0.25 + 1.0) / 2)
-    assert both.error == pytest.approx(np.std([1.0, 1.0], ddof=1) / math.sqrt(2))
+    assert both.error == pytest.approx(difference(one).error / 2) != 0
+    assert both.freedom == pytest.approx(3)
 
 
 def made_up(model: str, method: str, loss: float, tokens: int = 64) -> Run:

@@ -36,6 +36,16 @@ def test_what_is_judged_on_is_not_searched_on(tmp_path: Path) -> None:
     assert {name.split("-")[0] for name in judged} == {"law", "maths"}
 
 
+def test_another_corpus_makes_another_pool_and_the_same_one_the_same(tmp_path: Path) -> None:
+    mixed = corpus(tmp_path)
+    first = part(str(mixed), tmp_path)
+    assert part(str(mixed), tmp_path) == first
+    before = [path.read_text() for path in first]
+    mixed.write_text(mixed.read_text().replace("party", "side"))
+    assert not {*part(str(mixed), tmp_path)} & {*first}
+    assert [path.read_text() for path in first] == before
+
+
 @pytest.mark.slow
 def test_each_set_is_searched_on_at_equal_cost_and_judged_on_every_text(
     toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -56,6 +66,10 @@ def test_each_set_is_searched_on_at_equal_cost_and_judged_on_every_text(
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
     main(arguments)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text(corpus(tmp_path).read_text().replace("party", "side"))
+    with pytest.raises(InputError, match=r"`output` .*random-0 .*corpus"):
+        main([*arguments, "--corpus", str(changed)])
     found = json.loads(output.read_text())
     assert [run["set"] for run in found["runs"]] == ["random", "ccds", "other"]
     assert list(found["dense"]) == ["law", "maths", "test.txt"]

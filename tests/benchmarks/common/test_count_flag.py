@@ -6,11 +6,17 @@ import sys
 import pytest
 
 COMMANDS = {
+    "board.luck": ["--draws", "--sizes"],
+    "board.limit": ["--best"],
     "distributed.workers": ["--seeds", "--groups", "--most"],
     "distributed.speedup": ["--rounds"],
     "evaluator.on_gpu": ["--patterns"],
+    "search.quality": ["--seeds", "--workers"],
+    "search.racing": ["--seeds", "--generations"],
     "search.stagnation": ["--seeds"],
     "search.when_sure": ["--seeds"],
+    "tuning.mutation": ["--seeds", "--evaluations"],
+    "tuning.tuned_vs_default": ["--evaluations"],
 }
 
 
@@ -30,5 +36,5 @@ def test_a_count_below_one_is_named(
     with pytest.raises(SystemExit) as ended:
         module.main()
     assert ended.value.code == 2
-    last = capsys.readouterr().err.splitlines()[-1]
+    last = capsys.readouterr().err.splitlines()[-1].removesuffix(" (see --help)")
     assert last.endswith(f"error: argument {flag}: must be at least 1, but got {number}")

@@ -78,3 +78,11 @@ def test_durations_that_cannot_be_read_are_refused_in_one_line(
         main(["--recorded", str(path)])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: `recorded` {path}")
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf"])
+def test_a_dense_pass_takes_some_time(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--dense-seconds", seconds])
+    assert ended.value.code == 2
+    assert "`dense_seconds` must be above 0, but got" in capsys.readouterr().err

@@ -96,3 +96,23 @@ def test_picks_of_runs_are_those_of_compensated_searches(
     run_search(dataclasses.replace(config, compensate="off"), tmp_path / "plain")
     with pytest.raises(InputError, match="--compensate off"):
         methods.picks_of_runs([str(tmp_path / "plain")])
+
+
+def test_what_is_too_small_is_named(
+    toy: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    model, corpus = toy
+    short = tmp_path / "short.txt"
+    short.write_text("So short.")
+    words = ["--model", model, "--corpus", corpus, "--drop", "2", "--window", "16"]
+    for more, says in (
+        (["--tokens", "8", "64"], r"`tokens` must be at least one `window` \(16\), but got 8"),
+        (["--heldout-tokens", "8"], r"`heldout_tokens` must be at least one `window` \(16\)"),
+        (["--tokens", "64", "--others", str(short)], "`others` .*short.txt has too little text"),
+        (["--tokens", "64", "--others", "none.txt"], "`others` .*none.txt"),
+    ):
+        with pytest.raises(InputError, match=says):
+            compensation.main([*words, *more])
+    with pytest.raises(SystemExit):
+        compensation.main([*words, "--seed", "-1"])
+    assert "argument --seed: must be at least 0, but got -1" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.search.block_or_half import main, table
 from evop_deap.base.errors import InputError
+from evop_deap.runs.storage.loaded_run import load_run
 
 
 def test_halves_and_blocks_drop_equal_parameters_and_finished_runs_stay(
@@ -44,6 +45,10 @@ def test_halves_and_blocks_drop_equal_parameters_and_finished_runs_stay(
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
     with pytest.raises(InputError, match="`output` .*max_cost"):
         main([*arguments, "9"])
+    kept = load_run(tmp_path / "runs/block-2-0").settings["dtype"]
+    other = next(name for name in ("bfloat16", "float32") if name != kept)
+    with pytest.raises(InputError, match="`output` .*dtype"):
+        main([*arguments, "8", "--dtype", other])
 
 
 def test_the_page_on_halves_shows_the_table_of_the_committed_file() -> None:

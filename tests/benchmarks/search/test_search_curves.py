@@ -106,6 +106,16 @@ def test_only_what_is_missing_is_made_and_other_settings_are_refused(
     ):
         with pytest.raises(InputError, match=f"^`output` holds runs with {says}"):
             run(toy_checkpoint, text, tmp_path, *changed, methods=("random",))
+    other = tmp_path / "other" / text.name
+    other.parent.mkdir()
+    other.write_text(text.read_text().replace("Ship", "Boat"))
+    with pytest.raises(InputError, match="^`output` holds runs with another windows_sha256"):
+        run(toy_checkpoint, other, tmp_path, methods=("random",))
+    for path in (tmp_path / "runs").iterdir():  # as kept by earlier versions
+        kept = json.loads(path.read_text())
+        del kept["of"]["windows_sha256"], kept["of"]["model_sha256"]
+        path.write_text(json.dumps(kept))
+    assert run(toy_checkpoint, text, tmp_path, methods=("random",))["runs"] == more["runs"]
     (tmp_path / "runs" / "stray.json").write_text("[]")
     with pytest.raises(InputError, match=r"stray\.json, which"):
         run(toy_checkpoint, text, tmp_path, methods=("random",))

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from toy_landscapes import toy_landscape, write_toy_landscape
 
+from benchmarks.common.claim import measured_at
+from benchmarks.search import quality
 from benchmarks.search.curve_reports import best_at, cost_to_reach
 from benchmarks.search.curves import Metered
 from benchmarks.search.methods import METHODS, TABULAR, trace
@@ -21,6 +23,7 @@ from benchmarks.search.quality import FoundError, UntilFound, best_so_far
 from benchmarks.search.quality_tables import hits_at, table_at, tables
 from benchmarks.search.seeding import beginning, figures, search, summary
 from benchmarks.search.stagnation import KINDS, rugged
+from evop_deap.base.errors import InputError
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.fitness.cached import CachedEvaluator
@@ -128,11 +131,43 @@ def test_the_command_writes_hit_rates_and_regrets_and_makes_only_what_is_missing
     told, more = run("random", "surrogate", "plain")
     assert told == "toy.npz: plain\n"
     assert first.items() <= more.items()
+    assert all(one["versions"] and one["date"] and "commit" in one for one in more.values())
     told, others = run("random", seeds=3)
     assert told == "toy.npz: random\n"
     assert others["random"]["seeds"] == 3
     # A search by rules cannot begin where the file keeps no look of theirs.
     assert "seeded left out" in run("seeded")[0]
+
+
+def test_a_result_keeps_the_versions_it_was_made_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landscape, kept = write_toy_landscape(tmp_path / "toy.npz"), tmp_path / "out.json"
+    arguments = ["quality", "--landscape", str(landscape), "--seeds", "1", "--workers", "1"]
+    arguments += ["--json", str(kept), "--methods"]
+    for day, method in (("2026-01-01", "random"), ("2026-02-02", "plain")):
+        about = {"date": day, "commit": method[0] * 40}
+        monkeypatch.setattr(quality, "circumstances", lambda about=about: about)
+        monkeypatch.setattr(sys, "argv", [*arguments, method])
+        quality.main()
+    found = json.loads(kept.read_text())
+    (report,) = found["reports"]
+    dates = {name: one["date"] for name, one in report["methods"].items()}
+    assert dates == {"random": "2026-01-01", "plain": "2026-02-02"}
+    assert found["date"] == "2026-01-01"
+    assert measured_at(str(kept)) == "rrrrrrr, ppppppp"
+
+
+@pytest.mark.parametrize("content", ['{"reports": [{"a": 1}]}', '{"reports": 1}', "[]", "{"])
+def test_another_file_is_not_taken_for_results(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(content)
+    monkeypatch.setattr(sys, "argv", ["quality", "--json", str(other)])
+    with pytest.raises(InputError, match="`json` .*other.json is no file of this benchmark"):
+        quality.main()
+    assert other.read_text() == content
 
 
 def test_a_search_ends_with_the_optimum_and_no_figure_knows(tmp_path: Path) -> None:

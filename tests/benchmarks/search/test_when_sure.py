@@ -69,6 +69,14 @@ def test_a_run_that_was_ended_is_refused(tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").write_text(json.dumps({"min": 3.0}) + "\n")
     with pytest.raises(InputError, match="has 0 generations: search 60 with --stop-when-sure off"):
         when_sure.recorded(tmp_path)
+    (tmp_path / "history.jsonl").write_text((json.dumps({"cost": 3.0}) + "\n") * 61)
+    with pytest.raises(InputError, match="`run` .* must have a history.jsonl of a search"):
+        when_sure.recorded(tmp_path)
+
+
+def test_a_search_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="`landscape` and `run` name nothing"):
+        when_sure.main(["--landscape"])
 
 
 @pytest.mark.slow

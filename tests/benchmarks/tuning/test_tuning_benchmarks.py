@@ -112,10 +112,8 @@ def test_with_as_many_evaluations_as_patterns_the_optimum_is_always_found(landsc
     ("module", "more", "says"),
     [
         (tuned_vs_default, ["--seeds", "1"], "`seeds` must be at least 2"),
-        (tuned_vs_default, ["--evaluations", "0"], "`evaluations` must be at least 1"),
         (tuned_vs_default, ["--preset", "none"], "`preset` must be default"),
         (tuned_vs_default, ["--drop", "5"], "`drop` must be one of 2, 3"),
-        (mutation, ["--seeds", "0"], "`seeds` and `evaluations` must be at least 1"),
         (mutation, ["--rates", "2"], "`mutation` must be at least 0 and at most 1"),
         (mutation, ["--populations", "0"], "`population` must be at least 1"),
     ],
