@@ -108,9 +108,9 @@ def _checked(given: argparse.Namespace, cells: Sequence[Cell]) -> SearchConfig:
         config_of(config, cell)
     check_sizes(given)
     check_questions(config)
-    if given.patterns_from is not None and not given.patterns_from.is_dir():
+    if (earlier := given.patterns_from) is not None and not earlier.is_dir():
         raise InputError(
-            f"`patterns_from` must be a folder of cells, but got {given.patterns_from}"
+            f"`patterns_from` must be a folder of cells, but {earlier} has no {DENSE}.json"
         )
     if given.equal_cost and SEARCH not in given.methods:
         raise InputError(f"`equal_cost` needs {SEARCH} among `methods`, whose cost it takes")

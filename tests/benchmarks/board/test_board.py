@@ -526,7 +526,7 @@ def test_runs_of_two_protocols_make_no_table(folder: Path) -> None:
         (["--wiki-window", "4096", "--wiki-tokens", "4096"], "`wiki_window`"),
         (["--heldout-window", "0"], "`heldout_window` must be at least 2, but got 0"),
         (["--wiki-window", "0"], "`wiki_window` must be at least 2, but got 0"),
-        (["--patterns-from", "none"], "`patterns_from` must be a folder of cells, but got none"),
+        (["--patterns-from", "none"], "`patterns_from` must be a folder of cells, but none has"),
         (["--tasks-from", "none"], "`tasks_from` none must hold piqa.jsonl"),
         (["--limit", "1"], "`limit` must be at least 2"),
         (["--batch-size", "0"], "`batch_size` must be at least 1"),
