@@ -132,4 +132,12 @@ def _limit(kind: str, amount: str, weights: Sequence[int]) -> int:
             f"`budget` {kind}={amount} is less than the lightest unit: "
             f"at least {math.ceil(1e4 * lightest / total) / 1e4}"
         )
+    fitting = sum(weight for weight in weights if weight <= limit)
+    if fitting < limit:
+        heavier = min(weight for weight in weights if weight > limit)
+        raise InputError(
+            f"`budget` {kind}={amount} drops all units that fit it, a share of "
+            f"{math.floor(1e4 * fitting / total) / 1e4}: choose less than that, or "
+            f"at least {math.ceil(1e4 * heavier / total) / 1e4}"
+        )
     return limit

@@ -91,7 +91,7 @@ class SearchSpace:
             total, rest = sum(allowance.weights), allowance.used(free)
             if rest < allowance.limit:
                 raise InputError(
-                    f"`protect` leaves {100 * rest / total:.1f} % of the {allowance.name}, but "
+                    f"`protect` leaves units with a share of {100 * rest / total:.1f} %, but "
                     f"`budget` {allowance.name} drops up to {100 * allowance.limit / total:.1f} %: "
                     "protect fewer, or lower the budget"
                 )

@@ -121,6 +121,19 @@ def test_units_that_hardly_count_stay_where_the_others_suffice() -> None:
     assert (little.n_drop, little.droppable[:3]) == (2, (0, 1, 2))
 
 
+def test_a_budget_that_only_all_that_fits_could_meet_is_refused() -> None:
+    # One block holds most of the cache, and does not fit a half of it: all others would go.
+    units = tuple(Unit(str(i), 100, 100, kv_bytes=held) for i, held in enumerate([77, 7, 8, 8]))
+    with pytest.raises(InputError) as caught:
+        parse_budget("kv=0.5", units)
+    assert str(caught.value) == (
+        "`budget` kv=0.5 drops all units that fit it, a share of 0.23: "
+        "choose less than that, or at least 0.77"
+    )
+    assert SearchSpace.within(units, parse_budget("kv=0.2", units)).size == 3
+    assert SearchSpace.within(units, parse_budget("kv=0.77", units)).size == 2
+
+
 def test_a_space_with_too_many_different_weights_is_not_counted() -> None:
     weights = tuple(1 << i for i in range(40))
     assert Allowance("parameters", weights, sum(weights) // 2).count(()) == sys.maxsize
@@ -153,7 +166,11 @@ def test_a_budget_that_cannot_be_is_refused(text: str, words: str) -> None:
         ("units=6", set(), "`budget` drops all of 6 units"),
         ("units=6", set(), "all of 6 units: choose another budget$"),
         ("parameters=0.5", set(range(6)), "drops none of 6 units, 6 of which `protect` keeps"),
-        ("parameters=0.5", {0, 1, 2, 3}, "33.3 % of the parameters, but `budget` .* up to 50.0 %"),
+        (
+            "parameters=0.5",
+            {0, 1, 2, 3},
+            "leaves units with a share of 33.3 %, but `budget` .* up to 50.0 %",
+        ),
     ],
 )
 def test_what_protection_leaves_no_room_for_is_refused(
