@@ -169,7 +169,7 @@ def test_a_budget_that_cannot_be_is_refused(text: str, words: str) -> None:
         (
             "parameters=0.5",
             {0, 1, 2, 3},
-            "leaves units with a share of 33.3 %, but `budget` .* up to 50.0 %",
+            "a share of 33.3 %, but `budget` .* up to 50.0 %",
         ),
     ],
 )
