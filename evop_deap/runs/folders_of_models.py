@@ -12,7 +12,9 @@ from evop_deap.models.loading.demo_model import DEMO_MODELS
 
 
 def check_outside_models(path: Path, argument: str, models: Iterable[str | None]) -> None:
-    """Refuse a path that is a model's folder or file, holds it, or lies in it.
+    """Refuse a path that is a model's folder or one of its files, or that holds the model.
+
+    A new folder in that of a model is let pass: whoever works there has his runs there.
 
     Args:
         path: the path to write.
@@ -20,7 +22,7 @@ def check_outside_models(path: Path, argument: str, models: Iterable[str | None]
         models: names of the models; None and those that are not on this machine are let pass.
 
     Raises:
-        InputError: it is, holds or lies in a model.
+        InputError: it is, holds or belongs to a model.
     """
     target = Path(os.path.realpath(path))
     for name in models:
@@ -32,8 +34,8 @@ def check_outside_models(path: Path, argument: str, models: Iterable[str | None]
             how = "is"
         elif target in model.parents:
             how = "holds"
-        elif model in target.parents:
-            how = "lies in the folder of"
+        elif model in target.parents and target.is_file():
+            how = "is a file of"
         else:
             continue
         raise InputError(

@@ -42,7 +42,7 @@ PLACES = {
     "above/dense": "is the model",
     "link": "is the model",
     "above": "holds the model",
-    "above/dense/pruned": "lies in the folder of the model",
+    "above/dense/config.json": "is a file of the model",
 }
 
 
@@ -78,8 +78,9 @@ def test_a_training_is_not_written_over_the_model_that_it_begins_with(
     words = ["--base", str(dense), "--corpus", "demo", "--overwrite", "--output"]
     line = refused(heal, [str(healed / "model"), *words, str(healed)], capsys)
     assert f"holds the model {healed / 'model'}" in line
-    words = [str(tmp_path / "link"), *words, str(dense / "healed")]
-    assert "lies in the folder of the model" in refused(heal, words, capsys)
+    before = (dense / "config.json").read_bytes()
+    refused(heal, [str(tmp_path / "link"), *words, str(dense / "config.json")], capsys)
+    assert (dense / "config.json").read_bytes() == before
 
 
 def test_figures_are_not_written_over_a_file_of_a_model(
@@ -88,12 +89,15 @@ def test_figures_are_not_written_over_a_file_of_a_model(
     before = (dense / "config.json").read_bytes()
     for words in ([str(dense)], ["m", "--against", str(dense)]):
         line = refused(evaluate, [*words, "--json", str(tmp_path / "link/config.json")], capsys)
-        assert f"lies in the folder of the model {dense}" in line
+        assert f"is a file of the model {dense}" in line
     assert (dense / "config.json").read_bytes() == before
 
 
 def test_places_beside_a_model_and_models_elsewhere_are_let_pass(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_text("")
     (tmp_path / "demo").mkdir()
+    (tmp_path / "m" / "runs" / "one").mkdir(parents=True)
     models = (None, "demo", "some/hub-id", str(tmp_path / "m.gguf"))
     check_outside_models(tmp_path / "pruned", "output", models)
+    # Whoever works in the folder of a model has his runs in it.
+    check_outside_models(tmp_path / "m" / "runs" / "one", "output", (str(tmp_path / "m"),))
