@@ -24,12 +24,12 @@ def seeding_methods(names: tuple[str, ...], space: SearchSpace) -> list[Heuristi
     Raises:
         InputError: one is not defined for these units.
     """
+    found = granularity_of(unit.name for unit in space.units)
     if names != (ALL_CHEAP,):
         methods = [METHODS[name] for name in names]
         for method in methods:
-            method.check_units(space, "init")
+            method.check_granularity(found, "init")
         return methods
-    found = granularity_of(unit.name for unit in space.units)
     return [method for method in METHODS.values() if method.cheap and found in method.granularities]
 
 

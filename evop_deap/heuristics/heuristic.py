@@ -12,7 +12,6 @@ from evop_deap.space.unit_names import GRANULARITIES, granularity_of
 if TYPE_CHECKING:
     from evop_deap.evolution.stopping import Stopping
     from evop_deap.heuristics.task import Pick, Task
-    from evop_deap.space import SearchSpace
 
 BLOCK, HALF = "block", "half"
 
@@ -52,26 +51,26 @@ class Heuristic:
             InputError: the heuristic is not defined for these units or this budget, or it needs
                 a model and there is none.
         """
-        self.check_units(task.space, "method")
+        found = granularity_of(unit.name for unit in task.space.units)
+        self.check_granularity(found, "method")
         if (picked := task.recalled(self.name)) is not None:
             return picked
         return self.pick(task)
 
-    def check_units(self, space: SearchSpace, setting: str) -> None:
-        """Check that the heuristic is defined for the units of `space`.
+    def check_granularity(self, granularity: str, setting: str) -> None:
+        """Check that the heuristic is defined for units of this granularity.
 
         Args:
-            space: the patterns to choose from.
+            granularity: "block" or "half".
             setting: the setting that names the heuristic, for the message.
 
         Raises:
             InputError: it is not.
         """
-        found = granularity_of(unit.name for unit in space.units)
-        if found not in self.granularities:
+        if granularity not in self.granularities:
             raise InputError(
                 f"`{setting}` {self.name} is defined for `granularity` "
-                f"{' or '.join(self.granularities)}, but got {found}"
+                f"{' or '.join(self.granularities)}, but got {granularity}"
             )
 
     def unheeded(self, limits: Stopping) -> str | None:

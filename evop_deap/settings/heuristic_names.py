@@ -14,15 +14,17 @@ BALANCED = "balanced"
 """Initial patterns without a heuristic."""
 
 
-def check_heuristics(method: str, init: Sequence[str]) -> None:
-    """Refuse names that are none of a heuristic.
+def check_heuristics(method: str, init: Sequence[str], granularity: str) -> None:
+    """Refuse names that are none of a heuristic, or of one for other units.
 
     Args:
         method: `SEARCH`, or the heuristic that picks the pattern in its place.
         init: `BALANCED`, `ALL_CHEAP`, or the heuristics whose picks the search begins with.
+        granularity: "block" or "half".
 
     Raises:
-        InputError: a name is unknown, or `init` has a heuristic that takes more than one step.
+        InputError: a name is unknown, `init` has a heuristic that takes more than one step, or a
+            heuristic is not defined for units of this granularity.
     """
     if method != SEARCH and method not in METHODS:
         raise InputError(
@@ -35,3 +37,8 @@ def check_heuristics(method: str, init: Sequence[str]) -> None:
             f"`init` must be {BALANCED}, {ALL_CHEAP} or some of {', '.join(one_shot)}, "
             f"but got '{' '.join(init)}'"
         )
+    if method != SEARCH:
+        METHODS[method].check_granularity(granularity, "method")
+    elif tuple(init) not in words:
+        for name in init:
+            METHODS[name].check_granularity(granularity, "init")

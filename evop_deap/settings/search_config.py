@@ -226,7 +226,7 @@ class SearchConfig(StoppingConfig, WorkersConfig, WeightsConfig):
         super().__post_init__()
         object.__setattr__(self, "sparsity", in_order(self.sparsity))
         check_budget(vars(self))
-        check_heuristics(self.method, self.init)
+        check_heuristics(self.method, self.init, self.granularity)
         check_asynchronous(self.asynchronous, self.pareto, self.method)
         check_fitness_settings(self.fitness, self.questions, self.weighting, self.method)
         if self.tournament > self.population:
