@@ -17,10 +17,7 @@ def count_flag(text: str) -> int:
         >>> count_flag("3")
         3
     """
-    count = int_flag(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, but got {count}")
-    return count
+    return _at_least(1, text)
 
 
 def seed_flag(text: str) -> int:
@@ -33,7 +30,11 @@ def seed_flag(text: str) -> int:
         >>> seed_flag("0")
         0
     """
-    seed = int_flag(text)
-    if seed < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, but got {seed}")
-    return seed
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
+    number = int_flag(text)
+    if number < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, but got {number}")
+    return number

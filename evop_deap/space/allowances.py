@@ -16,6 +16,11 @@ from dataclasses import dataclass
 _COUNTABLE = 100_000  # different sums; with more, patterns are not counted
 
 
+def fitting(weights: Iterable[int], limit: int) -> int:
+    """The total of the weights that fit within the limit, each alone."""
+    return sum(weight for weight in weights if weight <= limit)
+
+
 @dataclass(frozen=True)
 class Allowance:
     """A limit on the total weight of dropped units.

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.numbers import decimal_number
-from evop_deap.space.allowances import Allowance
+from evop_deap.space.allowances import Allowance, fitting
 from evop_deap.space.unit import Unit
 from evop_deap.space.unit_names import GRANULARITIES, SMALLER_KINDS
 
@@ -98,11 +98,12 @@ def _that_count(weights: Sequence[int], limit: int) -> tuple[int, ...]:
     """Return the weights, with 0 for units below a tenth of the heaviest one that fits.
 
     Such a unit always fits, so each of them would be dropped for next to nothing, as the sliding
-    blocks of a model with a few blocks of full attention. They count if the others do not suffice.
+    blocks of a model with a few blocks of full attention. They count if the others that fit do not
+    suffice.
     """
     heaviest = max(weight for weight in weights if weight <= limit)
     heavy = tuple(weight if 10 * weight >= heaviest else 0 for weight in weights)
-    return heavy if sum(heavy) >= limit else tuple(weights)
+    return heavy if fitting(heavy, limit) >= limit else tuple(weights)
 
 
 def _limit(kind: str, amount: str, weights: Sequence[int]) -> int:
@@ -132,12 +133,11 @@ def _limit(kind: str, amount: str, weights: Sequence[int]) -> int:
             f"`budget` {kind}={amount} is less than the lightest unit: "
             f"at least {math.ceil(1e4 * lightest / total) / 1e4}"
         )
-    fitting = sum(weight for weight in weights if weight <= limit)
-    if fitting < limit:
+    if (most := fitting(weights, limit)) < limit:
         heavier = min(weight for weight in weights if weight > limit)
         raise InputError(
             f"`budget` {kind}={amount} drops all units that fit it, a share of "
-            f"{math.floor(1e4 * fitting / total) / 1e4}: choose less than that, or "
+            f"{math.floor(1e4 * most / total) / 1e4}: choose less than that, or "
             f"at least {math.ceil(1e4 * heavier / total) / 1e4}"
         )
     return limit

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from evop_deap.base.errors import InputError
-from evop_deap.space.allowances import Allowance
+from evop_deap.space.allowances import Allowance, fitting
 from evop_deap.space.constraints import Constraint, allowed, choose_allowed, count_allowed
 from evop_deap.space.pairs import count_pairs, in_pairs, preferred_pairs
 from evop_deap.space.pattern import Pattern, dropped_units
@@ -88,7 +88,8 @@ class SearchSpace:
                 f"{', or protect fewer' if protected else ''}"
             )
         for allowance in allowances:
-            total, rest = sum(allowance.weights), allowance.used(free)
+            total = sum(allowance.weights)
+            rest = fitting((allowance.weights[unit] for unit in free), allowance.limit)
             if rest < allowance.limit:
                 raise InputError(
                     f"`protect` leaves units with a share of {100 * rest / total:.1f} %, but "

@@ -116,6 +116,11 @@ def test_units_that_hardly_count_stay_where_the_others_suffice() -> None:
     # Without them, less than the limit would go.
     most = SearchSpace.within(units, parse_budget("kv=0.99", units))
     assert most.droppable == tuple(range(12))
+    # Those that fit must suffice: beside a block that does not fit, one of 20 is too little.
+    mixed = tuple(Unit(str(i), 1, 1, kv_bytes=size) for i, size in enumerate((1024, 20, 1, 1, 1)))
+    few = SearchSpace.within(mixed, parse_budget("kv=0.0206", mixed))
+    assert few.allowances[0].limit == 21
+    assert few.droppable == (0, 1, 2, 3, 4)
     # What does not fit is no measure of the others.
     little = SearchSpace.within(units, parse_budget("kv=0.006", units))
     assert (little.n_drop, little.droppable[:3]) == (2, (0, 1, 2))
@@ -190,6 +195,14 @@ def test_the_shares_that_are_named_instead_are_not_refused(units: int) -> None:
         assert units_to_drop(units, least) == 1
         assert units_to_drop(units, most) == units - 1
     assert units_to_drop(units, float(least_share(min(2, units - 1), units))) == min(2, units - 1)
+
+
+def test_what_protection_leaves_must_fit_the_budget() -> None:
+    units = tuple(Unit(str(i), 100, 100, kv_bytes=held) for i, held in enumerate([77, 7, 8, 8]))
+    allowances = parse_budget("kv=0.2", units)
+    # The block of 77 may go, but does not fit: the only one left that does would have to.
+    with pytest.raises(InputError, match=r"leaves units with a share of 7.0 %, but .* up to 20.0"):
+        SearchSpace.within(units, allowances, frozenset({2, 3}))
 
 
 def test_a_share_is_taken_as_it_is_written() -> None:

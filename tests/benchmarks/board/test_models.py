@@ -166,10 +166,11 @@ def test_every_model_weighs_the_same_in_the_mean() -> None:
     ratios = [str(Ratio(*[math.exp(-x)] * 3)) for x in (0.2, 0.4, 0.3)]
     assert f"| angular | {' | '.join(ratios)} |" in said
     assert "dense alone" not in said
-    dearer = {"protocol": {**runs["large"][0]["protocol"], "max_cost": 9}}
-    runs["large"] = [{**run, **dearer} for run in runs["large"]]
-    with pytest.raises(InputError, match="max_cost"):
-        models_tables(runs)
+    for name in ("max_cost", "limit", "arithmetic"):  # neither another cost nor another exam
+        other = {"protocol": {**runs["large"][0]["protocol"], name: 9}}
+        changed = {**runs, "large": [{**run, **other} for run in runs["large"]]}
+        with pytest.raises(InputError, match=name):
+            models_tables(changed)
 
 
 @pytest.mark.parametrize(
