@@ -32,14 +32,14 @@ def test_a_pattern_is_near_where_windows_disagree_on_which_is_better() -> None:
         FAR: [1.5, 2.5, 3.5, 4.5],  # behind by the same on every window
     })  # fmt: skip
     found = near_the_best(means(seen), seen, TOKENS)
-    assert [finalist.pattern for finalist in found] == [BEST, NEAR]
+    assert [one.pattern for one in found] == [BEST, NEAR]
     assert found[0].behind == found[0].error == 0.0
     difference = np.array([0.3, -0.2, 0.2, 0.0])
     assert found[1].behind == pytest.approx(difference.mean())
     assert found[1].error == pytest.approx(difference.std(ddof=1) / 2)
 
 
-def test_a_lost_pattern_is_no_finalist_unless_all_are_lost() -> None:
+def test_a_lost_pattern_is_not_close_unless_all_are_lost() -> None:
     seen = rows({BEST: [1.0] * 4, LOST: [math.inf] * 4})
     assert [f.pattern for f in near_the_best(means(seen), seen, TOKENS)] == [BEST]
     lost = rows({LOST: [math.inf] * 4})
@@ -50,7 +50,7 @@ def test_with_one_window_only_equals_are_near() -> None:
     seen = {BEST: np.array([10.0]), NEAR: np.array([10.0]), FAR: np.array([10.1])}
     losses = {pattern: float(row[0] / 10) for pattern, row in seen.items()}
     found = near_the_best(losses, seen, np.array([10]))
-    assert [finalist.pattern for finalist in found] == [BEST, NEAR]
+    assert [one.pattern for one in found] == [BEST, NEAR]
 
 
 def test_there_are_at_most_eight() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from evop_deap.fitness.model.window_kinds import TextAndQuestions, weight_beside
 from evop_deap.fitness.paired import paired_difference
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.runs.stages.found import Found
+from evop_deap.runs.listeners.progress import Progress
+from evop_deap.runs.run_search import run_search
 from evop_deap.runs.stages.near_equals import NearEqual, near_the_best
 from evop_deap.runs.stages.validate import (
     Evaluate,
@@ -29,8 +30,9 @@ from evop_deap.runs.stages.validate import (
     decide,
     ranked_on_both,
     tied_with_the_best,
-    validate,
 )
+from evop_deap.runs.storage.result import SearchResult
+from evop_deap.settings.search_config import SearchConfig
 from evop_deap.text.questions import Option, Question, Questions
 
 TOKENS = np.full(4, 10)
@@ -203,29 +205,26 @@ def test_equals_on_calibration_text_are_told_apart_by_validation_text(
     assert found.near_equals[0].pattern != near[0].pattern or losses[0] == min(losses)  # type: ignore[type-var]
 
 
-@pytest.mark.parametrize(
-    ("finalists", "said"), [((0, 1, 2), ["validating 2 near-equals"]), ((0, 2), [])]
-)
-def test_the_message_counts_the_near_equals_and_not_all_finalists(
-    finalists: tuple[int, ...], said: list[str], monkeypatch: pytest.MonkeyPatch
+class Told(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def stage(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.parametrize(("seed", "several"), [(0, True), (1, False)])
+def test_the_message_counts_the_near_equals_and_not_all_close_patterns(
+    seed: int, several: bool, run_settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    rows = {PATTERNS[place]: ROWS[PATTERNS[place]] for place in finalists}
-    found = SimpleNamespace(losses={p: float(row.mean()) for p, row in rows.items()}, pruned=None)
-    told: list[str] = []
-    context: Any = SimpleNamespace(
-        config=SimpleNamespace(method="search"),
-        evaluator=SimpleNamespace(cached=SimpleNamespace(rows=rows, tokens=TOKENS)),
-        evaluators=None,
-        progress=SimpleNamespace(stage=told.append),
-        searched=SimpleNamespace(
-            calibration=SimpleNamespace(tokens=np.zeros((4, 11), dtype=np.int64)),
-            validation=SimpleNamespace(tokens=np.zeros((2, 11), dtype=np.int64)),
-        ),
-    )
-    monkeypatch.setattr(
-        "evop_deap.runs.stages.validate.evaluate_on",
-        lambda context, evaluators, windows, patterns: evaluation([[30.0, 30.0]] * len(patterns)),
-    )
-    before: Any = {Found: found}
-    assert len(validate(context, before).near_equals) == len(finalists)
-    assert told == said
+    told, own = Told(), {**run_settings, "compensate": "off", "seed": seed}
+    found = run_search(SearchConfig(sparsity=0.4, **own), tmp_path / "run", progress=told)
+    assert isinstance(found, SearchResult)
+    near = found.validation["contenders"]
+    assert len(found.finalists) > near
+    assert (near > 1) == several
+    said = [line for line in told.said if line.startswith("validating")]
+    assert said == ([f"validating {near} near-equals"] if several else [])
