@@ -19,6 +19,7 @@ from evop_deap.space.constraints import Constraint, allowed, choose_allowed, cou
 from evop_deap.space.pairs import count_pairs, in_pairs, preferred_pairs
 from evop_deap.space.pattern import Pattern, dropped_units
 from evop_deap.space.unit import Unit, units_by_block
+from evop_deap.space.unit_names import SUBLAYERS
 
 
 @dataclass(frozen=True)
@@ -171,10 +172,10 @@ class SearchSpace:
     def blocks(self) -> tuple[tuple[int, ...], ...]:
         """Positions of the droppable halves, grouped by block; empty if units are whole blocks.
 
-        A block is listed if several of its halves are droppable.
+        A block is listed if both of its halves are droppable.
         """
         blocks = units_by_block(self.units, self.droppable).values()
-        return tuple(units for units in blocks if len(units) > 1)
+        return tuple(units for units in blocks if len(units) == len(SUBLAYERS))
 
     @property
     def is_count(self) -> bool:

@@ -39,18 +39,24 @@ def unit_name(block: int, kind: str = BLOCK) -> str:
 
 
 def block_of(name: str) -> str:
-    """The name of a unit's block."""
-    return name.partition(".")[0]
+    """The name of a unit's block; a name that does not end in a kind is that of a block.
+
+    Example:
+        >>> block_of("12.attn"), block_of("encoder.12")
+        ('12', 'encoder.12')
+    """
+    return name if kind_of(name) == BLOCK else name.rpartition(".")[0]
 
 
 def kind_of(name: str) -> str:
     """The kind of a unit: "block", "attn", "mlp".
 
     Example:
-        >>> kind_of("12"), kind_of("12.attn")
-        ('block', 'attn')
+        >>> kind_of("12"), kind_of("12.attn"), kind_of("encoder.12")
+        ('block', 'attn', 'block')
     """
-    return name.partition(".")[2] or BLOCK
+    block, _, kind = name.rpartition(".")
+    return kind if block and kind in SMALLER_KINDS else BLOCK
 
 
 def sublayers_in(name: str) -> tuple[str, ...]:

@@ -19,9 +19,10 @@ from evop_deap.evolution.parameters import EvolutionSettings
 from evop_deap.evolution.stopping import Stopping
 from evop_deap.evolution.toolbox import make_toolbox
 from evop_deap.fitness.cached import CachedEvaluator
+from evop_deap.fitness.plain_function import FunctionEvaluator
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.settings.presets import preset_settings
-from evop_deap.space import SearchSpace
+from evop_deap.space import SearchSpace, Unit
 
 DEFAULTS = dataclasses.asdict(EvolutionSettings())
 LANDSCAPE = toy_landscape(0, units=9, drops=(0, 3))
@@ -92,3 +93,18 @@ def test_settings_say_whether_there_are_races_and_a_surrogate(racing: str, surro
     assert state.evaluations == 60
     assert any("trusted" in row for row in state.records) == (surrogate != "none")
     assert (len(state.eliminated) > 0) == (racing == "on")
+
+
+@pytest.mark.parametrize("surrogate", ["none", "gp"])
+def test_units_may_be_named_with_dots_and_are_no_halves_for_that(surrogate: str) -> None:
+    names = [f"encoder.{i}" for i in range(3)] + [f"decoder.{i}" for i in range(5)]
+    space = SearchSpace(tuple(Unit(name, 1, 1) for name in names), n_drop=3)
+    evaluator = FunctionEvaluator(lambda patterns: [float(sum(p[3:])) for p in patterns])
+    settings = EvolutionSettings(surrogate=surrogate)
+    state = assemble(space, CachedEvaluator(evaluator), random.Random(0), settings).run(
+        Stopping(generations=10)
+    )
+
+    assert space.blocks == ()
+    assert all(pattern in space for pattern in state.losses)
+    assert state.best.loss == 2.0

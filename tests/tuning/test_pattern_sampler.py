@@ -96,6 +96,20 @@ def test_every_trial_drops_as_many_and_none_is_proposed_twice_while_there_is_ano
     assert len(set(found)) == min(12, math.comb(units, n_drop))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["encoder.0", "encoder.1", "decoder.0", "decoder.1", "decoder.2"],
+        ["0", "0.attn", "0.mlp", "1.attn", "1.mlp"],
+    ],
+)
+def test_names_with_dots_are_names_like_others(names: list[str]) -> None:
+    study = optuna.create_study(sampler=PatternSampler(names, n_drop=2, seed=0))
+    study.optimize(lambda trial: suggest_pattern(trial, names).count(0), n_trials=60)
+
+    assert {trial.value for trial in study.trials} == {2}
+
+
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_it_finds_the_best_subset_in_either_direction_in_fewer_trials_than_chance(
     direction: str,
