@@ -166,7 +166,12 @@ class SearchSpace:
         free = (i for i in range(len(self.units)) if i not in self.protected)
         if not self.pairs:
             return tuple(free)
-        return tuple(i for i in free if i in self.pairs or i - 1 in self.pairs)
+        return tuple(i for i in free if i in self.free_pairs or i - 1 in self.free_pairs)
+
+    @cached_property
+    def free_pairs(self) -> frozenset[int]:
+        """The pairs of which neither unit is protected."""
+        return frozenset(u for u in self.pairs if not {u, u + 1} & self.protected)
 
     @cached_property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
@@ -211,7 +216,7 @@ class SearchSpace:
             if found is not None:
                 return found
         if self.pairs:
-            return count_pairs(self.pairs, self.n_drop // 2)
+            return count_pairs(self.free_pairs, self.n_drop // 2)
         if not self.allowances:
             return math.comb(len(self.droppable), self.n_drop)
         return min(sys.maxsize, math.prod(a.count(self.protected) for a in self.allowances))
@@ -244,7 +249,7 @@ class SearchSpace:
         if not self.pairs:
             return wished[: self.n_drop] if len(wished) >= self.n_drop else None
         free = set(wished)
-        pairs = {u for u in self.pairs if {u, u + 1} <= free}
+        pairs = {u for u in self.free_pairs if {u, u + 1} <= free}
         found = preferred_pairs(wished, pairs, self.n_drop // 2)
         return found if len(found) == self.n_drop else None
 

@@ -90,7 +90,6 @@ def _movable(space: SearchSpace) -> list[NDArray[np.int64]]:
     They are single units and, with halves, whole blocks; in a space of pairs, the pairs.
     """
     if space.pairs:
-        free = [u for u in sorted(space.pairs) if {u, u + 1} <= set(space.droppable)]
-        return [np.array([(u, u + 1) for u in free])]
+        return [np.array([(u, u + 1) for u in sorted(space.free_pairs)])]
     units = np.array(space.droppable)[:, None]
     return [units, np.array(space.blocks)] if space.blocks else [units]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_models import toy_model
 
+from evop_deap import SearchConfig
 from evop_deap.base.errors import InputError
 from evop_deap.evolution.operators import init_uniform
 from evop_deap.evolution.toolbox import make_toolbox
@@ -15,7 +16,8 @@ from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.surgery.packed_layers import packed_layers, pairs_that_repack
 from evop_deap.models.surgery.packing import leftovers
-from evop_deap.space import SearchSpace, Unit, dropped_units
+from evop_deap.runs.stages.prepare import space_of
+from evop_deap.space import Constraint, SearchSpace, Unit, dropped_units
 from evop_deap.space.pairs import count_pairs, in_pairs, preferred_pairs
 
 pair_sets = st.frozensets(st.integers(0, 7), min_size=1)
@@ -57,6 +59,33 @@ def test_children_stay_in_pairs(pairs, count, seed) -> None:
     for child in (*toolbox.mate(first, second), *toolbox.mutate(toolbox.clone(first))):
         assert tuple(child) in space
         assert in_pairs(dropped_units(child), pairs)
+
+
+@given(pairs=pair_sets, protected=st.frozensets(st.integers(0, 8), max_size=5))
+def test_pairs_with_a_protected_unit_are_none(
+    pairs: frozenset[int], protected: frozenset[int]
+) -> None:
+    units = tuple(Unit(str(i), 1, 1) for i in range(9))
+    free = frozenset(u for u in pairs if u not in protected and u + 1 not in protected)
+    if not free:
+        with pytest.raises(InputError, match="`repackable` drops halves in pairs.*protect fewer"):
+            SearchSpace(units, 2, protected, pairs=pairs)
+        return
+    space = SearchSpace(units, 2, protected, pairs=pairs)
+    later = SearchSpace(units, 2, pairs=pairs).constrained([Constraint(protected, len(protected))])
+    inside = [p for p in itertools.product((0, 1), repeat=9) if p in space]
+    assert space.size == later.size == len(inside)
+    assert {*space.droppable} == {*later.droppable} == {u for p in inside for u in dropped_units(p)}
+
+
+def test_protected_attention_leaves_no_pairs_to_repack() -> None:
+    units = tuple(Unit(f"{block}.{kind}", 1, 1) for block in range(4) for kind in ("attn", "mlp"))
+    protect = [f"{block}.attn" for block in range(4)]
+    config = SearchConfig(
+        model="demo", sparsity=0.25, granularity="half", repackable=True, protect=protect
+    )
+    with pytest.raises(InputError, match="`repackable` drops halves in pairs.*protect fewer"):
+        space_of(config, units, pairs=range(7))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt-neox-parallel"])

@@ -141,14 +141,13 @@ def space_of(
         count = units_to_drop(len(units), config.share)
         if not config.repackable:
             return SearchSpace(units, count, protected)
-        free = {unit for unit in pairs if not {unit, unit + 1} & protected}
         if count < 2:
             raise InputError(
                 f"`repackable` drops halves in pairs, but `sparsity` {config.share} rounds to "
                 f"one of {len(units)} units: at least {float(least_share(2, len(units)))}"
             )
         # Round down to an even number.
-        return SearchSpace(units, count - count % 2, protected, pairs=frozenset(free))
+        return SearchSpace(units, count - count % 2, protected, pairs=frozenset(pairs))
     return SearchSpace.within(units, parse_budget(config.budget, units), protected)
 
 
