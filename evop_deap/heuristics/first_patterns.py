@@ -98,8 +98,9 @@ def _cost(scores: Mapping[str, UnitScores]) -> float:
 
 def _picked(method: Heuristic, task: Task) -> dict[str, Pick]:
     """Return the heuristic's picks by name."""
-    known = task.scores.get(method.name)
-    if known is not None and task.space.blocks and known.covers(whole_units(task.space)):
+    known, blocks = task.scores.get(method.name), whole_units(task.space)
+    # The only block of a model cannot go as a whole.
+    if known is not None and task.space.blocks and len(blocks) > 1 and known.covers(blocks):
         return sublayer_picks(method, task)
     return {method.name: method(task)}
 

@@ -11,12 +11,14 @@ from toy_models import toy_model, toy_tokens
 from transformers import PreTrainedModel
 
 from evop_deap.fitness.model.reference import ReferenceEvaluator
+from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.heuristics import METHODS, ModelParts, Pick, Task
 from evop_deap.heuristics.first_patterns import seeds_of
 from evop_deap.heuristics.registry import SCORERS
 from evop_deap.heuristics.scores import scores_of
+from evop_deap.heuristics.task import UnitScores
 from evop_deap.models.anatomy.find_anatomy import find_anatomy
-from evop_deap.space import SearchSpace, dropped_units
+from evop_deap.space import SearchSpace, Unit, dropped_units
 
 units = pytest.importorskip("evop_deap.models.anatomy.model_units")
 
@@ -126,6 +128,14 @@ def test_a_search_of_halves_begins_with_a_rules_blocks_with_its_halves_and_with_
     assert {*dropped_units(seeds.picks[f"{name} of both"])} == {*first, *rest}
     assert of_blocks.cost == 1.0
     assert seeds.cost == by_halves.cost
+
+
+def test_the_halves_of_an_only_block_are_no_blocks_to_begin_with() -> None:
+    halves = (Unit("0.attn", 1, 1), Unit("0.mlp", 1, 1))
+    scores = {"block-influence": UnitScores({"0": 0.1, "0.attn": 0.2, "0.mlp": 0.1}, cost=1.0)}
+    task = Task(SearchSpace(halves, 1), TabularEvaluator({}), random.Random(0), scores=scores)
+    seeds = seeds_of([METHODS["block-influence"]], task)
+    assert seeds.picks == {"block-influence": (1, 0)}
 
 
 @pytest.mark.parametrize("granularity", ["block", "half"])
