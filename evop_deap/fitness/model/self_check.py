@@ -22,6 +22,7 @@ from evop_deap.space import Pattern
 from evop_deap.text.questions import Questions
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
     from evop_deap.models.anatomy.parts import Anatomy
@@ -84,7 +85,7 @@ def checked_evaluator(
     else:
         slow = ReferenceEvaluator(model, anatomy, few, fitness=fitness, compensator=compensator)
         expected = slow.evaluate(patterns).losses
-        difference = float(np.abs(found - expected).max())
+        difference = _difference(found, expected)
         # A difference of NaN must fail, too.
         if difference <= _tolerance(model):
             return _fast(
@@ -155,7 +156,7 @@ def evaluate_checked(
     else:
         places = _checked(tokens, most=1)
         own = slow.evaluate(patterns[:1], places)
-        difference = float((abs(found.sums[0, places] - own.sums[0]) / own.tokens).max())
+        difference = _difference(found.sums[0, places] / own.tokens, own.sums[0] / own.tokens)
         if difference <= _tolerance(model):
             return found
         problem = f"a loss differs from the model's own by {difference:.2g} nats per token"
@@ -203,6 +204,12 @@ def _checked(tokens: Part, most: int = _CHECKED_WINDOWS) -> list[int]:
         longest = max(places, key=lambda at: asked[at].longest)
         return sorted({longest, *apart[:_CHECKED_QUESTIONS]})
     return list(range(min(len(tokens), most)))
+
+
+def _difference(found: NDArray[np.float64], own: NDArray[np.float64]) -> float:
+    """Return the largest difference; a loss that is finite in neither is no difference."""
+    same = ~(np.isfinite(found) | np.isfinite(own))
+    return float(np.abs(np.where(same, 0.0, found) - np.where(same, 0.0, own)).max())
 
 
 def _tolerance(model: PreTrainedModel) -> float:

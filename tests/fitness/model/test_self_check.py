@@ -128,6 +128,67 @@ def test_a_model_whose_blocks_depend_on_more_than_their_arguments_falls_back_and
     assert "differ from the model's own" in said[0]
 
 
+def needs_its_first_block(model: PreTrainedModel) -> PreTrainedModel:
+    """The model, made to compute NaN without its first block, as an overflow in float16 does."""
+    first, last = model.model.layers[0], model.model.layers[-1]
+    mark, before = torch.zeros(model.config.hidden_size), (first.forward, last.forward)
+    mark[0] = 1000.0
+
+    def marked(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        return before[0](hidden_states, **kwargs) + mark
+
+    def needing(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        output = before[1](hidden_states, **kwargs)
+        return output.where(hidden_states[..., :1] > 500.0, torch.nan)
+
+    first.forward, last.forward = marked, needing
+    return model
+
+
+@pytest.mark.filterwarnings("error")
+@both_fitnesses
+def test_a_pattern_without_a_finite_loss_either_way_is_no_difference(fitness: str) -> None:
+    model = needs_its_first_block(toy_model("llama"))
+    tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, (3, 12))
+    dense, broken = (1, 1, 1, 1, 1), (0, 1, 1, 1, 1)
+    said: list[str] = []
+    evaluator = checked_evaluator(
+        model,
+        anatomy_of(model),
+        tokens,
+        [dense, broken],
+        fitness=fitness,
+        on_fallback=said.append,
+    )
+    assert isinstance(evaluator, PopulationEvaluator), said
+    assert np.isfinite(evaluator.evaluate([dense, broken]).losses).tolist() == [True, False]
+    few = Evaluators(model, anatomy_of(model), fitness)
+    found = few.evaluate(tokens, [broken, dense], on_fallback=said.append)
+    assert np.isfinite(found.losses).tolist() == [False, True]
+    assert said == []
+
+
+@both_fitnesses
+def test_a_loss_that_is_finite_one_way_alone_is_a_difference(fitness: str) -> None:
+    model = toy_model("llama")
+    block, entered = model.model.layers[-1], [0]
+    plain = block.forward
+
+    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        entered[0] += 1  # NaN in the walk's second pattern alone
+        output = plain(hidden_states, **kwargs)
+        return output * torch.nan if entered[0] == 2 else output
+
+    handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
+    block.forward = forward
+    try:
+        evaluator, said = check(model, fitness)
+    finally:
+        handle.remove()
+    assert isinstance(evaluator, ReferenceEvaluator)
+    assert "differ from the model's own" in said[0]
+
+
 def a_few(model: PreTrainedModel) -> tuple[Evaluators, np.ndarray, list[tuple[int, ...]]]:
     tokens = np.random.default_rng(1).integers(0, model.config.vocab_size, (5, 12))
     count = len(anatomy_of(model).blocks)
