@@ -2,6 +2,9 @@
 
 Within reach are all proposals of a generation, with those that local search has found. Differences
 smaller than the standard error of the losses do not count, because the windows cannot tell them.
+
+Values are logarithms of the excess, so no loss is expected below the dense model's until one was
+seen: a best pattern within the error of the dense model leaves nothing to win.
 """
 
 from __future__ import annotations
