@@ -56,8 +56,8 @@ def command_of(run: Run) -> str:
         elif isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
         else:
-            values = value if isinstance(value, list) else [value]
-            words += [flag, *map(str, values)]
+            values = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+            words += [flag, *([",".join(values)] if option.name == "sparsity" else values)]
     return shlex.join(words)
 
 

@@ -85,7 +85,7 @@ def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, 
     asked = {n: value for n, value in given.items() if value != "auto" or n == "compensate"}
     free = STOPPING_SETTINGS | _PLACES
     for name, value in asked.items():
-        found, wanted = _words(stored.get(name)), _words(value)
+        found, wanted = _words(name, stored.get(name)), _words(name, value)
         if name not in free and name in stored and found != wanted:
             raise CheckpointError(
                 f"`resume`: the run in {output} has {name} {found}, but got {wanted}: "
@@ -94,18 +94,17 @@ def resumed_settings(output: str | Path, given: Mapping[str, Any]) -> dict[str, 
     return {**stored, **asked}
 
 
-def _words(value: Any) -> Any:
+def _words(name: str, value: Any) -> Any:
     """Return a setting in a form that compares flags, which hold text, with YAML values.
 
-    Items of a list become text, and numbers are sorted. A list of one number becomes that number,
-    because a file holds a single budget as a number.
+    Items of a list become text. Only budgets are numbers: they are sorted, and a list of a single
+    one becomes that number, as a file holds it.
     """
     if not isinstance(value, list | tuple):
         return value
-    if len(value) == 1 and isinstance(value[0], int | float):
-        return value[0]
-    numbers = all(isinstance(item, int | float) for item in value)
-    return [str(item) for item in (sorted(value) if numbers else value)]
+    if name == "sparsity" and all(isinstance(item, int | float) for item in value):
+        return value[0] if len(value) == 1 else sorted(value)
+    return [str(item) for item in value]
 
 
 def stored_in(folder: RunFolder, prepared: Prepared) -> Checkpoint | None:

@@ -77,8 +77,8 @@ def read_config(path: Path) -> SearchConfig:
 def _word(name: str, value: Any) -> Any:
     """Undo YAML's reading of "on" and "off" as true and false, where they are values."""
     (known,) = (field for field in dataclasses.fields(SearchConfig) if field.name == name)
-    if isinstance(value, bool) and "on" in known.metadata["choices"]:
-        return "on" if value else "off"
+    if isinstance(value, bool) and (word := "on" if value else "off") in known.metadata["choices"]:
+        return word
     if value is False and known.metadata["read"] in SWITCHES:
         return None
     return value

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
@@ -111,18 +112,24 @@ def join_wikitext(raw: str) -> str:
 
 def _from_table(path: Path, text_column: str | None) -> EvaluationText:
     rows = list(read_rows(path))
-    if not any(row.get(_DOMAIN) for row in rows):
+    if not any(map(_domain_of, rows)):
         joined = _BETWEEN.join(d.text for d in _corpus(str(path), text_column).documents)
         return EvaluationText(path.name, {"": joined}, "distinct documents joined by blank lines")
     column = choose_text_column(rows, text_column, path)
     texts: dict[str, list[str]] = {}
     for row in rows:
         if isinstance(row.get(column), str) and row[column].strip():
-            texts.setdefault(str(row.get(_DOMAIN) or "none"), []).append(row[column])
+            texts.setdefault(_domain_of(row) or "none", []).append(row[column])
     if not texts:
         raise InputError(f"`perplexity` {path} holds no text")
     parts = {domain: _BETWEEN.join(texts[domain]) for domain in sorted(texts)}
     return EvaluationText(path.name, parts, "documents of a domain joined by blank lines")
+
+
+def _domain_of(row: Mapping[str, Any]) -> str:
+    """Return the domain of a row, which may be a number; "" without one."""
+    domain = row.get(_DOMAIN)
+    return "" if domain is None else str(domain)
 
 
 def _corpus(source: str, text_column: str | None) -> Corpus:

@@ -236,6 +236,12 @@ def test_wikitext_from_the_hub_is_the_text_of_its_own_file(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_domain_may_have_the_number_0(tmp_path: Path) -> None:
+    path = tmp_path / "numbered.jsonl"
+    path.write_text('{"domain": 0, "text": "a"}\n{"domain": 1, "text": "b"}\n{"text": "c"}\n')
+    assert read_text(str(path)).parts == {"0": "a", "1": "b", "none": "c"}
+
+
 def test_a_table_with_domains_is_read_by_domain(tmp_path: Path) -> None:
     rows = [("b", "one"), ("a", "two"), ("b", "three"), ("b", " ")]
     path = tmp_path / "mixed.jsonl"

@@ -394,6 +394,13 @@ def test_the_command_repeats_the_run(finished_run: Path, run_settings: dict[str,
     assert config == SearchConfig(sparsity=0.4, dtype="float32", **run_settings)
 
 
+def test_the_command_of_a_front_has_all_its_points() -> None:
+    settings = SearchConfig(model="demo", sparsity=(0.1, 0.2), pareto="parameters")
+    words = command_of(Run(Path("run"), settings.as_dict(), (), None, None)).split()
+    assert words[words.index("--sparsity") + 1] == "0.1,0.2"
+    assert "0.2" not in words
+
+
 def test_the_command_switches_off_what_a_run_has_switched_off() -> None:
     settings = SearchConfig(model="m", sparsity=0.4, generations=None, stop_when_sure=None)
     words = command_of(Run(Path("run"), settings.as_dict(), (), None, None))

@@ -15,8 +15,13 @@ from typing import Any
 import pytest
 from forked_searches import run_and_kill, start_search, wait_for
 
+from evop_deap.base.errors import CheckpointError
+from evop_deap.base.files import write_text
+from evop_deap.runs.identity import resumed_settings
 from evop_deap.runs.storage.checkpoint import load_checkpoint
 from evop_deap.search import main
+from evop_deap.settings.config_files import read_config, read_settings, settings_as_yaml
+from evop_deap.settings.search_config import SearchConfig
 
 GENERATIONS = 4
 
@@ -191,6 +196,17 @@ def test_resuming_with_a_later_end_goes_on_to_it(
     spared = timeless(uninterrupted)["executed"] - timeless(output)["executed"]
     assert 0 <= spared <= timeless(output)["validation"]["cost"]
     assert_same_outcome(output, uninterrupted, but="executed", inside="validation")
+
+
+@pytest.mark.parametrize("protect", ["[1]", "[0, -1]", "['0', '-1']"])
+def test_a_run_goes_on_with_the_file_that_began_it(protect: str, tmp_path: Path) -> None:
+    given = tmp_path / "settings.yaml"
+    given.write_text(f"model: demo\nsparsity: 0.2\nprotect: {protect}\n")
+    begun = read_config(given)
+    write_text(tmp_path / "run/config.yaml", settings_as_yaml(begun))
+    assert SearchConfig(**resumed_settings(tmp_path / "run", read_settings(given))) == begun
+    with pytest.raises(CheckpointError, match="has protect"):
+        resumed_settings(tmp_path / "run", {"protect": [2]})
 
 
 def test_resuming_where_nothing_was_begun_begins(

@@ -97,6 +97,13 @@ def test_the_rule_that_ends_a_sure_search_is_switched_off_in_a_file(
     assert config().stopping.sure == 0.95
 
 
+@pytest.mark.parametrize("name", ["compensate", "racing"])
+def test_off_in_a_file_is_the_word_of_the_help(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{name}: off")
+    assert getattr(config(**read_settings(path)), name) == "off"
+
+
 def test_numbers_in_a_list_of_blocks_are_names() -> None:
     assert config(protect=[0, -1]).protect == ("0", "-1")
 
