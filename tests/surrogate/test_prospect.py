@@ -105,8 +105,7 @@ def test_no_search_near_the_dense_model_ends_before_a_harmful_unit_is_found(seed
     evaluator.evaluate([space.dense])
     search = assemble(space, evaluator, random.Random(seed), EvolutionSettings())
     state = search.run(Stopping(generations=60, sure=0.95))
-    assert state.stopped is not None
-    assert state.stopped.startswith("when 9")
+    assert state.stopped is not None and state.stopped.startswith("when 9")
     assert len(state.losses) < 100  # of 276
     assert state.best.loss <= 2.0 + np.sort(model.effects)[:2].sum() + state.prospect.tolerance
 
