@@ -3,9 +3,8 @@
 Within reach are all proposals of a generation, with those that local search has found. Differences
 smaller than the standard error of the losses do not count, because the windows cannot tell them.
 
-Values are logarithms of the excess, and a normal distribution of them has nothing below the dense
-model's loss. Where the best pattern is about as good as the dense model, one that improves the
-model is what is left to win: the distribution is then taken as normal in nats.
+Values are logarithms of the excess, so no loss is expected below the dense model's until one was
+seen: a best pattern within the error of the dense model leaves nothing to win.
 """
 
 from __future__ import annotations
@@ -45,11 +44,9 @@ def prospect_of(
         return UNKNOWN
     ranked = sorted(whole.values(), key=np.sum)
     tolerance = max(LEAST_TOLERANCE, standard_error(ranked[: _COMPARED + 1], tokens))
-    threshold = float(ranked[0].sum() / tokens.sum()) - tolerance - seen.base
-    if threshold > tolerance:
-        return Prospect(chance_below(np.log(threshold), mean, deviation), tolerance)
-    excess = np.exp(mean)
-    return Prospect(chance_below(threshold, excess, excess * deviation), tolerance)
+    excess = float(ranked[0].sum() / tokens.sum()) - tolerance - seen.base
+    threshold = np.log(excess) if excess > 0 else -np.inf
+    return Prospect(chance_below(threshold, mean, deviation), tolerance)
 
 
 def standard_error(ranked: list[NDArray[np.float64]], tokens: NDArray[np.int64]) -> float:

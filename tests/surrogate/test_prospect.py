@@ -21,7 +21,7 @@ from evop_deap.evolution.stopping import UNKNOWN, Prospect, Stopping
 from evop_deap.fitness.cached import CachedEvaluator
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.fitness.tabular import TabularEvaluator
-from evop_deap.space import Pattern, SearchSpace, Unit
+from evop_deap.space import Pattern, SearchSpace
 from evop_deap.surrogate.prospect import LEAST_TOLERANCE, chance_below, standard_error
 
 LANDSCAPE = toy_landscape(0, units=13, drops=(0, 4), windows=6)
@@ -77,37 +77,6 @@ def test_a_sure_search_ends_early_and_loses_less_than_the_losses_can_tell(seed: 
     assert state.prospect.chance <= 0.05
     optimum = min(LANDSCAPE.losses[LANDSCAPE.rows[p]] for p in LANDSCAPE.rows if p in SPACE)
     assert state.best.loss - optimum <= max(LEAST_TOLERANCE, state.prospect.tolerance)
-
-
-class OneUnitIsHarmful:
-    """Effects of 24 units add up, and dropping one of them improves the model by 0.02 nats."""
-
-    def __init__(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        self.effects = rng.gamma(1.0, 0.003, 24)
-        self.effects[rng.integers(24)] = -0.02
-        spread = rng.normal(0, 0.002, (24, 8))
-        self.windows = self.effects[:, None] + spread - spread.mean(axis=1, keepdims=True)
-
-    def evaluate(
-        self, patterns: Sequence[Pattern], windows: Sequence[int] | None = None
-    ) -> Evaluation:
-        drops = 1.0 - np.array(patterns, dtype=float).reshape(len(patterns), 24)
-        sums = 100 * (2.0 + drops @ self.windows)
-        asked = sums if windows is None else sums[:, list(windows)]
-        return Evaluation(asked, np.full(asked.shape[1], 100), np.ones(len(patterns)))
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_no_search_near_the_dense_model_ends_before_a_harmful_unit_is_found(seed: int) -> None:
-    space = SearchSpace(tuple(Unit(str(i), 1, 1) for i in range(24)), n_drop=2)
-    evaluator = CachedEvaluator(model := OneUnitIsHarmful(seed))
-    evaluator.evaluate([space.dense])
-    search = assemble(space, evaluator, random.Random(seed), EvolutionSettings())
-    state = search.run(Stopping(generations=60, sure=0.95))
-    assert state.stopped is not None and state.stopped.startswith("when 9")
-    assert len(state.losses) < 100  # of 276
-    assert state.best.loss <= 2.0 + np.sort(model.effects)[:2].sum() + state.prospect.tolerance
 
 
 def test_a_higher_confidence_searches_no_shorter() -> None:
