@@ -73,3 +73,10 @@ def test_a_matrix_behind_a_scale_is_solved_on_top_of_it() -> None:
     added = torch.linalg.solve(gram, inputs.T @ (weights * missing)).T
     found = made.changes[writers[-1].weight].double()
     torch.testing.assert_close(found, matrix.double() / unit + added, rtol=1e-3, atol=1e-3)
+
+
+def test_a_scale_is_tried_at_the_lengths_that_states_have_with_it() -> None:
+    """It leaves states as short as they are, and none gets so short that a norm loses them."""
+    model = toy_model("llama")
+    (cut,) = compensate(model, find_anatomy(model), [0], own_text(model, 48), form=SCALE).cuts
+    assert cut.form == SCALE
