@@ -156,11 +156,13 @@ def _solve(
     sides: SideBySide, cut: Cut, evidence: Evidence, loss: float, stored: torch.dtype | None
 ) -> CutRecord:
     """Take the fit nearest the dense states if it lowers the loss, else the next nearest."""
-    solved = [(fit, found) for fit in evidence.fits if (found := fit.solved()) is not None]
+    with written(sides.changes):  # an earlier scale has changed what a fit adds to
+        solved = [(fit, found) for fit in evidence.fits if (found := fit.solved()) is not None]
     for fit, found in sorted(solved, key=lambda pair: pair[1].remaining):
         tried = sides.loss(cut, rounded(found.changes, stored))
         if tried < loss:
-            changes = rounded(fit.solved_with_all(found).changes, stored)
+            with written(sides.changes):
+                changes = rounded(fit.solved_with_all(found).changes, stored)
             sides.changes |= changes
             layers = tuple(one.name for one in fit.writers if one.weight in changes)
             return _record(sides, cut, evidence, (loss, tried), fit.name, layers, found)

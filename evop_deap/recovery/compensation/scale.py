@@ -90,7 +90,7 @@ def scaled_behind(
     calls, hidden = sample.calls, sample.hidden
     plain, scaled = (
         logits_behind(model, anatomy, anatomy.blocks[-1], state, sample.tokens)
-        for state in (hidden, factor * hidden)
+        for state in (hidden / factor, hidden)
     )
     if not nearly_equal(plain, scaled):
         raise UnsupportedModelError("the head does not read its states through a norm")
@@ -106,9 +106,9 @@ def scaled_behind(
                 for step in inside.get(block, [kept]):
                     for writer in find_writers(model, step, calls, hidden):
                         own |= with_gains(writer, torch.tensor(factor, dtype=torch.float64))
-                before = kept.run(calls, hidden)
+                before = kept.run(calls, hidden / factor)
                 with written(in_float32(own)):
-                    after = kept.run(calls, factor * hidden)
+                    after = kept.run(calls, hidden)
                 if not nearly_equal(factor * before, after):
                     raise UnsupportedModelError(f"{block.name} does not norm what it reads")
                 changes |= own

@@ -67,10 +67,13 @@ def _sampled(model: PreTrainedModel, rows: Tokens, seed: int) -> Tokens:
         given = ids
         while ids.shape[1] < rows.shape[1]:
             output = model(input_ids=given, past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
+            cache = getattr(output, "past_key_values", None)
             chances = output.logits[:, -1].float().softmax(-1)
-            given = torch.multinomial(chances, 1, generator=generator)
-            ids = torch.cat([ids, given], dim=1)
+            # The window will be left out: any token will do.
+            chances[~chances.isfinite().all(-1)] = 1.0
+            drawn = torch.multinomial(chances, 1, generator=generator)
+            ids = torch.cat([ids, drawn], dim=1)
+            given = ids if cache is None else drawn
     tokens: Tokens = ids.cpu().numpy()
     return tokens
 
