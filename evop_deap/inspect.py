@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--measure",
         action="store_true",
-        help="evaluate a few patterns and read from the disk, and say what a generation takes",
+        help="measure how long a generation takes, by a few patterns and reads from the disk",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_flags(

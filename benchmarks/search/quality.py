@@ -192,7 +192,7 @@ def kept_in(path: Path | None) -> dict[str, Any]:
         tables(kept["reports"])
         _by_fingerprint(kept["reports"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"`json` {path} is no file of this benchmark: {error!r}") from error
+        raise InputError(f"`json` {path} is not a file of this benchmark: {error!r}") from error
     return kept
 
 

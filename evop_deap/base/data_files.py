@@ -69,7 +69,7 @@ def parse_json(text: str) -> Any:
     try:
         return _checked(json.loads(text, object_pairs_hook=_without_repeats))
     except Exception as error:  # nesting, long numbers and syntax each raise their own type
-        raise InputError(f"it is no JSON: {_reason(error)}") from error
+        raise InputError(f"it is not JSON: {_reason(error)}") from error
 
 
 def parse_yaml(text: str) -> Any:
@@ -89,7 +89,7 @@ def parse_yaml(text: str) -> Any:
     try:
         return _checked(yaml.load(text, PlainLoader))
     except Exception as error:  # constructors of dates, numbers and keys each raise their own type
-        raise InputError(f"it is no YAML: {_reason(error)}") from error
+        raise InputError(f"it is not YAML: {_reason(error)}") from error
 
 
 def _read(path: Path, name: str, parse: Callable[[str], Any]) -> Any:
@@ -139,8 +139,8 @@ def _checked(value: Any) -> Any:
 
 def _check_leaf(leaf: Any) -> None:
     if isinstance(leaf, str) and not is_plain_text(leaf):
-        raise ValueError(f"it holds the text {shown(leaf)} with a character that is no text")
+        raise ValueError(f"it holds the text {shown(leaf)} with a character that is not text")
     if isinstance(leaf, float) and not math.isfinite(leaf):
-        raise ValueError(f"it holds {leaf}, which is no finite number")
+        raise ValueError(f"it holds {leaf}, which is not a finite number")
     if isinstance(leaf, int) and abs(leaf) >= _MOST_INTEGER:
         raise ValueError("it holds a whole number that is too large")

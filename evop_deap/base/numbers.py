@@ -23,7 +23,7 @@ def whole_number(text: str) -> int:
         ValueError: it writes none.
     """
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"no whole number of at most 18 digits from 0 to 9: {shown(text)}")
+        raise ValueError(f"not a whole number of at most 18 digits from 0 to 9: {shown(text)}")
     return int(text)
 
 
@@ -34,7 +34,7 @@ def decimal_number(text: str) -> float:
         ValueError: it writes none.
     """
     if not _NUMBER.fullmatch(text):
-        raise ValueError(f"no number in the digits 0 to 9: {shown(text)}")
+        raise ValueError(f"not a number in the digits 0 to 9: {shown(text)}")
     return float(text)
 
 

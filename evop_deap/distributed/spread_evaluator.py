@@ -76,7 +76,7 @@ class SpreadEvaluator:
         whole: bool = False,
         on_evaluated: Callable[[], object] | None = None,
     ) -> None:
-        self._local, self._pool = local, pool
+        self._pool = pool
         self._work, self._head_work, self._whole = work, head_work, whole
         self._on_evaluated = on_evaluated
         self._tokens = local.evaluate([]).tokens

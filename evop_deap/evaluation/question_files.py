@@ -63,7 +63,7 @@ def check_question_files(files: Sequence[str]) -> tuple[Path, ...]:
     for name in files:
         path = existing_path(name, "questions")
         if path is None or not path.is_file():
-            raise InputError(f"`questions` names {name}, which is no file")
+            raise InputError(f"`questions` names {name}, which is not a file")
         if _task_of(path) not in TASKS or path.suffix != ".jsonl":
             raise InputError(
                 f"`questions` must be named TASK.jsonl or TASK.PART.jsonl after one of the tasks "

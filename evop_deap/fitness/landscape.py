@@ -173,7 +173,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
-                raise InputError("it is no zip archive")
+                raise InputError("it is not a zip archive")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 about = json.loads(str(archive["about"]))

@@ -84,4 +84,4 @@ class Heuristic:
         if self.searches or not names:
             return None
         does = "does" if len(names) == 1 else "do"
-        return f"{' and '.join(names)} {does} not limit {self.name}: it ends when it is through"
+        return f"{' and '.join(names)} {does} not limit {self.name}: it runs to its end"

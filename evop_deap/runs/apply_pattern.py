@@ -213,7 +213,7 @@ def check_output(path: Path, models: Iterable[str | None], *, overwrite: bool) -
             raise InputError(f"`output` {path} exists: choose another, or add --overwrite")
         if path.is_dir() and not (path / "config.json").is_file():
             raise InputError(
-                f"`output` {path} is no checkpoint (no config.json), so --overwrite leaves it "
+                f"`output` {path} is not a checkpoint (no config.json), so --overwrite leaves it "
                 "alone: choose another folder"
             )
     check_writable(path.parent)

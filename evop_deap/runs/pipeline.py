@@ -12,10 +12,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from evop_deap.base.errors import CheckpointError, InputError
 from evop_deap.base.files import write_json, write_text
+from evop_deap.base.typed import typed
 from evop_deap.base.user_text import shown
 from evop_deap.runs.context import Context
 from evop_deap.runs.outputs import Outputs
@@ -55,11 +57,11 @@ def _model_is_there(context: Context, known: Mapping[str, Any]) -> bool:
 
 
 STAGES: Sequence[Stage[Any]] = (
-    Stage("validate", validate, Validated.from_dict),
+    Stage("validate", validate, partial(typed, Validated)),
     Stage("compensate", compensate_pattern, Compensated.from_dict),
-    Stage("export", export_model, Exported.from_dict, _model_is_there),
-    Stage("measure", measure, Measured.from_dict),
-    Stage("answer", answer, Answered.from_dict),
+    Stage("export", export_model, partial(typed, Exported), _model_is_there),
+    Stage("measure", measure, partial(typed, Measured)),
+    Stage("answer", answer, partial(typed, Answered)),
 )
 
 

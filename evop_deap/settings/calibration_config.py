@@ -21,7 +21,7 @@ from evop_deap.settings.options import REQUIRED, Settings, option
 
 CALIBRATION = "calibration"
 CLUSTERS = "clusters, with --calibration ccds"
-COMPENSATION = "compensation of what goes"
+COMPENSATION = "compensation of dropped units"
 RANDOMNESS = "randomness"
 
 STRATEGIES = ("random", "ccds")

@@ -8,7 +8,6 @@ from evop_deap.base.errors import InputError
 from evop_deap.recovery.healing.recipes import RECIPES
 from evop_deap.settings.model_options import (
     MODEL,
-    device_option,
     remote_code_option,
 )
 from evop_deap.settings.options import REQUIRED, Settings, option
@@ -35,7 +34,7 @@ class HealingConfig(Settings):
         "the run or the model card names)",
         metavar="DENSE",
     )
-    device: str = device_option()
+    device: str = option("auto", MODEL, "one device: auto, cpu, cuda, cuda:1, mps, ...")
     trust_remote_code: bool = remote_code_option()
 
     corpus: str | None = option(

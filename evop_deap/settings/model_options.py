@@ -23,8 +23,8 @@ device_option = partial(
     option,
     "auto",
     MODEL,
-    "auto, cpu, cuda, cuda:1, mps, ...; several, such as cuda:0,cuda:1, to spread the blocks over; "
-    "auto takes all that the weights need",
+    "auto, cpu, cuda, cuda:1, mps, ...; several, such as cuda:0,cuda:1, share the blocks; auto "
+    "takes as many as the weights need",
 )
 attention_option = partial(
     option,
@@ -37,5 +37,5 @@ remote_code_option = partial(
     option, False, MODEL, "run code that comes with a checkpoint on this machine"
 )
 text_only_option = partial(
-    option, False, MODEL, "of a model that also reads images, take the language model alone"
+    option, False, MODEL, "take only the language model of a model that also reads images"
 )

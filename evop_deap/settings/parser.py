@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
                 if text == "" and name in self.with_choices:
                     continue
                 if isinstance(text, str) and not (text and is_plain_text(text)):
-                    reason = f"{shown(text)} is no text" if text else "the value is empty"
+                    reason = f"{shown(text)} is not text" if text else "the value is empty"
                     self.error(f"argument --{name.replace('_', '-')}: {reason}")
         return found
 

@@ -164,8 +164,8 @@ class SearchConfig(StoppingConfig, WorkersConfig, WeightsConfig):
     offspring: int = option(
         DEFAULT.offspring,
         EVOLUTION,
-        "new patterns of a generation (λ); streamed weights are read once for all of them: "
-        "inspect --measure says how many make reading less than half of the time",
+        "new patterns of a generation (λ); they share the reading of streamed weights: inspect "
+        "--measure says from how many on reading takes less than half of the time",
         metavar="N",
         least=1,
     )
@@ -217,8 +217,8 @@ class SearchConfig(StoppingConfig, WorkersConfig, WeightsConfig):
     compensate: str = option(
         AUTO,
         COMPENSATION,
-        "form of compensation for what is dropped: full solves the matrix before each cut anew, "
-        "map only a map of its outputs, scale one factor, and auto takes the best of them",
+        "form of compensation for dropped units: full solves the matrix before each cut anew, map "
+        "solves a map of its outputs, scale solves one factor, auto takes the best of them",
         choices=CHOICES,
     )
 

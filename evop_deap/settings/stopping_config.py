@@ -8,7 +8,7 @@ from evop_deap.evolution.stopping import Stopping
 from evop_deap.settings.options import Settings, option
 from evop_deap.settings.switched_off import count_or_off, number_or_off
 
-STOPPING = "when to stop (the first limit reached; rules that do not search end by themselves)"
+STOPPING = "when to stop (at the first limit reached; heuristics that do not search ignore limits)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class StoppingConfig(Settings):
     stop_when_sure: float | None = option(
         0.95,
         STOPPING,
-        "confidence that no pattern within reach is better by more than calibration text can "
-        "tell apart, by a surrogate that can be trusted; off searches on",
+        "stop when the surrogate has this confidence that no pattern within reach is better by "
+        "more than calibration text can tell apart; off switches the rule off",
         metavar="P|off",
         read=number_or_off,
         least=0.5,

@@ -24,7 +24,7 @@ class WeightsConfig(CalibrationConfig):
     export_from: str | None = option(
         None,
         MODEL,
-        "the dense original of a quantised --model, by hub id or folder: search the one, and write "
-        "the other without the same units",
+        "the dense original (hub id or folder) of a quantised --model: search the quantised model, "
+        "and write the dense one without the same units",
         metavar="MODEL",
     )

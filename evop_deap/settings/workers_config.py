@@ -40,9 +40,8 @@ class WorkersConfig(Settings):
     asynchronous: bool = option(
         False,
         WORKERS,
-        "give a worker another pattern as soon as it has finished one, without generations that "
-        "wait and without races: each child is evaluated on all windows; the result then depends "
-        "on time",
+        "give a worker another pattern as soon as it has finished one; there are no races, so each "
+        "child is evaluated on all windows; the result then depends on timing",
     )
 
     def __post_init__(self) -> None:

@@ -193,7 +193,7 @@ def _whole_text(path: Path) -> str:
     rows = _rows(path, "text", {"sample_by": "document"})
     text = "\n".join(row["text"] for row in rows)
     if "\0" in text:
-        raise InputError(f"`corpus`: cannot read {path}: it is not text, for it holds NUL bytes")
+        raise InputError(f"`corpus`: cannot read {path}: it is not text: it holds NUL bytes")
     return normalised(text)
 
 

@@ -103,11 +103,11 @@ def _check_first_line(path: Path) -> None:
         text = text.rstrip("\0")
         if len(line) < _CHUNK and (text.startswith(_BEGIN) or _BEGIN.startswith(text)):
             return
-        raise _damaged(path, "its first line is no record")
+        raise _damaged(path, "its first line is not a record")
     try:
         record = parse_json(text)
     except InputError as error:
-        raise _damaged(path, f"its first line is no record, because {error}") from error
+        raise _damaged(path, f"its first line is not a record: {error}") from error
     if not isinstance(record, dict) or type(record.get("op_code")) is not int:
         raise _damaged(path, "its first line has no op_code")
 

@@ -294,7 +294,7 @@ def test_a_file_without_questions_is_refused(content: str, says: str, tmp_path: 
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("nowhere.jsonl", "`questions` names .*nowhere.jsonl, which is no file"),
+        ("nowhere.jsonl", "`questions` names .*nowhere.jsonl, which is not a file"),
         ("mine.jsonl", "`questions` must be named TASK.jsonl or TASK.PART.jsonl .* got mine.jsonl"),
         ("piqa.json", "but got piqa.json"),
     ],

@@ -90,9 +90,9 @@ def test_patterns_that_can_be_asked_for_one_by_one_pass_the_limit_by_less_than_a
 
 def test_rules_that_end_by_themselves_say_which_limits_they_do_not_heed() -> None:
     limits = Stopping(generations=60, cost=1.0, evaluations=2)
-    said = "`max_cost` and `max_evaluations` do not limit sleb: it ends when it is through"
+    said = "`max_cost` and `max_evaluations` do not limit sleb: it runs to its end"
     assert METHODS["sleb"].unheeded(limits) == said
-    alone = "`max_seconds` does not limit last: it ends when it is through"
+    alone = "`max_seconds` does not limit last: it runs to its end"
     assert METHODS["last"].unheeded(Stopping(seconds=3)) == alone
     assert METHODS["sleb"].unheeded(Stopping(generations=60, patience=3)) is None
     assert METHODS["evopress"].unheeded(limits) is None

@@ -112,7 +112,7 @@ def test_what_cannot_be_applied_is_said_in_one_line(
     refused(apply, [*output, "--pattern", "1", "--quiet"], capsys, "`model` is required")
     refused(apply, [*model, *output], capsys, "--pattern")
     refused(apply, [*model, *output, "--pattern", "5"], capsys, "from 0 to 4")
-    refused(apply, [*model, *output, "--pattern", "no.txt"], capsys, "is no file, and no list")
+    refused(apply, [*model, *output, "--pattern", "no.txt"], capsys, "is neither a file nor a list")
     (tmp_path / "32.txt").write_text("none\n" * 31 + "mlp\n")
     refused(
         apply,

@@ -106,5 +106,5 @@ def test_the_command_of_the_readme_works_at_a_smaller_size(
 
 
 def test_a_demo_model_of_another_name_is_not_asked_for_on_the_hub() -> None:
-    with pytest.raises(InputError, match="`model` demo-qwen is no demo model: .*demo-qwen-0.5b"):
+    with pytest.raises(InputError, match="`model` demo-qwen is not a demo model: .*demo-qwen-0.5b"):
         load_model("demo-qwen")

@@ -141,8 +141,8 @@ def test_any_name_of_a_model_survives_yaml(model_id: str) -> None:
             "- sources: [{model: a, layer_range: [1, 3]}]",
             "once each and in order",
         ),
-        ("slices: [", "no YAML"),
-        ("# slices:\n- 1", "no mergekit recipe"),
+        ("slices: [", "not YAML"),
+        ("# slices:\n- 1", "not a mergekit recipe"),
     ],
 )
 def test_a_recipe_that_does_more_than_leave_out_is_refused(recipe: str, reason: str) -> None:
@@ -290,7 +290,7 @@ def test_a_pattern_may_be_a_list_or_the_folder_of_a_run(tmp_path: Path) -> None:
         ("none\n" * 15 + "mlp\n" * 2, "is about 17 blocks, but the model has 16"),
         ('{"n_blocks": 24, "dropped": ["3"]}', "is about 24 blocks"),
         ('{"layers": []}', "neither `dropped`"),
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ("", "names nothing"),
         ("3,x", "must be named like"),
         ("77", "from 0 to 15"),
@@ -315,7 +315,7 @@ def test_bytes_are_no_pattern(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", ["no/such/file.txt", "", "1..3"])
 def test_neither_file_nor_list_is_refused(given: str) -> None:
-    with pytest.raises(InputError, match="is no file, and no list"):
+    with pytest.raises(InputError, match="is neither a file nor a list"):
         read_pattern(given, 16)
 
 

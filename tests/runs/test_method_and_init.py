@@ -188,7 +188,7 @@ def test_a_limit_that_does_not_end_a_rule_is_said_to(
 ) -> None:
     command.remove("--quiet")
     assert main([*command, f"--{setting}", "sleb", "--max-cost", "1"]) == 0
-    said = "`max_cost` does not limit sleb: it ends when it is through"
+    said = "`max_cost` does not limit sleb: it runs to its end"
     assert capsys.readouterr().err.splitlines().count(said) == 1
 
 

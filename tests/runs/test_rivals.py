@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evop_deap.base.typed import typed
 from evop_deap.fitness.protocol import Work
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.prepared import Prepared
@@ -135,7 +136,7 @@ def test_one_window_tells_no_error_and_an_infinite_loss_no_difference() -> None:
     assert plain["heldout"] == {
         "loss": None, "perplexity": None, "difference": None, "error": None,
     }  # fmt: skip
-    assert Rival.from_dict(plain) == rival
+    assert typed(Rival, plain) == rival
 
 
 def test_the_table_shows_dense_heuristic_and_pruned_side_by_side(

@@ -79,7 +79,7 @@ def _check_kind(path: Path) -> None:
     except OSError as error:
         raise InputError(f"`path` {path} cannot be read: {error.strerror}") from error
     if start not in (_MAGIC, b""):
-        raise InputError(f"`path` must be a store of losses, but {path} is no SQLite database")
+        raise InputError(f"`path` must be a store of losses, but {path} is not an SQLite database")
 
 
 def _open(path: Path, tell: Tell) -> LossStore:

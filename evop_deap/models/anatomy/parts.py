@@ -118,11 +118,6 @@ class Anatomy:
         return sum(block.work for block in self.blocks) + self.head_work
 
     @property
-    def returns_tuple(self) -> bool:
-        """Whether a block returns a tuple with the hidden state first, not a bare tensor."""
-        return self.output_items > 0
-
-    @property
     def of_blocks(self) -> Anatomy:
         """The anatomy of the same model in which each gene switches a block."""
         parts = tuple(_whole(block, self.output_items) for block in self.blocks)

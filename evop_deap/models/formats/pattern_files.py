@@ -47,7 +47,7 @@ def read_pattern(given: str, n_blocks: int, dense: Mapping[str, Any] | None = No
     path = existing_path(given, "pattern")
     if path is not None and path.is_dir():
         if reason := why_no_result(path):
-            raise InputError(f"`pattern` {path} is no folder of a finished run: {reason}")
+            raise InputError(f"`pattern` {path} is not the folder of a finished run: {reason}")
         path = path / RESULT
     if path is None or not path.is_file():
         return _listed(given, n_blocks)
@@ -79,7 +79,7 @@ def parse_pattern(text: str, n_blocks: int, dense: Mapping[str, Any] | None = No
     if ":" in text:
         recipe = parse_yaml(text)
         if not isinstance(recipe, dict) or "slices" not in recipe:
-            raise InputError("it is no mergekit recipe, which has `slices`")
+            raise InputError("it is not a mergekit recipe: it lacks `slices`")
         return _from_mapping(recipe, n_blocks, dense or {})
     return Drops.named(n_blocks, _words(text))
 
@@ -139,7 +139,7 @@ def _listed(given: str, n_blocks: int) -> Drops:
     except InputError as error:
         short = message_line(shown(given)[1:-1])
         listed = words and all(map(is_unit_name, words))
-        what = "cannot be used" if listed else "is no file, and no list"
+        what = "cannot be used" if listed else "is neither a file nor a list"
         raise InputError(f"`pattern` {short} {what}: {error}") from error
 
 

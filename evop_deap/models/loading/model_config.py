@@ -39,7 +39,7 @@ def locate(name: str) -> dict[str, Any]:
             raise InputError(f"`model` names {name}, which does not exist")
         if name.startswith("demo") and "/" not in name:
             known = ", ".join(DEMO_MODELS)
-            raise InputError(f"`model` {name} is no demo model: these are {known}")
+            raise InputError(f"`model` {name} is not a demo model: these are {known}")
         return {"pretrained_model_name_or_path": name, **reach_hub(name, "model")}
     if path.suffix == ".gguf" and path.is_file():
         return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}

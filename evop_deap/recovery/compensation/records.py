@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from evop_deap.base.numbers import finite_or_none
-from evop_deap.base.typed import Loss, typed
+from evop_deap.base.typed import Loss
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,3 @@ class CutRecord:
             "layers": list(self.layers),
             **{name: [finite_or_none(v) for v in both] for name, both in figures.items()},
         }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> CutRecord:
-        """Return the record that `as_dict` made these values from.
-
-        Raises:
-            InputError: a value is missing or of another type.
-        """
-        return typed(cls, plain)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from evop_deap.base.numbers import finite_or_none
-from evop_deap.base.typed import typed
 from evop_deap.runs.context import Context
 from evop_deap.runs.draw_questions import QuestionSet
 from evop_deap.runs.outputs import Outputs
@@ -33,15 +31,6 @@ class Answered:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"about": self.about}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Answered:
-        """Return the outcome that `as_dict` made these values from.
-
-        Raises:
-            InputError: a value is missing or of another type.
-        """
-        return typed(cls, plain)
 
 
 def answer(context: Context, before: Outputs) -> Answered:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import ExportError, InputError, UnsupportedModelError
 from evop_deap.base.files import write_text
-from evop_deap.base.typed import typed
 from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.context import Context
 from evop_deap.runs.export_base import load_base
@@ -54,15 +52,6 @@ class Exported:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Exported:
-        """Return the object that `as_dict` made these values from.
-
-        Raises:
-            InputError: a value is missing or of another type.
-        """
-        return typed(cls, plain)
 
 
 def export_model(context: Context, before: Outputs) -> Exported:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evop_deap.base.numbers import finite_or_worst
-from evop_deap.base.typed import typed
 from evop_deap.fitness.weighted import scaled
 from evop_deap.runs.context import Context
 from evop_deap.runs.other_windows import evaluate_on
@@ -57,15 +56,6 @@ class Measured:
             "runner_up": self.runner_up and self.runner_up.as_dict(),
             "heuristics": [rival.as_dict() for rival in self.heuristics],
         }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Measured:
-        """Return the object that `as_dict` made these values from.
-
-        Raises:
-            InputError: a value is missing or of another type.
-        """
-        return typed(cls, plain)
 
 
 def measure(context: Context, before: Outputs) -> Measured:

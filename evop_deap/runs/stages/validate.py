@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from evop_deap.base.formatting import counted
 from evop_deap.base.numbers import finite_or_none, finite_or_worst
-from evop_deap.base.typed import typed
 from evop_deap.fitness.paired import paired_difference
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.runs.context import Context
@@ -100,15 +99,6 @@ class Validated:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Validated:
-        """Return the object that `as_dict` made these values from.
-
-        Raises:
-            InputError: a value is missing or of another type.
-        """
-        return typed(cls, plain)
 
 
 def validate(context: Context, before: Outputs) -> Validated:

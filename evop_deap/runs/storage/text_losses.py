@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evop_deap.base.numbers import exponential, finite_or_none
-from evop_deap.base.typed import Loss, Size, typed
+from evop_deap.base.typed import Loss, Size
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,6 @@ class TextLoss:
                 for figure, values in figures.items()
             },
         }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> TextLoss:
-        """Return the losses that `as_dict` made these values from.
-
-        Raises:
-            InputError: a value is missing or of another type.
-        """
-        return typed(cls, plain)
 
 
 @dataclass(frozen=True)
@@ -139,12 +130,3 @@ class Rival:
                 for name, beside in texts.items()
             },
         }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Rival:
-        """Return the comparison that `as_dict` made these values from.
-
-        Raises:
-            InputError: a value is missing or of another type.
-        """
-        return typed(cls, plain)

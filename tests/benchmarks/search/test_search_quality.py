@@ -165,7 +165,7 @@ def test_another_file_is_not_taken_for_results(
     other = tmp_path / "other.json"
     other.write_text(content)
     monkeypatch.setattr(sys, "argv", ["quality", "--json", str(other)])
-    with pytest.raises(InputError, match="`json` .*other.json is no file of this benchmark"):
+    with pytest.raises(InputError, match="`json` .*other.json is not a file of this benchmark"):
         quality.main()
     assert other.read_text() == content
 
