@@ -103,7 +103,9 @@ def _words(name: str, value: Any) -> Any:
     if not isinstance(value, list | tuple):
         return value
     if name == "sparsity" and all(isinstance(item, int | float) for item in value):
-        return value[0] if len(value) == 1 else sorted(value)
+        value = sorted(value)
+        if len(value) == 1:
+            return value[0]
     return [str(item) for item in value]
 
 

@@ -29,8 +29,7 @@ def is_unit_name(name: str) -> bool:
         (True, False, False)
     """
     block, dot, kind = name.partition(".")
-    known = any(kind in kinds for kinds in GRANULARITIES.values()) and kind != BLOCK
-    return re.fullmatch("[0-9]{1,9}", block) is not None and (known or not dot)
+    return re.fullmatch("[0-9]{1,9}", block) is not None and (_is_smaller(kind) or not dot)
 
 
 def unit_name(block: int, kind: str = BLOCK) -> str:
@@ -56,7 +55,7 @@ def kind_of(name: str) -> str:
         ('block', 'attn', 'block')
     """
     block, _, kind = name.rpartition(".")
-    return kind if block and kind in SMALLER_KINDS else BLOCK
+    return kind if block and _is_smaller(kind) else BLOCK
 
 
 def sublayers_in(name: str) -> tuple[str, ...]:
@@ -78,3 +77,8 @@ def granularity_of(names: Iterable[str]) -> str:
     """
     found = {kind_of(name) for name in names} - {BLOCK}
     return next((name for name, kinds in GRANULARITIES.items() if found & {*kinds}), "block")
+
+
+def _is_smaller(kind: str) -> bool:
+    """Whether this is a kind of unit that is smaller than a block."""
+    return kind != BLOCK and any(kind in kinds for kinds in GRANULARITIES.values())

@@ -131,7 +131,7 @@ def test_what_stands_at_the_output_stays_unless_told(
     folder.mkdir()
     (folder / "thesis.txt").write_text("years")
     refused(apply, [*command, "--output", str(folder)], capsys, "add --overwrite")
-    refused(apply, [*command, "--output", str(folder), "--overwrite"], capsys, "no checkpoint")
+    refused(apply, [*command, "--output", str(folder), "--overwrite"], capsys, "not a checkpoint")
     assert (folder / "thesis.txt").read_text() == "years"
     assert apply([*command, "--output", str(tmp_path / "new")]) == 0
     refused(apply, [*command, "--output", str(tmp_path / "new")], capsys, "add --overwrite")
