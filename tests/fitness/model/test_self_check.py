@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -37,6 +38,24 @@ def check(model: PreTrainedModel, fitness: str = "ce") -> tuple[Checked, list[st
     return evaluator, said
 
 
+def with_last_block(changed: Callable[[torch.Tensor, int], torch.Tensor]) -> PreTrainedModel:
+    """A toy model that changes the output of its last block, by the calls since the embedding.
+
+    A forward pass embeds its tokens each time, a walk over many patterns embeds them once.
+    """
+    model = toy_model("llama")
+    block, calls = model.model.layers[-1], [0]
+    plain = block.forward
+
+    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        calls[0] += 1
+        return changed(plain(hidden_states, **kwargs), calls[0])
+
+    model.model.embed_tokens.register_forward_hook(lambda *_: calls.__setitem__(0, 0))
+    block.forward = forward
+    return model
+
+
 @both_fitnesses
 def test_a_model_whose_fast_losses_are_right_gets_the_population_evaluator(
     any_model: PreTrainedModel, fitness: str
@@ -60,26 +79,18 @@ def test_rounding_in_low_precision_is_no_reason_to_fall_back() -> None:
 def test_products_that_the_user_has_made_coarser_may_round_as_low_precision_does(
     products: str, kind: type[Checked]
 ) -> None:
-    model = toy_model("llama")
-    block, entered = model.model.layers[-1], [0]
-    plain = block.forward
+    def changed(output: torch.Tensor, call: int) -> torch.Tensor:
+        # Off by a little in the walk, as TF32 is on tensors of another shape.
+        return output + 0.02 * (call == 1) * output.roll(1, dims=-1)
 
-    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
-        entered[0] += 1  # off by a little in the walk, as TF32 is on tensors of another shape
-        output = plain(hidden_states, **kwargs)
-        return output + 0.02 * (entered[0] == 1) * output.roll(1, dims=-1)
-
-    handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
-    block.forward = forward
     before, within = torch.get_float32_matmul_precision(), torch.backends.mkldnn.matmul
     finer = within.fp32_precision  # the first does not restore it
     torch.set_float32_matmul_precision(products)
     try:
-        evaluator, said = check(model)
+        evaluator, said = check(with_last_block(changed))
     finally:
         torch.set_float32_matmul_precision(before)
         within.fp32_precision = finer
-        handle.remove()
     assert isinstance(evaluator, kind), said
 
 
@@ -108,22 +119,10 @@ def test_a_model_that_hides_work_from_its_modules_falls_back_and_says_so(fitness
 def test_a_model_whose_blocks_depend_on_more_than_their_arguments_falls_back_and_says_so(
     fitness: str,
 ) -> None:
-    model = toy_model("llama")
-    block, entered = model.model.layers[-1], [0]
-    plain = block.forward
+    def changed(output: torch.Tensor, call: int) -> torch.Tensor:
+        return output.roll(1, dims=-1) if call == 1 else output
 
-    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
-        # A forward pass enters the model each time, a walk over many patterns enters it once.
-        entered[0] += 1
-        output = plain(hidden_states, **kwargs)
-        return output.roll(1, dims=-1) if entered[0] == 1 else output
-
-    handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
-    block.forward = forward
-    try:
-        evaluator, said = check(model, fitness)
-    finally:
-        handle.remove()
+    evaluator, said = check(with_last_block(changed), fitness)
     assert isinstance(evaluator, ReferenceEvaluator)
     assert "differ from the model's own" in said[0]
 
@@ -170,21 +169,10 @@ def test_a_pattern_without_a_finite_loss_either_way_is_no_difference(fitness: st
 
 @both_fitnesses
 def test_a_loss_that_is_finite_one_way_alone_is_a_difference(fitness: str) -> None:
-    model = toy_model("llama")
-    block, entered = model.model.layers[-1], [0]
-    plain = block.forward
+    def changed(output: torch.Tensor, call: int) -> torch.Tensor:
+        return output * torch.nan if call == 2 else output  # in the walk's second pattern alone
 
-    def forward(hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
-        entered[0] += 1  # NaN in the walk's second pattern alone
-        output = plain(hidden_states, **kwargs)
-        return output * torch.nan if entered[0] == 2 else output
-
-    handle = model.model.embed_tokens.register_forward_hook(lambda *_: entered.__setitem__(0, 0))
-    block.forward = forward
-    try:
-        evaluator, said = check(model, fitness)
-    finally:
-        handle.remove()
+    evaluator, said = check(with_last_block(changed), fitness)
     assert isinstance(evaluator, ReferenceEvaluator)
     assert "differ from the model's own" in said[0]
 
