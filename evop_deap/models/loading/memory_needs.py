@@ -40,8 +40,13 @@ def memory_told(
 
 def weights_size(folder: Path) -> int:
     """Return the bytes of the weights in a folder; of several formats, those of the first."""
-    sizes = (sum(file.stat().st_size for file in folder.glob(kind)) for kind in _WEIGHTS)
-    return next((size for size in sizes if size), 0)
+    return sum(file.stat().st_size for file in weights_in(folder))
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """Return the files of the weights in a folder, sorted; of several formats, the first."""
+    found = (sorted(folder.glob(kind)) for kind in _WEIGHTS)
+    return next((files for files in found if files), [])
 
 
 def allowed_memory(*devices: torch.device) -> int:

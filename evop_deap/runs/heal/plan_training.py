@@ -81,7 +81,7 @@ def plan_training(
     )
     identity = {
         "source": _weights_of(source.checkpoint),
-        "dense model": taught.fingerprint,
+        "dense model": taught.teacher,
         "text": [taught.text.training.fingerprint, taught.text.validation.fingerprint],
         "adapters": None if full else recipe.rank,
         "generated": config.generate,
@@ -95,6 +95,7 @@ def plan_training(
 def _weights_of(checkpoint: Path) -> str:
     """Return a hash of the names and contents of the weights in a folder."""
     from evop_deap.base.files import sha256_of_file, sha256_of_text
+    from evop_deap.models.loading.memory_needs import weights_in
 
-    files = sorted(checkpoint.glob("*.safetensors"))
+    files = weights_in(checkpoint)
     return sha256_of_text(" ".join(f"{file.name} {sha256_of_file(file)}" for file in files))

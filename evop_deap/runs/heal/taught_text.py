@@ -34,7 +34,8 @@ class TaughtText:
             to train on may be the dense model's own.
         targets: predictions of the dense model there, all of them finite.
         left_out: number of windows on which the dense model's predictions are not finite.
-        fingerprint: hash of the dense model.
+        fingerprint: hash of the dense model in the dtype of the source.
+        teacher: hash of the dense model in float32, which predicts.
         pruned: by text, the loss of the dense model without the dropped units; empty if these
             are unknown.
     """
@@ -44,6 +45,7 @@ class TaughtText:
     targets: Mapping[str, TeacherTargets]
     left_out: int
     fingerprint: str
+    teacher: str
     pruned: Mapping[str, float]
 
     def dense_loss(self, name: str) -> float:
@@ -84,13 +86,13 @@ def taught_text(
         reported=source.reported,
     )
     listener.stage(f"loading the dense model {source.base}")
-    dense, fingerprint = _dense_model(config, source, student)
+    dense, fingerprint, teacher = _dense_model(config, source, student)
     place = cache_folder() / TEACHERS
     training = text.training.tokens
     if config.generate:
         listener.stage("the dense model writes text to train on")
         training = generated(
-            dense.model, fingerprint, training, seed=config.seed, folder=place,
+            dense.model, teacher, training, seed=config.seed, folder=place,
             on_done=lambda done: listener.prepared(done, len(training)),
         )  # fmt: skip
     listener.stage("the dense model predicts the text")
@@ -103,7 +105,7 @@ def taught_text(
     windows, targets = {}, {}
     for name, rows in drawn.items():
         found = teacher_targets(
-            dense.model, fingerprint, rows, folder=place,
+            dense.model, teacher, rows, folder=place,
             on_done=partial(_tell, listener, done, total),
         )  # fmt: skip
         done += len(rows)
@@ -122,13 +124,16 @@ def taught_text(
         name: _pruned_loss(source, dense, windows[name]) for name in ("validation", "heldout")
     }
     known = {name: loss for name, loss in pruned.items() if loss is not None}
-    return TaughtText(text, windows, targets, left_out, fingerprint, known)
+    return TaughtText(text, windows, targets, left_out, fingerprint, teacher, known)
 
 
 def _dense_model(
     config: HealingConfig, source: HealSource, student: LoadedModel
-) -> tuple[LoadedModel, str]:
-    """Return the dense model with float32 weights, and its fingerprint in the source's dtype."""
+) -> tuple[LoadedModel, str, str]:
+    """Return the dense model in float32, its fingerprint in the source's dtype, and in float32.
+
+    Different models can be the same in bfloat16, so predictions are kept by the latter.
+    """
     from evop_deap.models.loading.fingerprint import fingerprint_model
 
     dense = _load_dense(config, source, source.dtype)
@@ -140,9 +145,10 @@ def _dense_model(
             f"fingerprint {fingerprint[:12]} instead of {str(source.fingerprint)[:12]}; "
             "give the right one with --base"
         )
-    if source.dtype != "float32":
-        dense = _load_dense(config, source, "float32")
-    return dense, fingerprint
+    if source.dtype == "float32":
+        return dense, fingerprint, fingerprint
+    dense = _load_dense(config, source, "float32")
+    return dense, fingerprint, fingerprint_model(dense.model)
 
 
 def _tell(listener: HealingListener, before: int, total: int, count: int) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+from forked_searches import run_and_kill
 from healed_runs import pruned_toy
 from toy_models import toy_model
 from transformers import AutoModelForCausalLM
 
+from evop_deap.apply import main as apply
 from evop_deap.heal import main
 from evop_deap.recovery.healing.recipes import RECIPES
+from evop_deap.runs.heal.heal_folder import HealFolder
 
 
 def refusal(words: list[str], capfd: pytest.CaptureFixture[str]) -> str:
@@ -103,3 +107,39 @@ def test_windows_that_the_dense_model_cannot_predict_are_left_out_and_counted(
     assert found["left_out"] > 0
     assert all(loss is not None for losses in found["loss"].values() for loss in losses.values())
     assert found["windows"]["validation"] < 8192 // 16
+
+
+def test_a_training_is_resumed_with_the_weights_of_its_source_only(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*pruned_toy(tmp_path, toy_model("llama")), "--output", str(tmp_path / "healed")]
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "pruned")
+    (tmp_path / "pruned" / "model.safetensors").unlink()
+    weights = tmp_path / "pruned" / "pytorch_model.bin"
+    torch.save(model.state_dict(), weights)
+    begun = HealFolder(tmp_path / "healed").identity.exists
+    assert run_and_kill(words, begun, command="heal") == -signal.SIGKILL
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] += 1
+    torch.save(model.state_dict(), weights)
+    assert "has source " in refusal([*words, "--resume"], capfd)
+
+
+def test_predictions_of_a_dense_model_are_not_taken_for_those_of_one_that_rounds_to_it(
+    tmp_path: Path,
+) -> None:
+    words = pruned_toy(tmp_path, toy_model("llama"))
+    base = ["--model", str(tmp_path / "dense"), "--dtype", "bfloat16", "--pattern", "1,3"]
+    assert apply([*base, "--output", str(tmp_path / "pruned"), "--overwrite", "--quiet"]) == 0
+    dense = []
+    for scale in (1, 1.001):
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / "dense", dtype=torch.float32)
+        with torch.no_grad():
+            head = model.lm_head.weight
+            head.copy_(head.bfloat16().float() * scale)
+        model.save_pretrained(tmp_path / "dense")
+        output = tmp_path / f"healed-{scale}"
+        assert main([*words, "--output", str(output)]) == 0
+        found = json.loads((output / "healing.json").read_text("utf-8"))
+        dense.append(found["loss"]["heldout"]["dense"])
+    assert dense[0] != dense[1]
