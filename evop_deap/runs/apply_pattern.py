@@ -123,6 +123,7 @@ def _compensated(
     progress.stage(outcome)
     pruned = made or PrunedModel(loaded.model, anatomy, dropped)
     progress.stage(f"writing and checking {folder}")
+    card = card_of(loaded, drops, about)  # its fingerprint is of the weights before they change
     with written(pruned.changes):
         report = export_checkpoint(
             pruned.model,
@@ -130,7 +131,7 @@ def _compensated(
             pruned.dropped,
             loaded.tokenizer,
             folder,
-            card=card_of(loaded, drops, about),
+            card=card,
             stored_dtype=loaded.stored_dtype,
             files=loaded.files,
             changed=pruned.changes.keys(),

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from evop_deap.apply import main as apply
 from evop_deap.export import main as export
 from evop_deap.models.anatomy.probe import run_forward
+from evop_deap.runs.card_fields import card_field
 from evop_deap.runs.run_search import run_search
 from evop_deap.runs.stages import recover as stage
 from evop_deap.runs.storage.result import SearchResult, result_table
@@ -191,6 +192,11 @@ def test_apply_compensates_for_a_known_pattern(
     paths = (tmp_path / "with", tmp_path / "without")
     one, two = (run_forward(AutoModelForCausalLM.from_pretrained(path), ids) for path in paths)
     assert not torch.allclose(one, two)
+    # Both are of the same dense model, by which heal knows it.
+    name = "evop_base_fingerprint"
+    assert card_field(card, name, "one") == card_field(
+        (tmp_path / "without" / "README.md").read_text(), name, "other"
+    )
 
 
 def test_bad_input_is_one_line(
