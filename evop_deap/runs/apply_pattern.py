@@ -194,13 +194,16 @@ def write_checkpoint(
     return replace(report, left_out=loaded.beside.left_out)
 
 
-def check_output(path: Path, models: Iterable[str | None], *, overwrite: bool) -> None:
+def check_output(
+    path: Path, models: Iterable[str | None], *, overwrite: bool, is_text: bool = False
+) -> None:
     """Refuse a path that cannot be written, or that holds anything but a checkpoint.
 
     Args:
         path: the path to write.
         models: names of the models that are read.
         overwrite: whether a checkpoint at `path` may be replaced.
+        is_text: whether a text is written there, which may replace a file.
 
     Raises:
         InputError: the path exists and `overwrite` is not given, or it is no checkpoint, or of a
@@ -212,7 +215,7 @@ def check_output(path: Path, models: Iterable[str | None], *, overwrite: bool) -
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         if not overwrite:
             raise InputError(f"`output` {path} exists: choose another, or add --overwrite")
-        if path.is_dir() and not (path / "config.json").is_file():
+        if not (path / "config.json").is_file() and not (is_text and path.is_file()):
             raise InputError(
                 f"`output` {path} is not a checkpoint (no config.json), so --overwrite leaves it "
                 "alone: choose another folder"

@@ -108,7 +108,7 @@ def export_run(
         return _text(folder, config, drops, format, comment).rstrip("\n")
     with claimed(output):
         read = (config.model, config.export_from, export_from)
-        check_output(output, read, overwrite=overwrite)
+        check_output(output, read, overwrite=overwrite, is_text=format not in CHECKPOINTS)
         if format not in CHECKPOINTS:
             write_text(output, _text(folder, config, drops, format, comment))
             return f"{output}: {format} without {', '.join(drops.names)}"

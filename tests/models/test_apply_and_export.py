@@ -138,6 +138,18 @@ def test_what_stands_at_the_output_stays_unless_told(
     assert apply([*command, "--output", str(tmp_path / "new"), "--overwrite"]) == 0
 
 
+def test_no_file_is_replaced_by_a_checkpoint(
+    blocks: Path, toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "thesis.txt"
+    file.write_text("years")
+    output = ["--output", str(file), "--overwrite", "--quiet"]
+    command = ["--model", str(toy_checkpoint), "--pattern", "1", *output]
+    refused(apply, command, capsys, "not a checkpoint")
+    refused(export, [str(blocks), *output], capsys, "not a checkpoint")
+    assert file.read_text() == "years"
+
+
 def test_texts_go_to_stdout(
     blocks: Path, toy_checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
