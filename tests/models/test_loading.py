@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.user_folders import cache_folder
@@ -24,6 +24,21 @@ def test_a_checkpoint_is_loaded_as_transformers_loads_it(toy_checkpoint: Path) -
         assert torch.equal(loaded.model(ids).logits, plain(ids).logits)
     assert not loaded.model.training
     assert (loaded.hub_id, loaded.stored_dtype, loaded.context) == (None, torch.float32, 128)
+
+
+def test_an_added_token_beyond_the_embeddings_is_no_reason_to_refuse_a_model(
+    toy_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(toy_checkpoint, tmp_path / "more"))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image_soft_token>"]})
+    tokenizer.save_pretrained(folder)
+    loaded = load_model(str(folder), device="cpu")
+    assert len(loaded.tokenizer) == loaded.model.config.vocab_size + 1
+    tokenizer.eos_token = "<image_soft_token>"
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(InputError, match="they do not belong together"):
+        load_model(str(folder), device="cpu")
 
 
 def test_options_reach_transformers(toy_checkpoint: Path) -> None:

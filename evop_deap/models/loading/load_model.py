@@ -147,7 +147,7 @@ def load_model(
             spread(model, places)
     hub_id = known_hub_id(name)
     rows = embedding_table(model).shape[0]
-    if max(tokenizer.get_vocab().values(), default=0) >= rows:
+    if max(_words_of(tokenizer), default=0) >= rows:
         raise InputError(
             f"`model` {name} has embeddings for {rows} tokens, but its tokenizer has "
             f"{len(tokenizer)}: they do not belong together"
@@ -181,6 +181,16 @@ def load_tokenizer(
     with quiet_transformers(), explaining(name):
         config = load_config(where, name, trust_remote_code)
         return _load_tokenizer(where, trust_remote_code), _context(config)
+
+
+def _words_of(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Return the ids that a text can have, without those of added tokens that it does not write.
+
+    Gemma 3 of 1B has a token for images, which it cannot read, beyond its embeddings.
+    """
+    begin_and_end = {tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
+    added = set(tokenizer.added_tokens_decoder) - begin_and_end
+    return set(tokenizer.get_vocab().values()) - added
 
 
 def _load_tokenizer(where: dict[str, Any], trust_remote_code: bool) -> PreTrainedTokenizerBase:
