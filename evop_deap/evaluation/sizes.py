@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.user_paths import existing_path
 from evop_deap.models.loading.demo_model import DEMO_MODELS, demo_checkpoint
+from evop_deap.models.loading.memory_needs import weights_in
 
 if TYPE_CHECKING:
     from evop_deap.models.loading.load_model import LoadedModel
-
-_WEIGHTS = ("*.safetensors", "*.gguf", "*.bin")
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,8 @@ def file_bytes(name: str) -> int | None:
     folder = path or _in_hub_cache(name)
     if folder is None:
         return None
-    for kind in _WEIGHTS:  # a checkpoint in several formats is loaded from the first of them
-        if files := [*folder.glob(kind)]:
-            return sum(file.stat().st_size for file in files)
-    return None
+    files = weights_in(folder) or folder.glob("*.gguf")
+    return sum(file.stat().st_size for file in files) or None
 
 
 def _in_hub_cache(name: str) -> Path | None:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from transformers import AutoModelForCausalLM
 
 from evop_deap.apply import main as apply
+from evop_deap.evaluation.sizes import file_bytes
+from evop_deap.models.loading.checkpoint_files import SAFETENSORS
 from evop_deap.models.loading.load_model import load_model
-from evop_deap.models.loading.memory_needs import allowed_memory, memory_told
+from evop_deap.models.loading.memory_needs import allowed_memory, memory_told, weights_size
 
 CPU = torch.device("cpu")
 
@@ -39,6 +42,23 @@ def test_weights_that_may_not_fit_are_told_so(tmp_path: Path) -> None:
     line = memory_told(folder, torch.float32, torch.float32, CPU)
     assert line is not None
     assert line.endswith("; this may not fit")
+
+
+def test_files_that_transformers_does_not_read_are_not_counted(tmp_path: Path) -> None:
+    for name in ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"):
+        (tmp_path / name).write_bytes(b"12345")
+    (tmp_path / "consolidated.safetensors").write_bytes(b"1234567890")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"1234567890")
+    assert weights_size(tmp_path) == file_bytes(str(tmp_path)) == 10
+    weights_of(tmp_path, 7)
+    assert weights_size(tmp_path) == file_bytes(str(tmp_path)) == 7
+
+
+@pytest.mark.parametrize("stem", ["model-", "model.safetensors-"])
+def test_all_shards_are_fetched_from_a_hub(stem: str) -> None:
+    shards = [f"{stem}0000{place}-of-00002.safetensors" for place in (1, 2)]
+    files = ["config.json", "consolidated.safetensors", *shards]
+    assert list(filter_repo_objects(files, allow_patterns=list(SAFETENSORS))) == shards
 
 
 def test_a_folder_without_weights_tells_nothing(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ _PROCESSOR = (
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
-SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model*-of-*.safetensors")
 
 
 def checkpoint_folder(where: Mapping[str, Any], files: Sequence[str] = _PROCESSOR) -> Path | None:

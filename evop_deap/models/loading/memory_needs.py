@@ -13,7 +13,11 @@ from evop_deap.models.loading.hardware import free_memory
 if TYPE_CHECKING:
     import torch
 
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+# As transformers looks for them; beside them can lie files that it does not read.
+_WEIGHTS = (
+    *("model.safetensors", "model*-of-*.safetensors", "*.safetensors"),
+    "pytorch_model*.bin",
+)
 _GROUP = Path("/sys/fs/cgroup")
 
 
@@ -44,7 +48,7 @@ def weights_size(folder: Path) -> int:
 
 
 def weights_in(folder: Path) -> list[Path]:
-    """Return the files of the weights in a folder, sorted; of several formats, the first."""
+    """Return the files that a model is loaded from, sorted; of several formats, the first."""
     found = (sorted(folder.glob(kind)) for kind in _WEIGHTS)
     return next((files for files in found if files), [])
 
