@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from evop_deap.base.errors import InputError
 from evop_deap.base.formatting import duration, mebibytes
 from evop_deap.settings.search_config import SearchConfig
 
@@ -73,7 +74,15 @@ def measured_generation(
         loaded: the model.
         anatomy: its blocks.
         can_stream: whether its weights can be streamed.
+
+    Raises:
+        InputError: the model has one block, which no pattern drops.
     """
+    if len(anatomy.blocks) == 1:
+        raise InputError(
+            f"`measure` needs a model of at least two blocks, but {loaded.name} has one: leave it "
+            "out"
+        )
     import numpy as np
 
     from evop_deap.fitness.model.evaluators import Evaluators

@@ -292,6 +292,8 @@ def test_a_pattern_may_be_a_list_or_the_folder_of_a_run(tmp_path: Path) -> None:
         ('{"layers": []}', "neither `dropped`"),
         ("{", "not JSON"),
         ("", "names nothing"),
+        (layer_drop_config(Drops(16, frozenset())), "names nothing"),
+        ('{"n_blocks": 16, "dropped": []}', "names nothing"),
         ("3,x", "must be named like"),
         ("77", "from 0 to 15"),
     ],

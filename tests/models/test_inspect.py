@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from toy_models import anatomy_of, toy_model
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from evop_deap.base.errors import UnsupportedModelError
 from evop_deap.inspect import main
@@ -112,6 +112,18 @@ def test_a_generation_is_measured_when_asked_for(
     generation = json.loads(capsys.readouterr().out)["generation"]
     assert (generation["weights"], generation["patterns"]) == ("resident", 4)
     assert generation["enough_patterns"] >= 1
+
+
+def test_a_model_of_one_block_has_no_generation_to_measure(
+    toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(toy_checkpoint, num_hidden_layers=1)
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(toy_checkpoint).save_pretrained(tmp_path)
+    assert main([str(tmp_path), "--quiet"]) == 0
+    assert "it is the only block" in capsys.readouterr().out
+    assert main([str(tmp_path), "--quiet", "--measure"]) == 2
+    assert "`measure` needs a model of at least two blocks" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_there_is_named_in_one_line(

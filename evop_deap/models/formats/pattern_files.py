@@ -24,6 +24,8 @@ MERGED = (
 )
 """Why a merge has no pattern."""
 
+_NOTHING = "it names nothing to drop"
+
 _FIELDS = ("slices", "dropped", "per_layer_config", "block_configs")
 
 
@@ -60,6 +62,8 @@ def read_pattern(given: str, n_blocks: int, dense: Mapping[str, Any] | None = No
         raise InputError(
             f"`pattern` {path} is about {drops.n_blocks} blocks, but the model has {n_blocks}"
         )
+    if not drops.gone:
+        raise InputError(f"`pattern` {path} cannot be used: {_NOTHING}")
     return drops
 
 
@@ -146,5 +150,5 @@ def _listed(given: str, n_blocks: int) -> Drops:
 def _words(text: str) -> list[str]:
     words = text.replace(",", " ").split()
     if not words:
-        raise InputError("it names nothing to drop")
+        raise InputError(_NOTHING)
     return words
