@@ -317,6 +317,8 @@ def test_sqlite_is_for_one_process_and_says_why(tmp_path: Path) -> None:
         ("sqlite:///:memory:", "is lost when the process ends"),
         ("nothing://here", "`storage` nothing://here cannot be opened"),
         ("postgresql://me:secret@nowhere.invalid/x", "`storage` postgresql://nowhere.invalid/x"),
+        ("postgresql://me:a/secret@nowhere.invalid/x", "postgresql://nowhere.invalid/x"),
+        ("postgresql://me:a@secret@nowhere.invalid/x", "postgresql://nowhere.invalid/x"),
         (".", "is a folder: give a file, such as"),
     ],
 )
