@@ -20,7 +20,7 @@ from toy_landscapes import write_toy_landscape
 from evop_deap.base.errors import InputError
 from evop_deap.settings.config_files import read_settings
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.tuning.best_settings import best_trial, write_best, write_trials
+from evop_deap.tuning.best_settings import best_trial, study_table, write_best, write_trials
 from evop_deap.tuning.objective import Objective
 from evop_deap.tuning.problems import landscape_problem
 from evop_deap.tuning.settings_space import SettingsSpace
@@ -124,6 +124,28 @@ def test_an_interrupted_trial_is_run_again_by_whoever_goes_on(where: str, landsc
     assert by_state(trials) == {"COMPLETE": 5, "FAIL": 1}
     (retry,) = (trial for trial in trials if trial.user_attrs.get(RETRY_OF) == 2)
     assert retry.params == trials[2].params
+
+
+def test_the_table_has_the_defaults_of_a_trial_0_that_was_run_again(
+    tmp_path: Path, landscape: Path
+) -> None:
+    interruptions = iter([True, True])
+
+    def interrupt(trial: optuna.Trial) -> None:
+        if next(interruptions, False):
+            raise KeyboardInterrupt
+
+    objective = Spied(landscape, interrupt)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "study.jsonl", objective, 1)
+    trials = run(tmp_path / "study.jsonl", objective, 1)
+    assert by_state(trials) == {"COMPLETE": 1, "FAIL": 2}
+    with open_storage(str(tmp_path / "study.jsonl")) as (storage, _):
+        table = study_table(optuna.load_study(storage=storage, study_name="toy"))
+    for line in table.splitlines()[3:]:
+        _, best, defaults = line.split()
+        assert best == defaults
 
 
 def test_trials_of_a_worker_that_is_gone_are_found_and_run_again(
