@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json, write_text
+from evop_deap.base.user_text import message_line
 from evop_deap.tuning.study import DESCRIPTION
 from evop_deap.tuning.workers import RETRY_OF
 
@@ -48,7 +49,7 @@ def write_best(path: Path, study: Study, space: SettingsSpace) -> None:
     settings |= {"generations": None, "max_cost": study.user_attrs[DESCRIPTION]["max_cost"]}
     names = study.metric_names or []
     values = ", ".join(f"{n} {v:.6g}" for n, v in zip(names, trial.values, strict=False))
-    about = f"# Trial {trial.number} of the study {study.study_name}: {values}.\n"
+    about = f"# Trial {trial.number} of the study {message_line(study.study_name)}: {values}.\n"
     write_text(path, about + yaml.safe_dump(settings, sort_keys=False))
 
 

@@ -24,7 +24,7 @@ from evop_deap.tuning.best_settings import best_trial, study_table, write_best, 
 from evop_deap.tuning.objective import Objective
 from evop_deap.tuning.problems import landscape_problem
 from evop_deap.tuning.settings_space import SettingsSpace
-from evop_deap.tuning.study import make_pruner, make_sampler, open_study, run_study
+from evop_deap.tuning.study import DESCRIPTION, make_pruner, make_sampler, open_study, run_study
 from evop_deap.tuning.study_kinds import PRUNERS, SAMPLERS
 from evop_deap.tuning.study_pictures import write_pictures
 from evop_deap.tuning.study_storage import open_storage
@@ -404,6 +404,15 @@ def test_the_best_settings_are_a_configuration_file_of_the_search(
     effective = SPACE.effective(best.params)
     assert effective.items() <= config.as_dict().items()
     assert (tmp_path / "best.yaml").read_text().startswith(f"# Trial {best.number} of the study")
+
+
+def test_the_name_of_a_study_stays_on_the_first_line_of_its_settings(tmp_path: Path) -> None:
+    study = optuna.create_study(study_name="a\nmax_cost: 3")
+    study.set_user_attr(DESCRIPTION, {"max_cost": 4})
+    study.add_trial(optuna.create_trial(value=1.0))
+    write_best(tmp_path / "best.yaml", study, SPACE)
+    assert (tmp_path / "best.yaml").read_text().startswith("# Trial 0 of the study a max_cost: 3:")
+    assert read_settings(tmp_path / "best.yaml")["max_cost"] == 4
 
 
 def test_all_trials_are_written_in_short(study: optuna.Study, tmp_path: Path) -> None:
