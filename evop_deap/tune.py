@@ -48,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _advice(options: TuningOptions) -> str:
-    return f"the same command continues the study in {shlex.quote(options.journal)}"
+    from evop_deap.tuning.study_storage import without_password
+
+    where = shlex.quote(without_password(options.journal))
+    return f"the same command continues the study in {where}"
 
 
 def _tune(options: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

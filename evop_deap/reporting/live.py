@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -143,6 +144,10 @@ class LiveReport(Progress):
 def _handler(live: LiveReport) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10  # a browser that stops reading must not block the run
+
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # the page was closed
+                super().handle()
 
         def do_GET(self) -> None:
             name = self.headers.get("Host", "").partition(":")[0]

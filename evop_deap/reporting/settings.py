@@ -13,7 +13,7 @@ from evop_deap.reporting.page_parts import Table, escaped
 from evop_deap.runs.storage.loaded_run import Run
 from evop_deap.runs.storage.result import SearchResult
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.settings.switched_off import OFF
+from evop_deap.settings.switched_off import OFF, SWITCHES
 
 
 def settings_parts(runs: Sequence[Run]) -> str:
@@ -51,8 +51,8 @@ def command_of(run: Run) -> str:
         if option.name not in run.settings or value == default:
             continue
         flag = "--" + option.name.replace("_", "-")
-        if value is None:
-            words += [flag, OFF]
+        if value is None:  # a run by --budget has no --sparsity, which cannot be off
+            words += [flag, OFF] if option.metadata["read"] in SWITCHES else []
         elif isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
         else:

@@ -88,11 +88,16 @@ def explain(process: GaussianProcess, space: SearchSpace, *, rng: random.Random)
     # Heuristics that seed a search also evaluate patterns outside the space; these are skipped.
     best = [row for row in ranked if tuple(patterns[row]) in space][:_CONTEXTS]
     sums: dict[tuple[int, ...], list[tuple[float, float]]] = {}
-    for row in best:
+    left = set(space.droppable)  # units without an effect yet
+    for row in best:  # grows while a unit is left that all of them drop
         dropped = np.flatnonzero(process.drops[row]).tolist()
-        rest = sorted(rng.sample(dropped, max(0, len(dropped) - exchanged)))
+        order = sorted(rng.sample(dropped, len(dropped)), key=lambda unit: unit not in left)
+        rest = sorted(order[exchanged:])
         for units, mean, variance in _around(process, space, rest, exchanged):
             sums.setdefault(units, []).append((mean, variance))
+        left.intersection_update(rest)
+        if left and row == best[-1]:
+            best.append(row)
     names = [unit.name for unit in space.units]
     effects = {
         units: Effect(

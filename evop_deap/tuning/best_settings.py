@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
 from evop_deap.base.files import write_json, write_text
+from evop_deap.base.user_text import message_line
 from evop_deap.tuning.study import DESCRIPTION
+from evop_deap.tuning.workers import RETRY_OF
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -47,7 +49,7 @@ def write_best(path: Path, study: Study, space: SettingsSpace) -> None:
     settings |= {"generations": None, "max_cost": study.user_attrs[DESCRIPTION]["max_cost"]}
     names = study.metric_names or []
     values = ", ".join(f"{n} {v:.6g}" for n, v in zip(names, trial.values, strict=False))
-    about = f"# Trial {trial.number} of the study {study.study_name}: {values}.\n"
+    about = f"# Trial {trial.number} of the study {message_line(study.study_name)}: {values}.\n"
     write_text(path, about + yaml.safe_dump(settings, sort_keys=False))
 
 
@@ -76,7 +78,8 @@ def study_table(study: Study) -> str:
     states = [trial.state.name.lower() for trial in trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     names = study.metric_names or []
-    defaults = {**dict(zip(names, trials[0].values or (), strict=False)), **trials[0].params}
+    usual = _of_defaults(trials)
+    defaults = {**dict(zip(names, usual.values or (), strict=False)), **usual.params}
     rows = {"": ("best", "defaults")}
     for name, value in {**dict(zip(names, best.values, strict=False)), **best.params}.items():
         rows[name] = _short(value), _short(defaults.get(name, ""))
@@ -84,6 +87,16 @@ def study_table(study: Study) -> str:
     table = [f"{name:20}{one:>{width}}{other:>{width}}" for name, (one, other) in rows.items()]
     head = f"trial {best.number} is the best of {len(trials)} ({counts})"
     return "\n".join([head, "", *table])
+
+
+def _of_defaults(trials: Sequence[FrozenTrial]) -> FrozenTrial:
+    """Return trial 0, or the last one that ran its settings again."""
+    last, *others = trials
+    for trial in others:
+        again = (trial.user_attrs.get(RETRY_OF), *trial.system_attrs.get("retry_history", ()))
+        if last.number in again and trial.state.is_finished():
+            last = trial
+    return last
 
 
 def _short(value: object) -> str:

@@ -157,6 +157,7 @@ class Objective:
         """Run the searches one after the other, with a report for each instance."""
         for number, run in enumerate(runs):
             self._advance(run, self.max_cost)
+            _check_found(run)
             if self.reports == "instances":
                 _report(trial, self._values(run)[0], number)
 
@@ -166,16 +167,13 @@ class Objective:
             cost = self.max_cost * step / self.steps
             for run in runs:
                 self._advance(run, cost)
+                if step == self.steps:
+                    _check_found(run)
             _report(trial, statistics.fmean(run.regret_at(cost) for run in runs), step)
 
     def _advance(self, run: BudgetedRun, cost: float) -> None:
         enough = self.epsilon if self.measure == "evaluations" else None
         run.advance(cost, enough=enough, check=self._check)
-        assert run.state is not None
-        if not math.isfinite(run.state.best.loss):
-            raise FailedRunError(
-                f"no pattern with a finite loss in {run.problem.name}, seed {run.seed}"
-            )
 
     def _values(self, run: BudgetedRun) -> tuple[float, ...]:
         """Return the value or values of a search that has spent its budget."""
@@ -210,6 +208,15 @@ class Objective:
             "regrets": [run.regret_at(self.max_cost) for run, _ in begun],
             "seeds": list(self.seeds),
         }
+
+
+def _check_found(run: BudgetedRun) -> None:
+    """Refuse a search that has spent its budget without a finite loss."""
+    assert run.state is not None
+    if not math.isfinite(run.state.best.loss):
+        raise FailedRunError(
+            f"no pattern with a finite loss in {run.problem.name}, seed {run.seed}"
+        )
 
 
 def _report(trial: Trial, value: float, step: int) -> None:

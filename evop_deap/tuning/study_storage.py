@@ -60,7 +60,7 @@ def _reporting_failures(where: str) -> Iterator[None]:
         causes = [cause for cause in _handled(error) if isinstance(cause, kinds)]
         if not causes:
             raise
-        first, place = causes[-1], _shown(where)
+        first, place = causes[-1], without_password(where)
         if isinstance(first, EvopError):
             raise type(first)(str(first)) from error
         if isinstance(first, OSError):
@@ -140,14 +140,19 @@ def _opened(kind: type[BaseStorage], url: str, **options: object) -> BaseStorage
         return kind(url, **options)  # type: ignore[call-arg]
     except Exception as error:  # each driver has errors of its own
         raise InputError(
-            f"`storage` {_shown(url)} cannot be opened: {_reason(url, error)}"
+            f"`storage` {without_password(url)} cannot be opened: {_reason(url, error)}"
         ) from error
 
 
-def _shown(url: str) -> str:
-    """Return a URL without its password."""
-    return re.sub(r"//[^@/]*@", "//", url)
+def without_password(where: str) -> str:
+    """Return a URL without user and password; a path as it is.
+
+    Example:
+        >>> without_password("postgresql://me:a/b@host/studies")
+        'postgresql://host/studies'
+    """
+    return re.sub(r"://[^:/@]*(:.*)?@", "://", where)
 
 
 def _reason(url: str, error: object) -> str:
-    return one_line(error).replace(url, _shown(url))[:300]
+    return one_line(error).replace(url, without_password(url))[:300]

@@ -120,6 +120,22 @@ def test_who_is_about_to_ask_again_is_waited_for_and_told_of_the_end(
     assert asked[0][2]["X-Ended"] == "yes"
 
 
+def test_a_page_that_is_closed_leaves_the_terminal_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evop_deap.reporting.live._GRACE", 0.1)
+    monkeypatch.setattr("evop_deap.reporting.live.load_search", lambda folder: None)
+    monkeypatch.setattr("evop_deap.reporting.live.content", lambda runs: "x" * 10**7)
+    with LiveReport(tmp_path) as live:
+        live.searching(0, None)
+        assert live.url is not None
+        port = int(live.url.rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as page:
+            page.sendall(b"GET /content?since=none HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert page.recv(4).startswith(b"HTTP")
+    assert capsys.readouterr().err == f"live report: {live.url}\n"
+
+
 def test_only_this_machine_is_served_and_only_the_page(tmp_path: Path) -> None:
     with LiveReport(tmp_path) as live:
         live.searching(0, None)

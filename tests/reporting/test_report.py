@@ -401,6 +401,12 @@ def test_the_command_of_a_front_has_all_its_points() -> None:
     assert "0.2" not in words
 
 
+def test_the_command_of_a_run_by_budget_has_no_share() -> None:
+    settings = SearchConfig(model="demo", budget="parameters=0.2")
+    words = command_of(Run(Path("run"), settings.as_dict(), (), None, None)).split()
+    assert words[-4:] == ["--model", "demo", "--budget", "parameters=0.2"]
+
+
 def test_the_command_switches_off_what_a_run_has_switched_off() -> None:
     settings = SearchConfig(model="m", sparsity=0.4, generations=None, stop_when_sure=None)
     words = command_of(Run(Path("run"), settings.as_dict(), (), None, None))

@@ -375,6 +375,17 @@ def test_effects_are_exact_where_everything_is_known_and_additive() -> None:
     assert max(abs(pair.mean) for pair in found.pairs) < 1e-6
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_units_that_all_good_patterns_drop_have_an_effect_too(seed: int) -> None:
+    space = SearchSpace(UNITS, n_drop=8)
+    losses = {space.pattern([*range(7), other]): 1.0 + other for other in range(7, 12)}
+    evaluator = CachedEvaluator(TabularEvaluator({space.dense: 1.0, **losses}))
+    evaluator.evaluate([space.dense, *losses])
+    seen = observe(evaluator.rows, evaluator.tokens, space.dense)
+    found = explain(Surrogate().learn(seen, space), space, rng=random.Random(seed))
+    assert [effect.units for effect in found.units] == [(unit.name,) for unit in UNITS]
+
+
 @pytest.mark.parametrize("n_drop", [1, 11])
 def test_it_explains_at_the_edges_of_the_budget(n_drop: int) -> None:
     space = SearchSpace(UNITS, n_drop)

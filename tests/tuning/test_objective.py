@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from evop_deap.fitness.plain_function import FunctionEvaluator
 from evop_deap.fitness.protocol import Evaluation
 from evop_deap.fitness.tabular import TabularEvaluator
 from evop_deap.fitness.walk_cost import walk_costs
-from evop_deap.space import SearchSpace, Unit
+from evop_deap.space import Pattern, SearchSpace, Unit
 from evop_deap.tuning.budgeted_run import (
     BudgetedRun,
     Point,
@@ -344,6 +344,26 @@ def test_a_search_that_finds_nothing_fails_by_name_and_is_never_worth_infinity(
         assert (trial.state.name, trial.value) == ("FAIL", None)
         assert trial.user_attrs["failure"].startswith("FailedRunError no pattern with a finite")
         assert trial.user_attrs["regrets"] == [1.0]
+
+
+@pytest.mark.parametrize("reports", ["none", "steps"])
+def test_a_search_may_find_its_first_finite_loss_late(reports: str) -> None:
+    units = tuple(Unit(str(i), 1, 1) for i in range(12))
+
+    def losses(patterns: Sequence[Pattern]) -> list[float]:
+        return [math.inf if any(pattern[:2]) else 6.0 for pattern in patterns]
+
+    space = SearchSpace(units, n_drop=4)
+    problem = Problem("late", space, losses, best=6.0, typical=20.0, optimum_known=True)
+    begun = BudgetedRun(problem, 1, DEFAULTS)
+    begun.advance(120 / 9)
+    assert begun.state is not None
+    assert begun.state.best.loss == math.inf
+    objective = Objective([problem], max_cost=120, seeds=[1], reports=reports)
+    study = optuna.create_study(pruner=optuna.pruners.NopPruner())
+    study.enqueue_trial(objective.space.defaults)
+    study.optimize(objective, n_trials=1)
+    assert study.best_value == 0
 
 
 def test_a_single_loss_that_is_no_number_harms_nobody(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from toy_landscapes import write_toy_landscape
 from evop_deap.base.errors import InputError
 from evop_deap.settings.config_files import read_settings
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.tuning.best_settings import best_trial, write_best, write_trials
+from evop_deap.tuning.best_settings import best_trial, study_table, write_best, write_trials
 from evop_deap.tuning.objective import Objective
 from evop_deap.tuning.problems import landscape_problem
 from evop_deap.tuning.settings_space import SettingsSpace
-from evop_deap.tuning.study import make_pruner, make_sampler, open_study, run_study
+from evop_deap.tuning.study import DESCRIPTION, make_pruner, make_sampler, open_study, run_study
 from evop_deap.tuning.study_kinds import PRUNERS, SAMPLERS
 from evop_deap.tuning.study_pictures import write_pictures
 from evop_deap.tuning.study_storage import open_storage
@@ -124,6 +124,28 @@ def test_an_interrupted_trial_is_run_again_by_whoever_goes_on(where: str, landsc
     assert by_state(trials) == {"COMPLETE": 5, "FAIL": 1}
     (retry,) = (trial for trial in trials if trial.user_attrs.get(RETRY_OF) == 2)
     assert retry.params == trials[2].params
+
+
+def test_the_table_has_the_defaults_of_a_trial_0_that_was_run_again(
+    tmp_path: Path, landscape: Path
+) -> None:
+    interruptions = iter([True, True])
+
+    def interrupt(trial: optuna.Trial) -> None:
+        if next(interruptions, False):
+            raise KeyboardInterrupt
+
+    objective = Spied(landscape, interrupt)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "study.jsonl", objective, 1)
+    trials = run(tmp_path / "study.jsonl", objective, 1)
+    assert by_state(trials) == {"COMPLETE": 1, "FAIL": 2}
+    with open_storage(str(tmp_path / "study.jsonl")) as (storage, _):
+        table = study_table(optuna.load_study(storage=storage, study_name="toy"))
+    for line in table.splitlines()[3:]:
+        _, best, defaults = line.split()
+        assert best == defaults
 
 
 def test_trials_of_a_worker_that_is_gone_are_found_and_run_again(
@@ -317,6 +339,8 @@ def test_sqlite_is_for_one_process_and_says_why(tmp_path: Path) -> None:
         ("sqlite:///:memory:", "is lost when the process ends"),
         ("nothing://here", "`storage` nothing://here cannot be opened"),
         ("postgresql://me:secret@nowhere.invalid/x", "`storage` postgresql://nowhere.invalid/x"),
+        ("postgresql://me:a/secret@nowhere.invalid/x", "postgresql://nowhere.invalid/x"),
+        ("postgresql://me:a@secret@nowhere.invalid/x", "postgresql://nowhere.invalid/x"),
         (".", "is a folder: give a file, such as"),
     ],
 )
@@ -380,6 +404,15 @@ def test_the_best_settings_are_a_configuration_file_of_the_search(
     effective = SPACE.effective(best.params)
     assert effective.items() <= config.as_dict().items()
     assert (tmp_path / "best.yaml").read_text().startswith(f"# Trial {best.number} of the study")
+
+
+def test_the_name_of_a_study_stays_on_the_first_line_of_its_settings(tmp_path: Path) -> None:
+    study = optuna.create_study(study_name="a\nmax_cost: 3")
+    study.set_user_attr(DESCRIPTION, {"max_cost": 4})
+    study.add_trial(optuna.create_trial(value=1.0))
+    write_best(tmp_path / "best.yaml", study, SPACE)
+    assert (tmp_path / "best.yaml").read_text().startswith("# Trial 0 of the study a max_cost: 3:")
+    assert read_settings(tmp_path / "best.yaml")["max_cost"] == 4
 
 
 def test_all_trials_are_written_in_short(study: optuna.Study, tmp_path: Path) -> None:

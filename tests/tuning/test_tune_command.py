@@ -19,9 +19,10 @@ from evop_deap import search
 from evop_deap.base.errors import InputError
 from evop_deap.settings.presets import preset_names, preset_settings
 from evop_deap.settings.search_config import SearchConfig
-from evop_deap.tune import main
+from evop_deap.tune import _advice, main
 from evop_deap.tuning.best_settings import study_table
 from evop_deap.tuning.settings_space import RANGES, SettingsSpace
+from evop_deap.tuning.tuning_options import TuningOptions
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +251,12 @@ def test_an_interrupted_study_says_how_it_goes_on_and_does(
     states = [row["state"] for row in trials(tmp_path / "out")]
     assert states.count("COMPLETE") >= done + 2
     assert set(states) <= {"COMPLETE", "FAIL"}
+
+
+def test_an_interrupted_study_keeps_the_password_of_its_storage() -> None:
+    options = TuningOptions(output="out", storage="postgresql://me:a/secret@host/studies")
+    assert _advice(options).endswith(" in postgresql://host/studies")
+    assert _advice(TuningOptions(output="a b")).endswith(" in 'a b/study.jsonl'")
 
 
 def test_trials_on_a_model_share_what_was_paid_for_and_their_best_is_searched_with(
