@@ -21,10 +21,13 @@ def units_to_drop(n_units: int, sparsity: float) -> int:
     """The number of units to drop: `sparsity * n_units`, rounded to the nearest, halves up.
 
     Raises:
-        InputError: the share is not between 0 and 1, or rounds to no unit or to all units.
+        InputError: the share is not between 0 and 1, or rounds to no unit or to all units, or
+            there is one unit alone.
     """
     if not 0.0 < sparsity < 1.0:
         raise InputError(f"`sparsity` must lie between 0 and 1, both excluded, but got {sparsity}")
+    if n_units == 1:
+        raise InputError("the model has one unit, which must stay: nothing can be dropped")
     # As written: 0.7 times 45 is 31.5, and not a little less.
     n_drop = math.floor(Fraction(repr(float(sparsity))) * n_units + Fraction(1, 2))
     if not 0 < n_drop < n_units:

@@ -151,6 +151,8 @@ def without_password(where: str) -> str:
         >>> without_password("postgresql://me:a/b@host/studies")
         'postgresql://host/studies'
     """
+    if "://" in where:
+        where = re.sub(r"([?&](user|password)=)[^&]*", r"\1...", where)
     return re.sub(r"://[^:/@]*(:.*)?@", "://", where)
 
 

@@ -55,6 +55,11 @@ def test_a_share_outside_zero_and_one_is_refused(sparsity: float) -> None:
         units_to_drop(30, sparsity)
 
 
+def test_a_single_unit_has_no_share_that_would_do() -> None:
+    with pytest.raises(InputError, match="one unit, which must stay"):
+        units_to_drop(1, 0.5)
+
+
 @pytest.mark.parametrize(("sparsity", "what"), [(0.01, "none"), (0.99, "all")])
 def test_a_share_that_rounds_to_none_or_all_is_refused_with_what_would_do(
     sparsity: float, what: str

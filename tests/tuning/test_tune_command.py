@@ -256,6 +256,8 @@ def test_an_interrupted_study_says_how_it_goes_on_and_does(
 def test_an_interrupted_study_keeps_the_password_of_its_storage() -> None:
     options = TuningOptions(output="out", storage="postgresql://me:a/secret@host/studies")
     assert _advice(options).endswith(" in postgresql://host/studies")
+    options = TuningOptions(output="out", storage="mysql://host:1/studies?user=me&password=a@b")
+    assert _advice(options).endswith(" in 'mysql://host:1/studies?user=...&password=...'")
     assert _advice(TuningOptions(output="a b")).endswith(" in 'a b/study.jsonl'")
 
 
