@@ -12,6 +12,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.base.files import check_writable, claimed
 from evop_deap.base.formatting import markdown
 from evop_deap.base.user_folders import cache_folder
+from evop_deap.models.export.checkpoint_entries import not_of_checkpoint
 from evop_deap.models.formats import Drops, read_pattern
 from evop_deap.recovery.compensation.form_names import OFF
 from evop_deap.runs.calibration_folder import responder_of
@@ -206,8 +207,8 @@ def check_output(
         is_text: whether a text is written there, which may replace a file.
 
     Raises:
-        InputError: the path exists and `overwrite` is not given, or it is no checkpoint, or of a
-            run or of one of the models.
+        InputError: the path exists and `overwrite` is not given, or it is no checkpoint, or holds
+            other files too, or is of a run or of one of the models.
         OutputError: the path cannot be written.
     """
     check_outside_models(path, "output", models)
@@ -219,6 +220,11 @@ def check_output(
             raise InputError(
                 f"`output` {path} is not a checkpoint (no config.json), so --overwrite leaves it "
                 "alone: choose another folder"
+            )
+        if path.is_dir() and (others := not_of_checkpoint(path)):
+            raise InputError(
+                f"`output` {path} holds {others[0]}, which would be lost with the checkpoint, so "
+                "--overwrite leaves both alone: move it, or choose another folder"
             )
     check_writable(path.parent)
 

@@ -138,6 +138,28 @@ def test_what_stands_at_the_output_stays_unless_told(
     assert apply([*command, "--output", str(tmp_path / "new"), "--overwrite"]) == 0
 
 
+@pytest.mark.parametrize("name", ["notes.md", "scores.json", "runs/one.txt", ".git/HEAD"])
+def test_a_checkpoint_with_other_files_beside_it_is_not_replaced(
+    blocks: Path,
+    toy_checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    command = ["--model", str(toy_checkpoint), "--pattern", "1", "--quiet"]
+    output = ["--output", str(tmp_path / "new")]
+    assert apply([*command, *output]) == 0
+    other = tmp_path / "new" / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("years")
+    before = sorted((tmp_path / "new").rglob("*"))
+    again = [*output, "--overwrite"]
+    refused(apply, [*command, *again], capsys, "would be lost")
+    refused(export, [str(blocks), *again, "--quiet"], capsys, "would be lost")
+    assert sorted((tmp_path / "new").rglob("*")) == before
+    assert other.read_text() == "years"
+
+
 def test_no_file_is_replaced_by_a_checkpoint(
     blocks: Path, toy_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
