@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations, cycle
 from typing import Any
 
 import numpy as np
@@ -88,16 +88,9 @@ def explain(process: GaussianProcess, space: SearchSpace, *, rng: random.Random)
     # Heuristics that seed a search also evaluate patterns outside the space; these are skipped.
     best = [row for row in ranked if tuple(patterns[row]) in space][:_CONTEXTS]
     sums: dict[tuple[int, ...], list[tuple[float, float]]] = {}
-    left = set(space.droppable)  # units without an effect yet
-    for row in best:  # grows while a unit is left that all of them drop
-        dropped = np.flatnonzero(process.drops[row]).tolist()
-        order = sorted(rng.sample(dropped, len(dropped)), key=lambda unit: unit not in left)
-        rest = sorted(order[exchanged:])
+    for rest in _rests(process.drops[best], space, exchanged, rng):
         for units, mean, variance in _around(process, space, rest, exchanged):
             sums.setdefault(units, []).append((mean, variance))
-        left.intersection_update(rest)
-        if left and row == best[-1]:
-            best.append(row)
     names = [unit.name for unit in space.units]
     effects = {
         units: Effect(
@@ -112,6 +105,30 @@ def explain(process: GaussianProcess, space: SearchSpace, *, rng: random.Random)
         units=tuple(effect for units, effect in effects.items() if len(units) == 1),
         pairs=tuple(effect for units, effect in effects.items() if len(units) == 2),
     )
+
+
+def _rests(
+    best: NDArray[np.float64], space: SearchSpace, exchanged: int, rng: random.Random
+) -> Iterator[list[int]]:
+    """Yield what stays dropped when some drops of each of the best patterns are exchanged.
+
+    The last pattern is taken again while a unit is left that has stayed dropped every time.
+
+    Args:
+        best: (patterns, units) 1.0 where a pattern drops a unit.
+        space: the space of the units.
+        exchanged: number of drops that are exchanged.
+        rng: chooses them.
+    """
+    left = set(space.droppable)
+    for turn, drops in enumerate(chain(best, cycle(best[-1:]))):
+        if turn >= len(best) and not left:
+            return
+        dropped = np.flatnonzero(drops).tolist()
+        order = sorted(rng.sample(dropped, len(dropped)), key=lambda unit: unit not in left)
+        rest = sorted(order[exchanged:])
+        left.intersection_update(rest)
+        yield rest
 
 
 def _around(
