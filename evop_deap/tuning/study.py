@@ -203,22 +203,25 @@ def _settled(study: Study) -> int:
     """Return the number of finished and running trials, without those that are run again."""
     from optuna.trial import TrialState
 
+    return sum(trial.state != TrialState.WAITING for trial in _not_run_again(study))
+
+
+def _not_run_again(study: Study) -> list[FrozenTrial]:
+    """Return the trials without those whose settings are run again, as after an interruption."""
     trials = study.get_trials(deepcopy=False)
-    replaced = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+    again = {trial.user_attrs.get(RETRY_OF) for trial in trials}
     for trial in trials:
-        replaced.update(trial.system_attrs.get("retry_history", ()))
-    return sum(
-        trial.state != TrialState.WAITING and trial.number not in replaced for trial in trials
-    )
+        again.update(trial.system_attrs.get("retry_history", ()))
+    return [trial for trial in trials if trial.number not in again]
 
 
 def _check_failures(study: Study) -> None:
     """Refuse to continue a study whose first trials have all failed."""
     from optuna.trial import TrialState
 
-    failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
     good = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    reasons = [trial.user_attrs["failure"] for trial in failed if "failure" in trial.user_attrs]
+    told = [trial.user_attrs for trial in _not_run_again(study) if "failure" in trial.user_attrs]
+    reasons = [attributes["failure"] for attributes in told]
     if not good and len(reasons) >= _MOST_FAILURES:
         raise InputError(f"the first {len(reasons)} trials failed, the last with: {reasons[-1]}")
 

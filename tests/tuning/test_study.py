@@ -303,6 +303,23 @@ def test_where_all_fail_the_study_ends_and_says_why(tmp_path: Path, landscape: P
         run(tmp_path / "study.jsonl", objective, 9)
 
 
+def test_interrupted_trials_do_not_count_as_failed(tmp_path: Path, landscape: Path) -> None:
+    class Interrupted(Objective):
+        def _one_by_one(self, trial: Any, runs: Any) -> None:
+            if trial.number < 3:
+                raise KeyboardInterrupt
+            if trial.number == 3:
+                raise RuntimeError("no memory")
+            super()._one_by_one(trial, runs)
+
+    objective = Interrupted([landscape_problem(landscape)], max_cost=4)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "study.jsonl", objective, 3)
+    trials = run(tmp_path / "study.jsonl", objective, 3)
+    assert by_state(trials) == {"FAIL": 4, "COMPLETE": 2}
+
+
 def test_a_study_that_measures_something_else_is_refused(tmp_path: Path, landscape: Path) -> None:
     path = tmp_path / "study.jsonl"
     run(path, Spied(landscape, nothing), 1)
