@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 
 from evop_deap.base.errors import InputError
@@ -52,13 +52,16 @@ def _step(n_units: int) -> Fraction:
     return Fraction(1, 10 ** max(3, len(str(n_units))))
 
 
-def parse_budget(text: str, units: Sequence[Unit]) -> tuple[Allowance, ...]:
+def parse_budget(
+    text: str, units: Sequence[Unit], protected: Collection[int] = ()
+) -> tuple[Allowance, ...]:
     """Parse a budget such as "attn=6,mlp=0.2", "parameters=0.25" or "kv=0.5".
 
     Args:
         text: KIND=AMOUNT, several separated by commas; a whole number is a number of units, a
             number between 0 and 1 is a share.
         units: all units of the model.
+        protected: positions of units that must be kept.
 
     Raises:
         InputError: a kind or amount is invalid, no unit has this kind of weight, or two kinds
@@ -73,7 +76,7 @@ def parse_budget(text: str, units: Sequence[Unit]) -> tuple[Allowance, ...]:
                 f"but got '{part.strip()}'"
             )
         limit = _limit(kind, amount, weights[kind])
-        found.append(Allowance(kind, _that_count(weights[kind], limit), limit))
+        found.append(Allowance(kind, _that_count(weights[kind], limit, protected), limit))
     taken: set[int] = set()
     for allowance in found:
         weighed = {unit for unit, weight in enumerate(allowance.weights) if weight}
@@ -97,16 +100,18 @@ def _weights(units: Sequence[Unit]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _that_count(weights: Sequence[int], limit: int) -> tuple[int, ...]:
-    """Return the weights, with 0 for units below a tenth of the heaviest one that fits.
+def _that_count(weights: Sequence[int], limit: int, protected: Collection[int]) -> tuple[int, ...]:
+    """Return the weights, with 0 for units below a tenth of the heaviest that may be dropped.
 
     Such a unit always fits, so each of them would be dropped for next to nothing, as the sliding
     blocks of a model with a few blocks of full attention. They count if the others that fit do not
     suffice.
     """
-    heaviest = max(weight for weight in weights if weight <= limit)
-    heavy = tuple(weight if 10 * weight >= heaviest else 0 for weight in weights)
-    return heavy if fitting(heavy, limit) >= limit else tuple(weights)
+    free = [weight for unit, weight in enumerate(weights) if unit not in protected]
+    heaviest = max((weight for weight in free if weight <= limit), default=0)
+    if fitting((weight for weight in free if 10 * weight >= heaviest), limit) < limit:
+        return tuple(weights)
+    return tuple(weight if 10 * weight >= heaviest else 0 for weight in weights)
 
 
 def _limit(kind: str, amount: str, weights: Sequence[int]) -> int:

@@ -124,6 +124,11 @@ def test_units_that_hardly_count_stay_where_the_others_suffice() -> None:
     # What does not fit is no measure of the others.
     little = SearchSpace.within(units, parse_budget("kv=0.006", units))
     assert (little.n_drop, little.droppable[:3]) == (2, (0, 1, 2))
+    # Nor do protected blocks suffice, or are a measure of the others.
+    heavy = tuple(Unit(str(i), 1, 1, kv_bytes=100 if i < 3 else 9) for i in range(23))
+    kept = frozenset({0, 1})
+    beside = SearchSpace.within(heavy, parse_budget("kv=0.4", heavy, kept), kept)
+    assert (beside.n_drop, beside.droppable) == (20, tuple(range(2, 23)))
 
 
 def test_a_budget_that_only_all_that_fits_could_meet_is_refused() -> None:

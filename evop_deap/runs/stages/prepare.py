@@ -148,7 +148,8 @@ def space_of(
             )
         # Round down to an even number.
         return SearchSpace(units, count - count % 2, protected, pairs=frozenset(pairs))
-    return SearchSpace.within(units, parse_budget(config.budget, units), protected)
+    allowances = parse_budget(config.budget, units, protected)
+    return SearchSpace.within(units, allowances, protected)
 
 
 def _check_different(configs: Sequence[SearchConfig], spaces: Sequence[SearchSpace]) -> None:
