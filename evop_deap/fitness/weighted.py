@@ -45,8 +45,7 @@ class WeightedEvaluator:
         """Evaluate each pattern on all windows, or on some by index."""
         found = self._evaluator.evaluate(patterns, windows)
         weights = self._weights if windows is None else self._weights[list(windows)]
-        sums = found.sums * weights
-        return replace(found, sums=sums)
+        return replace(found, sums=_times(found.sums, weights))
 
 
 def weighted(evaluator: Evaluator, weights: NDArray[np.float64] | None) -> Evaluator:
@@ -56,7 +55,14 @@ def weighted(evaluator: Evaluator, weights: NDArray[np.float64] | None) -> Evalu
 
 def scaled(sums: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
     """Scale (…, windows) sums by the weights of all windows, if there are any."""
-    return sums if weights is None else sums * _on_average_one(weights)
+    return sums if weights is None else _times(sums, _on_average_one(weights))
+
+
+def _times(sums: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(…, windows) products; an infinite sum of weight 0 is NaN, which loses as infinity does."""
+    with np.errstate(invalid="ignore"):
+        product: NDArray[np.float64] = sums * weights
+    return product
 
 
 def _on_average_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -40,6 +40,12 @@ def test_some_windows_have_their_own_weights_and_a_cache_fits_around() -> None:
     assert whole.sums.tolist() == [[15.0, 15.0, 45.0]]
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_infinite_sum_cannot_win_where_its_window_has_no_weight() -> None:
+    found = WeightedEvaluator(Known(), np.array([2.0, 1.0, 0.0])).evaluate([(1, 0), (0, 1)])
+    assert np.isfinite(found.losses).tolist() == [True, False]
+
+
 @pytest.mark.parametrize(
     "weights", [[0.0, 0.0], [-1.0, 2.0], [np.nan, 1.0], [[1.0, 1.0]], [np.inf, 1.0]]
 )
