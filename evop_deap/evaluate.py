@@ -56,12 +56,16 @@ def _evaluate(given: dict[str, Any], *, json: str | None, quiet: bool) -> str:
 def _check_output(path: Path, config: EvaluationConfig) -> None:
     """Refuse a file that cannot be written, before the work begins."""
     from evop_deap.runs.files_of_runs import check_outside_runs
+    from evop_deap.runs.files_read import check_not_read
     from evop_deap.runs.folders_of_models import check_outside_models
 
     if path.is_dir():
         raise InputError(f"`json` must name a file, but {path} is a folder")
     check_outside_models(path, "json", (config.checkpoint, config.against))
     check_outside_runs(path, "json")
+    check_not_read(path, "json", "perplexity", config.perplexity)
+    if config.tasks_from is not None:
+        check_not_read(path, "json", "tasks_from", [config.tasks_from], suffixes=(".jsonl",))
     check_writable(path.parent)
 
 

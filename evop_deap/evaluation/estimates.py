@@ -38,12 +38,14 @@ class Estimate:
 def mean_of(values: Sequence[float] | NDArray[np.float64]) -> Estimate:
     """Return the mean of at least one value, and its standard error."""
     items = np.asarray(values, dtype=np.float64)
-    error = float(items.std(ddof=1) / math.sqrt(len(items))) if len(items) > 1 else None
-    return Estimate(float(items.mean()), error)
+    with np.errstate(invalid="ignore"):  # of infinite values
+        error = float(items.std(ddof=1) / math.sqrt(len(items))) if len(items) > 1 else None
+        return Estimate(float(items.mean()), error)
 
 
 def difference_of(
     values: Sequence[float] | NDArray[np.float64], baseline: Sequence[float] | NDArray[np.float64]
 ) -> Estimate:
     """Return the mean of the paired differences `values - baseline`, and its standard error."""
-    return mean_of(np.asarray(values, dtype=np.float64) - np.asarray(baseline, dtype=np.float64))
+    with np.errstate(invalid="ignore"):
+        return mean_of(np.asarray(values, np.float64) - np.asarray(baseline, np.float64))

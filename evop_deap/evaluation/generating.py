@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from evop_deap.models.loading.plain_generation import only_given_settings
 from evop_deap.models.loading.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def continue_greedily(
     ends: Sequence[int] = (),
     watcher: LogitsProcessor | None = None,
 ) -> torch.Tensor:
-    """Continue prompts of equal length greedily.
+    """Continue prompts of equal length greedily, whatever the checkpoint's generation settings are.
 
     Args:
         model: in evaluation mode.
@@ -41,8 +42,6 @@ def continue_greedily(
     greedy = GenerationConfig(
         do_sample=False,
         num_beams=1,
-        repetition_penalty=1.0,  # overrides the checkpoint's settings, which would hide repetition
-        no_repeat_ngram_size=0,
         max_new_tokens=new_tokens,
         min_new_tokens=None if may_end else new_tokens,
         use_cache=True,
@@ -50,7 +49,7 @@ def continue_greedily(
         pad_token_id=0,
     )
     generator: Any = model
-    with quiet_transformers(), torch.inference_mode():
+    with quiet_transformers(), only_given_settings(model), torch.inference_mode():
         text: torch.Tensor = generator.generate(
             prompts,
             attention_mask=torch.ones_like(prompts),

@@ -10,7 +10,6 @@ import copy
 import logging
 import math
 import random
-import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError, one_line
 from evop_deap.base.files import sha256_of_file
+from evop_deap.base.numbers import finite_or_none
 from evop_deap.evaluation.estimates import Estimate, difference_of, mean_of
 from evop_deap.evaluation.task_files import task_file, write_tasks
 from evop_deap.models.loading.quiet import quiet_transformers
@@ -71,7 +71,7 @@ class TaskScore:
             **self.mean.as_dict(),
             "version": self.version,
             "data": self.data,
-            "scores": list(self.scores),
+            "scores": [finite_or_none(score) for score in self.scores],
         }
 
 
@@ -189,7 +189,7 @@ def scores_of(
             values = [sample[metric] for sample in own]
             whole = figures.get(f"{metric},{name}")
             numbers = all(isinstance(value, int | float) for value in values)
-            if numbers and whole is not None and math.isclose(statistics.fmean(values), whole):
+            if numbers and whole is not None and _same(sum(values) / len(values), whole):
                 told = f"{metric} {name}" if len(filters) > 1 else metric
                 found.append(TaskScore(task, told, tuple(map(float, values)), version, data))
     if not found:
@@ -197,6 +197,11 @@ def scores_of(
             f"`tasks` {task} has no metric that is a mean over questions: take another task"
         )
     return found
+
+
+def _same(mean: float, whole: float) -> bool:
+    """Return whether a figure is this mean; a model that computes NaN has NaN for both."""
+    return math.isclose(mean, whole) or (math.isnan(mean) and math.isnan(whole))
 
 
 @contextmanager

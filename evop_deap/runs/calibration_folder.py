@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.errors import InputError
-from evop_deap.base.files import check_writable, claimed, names_in_output, new_folder
+from evop_deap.base.files import (
+    check_writable,
+    claimed,
+    names_in_output,
+    new_folder,
+    reporting_write_errors,
+)
 from evop_deap.base.user_folders import cache_folder
 from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
 from evop_deap.runs.draw_calibration import make_calibration
@@ -37,12 +44,13 @@ def run_calibration(
 
     The folder holds `calibration.json` (the manifest), `windows.npz` (the tokens) and, with
     clusters, their map in `clusters.html` and `clusters.png`. It is written as a whole or not at
-    all.
+    all, unless it also holds files of others: they stay, and those of the set are replaced one by
+    one.
 
     Args:
         config: settings of the calibration set.
         output: the folder.
-        overwrite: replace the set in `output`.
+        overwrite: replace the files of the set in `output`.
         progress: receives progress messages; silent by default.
 
     Raises:
@@ -66,7 +74,7 @@ def run_calibration(
 
 def _written(config: CalibrationConfig, output: Path, progress: Progress) -> CalibrationSet:
     """Draw a set and write it, in a process that has claimed its folder."""
-    from evop_deap.base.files import write_bytes, write_text
+    from evop_deap.base.files import write_bytes
     from evop_deap.calibration import save_calibration
     from evop_deap.calibration.cluster_map import cluster_map, map_image
     from evop_deap.models.loading.load_model import load_tokenizer
@@ -87,16 +95,23 @@ def _written(config: CalibrationConfig, output: Path, progress: Progress) -> Cal
         on_strata=lambda found, drawn: strata.append((found, drawn)),
     )
     made.manifest["settings"] = config.as_dict()
-    with new_folder(output) as folder:
+    pictures: dict[str, bytes] = {}
+    for found, drawn in strata:
+        picture = cluster_map(found, drawn)
+        pictures[MAP_FILE] = picture.html.encode()
+        image = map_image(picture)
+        if image is None:
+            progress.stage("no clusters.png: that needs matplotlib, the extra `bench`")
+        else:
+            pictures[IMAGE_FILE] = image
+    others = set(names_in_output(output)) - {CALIBRATION_FILE, WINDOWS_FILE, MAP_FILE, IMAGE_FILE}
+    with nullcontext(output) if others else new_folder(output) as folder:
+        for name in (MAP_FILE, IMAGE_FILE):
+            with reporting_write_errors(folder):
+                (folder / name).unlink(missing_ok=True)
+        for name, content in pictures.items():
+            write_bytes(folder / name, content)
         save_calibration(folder, made)
-        for found, drawn in strata:
-            picture = cluster_map(found, drawn)
-            write_text(folder / MAP_FILE, picture.html)
-            image = map_image(picture)
-            if image is None:
-                progress.stage("no clusters.png: that needs matplotlib, the extra `bench`")
-            else:
-                write_bytes(folder / IMAGE_FILE, image)
     return made
 
 

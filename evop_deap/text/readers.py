@@ -6,7 +6,7 @@ import glob
 import json
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -63,8 +63,8 @@ def documents_of(
         return
     column = choose_text_column(head, text_column, path)
     for index, row in enumerate(chain(head, rows)):
-        value = row.get(column)
-        if isinstance(value, str):
+        value = text_in(row, column, index, path)
+        if value is not None:
             own_id = row.get("id")
             new = isinstance(own_id, str) and own_id != "" and own_id not in used_ids
             document_id = str(own_id) if new else f"{name}#{index}"
@@ -72,11 +72,21 @@ def documents_of(
                 document_id += "'"
             used_ids.add(document_id)
             yield Document(document_id, value)
-        elif value is not None:
-            raise InputError(
-                f"`text_column` {column!r} of {path} must hold strings, "
-                f"but row {index} holds {type(value).__name__}"
-            )
+
+
+def text_in(row: Mapping[str, Any], column: str, index: int, path: Path) -> str | None:
+    """Return the text in a row of a table, or None.
+
+    Raises:
+        InputError: the column holds something else.
+    """
+    value = row.get(column)
+    if value is None or isinstance(value, str):
+        return value
+    raise InputError(
+        f"`text_column` {column!r} of {path} must hold strings, "
+        f"but row {index} holds {type(value).__name__}"
+    )
 
 
 def read_texts(path: Path) -> Iterator[str]:

@@ -13,7 +13,7 @@ from evop_deap.base.errors import InputError
 from evop_deap.base.files import sha256_of_text
 from evop_deap.base.user_paths import existing_path
 from evop_deap.text.corpus import load_corpus
-from evop_deap.text.documents import Corpus
+from evop_deap.text.documents import Corpus, normalised
 from evop_deap.text.file_types import is_table
 from evop_deap.text.hub_corpora import hub_rows
 from evop_deap.text.readers import (
@@ -21,6 +21,7 @@ from evop_deap.text.readers import (
     quiet_datasets,
     read_rows,
     read_whole_text,
+    text_in,
 )
 
 WIKITEXT = "wikitext2"
@@ -61,7 +62,7 @@ def read_text(source: str, *, text_column: str | None = None) -> EvaluationText:
     its own files (`wiki.test.raw`): blank rows become empty, the others keep their line end, and
     all are joined by a blank line. Any other text file is read unchanged. All distinct documents
     of any other source of `load_corpus` are joined by a blank line; a table with a column `domain`
-    gives one text for each domain.
+    gives one text for each domain, of its distinct documents with their own line ends.
 
     Args:
         source: a file, a folder, `wikitext2`, or another source of `load_corpus`.
@@ -116,14 +117,16 @@ def _from_table(path: Path, text_column: str | None) -> EvaluationText:
         joined = _BETWEEN.join(d.text for d in _corpus(str(path), text_column).documents)
         return EvaluationText(path.name, {"": joined}, "distinct documents joined by blank lines")
     column = choose_text_column(rows, text_column, path)
-    texts: dict[str, list[str]] = {}
-    for row in rows:
-        if isinstance(row.get(column), str) and row[column].strip():
-            texts.setdefault(_domain_of(row) or "none", []).append(row[column])
+    # Of each domain, texts by what counts as a repeat; the first of them is kept, as it stands.
+    texts: dict[str, dict[str, str]] = {}
+    for index, row in enumerate(rows):
+        text = text_in(row, column, index, path) or ""
+        if key := normalised(text).strip():
+            texts.setdefault(_domain_of(row) or "none", {}).setdefault(key, text)
     if not texts:
         raise InputError(f"`perplexity` {path} holds no text")
-    parts = {domain: _BETWEEN.join(texts[domain]) for domain in sorted(texts)}
-    return EvaluationText(path.name, parts, "documents of a domain joined by blank lines")
+    parts = {domain: _BETWEEN.join(texts[domain].values()) for domain in sorted(texts)}
+    return EvaluationText(path.name, parts, "distinct documents of a domain joined by blank lines")
 
 
 def _domain_of(row: Mapping[str, Any]) -> str:

@@ -235,6 +235,19 @@ def test_what_is_there_already_is_left_alone(command, tmp_path, capsys) -> None:
     refused(calibrate, stored, capsys, "is a set already")
 
 
+def test_overwriting_a_set_replaces_its_own_files_alone(command, tmp_path) -> None:
+    made = tmp_path / "set"
+    assert calibrate(command) == 0
+    (made / "notes").mkdir()
+    (made / "notes" / "thesis.txt").write_text("precious")
+    uniform = [*command[: command.index("--embedding")], *command[command.index("--quiet") :]]
+    assert calibrate([*uniform, "--calibration", "random", "--seed", "1", "--overwrite"]) == 0
+    assert (made / "notes" / "thesis.txt").read_text() == "precious"
+    # A uniform set has no map, so that of the earlier set is gone.
+    assert {path.name for path in made.iterdir()} == {"calibration.json", "notes", "windows.npz"}
+    assert json.loads((made / "calibration.json").read_text())["seed"] == 1
+
+
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_done(
     command, tmp_path, capsys
 ) -> None:

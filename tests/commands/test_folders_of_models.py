@@ -93,6 +93,29 @@ def test_figures_are_not_written_over_a_file_of_a_model(
     assert (dense / "config.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "target", ["text.txt", "texts/a.txt", "texts/new.json", "tasks/piqa.jsonl"]
+)
+def test_figures_are_not_written_over_what_is_read(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("text.txt", "texts/a.txt", "tasks/piqa.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("precious")
+    words = [
+        "m", "--perplexity", str(tmp_path / "text.txt"), str(tmp_path / "texts"), "--tasks", "piqa",
+        "--tasks-from", str(tmp_path / "tasks"), "--json",
+    ]  # fmt: skip
+    (tmp_path / "link").symlink_to(tmp_path)
+    for place in (tmp_path / target, tmp_path / "link" / target):
+        line = refused(evaluate, [*words, str(place)], capsys)
+        assert f"`json` {place} " in line
+        assert "which is read" in line
+    names = ("text.txt", "texts/a.txt", "tasks/piqa.jsonl")
+    assert {(tmp_path / name).read_text() for name in names} == {"precious"}
+    assert not (tmp_path / "texts" / "new.json").exists()
+
+
 def test_places_beside_a_model_and_models_elsewhere_are_let_pass(tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_text("")
     (tmp_path / "demo").mkdir()

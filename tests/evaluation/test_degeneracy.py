@@ -92,6 +92,34 @@ def test_a_checkpoints_own_sampling_settings_change_nothing() -> None:
     assert measure_degeneracy(model, prompts, new_tokens=8) == free
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("stop_strings", ["a"]),
+        ("forced_eos_token_id", 5),
+        ("min_length", 20),
+        ("suppress_tokens", [*range(48)]),
+        ("bad_words_ids", [[token] for token in range(48)]),
+        ("sequence_bias", [[[7], 1e6]]),
+        ("max_time", 1e-9),
+        ("return_dict_in_generate", True),
+        ("prompt_lookup_num_tokens", 2),
+        ("num_return_sequences", 2),
+        ("guidance_scale", 3.0),
+    ],
+)
+def test_no_setting_of_a_checkpoint_changes_or_fails_its_continuations(
+    setting: str, value: object
+) -> None:
+    model = toy_model("llama")
+    prompts = toy_tokens(rows=2, length=6).numpy()
+    free = measure_degeneracy(model, prompts, new_tokens=8)
+    before = model.generation_config
+    setattr(before, setting, value)
+    assert measure_degeneracy(model, prompts, new_tokens=8) == free
+    assert model.generation_config is before
+
+
 @pytest.mark.parametrize("count", [1, 3, 9, 20])
 def test_prompts_are_spread_over_the_text(count: int) -> None:
     windows = np.arange(90).reshape(9, 10)

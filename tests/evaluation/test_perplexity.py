@@ -291,3 +291,20 @@ def test_a_window_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=says):
         measure_perplexity(model, tokenizer, whole("A few words."), window=window, context=128)
+
+
+def test_a_repeated_row_counts_once_in_its_domain(tmp_path: Path) -> None:
+    rows = [("a", "one"), ("b", "two"), ("a", "one "), ("a", "three"), ("b", "one")]
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps({"domain": d, "text": t}) + "\n" for d, t in rows))
+    read = read_text(str(path))
+    assert read.parts == {"a": "one\n\nthree", "b": "two\n\none"}
+    assert read.protocol == "distinct documents of a domain joined by blank lines"
+
+
+def test_a_row_of_a_domain_whose_text_is_a_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.jsonl"
+    path.write_text('{"domain": "a", "text": 1}\n{"domain": "a", "text": 2}\n')
+    says = "`text_column` 'text' of .*numbers.jsonl must hold strings, but row 0 holds int"
+    with pytest.raises(InputError, match=says):
+        read_text(str(path))

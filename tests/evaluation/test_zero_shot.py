@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import re
 from collections.abc import Callable
@@ -153,6 +154,20 @@ def test_every_filter_has_a_score_of_its_own_and_only_means_are_scores() -> None
     assert [score.metric for score in scores_of("sums", alone, figures, "3.0", None)] == ["match"]
     with pytest.raises(InputError, match="sums has no metric that is a mean over questions"):
         scores_of("sums", samples, {"perplexity,strict": 20.1}, "3.0", None)
+
+
+def test_a_metric_that_is_nan_or_infinite_on_a_question_stays_a_score() -> None:
+    for odd in (math.nan, -math.inf):
+        samples = [
+            {"doc_id": i, "filter": "none", "metrics": ["acc", "likelihood"], "acc": 1.0,
+             "likelihood": value}
+            for i, value in enumerate((-0.5, odd))
+        ]  # fmt: skip
+        figures = {"acc,none": 1.0, "likelihood,none": odd}
+        found = scores_of("t", samples, figures, "1", None)
+        assert [score.metric for score in found] == ["acc", "likelihood"]
+        told = json.loads(json.dumps(found[1].as_dict(), allow_nan=False))
+        assert (told["value"], told["scores"]) == (None, [-0.5, None])
 
 
 def test_a_limit_takes_the_first_questions(

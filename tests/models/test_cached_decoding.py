@@ -66,3 +66,29 @@ def test_all_weights_are_widened_together_only_where_speed_matters_more(at_once:
     pruned.get_input_embeddings().register_forward_hook(lambda *_: seen.add(last.dtype))
     assert cache_fault(model, pruned, cache_texts(model, 16), at_once=at_once) is None
     assert seen == {torch.float32 if at_once else torch.bfloat16}
+
+
+def _miscounting(model: PreTrainedModel) -> PreTrainedModel:
+    """Let the model take every token for the first of its text while `generate` runs."""
+    counted: Any = model.prepare_inputs_for_generation
+
+    def miscounted(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        inputs: dict[str, Any] = counted(*args, **kwargs)
+        return {**inputs, "position_ids": torch.zeros_like(inputs["input_ids"])}
+
+    made: Any = model
+    made.prepare_inputs_for_generation = miscounted
+    return model
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("stop_strings", ["a"]), ("num_return_sequences", 2)],
+)
+def test_no_generation_setting_of_a_checkpoint_hides_a_fault(setting: str, value: object) -> None:
+    dense, faulty = toy_model("llama"), _miscounting(toy_model("llama"))
+    for model in (dense, faulty):
+        setattr(model.generation_config, setting, value)
+    fault = cache_fault(dense, faulty, cache_texts(dense, 16))
+    assert fault is not None
+    assert "logits differ" in fault

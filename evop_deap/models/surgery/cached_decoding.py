@@ -9,6 +9,7 @@ import torch
 
 from evop_deap.base.errors import one_line
 from evop_deap.models.anatomy.probe import embedding_table, run_forward
+from evop_deap.models.loading.plain_generation import only_given_settings
 from evop_deap.models.loading.precision import computing_in_float32
 from evop_deap.models.loading.quiet import quiet_transformers
 from evop_deap.models.streaming.light_twin import light_twin
@@ -94,7 +95,7 @@ def _generate(model: PreTrainedModel, prompt: torch.Tensor) -> tuple[torch.Tenso
         output_logits=True,
     )
     generator: Any = model
-    with quiet_transformers():
+    with quiet_transformers(), only_given_settings(model):
         text = generator.generate(
             prompt, attention_mask=torch.ones_like(prompt), generation_config=greedy
         )
