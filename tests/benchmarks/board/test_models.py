@@ -178,6 +178,7 @@ def test_every_model_weighs_the_same_in_the_mean() -> None:
     [
         ("models", 4),  # perplexity and accuracy, arithmetic, repetition, cost
         ("models.halves", 2),
+        ("models.halves.tasks", 4),
         ("models.large", 2),
         ("models.compensated", 2),
     ],
