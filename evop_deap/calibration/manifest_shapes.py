@@ -5,7 +5,9 @@ A file may hold more; `describe_set` says what.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from evop_deap.base.typed import Count, Size
 from evop_deap.text.window_set import Stretch
@@ -95,3 +97,4 @@ class ManifestEntry:
     validation: DrawnEntry | None = None
     compensation: DrawnEntry | None = None
     clustering: ClusteringEntry | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)

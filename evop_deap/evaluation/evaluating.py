@@ -14,7 +14,12 @@ from evop_deap.base.user_text import shown
 from evop_deap.evaluation.arithmetic import check_arithmetic, measure_arithmetic
 from evop_deap.evaluation.degeneracy import Degeneracy, choose_prompts, measure_degeneracy
 from evop_deap.evaluation.memory import peak_memory
-from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
+from evop_deap.evaluation.perplexity import (
+    Perplexity,
+    cut_windows,
+    measure_perplexity,
+    short_domains,
+)
 from evop_deap.evaluation.sizes import Sizes, measure_sizes
 from evop_deap.evaluation.speed import Speed, measure_speed
 from evop_deap.evaluation.task_files import check_tasks
@@ -87,12 +92,14 @@ class EvaluationResult:
         model: measurements of the checkpoint.
         dense: measurements of the dense model; None without one.
         texts: texts of the perplexities and the continuations.
+        notes: what was left out, in words.
     """
 
     config: EvaluationConfig
     model: ModelFigures
     dense: ModelFigures | None
     texts: tuple[EvaluationText, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) -> EvaluationResult:
@@ -127,6 +134,11 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
             _check_room("continuation", config.continuation, _PROMPT, one)
         if "speed" in asked:
             _check_room("new_tokens", config.new_tokens, config.prompt_tokens, one)
+    # What a text is too short for is refused before hours of other measurements.
+    notes = _left_out(loaded[0], texts, config)
+    if "degeneracy" in asked:
+        texts = texts or (read_text("demo"),)
+        prompts = _prompts(loaded, texts[0], config)
     if "perplexity" in asked:
         _add_perplexities(figures, loaded, config, texts, tell)
     if "tasks" in asked:
@@ -151,8 +163,6 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
                 batch_size=config.batch_size,
             )
     if "degeneracy" in asked:
-        texts = texts or (read_text("demo"),)
-        prompts = _prompts(loaded, texts[0], config)
         for found, one in zip(figures, loaded, strict=True):
             tell(f"continuing {counted(len(prompts), 'prompt')}: {one.name}")
             found["degeneracy"] = measure_degeneracy(
@@ -170,7 +180,7 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
         )
         for one, found in zip(loaded, figures, strict=True)
     ]
-    return EvaluationResult(config, made[0], made[1] if len(made) > 1 else None, texts)
+    return EvaluationResult(config, made[0], made[1] if len(made) > 1 else None, texts, notes)
 
 
 def _load(config: EvaluationConfig, names: list[str], tell: Tell) -> list[LoadedModel]:
@@ -212,6 +222,24 @@ def _folder(text: str) -> Path:
     if found is None and (reason := why_no_path(text)):
         raise InputError(f"`tasks_from` {shown(text)} cannot be used: {reason}")
     return found or Path(text)
+
+
+def _left_out(
+    loaded: LoadedModel, texts: tuple[EvaluationText, ...], config: EvaluationConfig
+) -> tuple[str, ...]:
+    """Return a note for each text and window with domains too short for it.
+
+    Raises:
+        InputError: a whole text is too short.
+    """
+    notes = []
+    for text in texts:
+        for window in config.window:
+            short = short_domains(loaded.tokenizer, text, window=window, prefix=config.prefix)
+            if short:
+                named = ", ".join(short)
+                notes.append(f"{text.name} in windows of {window}: too short and left out: {named}")
+    return tuple(notes)
 
 
 def _add_perplexities(

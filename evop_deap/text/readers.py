@@ -42,7 +42,7 @@ def read_documents(
     """
     if not is_table(path):
         for index, text in enumerate(split_text(read_whole_text(path))):
-            yield Document(f"{name}#{index}", text)
+            yield Document(_new_id(f"{name}#{index}", used_ids), text)
         return
     yield from documents_of(
         _rows(path), path, name=name, text_column=text_column, used_ids=used_ids
@@ -67,11 +67,8 @@ def documents_of(
         if value is not None:
             own_id = row.get("id")
             new = isinstance(own_id, str) and own_id != "" and own_id not in used_ids
-            document_id = str(own_id) if new else f"{name}#{index}"
-            while document_id in used_ids:  # of a row that has such an id of its own
-                document_id += "'"
-            used_ids.add(document_id)
-            yield Document(document_id, value)
+            wanted = str(own_id) if new else f"{name}#{index}"
+            yield Document(_new_id(wanted, used_ids), value)
 
 
 def text_in(row: Mapping[str, Any], column: str, index: int, path: Path) -> str | None:
@@ -87,6 +84,14 @@ def text_in(row: Mapping[str, Any], column: str, index: int, path: Path) -> str 
         f"`text_column` {column!r} of {path} must hold strings, "
         f"but row {index} holds {type(value).__name__}"
     )
+
+
+def _new_id(wanted: str, used_ids: set[str]) -> str:
+    """Return an id that no document has, and add it to those used."""
+    while wanted in used_ids:  # by a row that has such an id of its own
+        wanted += "'"
+    used_ids.add(wanted)
+    return wanted
 
 
 def read_texts(path: Path) -> Iterator[str]:

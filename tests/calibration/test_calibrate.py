@@ -321,6 +321,17 @@ def test_a_damaged_set_is_refused(command, searching, tmp_path, capsys, damage: 
     refused(search, [*searching, "--calibration", str(tmp_path / "set")], capsys, "`calibration`")
 
 
+@pytest.mark.parametrize("settings", [None, [], "seed"])
+def test_a_set_whose_settings_are_no_mapping_is_refused(
+    command, searching, tmp_path, capsys, settings
+) -> None:
+    calibrate(command)
+    path = tmp_path / "set" / "calibration.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "settings": settings}))
+    with_set = [*searching, "--calibration", str(tmp_path / "set")]
+    refused(search, with_set, capsys, "is not a calibration set: calibration.json: settings")
+
+
 def test_a_set_for_another_tokenizer_is_refused(command, searching, tmp_path, capsys) -> None:
     calibrate(command)
     manifest = tmp_path / "set" / "calibration.json"

@@ -183,6 +183,37 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert says in line
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--window", "16", "64"], "`window` (64) is longer than the text of short.txt"),
+        (["--window", "16", "--degeneracy", "--continuation", "60"], "needs at least two windows"),
+    ],
+)
+def test_a_text_that_is_too_short_is_refused_before_anything_is_measured(
+    more: list[str], says: str, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = tmp_path / "short.txt"
+    short.write_text(WORDS.format(1))
+    words = [str(files / "pruned"), "--perplexity", str(short), "--device", "cpu"]
+    assert main([*words, *more]) == 2
+    *told, line = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert not [stage for stage in told if "perplexity on" in stage]
+
+
+def test_a_domain_that_fills_no_window_is_named(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("long", WORDS * 20), ("short", "a sea"), ("brief", "the sea")]
+    path = tmp_path / "mixed.jsonl"
+    path.write_text("".join(json.dumps({"domain": d, "text": t}) + "\n" for d, t in rows))
+    words = [str(files / "pruned"), "--perplexity", str(path), "--window", "32", "--quiet"]
+    assert main([*words, "--device", "cpu", "--max-windows", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "warning: mixed.jsonl in windows of 32: too short and left out: brief, short" in out
+
+
 def test_a_model_with_another_vocabulary_is_no_comparison(
     good: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -606,3 +606,12 @@ def test_null_within_a_row_of_several_lines_is_no_row(tmp_path: Path) -> None:
     row = {"text": "one two three", "about": [None, {"more": None}, None], "last": None}
     (tmp_path / "a.json").write_text(json.dumps([row, {**row, "text": "four"}], indent=1))
     assert len(load_corpus(str(tmp_path / "a.json")).documents) == 2
+
+
+def test_an_id_in_a_table_is_not_that_of_a_passage(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A passage of its own.")
+    (tmp_path / "b.jsonl").write_text('{"id": "a.txt#0", "text": "A row."}\n')
+    (tmp_path / "c.txt").write_text("Another passage.")
+    (tmp_path / "b2.jsonl").write_text('{"id": "c.txt#0", "text": "Another row."}\n')
+    ids = [document.id for document in load_corpus(str(tmp_path)).documents]
+    assert len(set(ids)) == 4
