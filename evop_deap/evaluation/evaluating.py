@@ -14,12 +14,8 @@ from evop_deap.base.user_text import shown
 from evop_deap.evaluation.arithmetic import check_arithmetic, measure_arithmetic
 from evop_deap.evaluation.degeneracy import Degeneracy, choose_prompts, measure_degeneracy
 from evop_deap.evaluation.memory import peak_memory
-from evop_deap.evaluation.perplexity import (
-    Perplexity,
-    cut_windows,
-    measure_perplexity,
-    short_domains,
-)
+from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
+from evop_deap.evaluation.short_texts import notes_on_short
 from evop_deap.evaluation.sizes import Sizes, measure_sizes
 from evop_deap.evaluation.speed import Speed, measure_speed
 from evop_deap.evaluation.task_files import check_tasks
@@ -135,7 +131,7 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
         if "speed" in asked:
             _check_room("new_tokens", config.new_tokens, config.prompt_tokens, one)
     # What a text is too short for is refused before hours of other measurements.
-    notes = _left_out(loaded[0], texts, config)
+    notes = notes_on_short(loaded[0].tokenizer, texts, config.window, prefix=config.prefix)
     if "degeneracy" in asked:
         texts = texts or (read_text("demo"),)
         prompts = _prompts(loaded, texts[0], config)
@@ -222,24 +218,6 @@ def _folder(text: str) -> Path:
     if found is None and (reason := why_no_path(text)):
         raise InputError(f"`tasks_from` {shown(text)} cannot be used: {reason}")
     return found or Path(text)
-
-
-def _left_out(
-    loaded: LoadedModel, texts: tuple[EvaluationText, ...], config: EvaluationConfig
-) -> tuple[str, ...]:
-    """Return a note for each text and window with domains too short for it.
-
-    Raises:
-        InputError: a whole text is too short.
-    """
-    notes = []
-    for text in texts:
-        for window in config.window:
-            short = short_domains(loaded.tokenizer, text, window=window, prefix=config.prefix)
-            if short:
-                named = ", ".join(short)
-                notes.append(f"{text.name} in windows of {window}: too short and left out: {named}")
-    return tuple(notes)
 
 
 def _add_perplexities(

@@ -152,7 +152,7 @@ def measure_perplexity(
     start = WindowStart.of(tokenizer, everywhere=prefix)
     cut = dict(cut_windows(tokenizer, text, window=window, max_windows=max_windows, prefix=prefix))
     if not cut:
-        raise _too_short(text, window)
+        raise too_short(text, window)
     losses = window_losses(
         model, np.concatenate([*cut.values()]), given=start.given, on_windows=on_windows
     )
@@ -164,22 +164,8 @@ def measure_perplexity(
     return tuple(found)
 
 
-def short_domains(
-    tokenizer: PreTrainedTokenizerBase, text: EvaluationText, *, window: int, prefix: bool = True
-) -> list[str]:
-    """Return the domains that `measure_perplexity` leaves out because they fill no window.
-
-    Raises:
-        InputError: no domain fills one.
-    """
-    cut = cut_windows(tokenizer, text, window=window, max_windows=1, prefix=prefix)
-    filled = {domain for domain, _ in cut}
-    if not filled:
-        raise _too_short(text, window)
-    return sorted(text.parts.keys() - filled)
-
-
-def _too_short(text: EvaluationText, window: int) -> InputError:
+def too_short(text: EvaluationText, window: int) -> InputError:
+    """Return the error of a text that fills no window."""
     return InputError(f"`window` ({window}) is longer than the text of {text.name}")
 
 

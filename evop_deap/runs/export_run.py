@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evop_deap.base.data_files import read_json, read_utf8
 from evop_deap.base.errors import InputError
@@ -16,7 +16,6 @@ from evop_deap.models.formats import (
     MERGED,
     Drops,
     layer_drop_config,
-    mergekit_passthrough,
     per_layer_config,
     prune_layers,
 )
@@ -27,6 +26,7 @@ from evop_deap.runs.compensating import PATTERN_ALONE
 from evop_deap.runs.export_base import config_of_base
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import load_named
+from evop_deap.runs.recipe_of_run import recipe_of_run
 from evop_deap.runs.storage.file_shapes import UnitEntry
 from evop_deap.runs.storage.folder import RunFolder
 from evop_deap.settings.config_files import read_config
@@ -58,10 +58,11 @@ class _Pattern:
 
 
 @dataclass(frozen=True)
-class _OfDtype:
-    """The field of a checkpoint's configuration that a recipe needs."""
+class _OfWeights:
+    """The fields of a checkpoint's configuration that a recipe needs."""
 
     dtype: str
+    quantization_config: dict[str, Any] | None = None
 
 
 FORMATS = (*CHECKPOINTS, "layer-drop", "mergekit", "per-layer-config", "prune-layers")
@@ -194,22 +195,17 @@ def _text(folder: RunFolder, config: SearchConfig, drops: Drops, format: str, co
     if format == "per-layer-config":
         return json.dumps(per_layer_config(drops), indent=2) + "\n"
     if format == "mergekit":
-        return mergekit_passthrough(_source(config), drops, _dtype(folder), comment)
+        weights = _weights(folder)
+        packed = weights.quantization_config is not None
+        return recipe_of_run(config, drops, weights.dtype, comment, quantised=packed)
     raise InputError(f"`format` must be one of {', '.join(FORMATS)}, but got '{format}'")
 
 
-def _source(config: SearchConfig) -> str:
-    from evop_deap.models.loading.demo_model import DEMO_MODELS
-
-    known = DEMO_MODELS.get(config.model)
-    return config.model if known is None else known.hub_id
-
-
-def _dtype(folder: RunFolder) -> str:
-    """Return the dtype of the checkpoint in the run's folder."""
+def _weights(folder: RunFolder) -> _OfWeights:
+    """Return what the configuration of the checkpoint in the run's folder says of its weights."""
     path = folder.model / "config.json"
     try:
-        return typed(_OfDtype, read_json(path, f"`run`: {path}")).dtype
+        return typed(_OfWeights, read_json(path, f"`run`: {path}"))
     except InputError as error:
         raise InputError(
             f"`run` {folder.path} has no checkpoint in model/ with a dtype in its config.json"

@@ -130,6 +130,37 @@ def test_any_name_of_a_model_survives_yaml(model_id: str) -> None:
     assert recipe["slices"][0]["sources"][0]["model"] == model_id
 
 
+@pytest.mark.parametrize("path", ["models/a+b", "/home/me@here/model", "a@b@c"])
+@pytest.mark.parametrize("revision", [None, "main", "v1+2@x"])
+def test_mergekit_takes_no_part_of_a_name_for_a_lora_or_a_revision(
+    path: str, revision: str | None
+) -> None:
+    drops = Drops.named(3, ["1"])
+    text = mergekit_passthrough(path, drops, "float32", revision=revision)
+    for piece in yaml.safe_load(text)["slices"]:
+        # mergekit splits a text at + and @, and takes the parts of a mapping as they are.
+        parts = piece["sources"][0]["model"]["model"]
+        assert (parts["path"], parts.get("revision")) == (path, revision)
+    assert parse_pattern(text, 3) == drops
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"model": {"path": "a"}, "lora": {"path": "b"}},
+        {"model": "a"},
+        {"model": {"path": "a", "revision": 1}},
+        {"model": {"revision": "main"}},
+        ["a"],
+    ],
+)
+def test_a_recipe_of_anything_but_a_model_is_refused(model: object) -> None:
+    source = {"sources": [{"model": model, "layer_range": [0, 2]}]}
+    recipe = {"slices": [source], "merge_method": "passthrough"}
+    with pytest.raises(InputError, match="must have `slices` of one source each"):
+        parse_pattern(yaml.safe_dump(recipe), 4)
+
+
 @pytest.mark.parametrize(
     ("recipe", "reason"),
     [

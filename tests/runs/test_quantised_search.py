@@ -20,6 +20,7 @@ from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.loading.fingerprint import fingerprint_model
 from evop_deap.models.loading.load_model import LoadedModel, load_model
 from evop_deap.models.surgery.bypass import bypassed
+from evop_deap.runs.export_run import export_run
 from evop_deap.runs.heal.heal_source import heal_source
 from evop_deap.runs.identity import resumed_settings
 from evop_deap.runs.listeners.progress import Progress
@@ -81,6 +82,10 @@ def test_a_quantised_model_is_searched_and_written_as_it_is(
         "not compensated: quantised weights cannot be solved anew",
     ]
     assert not any("weight magnitude" in line or "Taylor" in line for line in heard.lines)
+    assert (tmp_path / "run" / "layer_drop_config.txt").exists()
+    assert not (tmp_path / "run" / "mergekit.yaml").exists()
+    with pytest.raises(InputError, match="mergekit cannot read the weights"):
+        export_run(tmp_path / "run", "mergekit")
 
 
 def test_its_dense_original_is_written_without_the_same_blocks(
@@ -93,6 +98,9 @@ def test_its_dense_original_is_written_without_the_same_blocks(
     card = (run / "model" / "README.md").read_text()
     assert f"evop_base: {json.dumps(str(dense))}" in card
     assert f"weights are those of {dense}" in card.replace("\\", "")
+    recipe = (run / "mergekit.yaml").read_text()
+    assert recipe.count(f"model: {json.dumps(str(dense))}") == recipe.count("model:") > 0
+    assert export_run(run, "mergekit") + "\n" == recipe
     healed = heal_source(HealingConfig(source=str(run)))
     own = fingerprint_model(load_model(str(dense)).model)
     assert (healed.base, healed.fingerprint, healed.dtype) == (str(dense), own, "float32")

@@ -14,7 +14,9 @@ _DTYPES = ("bfloat16", "float16", "float32")
 _SHAPE = "a mergekit recipe must have `slices` of one source each, `model` and `layer_range`"
 
 
-def mergekit_passthrough(model_id: str, drops: Drops, dtype: str, comment: str = "") -> str:
+def mergekit_passthrough(
+    model_id: str, drops: Drops, dtype: str, comment: str = "", revision: str | None = None
+) -> str:
     """Return a recipe that stacks the runs of kept blocks; upper bounds are exclusive.
 
     Args:
@@ -22,14 +24,15 @@ def mergekit_passthrough(model_id: str, drops: Drops, dtype: str, comment: str =
         drops: The dropped parts.
         dtype: "bfloat16", "float16" or "float32", as in mergekit.
         comment: A line of text above the recipe.
+        revision: Branch, tag or commit of a hub id.
 
     Raises:
         InputError: only half of a block is dropped.
     """
     gone = drops.whole("a mergekit recipe")
     kept = (index for index in range(drops.n_blocks) if index not in gone)
-    # A JSON string is a YAML string, with any characters in the path.
-    model = json.dumps(model_id, ensure_ascii=False)
+    # JSON is YAML, with any characters in the path.
+    model = json.dumps(_reference(model_id, revision), ensure_ascii=False)
     slices = "".join(
         f"  - sources:\n      - model: {model}\n        layer_range: [{start}, {stop}]\n"
         for start, stop in _runs(kept)
@@ -63,7 +66,33 @@ def parse_mergekit(recipe: Mapping[str, Any], n_blocks: int) -> Drops:
     return Drops.of_blocks(n_blocks, set(range(n_blocks)) - kept)
 
 
-def _source(piece: Any, at: str, n_blocks: int) -> tuple[str, range]:
+def _reference(model_id: str, revision: str | None) -> str | dict[str, dict[str, str]]:
+    """Return a model as mergekit takes it: its name, or its parts."""
+    if revision is not None:
+        return {"model": {"path": model_id, "revision": revision}}
+    # In a name, mergekit takes what follows + for a LoRA and what follows @ for a revision.
+    return {"model": {"path": model_id}} if {"+", "@"} & {*model_id} else model_id
+
+
+def _named(model: Any) -> tuple[str, str | None]:
+    """Return the path and the revision of a model; the inverse of `_reference`."""
+    if isinstance(model, str):
+        if "+" in model or "@" in model:
+            raise InputError(
+                f"a mergekit recipe must name a model alone, but {shown(model)} adds a LoRA (+) "
+                "or a revision (@)"
+            )
+        return model, None
+    parts = model.get("model") if isinstance(model, dict) and model.keys() == {"model"} else None
+    if not isinstance(parts, dict) or not parts.keys() <= {"path", "revision"}:
+        raise InputError(_SHAPE)
+    path, revision = parts.get("path"), parts.get("revision")
+    if not isinstance(path, str) or not isinstance(revision, str | None):
+        raise InputError(_SHAPE)
+    return path, revision
+
+
+def _source(piece: Any, at: str, n_blocks: int) -> tuple[tuple[str, str | None], range]:
     """Return the model and the blocks of one slice, at most `n_blocks` of them."""
     if not isinstance(piece, dict):
         raise InputError(_SHAPE)
@@ -72,14 +101,7 @@ def _source(piece: Any, at: str, n_blocks: int) -> tuple[str, range]:
     if not (isinstance(sources, list) and len(sources) == 1 and isinstance(sources[0], dict)):
         raise InputError(_SHAPE)
     _refuse_others(sources[0], ("model", "layer_range"), f"{at}.sources[0].")
-    model, ends = sources[0].get("model"), sources[0].get("layer_range")
-    if not isinstance(model, str):
-        raise InputError(_SHAPE)
-    if "+" in model or "@" in model:
-        raise InputError(
-            f"a mergekit recipe must name a model alone, but {shown(model)} adds a LoRA (+) or "
-            "a revision (@)"
-        )
+    model, ends = _named(sources[0].get("model")), sources[0].get("layer_range")
     if not (isinstance(ends, list) and [type(end) for end in ends] == [int, int]):
         raise InputError(
             f"`{at}.sources[0].layer_range` must be two whole numbers, the first block and the "

@@ -15,6 +15,7 @@ from evop_deap.runs.export_base import load_base
 from evop_deap.runs.open_model import parts_of
 from evop_deap.runs.outputs import Outputs
 from evop_deap.runs.pruned_model import PrunedModel
+from evop_deap.runs.recipe_of_run import recipe_of_run
 from evop_deap.runs.stages.current_model import current_model
 from evop_deap.runs.stages.found import Found
 from evop_deap.runs.stages.recover import Compensated
@@ -68,7 +69,7 @@ def export_model(context: Context, before: Outputs) -> Exported:
         # The checkpoint of an earlier, shorter run holds another pattern.
         folder.result.unlink(missing_ok=True)
         shutil.rmtree(folder.model, ignore_errors=True)
-        _write_pattern(context, before)
+        _write_pattern(context, before, context.loaded)
         return Exported(failure=before[Validated].refused[0])
     context.progress.stage("exporting the pruned model and checking it")
     try:
@@ -105,7 +106,7 @@ def _export(context: Context, before: Outputs) -> Exported:
             # The result of an earlier, shorter run must not describe the new model.
             before_replacing=lambda: folder.result.unlink(missing_ok=True),
         )
-    _write_pattern(context, before)
+    _write_pattern(context, before, loaded)
     return Exported(
         layers=report.layers,
         half_layers=report.half_layers,
@@ -123,24 +124,32 @@ def _of_base(context: Context, name: str, pruned: PrunedModel) -> tuple[LoadedMo
     return base, PrunedModel(base.model, anatomy, pruned.dropped)
 
 
-def _write_pattern(context: Context, before: Outputs) -> None:
-    """Write the pattern in the formats of other tools, if it describes the model."""
-    from evop_deap.models.formats import Drops, layer_drop_config, mergekit_passthrough
+def _write_pattern(context: Context, before: Outputs, loaded: LoadedModel) -> None:
+    """Write the pattern in the formats of other tools, if it describes the model.
+
+    Args:
+        context: the run.
+        before: outputs of the stages before.
+        loaded: the model whose weights the checkpoint has.
+    """
+    from evop_deap.models.anatomy.quantisation import is_quantised
+    from evop_deap.models.formats import Drops, layer_drop_config
 
     if before[Found].pruned is not None:
         return
-    loaded, folder, pattern = context.loaded, context.folder, before[Validated].pattern
+    folder, pattern = context.folder, before[Validated].pattern
     comment = PATTERN_ALONE if before[Compensated].taken else ""
-    source = loaded.hub_id or loaded.name
+    packed = is_quantised(loaded.model)
     dtype = str(loaded.stored_dtype).removeprefix("torch.")
     dropped = (context.space.units[i].name for i in dropped_units(pattern))
     drops = Drops.named(len(context.anatomy.blocks), dropped)
-    for path, text_of in (
-        (folder.drop_config, layer_drop_config),
-        (folder.mergekit, lambda drops: mergekit_passthrough(source, drops, dtype, comment)),
-    ):
+
+    def recipe(drops: Drops) -> str:
+        return recipe_of_run(context.config, drops, dtype, comment, quantised=packed)
+
+    for path, text_of in ((folder.drop_config, layer_drop_config), (folder.mergekit, recipe)):
         try:
             write_text(path, text_of(drops))
-        except InputError:  # the format cannot hold this pattern
+        except InputError:  # the format cannot hold this pattern, or its tool not read the weights
             # Remove the file of an earlier, shorter run: it holds another pattern.
             path.unlink(missing_ok=True)
