@@ -4,6 +4,8 @@ Units are dropped one at a time. Before each removal, the calibration loss witho
 candidate is measured (their third metric, the loss of predicting the text), so that interactions
 with units dropped before are included. With n units and k to drop, it evaluates
 n + (n - 1) + … + (n - k + 1) patterns.
+
+The authors' script never drops the first and the last block, as `--protect 0 -1` does here.
 """
 
 from __future__ import annotations
