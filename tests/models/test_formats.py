@@ -250,7 +250,8 @@ def test_what_is_no_llama_has_no_block_configs() -> None:
 
 @pytest.mark.parametrize("names", [["0.attn"], ["0", "1.attn"]])
 def test_block_configs_begin_with_attention(names: list[str]) -> None:
-    with pytest.raises(InputError, match="must begin with an attention half"):
+    first = next(name for name in names if name.endswith(".attn"))
+    with pytest.raises(InputError, match=f"must begin with an attention half.* but {first} is"):
         block_configs_fields(LLAMA, Drops.named(3, names))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from evop_deap.base.errors import InputError, UnsupportedModelError
 from evop_deap.base.user_text import message_line, shown
 from evop_deap.models.formats.drops import Drops
+from evop_deap.space.unit_names import ATTENTION, unit_name
 
 CONFIG_MODULE = "configuration_decilm"
 """Name of the Python file that makes the entries of the configuration attributes."""
@@ -67,11 +68,11 @@ def block_configs_fields(config: Mapping[str, Any], drops: Drops) -> dict[str, A
         InputError: the first kept half is an MLP, with which vLLM cannot begin.
     """
     _check_llama_like(config)
-    first = next(live for live in drops.live if any(live))
-    if not first[0]:
+    first = next(index for index, live in enumerate(drops.live) if any(live))
+    if first in drops.attention:
         raise InputError(
             "a block_configs checkpoint must begin with an attention half, because vLLM's loader "
-            f"needs one, but {drops.names[0]} is dropped and the MLP after it is not"
+            f"needs one, but {unit_name(first, ATTENTION)} is dropped and the MLP after it is not"
         )
     blocks = [_block(config, *live) for live in drops.live]
     return {
