@@ -30,8 +30,8 @@ def pick(task: Task) -> Pick:
     runs = contiguous(task.space)
     if not runs:
         raise InputError(
-            "`method` angular drops consecutive blocks, but `protect` leaves no run that is "
-            "long enough: protect fewer or lower `sparsity`"
+            "`method` angular drops consecutive blocks, but no run of blocks that may go fills "
+            "the budget: protect fewer, or choose another `sparsity` or `budget`"
         )
     distances = [_distance(states, *_ends(run)) for run in runs]
     best = min(range(len(runs)), key=distances.__getitem__)

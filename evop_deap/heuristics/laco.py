@@ -50,7 +50,8 @@ def pick(task: Task) -> Pick:
             work = passes(task.model_parts, 1 + len(trial.known), cost=trial.cost)
             return Pick(pattern, cost=trial.cost, work=work, merges=merges)
     raise InputError(
-        "`method` laco finds no neighbouring blocks to merge: `protect` fewer or lower `sparsity`"
+        "`method` laco merges neighbouring blocks, but no merges of blocks that may go fill the "
+        "budget: protect fewer, or choose another `sparsity` or `budget`"
     )
 
 

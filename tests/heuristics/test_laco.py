@@ -109,7 +109,7 @@ def test_of_single_merges_the_last_above_the_threshold_is_taken(llama: PreTraine
 def test_protected_blocks_neither_go_nor_change(llama: PreTrainedModel) -> None:
     pick = pick_of(llama, 1, frozenset({0, 1, 2}))
     assert pick.merges.keys() | set(dropped_units(pick.pattern)) == {3, 4}
-    with pytest.raises(InputError, match="no neighbouring blocks"):
+    with pytest.raises(InputError, match="no merges of blocks that may go fill the budget"):
         pick_of(llama, 2, frozenset({0, 2, 4}))
 
 

@@ -21,6 +21,7 @@ from evop_deap.models.anatomy.find_anatomy import find_anatomy
 from evop_deap.models.anatomy.parts import Anatomy
 from evop_deap.models.loading.spread import spread
 from evop_deap.space import SearchSpace, Unit, dropped_units
+from evop_deap.space.allowances import Allowance
 
 WINDOWS = toy_tokens(rows=3, length=12)
 LOOKING = [n for n, m in METHODS.items() if m.needs_model and "block" in m.granularities]
@@ -144,8 +145,26 @@ def test_the_angular_window_is_the_run_that_turns_the_last_token_least(
 def test_a_window_that_protection_leaves_no_room_for_is_refused(
     llama: PreTrainedModel, anatomy: Anatomy
 ) -> None:
-    with pytest.raises(InputError, match="no run that is long enough"):
+    with pytest.raises(InputError, match="no run of blocks that may go fills the budget"):
         pick_of("angular", llama, anatomy, 2, frozenset({1, 3}))
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "limit"),
+    [
+        ("angular", (5, 1, 5, 5, 1), 7),  # beside each run that fits, a light block fits as well
+        ("laco", (1, 5, 5, 5, 5), 6),  # the first block, into which others are merged, would fit
+    ],
+)
+def test_a_budget_that_no_run_fills_is_not_laid_to_protection_alone(
+    name: str, weights: tuple[int, ...], limit: int, llama: PreTrainedModel, anatomy: Anatomy
+) -> None:
+    units = tuple(Unit(str(i), weight, 1) for i, weight in enumerate(weights))
+    space = SearchSpace.within(units, (Allowance("parameters", weights, limit),))
+    parts = ModelParts(llama, anatomy, WINDOWS.numpy())
+    task = Task(space, TabularEvaluator({}), random.Random(0), parts=parts)
+    with pytest.raises(InputError, match="fills? the budget: .* another `sparsity` or `budget`"):
+        METHODS[name](task)
 
 
 @pytest.mark.parametrize("name", LOOKING)
