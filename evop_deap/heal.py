@@ -46,11 +46,13 @@ def _heal(given: dict[str, Any], run: argparse.Namespace) -> str:
 
     from evop_deap.base.interruption import sigterm_interrupts
     from evop_deap.recovery.healing.healing_listener import HealingListeners
+    from evop_deap.runs.files_of_runs import check_outside_runs
     from evop_deap.runs.heal.heal_run import heal
     from evop_deap.runs.listeners.healing_display import HealingDisplay, QuietHealing
     from evop_deap.runs.listeners.healing_tracking import HealingTracker
     from evop_deap.runs.storage.healing_result import healing_table
 
+    check_outside_runs(folder, "output")
     display = QuietHealing() if run.quiet else HealingDisplay()
     with HealingTracker(run.tracker, folder, config.as_dict()) as tracker, sigterm_interrupts():
         listener = HealingListeners(display, tracker)

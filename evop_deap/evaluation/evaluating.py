@@ -15,7 +15,7 @@ from evop_deap.evaluation.arithmetic import check_arithmetic, measure_arithmetic
 from evop_deap.evaluation.degeneracy import Degeneracy, choose_prompts, measure_degeneracy
 from evop_deap.evaluation.memory import peak_memory
 from evop_deap.evaluation.perplexity import Perplexity, cut_windows, measure_perplexity
-from evop_deap.evaluation.short_texts import notes_on_short
+from evop_deap.evaluation.short_texts import left_out_of
 from evop_deap.evaluation.sizes import Sizes, measure_sizes
 from evop_deap.evaluation.speed import Speed, measure_speed
 from evop_deap.evaluation.task_files import check_tasks
@@ -88,14 +88,14 @@ class EvaluationResult:
         model: measurements of the checkpoint.
         dense: measurements of the dense model; None without one.
         texts: texts of the perplexities and the continuations.
-        notes: what was left out, in words.
+        left_out: a sentence for each text with domains that are too short.
     """
 
     config: EvaluationConfig
     model: ModelFigures
     dense: ModelFigures | None
     texts: tuple[EvaluationText, ...] = field(default=())
-    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) -> EvaluationResult:
@@ -131,7 +131,7 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
         if "speed" in asked:
             _check_room("new_tokens", config.new_tokens, config.prompt_tokens, one)
     # What a text is too short for is refused before hours of other measurements.
-    notes = notes_on_short(loaded[0].tokenizer, texts, config.window, prefix=config.prefix)
+    left_out = left_out_of(loaded[0].tokenizer, texts, config.window, prefix=config.prefix)
     if "degeneracy" in asked:
         texts = texts or (read_text("demo"),)
         prompts = _prompts(loaded, texts[0], config)
@@ -176,7 +176,7 @@ def run_evaluation(config: EvaluationConfig, tell: Tell = lambda stage: None) ->
         )
         for one, found in zip(loaded, figures, strict=True)
     ]
-    return EvaluationResult(config, made[0], made[1] if len(made) > 1 else None, texts, notes)
+    return EvaluationResult(config, made[0], made[1] if len(made) > 1 else None, texts, left_out)
 
 
 def _load(config: EvaluationConfig, names: list[str], tell: Tell) -> list[LoadedModel]:

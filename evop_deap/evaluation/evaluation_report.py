@@ -38,7 +38,7 @@ def report_dict(found: EvaluationResult) -> dict[str, Any]:
             {"name": text.name, "protocol": text.protocol, "sha256": text.fingerprint}
             for text in found.texts
         ],
-        "left_out": list(found.notes),
+        "left_out": list(found.left_out),
         "model": found.model.as_dict(),
         "dense": found.dense.as_dict() if found.dense else None,
         "comparison": _comparison(found.model, found.dense) if found.dense else None,
@@ -65,7 +65,7 @@ def _warnings(found: EvaluationResult) -> list[str]:
     """Return what was left out and what is odd about perplexities, once each."""
     models = filter(None, (found.model, found.dense))
     said = (one.warning for figures in models for one in figures.perplexities)
-    return list(dict.fromkeys([*found.notes, *filter(None, said)]))
+    return list(dict.fromkeys([*found.left_out, *filter(None, said)]))
 
 
 def _rows(model: ModelFigures, dense: ModelFigures | None) -> Iterator[_Row]:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def notes_on_short(
+def left_out_of(
     tokenizer: PreTrainedTokenizerBase,
     texts: Iterable[EvaluationText],
     windows: Sequence[int],
     *,
     prefix: bool = True,
 ) -> tuple[str, ...]:
-    """Return a note for each text and window with domains that `measure_perplexity` leaves out.
+    """Return a sentence for each text and window with domains that `measure_perplexity` leaves out.
 
     Args:
         tokenizer: of the model.
@@ -30,7 +30,7 @@ def notes_on_short(
     Raises:
         InputError: no domain of a text fills a window.
     """
-    notes = []
+    told = []
     for text in texts:
         for window in windows:
             cut = cut_windows(tokenizer, text, window=window, max_windows=1, prefix=prefix)
@@ -39,5 +39,5 @@ def notes_on_short(
                 raise too_short(text, window)
             if short := sorted(text.parts.keys() - filled):
                 named = ", ".join(short)
-                notes.append(f"{text.name} in windows of {window}: too short and left out: {named}")
-    return tuple(notes)
+                told.append(f"{text.name} in windows of {window}: too short and left out: {named}")
+    return tuple(told)

@@ -18,6 +18,7 @@ from evop_deap.base.files import (
 from evop_deap.base.user_folders import cache_folder
 from evop_deap.calibration.set_files import CALIBRATION_FILE, WINDOWS_FILE
 from evop_deap.runs.draw_calibration import make_calibration
+from evop_deap.runs.files_of_runs import check_outside_runs
 from evop_deap.runs.listeners.progress import Progress
 from evop_deap.runs.open_model import open_model
 from evop_deap.settings.calibration_config import CalibrationConfig
@@ -65,6 +66,7 @@ def run_calibration(
             f"`calibration` must be random or ccds, but {config.calibration} is a set already"
         )
     progress, output = progress or Progress(), Path(output)
+    check_outside_runs(output, "output")
     with claimed(output):
         _check_usable(output, overwrite)
         made = _written(config, output, progress)

@@ -32,7 +32,6 @@ def recipe_of_run(
         )
     hub_id = known_hub_id(name)
     if hub_id is None:
-        path = str(existing_path(name, "model")) if name.startswith("~") else name
-        return mergekit_passthrough(path, drops, dtype, comment)
+        return mergekit_passthrough(str(existing_path(name, "model")), drops, dtype, comment)
     revision = None if config.export_from or hub_id != name else config.revision
     return mergekit_passthrough(hub_id, drops, dtype, comment, revision)

@@ -12,7 +12,7 @@ import optuna
 
 from evop_deap.base.errors import EvopError, InputError
 from evop_deap.base.interruption import Interruption
-from evop_deap.runs.files_of_runs import kind_of_run
+from evop_deap.runs.files_of_runs import check_outside_runs, kind_of_run
 from evop_deap.runs.listeners.progress import Progress, TerminalProgress
 from evop_deap.settings.search_config import SearchConfig
 from evop_deap.tuning.best_settings import study_table, write_best, write_trials
@@ -47,6 +47,7 @@ def run_tuning(options: TuningOptions, settings: Mapping[str, Any]) -> str:
     output, interruption = Path(options.output), Interruption()
     if kind := kind_of_run(output):
         raise InputError(f"`output` {output} is the folder of a {kind}: choose another folder")
+    check_outside_runs(output, "output")
     space = SettingsSpace.from_file(Path(options.space)) if options.space else SettingsSpace()
     with _problems(options, settings) as problems:
         objective = Objective(

@@ -11,8 +11,10 @@ import yaml
 
 from evop_deap.apply import main as apply
 from evop_deap.base.errors import InputError
+from evop_deap.calibrate import main as calibrate
 from evop_deap.evaluate import main as evaluate
 from evop_deap.export import main as export
+from evop_deap.heal import main as heal
 from evop_deap.report import main as report
 from evop_deap.runs.files_of_runs import check_outside_runs
 from evop_deap.runs.storage.folder import RunFolder
@@ -83,6 +85,26 @@ def test_nothing_is_written_into_a_folder_of_a_run(
         folder = run / inner.split("/")[0].replace("link", "model")
         assert f"lies in {folder}, a folder of the search in {run}" in line
     assert not (run / inner).exists()
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [
+        (search, ["--model", "m", "--sparsity", "0.2"]),
+        (calibrate, ["--model", "m"]),
+        (heal, ["m"]),
+        (tune, ["--landscape", "l.npz", "--drop", "2", "--n-trials", "1"]),
+        (apply, ["--model", "m", "--pattern", "1"]),
+        (export, ["{run}"]),
+    ],
+)
+def test_no_output_lies_in_a_folder_of_a_run(
+    main: Main, words: list[str], run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = run / "model" / "mine"
+    line = said(main, [*(word.format(run=run) for word in words), "--output", str(output)], capsys)
+    assert f"`output` {output} lies in {run / 'model'}, a folder of the search in {run}" in line
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("name", ["healing.json", "report.html", "model"])
