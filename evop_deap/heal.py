@@ -56,8 +56,7 @@ def _heal(given: dict[str, Any], run: argparse.Namespace) -> str:
     display = QuietHealing() if run.quiet else HealingDisplay()
     with HealingTracker(run.tracker, folder, config.as_dict()) as tracker, sigterm_interrupts():
         listener = HealingListeners(display, tracker)
-        how = {"resume": run.resume, "overwrite": run.overwrite}
-        result = heal(config, folder, listener=listener, **how)
+        result = heal(config, folder, listener=listener, resume=run.resume, overwrite=run.overwrite)
     if run.json:
         return _as_json(result.as_dict())
     places, page = f"load it    {folder / 'model'}", folder / "report.html"
