@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,26 @@ def test_at_most_two_blocks_have_memory_on_the_device() -> None:
         places.add(sent[0].data_ptr())
         transfer.release(sent)
     assert len(places) <= 2
+
+
+def test_memory_of_two_blocks_that_both_have_ended_is_used_again() -> None:
+    transfer = Copying(SECOND, torch.float32, MappedPages(()))
+    block = [torch.ones(2, 2)]
+    first = [transfer.send(block), transfer.send(block)]
+    for sent in first:
+        transfer.release(sent)
+    again = [transfer.send(block), transfer.send(block)]
+    assert [id(sent) for sent in again] == [id(sent) for sent in first]
+
+
+def test_memory_of_another_shape_is_let_go() -> None:
+    transfer = Copying(SECOND, torch.float32, MappedPages(()))
+    sent = transfer.send([torch.ones(2, 2)])
+    kept = weakref.ref(sent[0])
+    transfer.release(sent)
+    del sent
+    assert transfer.send([torch.ones(3, 2)])[0].shape == (3, 2)
+    assert kept() is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -66,9 +66,18 @@ class Copying:
 
     def _room_for(self, stored: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """Return memory for these tensors: that of earlier ones of the same shapes, if any."""
-        unused, self._unused = self._unused, []
         wanted = [(tensor.shape, computed_in(self._dtype, tensor)) for tensor in stored]
-        for room in unused:
+        return self._used_before(wanted) or [
+            torch.empty(shape, dtype=dtype, device=self._device) for shape, dtype in wanted
+        ]
+
+    def _used_before(
+        self, wanted: Sequence[tuple[torch.Size, torch.dtype]]
+    ) -> Sequence[torch.Tensor] | None:
+        """Return unused memory of these shapes; if there is none, let go of what is unused."""
+        seen = 0  # the computing thread may add more meanwhile
+        for seen, room in enumerate(self._unused, start=1):
             if [(tensor.shape, tensor.dtype) for tensor in room] == wanted:
-                return room
-        return [torch.empty(shape, dtype=dtype, device=self._device) for shape, dtype in wanted]
+                return self._unused.pop(seen - 1)
+        del self._unused[:seen]
+        return None
